@@ -105,6 +105,7 @@ docs: setup ## Write the reference pages that are generated from the code
 	@$(BIN)/python -m peerkd.results.describe features > docs/features-table.md
 	@$(BIN)/python -m peerkd.results.describe choices > docs/choices-table.md
 	@$(BIN)/python -m peerkd.losses.describe > docs/losses.md
+	@$(BIN)/python -m peerkd.losses.describe targets > docs/targets.md
 	@$(BIN)/python -m peerkd.metrics.describe > docs/metrics.md
 
 sizes: setup ## Write the sizes of all networks, which the forecast uses without torch

@@ -9,6 +9,7 @@ from peerkd.config.collaboration import CollaborationConfig
 from peerkd.config.given_peers import GivenPeerConfig, check_given_peers
 from peerkd.config.losses import AnyLoss, loss_config
 from peerkd.config.strict import StrictConfig
+from peerkd.config.targets import TargetConfig
 from peerkd.losses.pairs.term import DistillationTerm, Reduction
 
 
@@ -125,12 +126,16 @@ class DistillConfig(PrecisionRecipeConfig):
     """The loss D between the softened distributions of the teacher, p = softmax(teacher logits / T), and of the
     student, q = softmax(student logits / T), for one sample."""
 
+    target: TargetConfig = TargetConfig()
+    """The distribution that the student imitates, p in the formulas of the losses."""
+
     conventions: ConventionsConfig = ConventionsConfig()
 
     @property
     def loss_record(self) -> dict[str, dict[str, Any]]:
-        """The loss with its hyper-parameters, and its conventions, as JSON values."""
-        return {"loss": self.loss.model_dump(), "conventions": self.conventions.model_dump()}
+        """The loss with its hyper-parameters, the target and the conventions, as JSON values."""
+        names = ("loss", "target", "conventions")
+        return {name: getattr(self, name).model_dump() for name in names}
 
     @property
     def term(self) -> DistillationTerm:

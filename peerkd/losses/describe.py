@@ -1,4 +1,4 @@
-"""The page on the losses of pair distillation, from their declarations: ``python -m peerkd.losses.describe``."""
+"""The pages on the losses and targets of pair distillation: ``python -m peerkd.losses.describe [targets]``."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -6,6 +6,8 @@ from typing import Final
 
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.loss import PairLoss
+from peerkd.losses.targets import PAIR_TARGETS
+from peerkd.losses.targets.target import PairTarget
 
 _INTRODUCTION: Final = r"""<!-- Written by `make docs` from peerkd/losses/pairs/. Edit that. -->
 
@@ -22,9 +24,39 @@ the label y, and
 
 $$p = \mathrm{softmax}(t / T), \qquad q = \mathrm{softmax}(s / T).$$
 
+With another `distill.target`, p is that [target](targets.md).
+
 ```sh
 .venv/bin/peerkd run jointkd --set distill.loss.kind=reverse_kl
 .venv/bin/peerkd run jointkd --set distill.loss.kind=dkd --set distill.loss.nckd_weight=2
+```
+"""
+
+_TARGETS_INTRODUCTION: Final = r"""<!-- Written by `make docs` from peerkd/losses/targets/. Edit that. -->
+
+# The targets of pair distillation
+
+The target is the distribution that a student imitates: p in the formulas of the [losses](losses.md). `distill.target`
+chooses who makes it. It is the teacher by default. The other targets join the teacher and the *old self* of the
+student, which is the pre-trained student before the distillation, so that the student need not forget what only it
+knew. With the logits t of the teacher and s of the old self,
+
+$$p_t = \mathrm{softmax}(t / T), \qquad p_s = \mathrm{softmax}(s / T),$$
+
+and Z is the constant that makes the sum over the classes 1.
+
+With `distill.target.prior_adjusted` the logarithm of one plus a peer's number of training samples of each class is
+subtracted from its logits before anything else:
+
+$$t_k \leftarrow t_k - \log(1 + n_t(k)), \qquad s_k \leftarrow s_k - \log(1 + n_s(k)).$$
+
+A softmax estimates the probability of a class among the samples that its network was trained on. The subtraction
+divides by the share of the class among them (Menon et al. 2021, arXiv:2007.07314, section 4), so that peers with
+different data become comparable, and none favours the classes of which it has many samples.
+
+```sh
+.venv/bin/peerkd run jointkd --set distill.target.kind=class_counts --set distill.target.prior_adjusted=true \
+  --set "sweep.transfer_sets=[student_and_public]" --set partition.public_fraction=0.1
 ```
 """
 
@@ -46,5 +78,17 @@ def _section(loss: PairLoss) -> Iterator[str]:
         yield f"Hyper-parameters: {names}; [experiment.md](experiment.md#distillloss) has their defaults and bounds.\n"
 
 
+def targets_page(targets: Iterable[PairTarget] = tuple(PAIR_TARGETS.values())) -> str:
+    """Return the page on the targets as Markdown."""
+    return "\n".join([_TARGETS_INTRODUCTION, *(line for target in targets for line in _target_section(target))])
+
+
+def _target_section(target: PairTarget) -> Iterator[str]:
+    yield f"## `{target.name}`: {target.title}\n"
+    yield f"$$p = {target.tex}$$\n"
+    yield f"In plain text, `p = {target.formula}`. Source: {target.source}.\n"
+    yield f"{target.meaning}\n"
+
+
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(targets_page() if sys.argv[1:] == ["targets"] else page())

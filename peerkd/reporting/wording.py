@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, assert_never
 
+from peerkd.config.targets import TargetConfig
 from peerkd.config.training import DistillConfig
 from peerkd.results.divergence import Divergence
 from peerkd.results.intervals import MIN_PEERS, Estimate
@@ -158,6 +159,17 @@ def _split_terms(transfer_sets: Iterable[str]) -> str:
     )
 
 
+def _target_in_words(target: TargetConfig) -> Iterator[str]:
+    if target.is_teacher:
+        yield "p = softmax(teacher logits / T) and q = softmax(student logits / T); no gradient flows into the teacher."
+        return
+    declared = target.pair_target
+    yield "q = softmax(student logits / T), and p is the target, a constant."
+    yield f"The target is {declared.title}: p = {declared.formula} ({declared.source}). {declared.meaning}"
+    if target.prior_adjusted:
+        yield "Before that, log(1 + number of its training samples of the class) is subtracted from a peer's logits."
+
+
 def true_minus(text: str) -> str:
     """Return the text with a true minus before negative numbers. It is as wide as a plus, so that columns align."""
     return re.sub(r"(?<!\w)-(?=\d)", "\N{MINUS SIGN}", text)
@@ -184,9 +196,10 @@ def loss_in_words(distill: DistillConfig) -> str:
     term, conventions = distill.term, distill.conventions
     scaled = "times T^2" if term.scale_by_temperature_squared else "not times T^2"
     weighed = conventions.alpha_weighs.replace("_", " ")
+    target = "" if distill.target.is_teacher else f", target: {distill.target.title}"
     return (
         f"{term.loss.title}{_in_brackets(term.parameters)}, reduction {term.reduction}, {scaled}, teacher in "
-        f"{conventions.teacher_mode} mode, alpha weighs {weighed}"
+        f"{conventions.teacher_mode} mode, alpha weighs {weighed}{target}"
     )
 
 
@@ -229,7 +242,7 @@ def conventions_in_words(distill: DistillConfig, transfer_sets: Iterable[str] = 
     scaled = "multiplied by T^2" if term.scale_by_temperature_squared else "not multiplied by T^2"
     values = " and ".join(f"{name} = {number(value)}" for name, value in term.parameters.items())
     return [
-        "p = softmax(teacher logits / T) and q = softmax(student logits / T); no gradient flows into the teacher.",
+        *_target_in_words(distill.target),
         f"{term.loss.capitalized_title} ({term.loss.source}): {term.loss.meaning}",
         *([f"D has hyper-parameters of its own: {values}."] if values else []),
         " ".join(filter(None, [weight, without_labels(transfer_sets), _split_terms(transfer_sets)])),

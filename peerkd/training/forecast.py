@@ -124,6 +124,9 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes) -> Forecast:
         teacher_forwards[name] if TRANSFER_SETS[name].depends_on_student else teacher_forwards[name] // (num_peers - 1)
         for name, *_ in grouped_by_samples(config.sweep.transfer_sets)
     )
+    if config.distill.target.pair_target.needs_student:
+        # The student's old self predicts the same samples, in every pair.
+        num_teacher_forwards += sum(teacher_forwards.values())
     num_measured_epochs = config.distill.epochs if config.sweep.validate_every_epoch else 0
     num_evaluated = samples.validation + samples.test + samples.own
     # The last epoch is always evaluated.

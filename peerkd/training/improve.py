@@ -18,7 +18,7 @@ from peerkd.results.outcome import gains
 from peerkd.results.schema import IS_FINITE
 from peerkd.study import ties
 from peerkd.study.student_choice import choose_for_student, decision
-from peerkd.study.transfer_sets import set_owners
+from peerkd.study.transfer_sets import set_owners, unlabelled_owners
 from peerkd.study.trials import Trial, Unit, record_identity
 from peerkd.training.checkpoints import save_tensors
 from peerkd.training.devices import process_device
@@ -75,8 +75,8 @@ def train_candidates(trials: Sequence[Trial], runner: SweepRunner, *, num_epochs
     Trials with the same transfer set and teacher are trained together, as in a sweep.
     """
     units = [
-        Unit(owners=owners, teacher=teacher, trials=tuple(alike))
-        for (owners, teacher), alike in groupby(sorted(trials, key=_place), key=_unit)
+        Unit(owners=owners, unlabelled_owners=of_divergence, teacher=teacher, trials=tuple(alike))
+        for (owners, of_divergence, teacher), alike in groupby(sorted(trials, key=_place), key=_unit)
     ]
     found = {
         record_identity(record): record
@@ -113,14 +113,15 @@ def _choose(records: Sequence[Mapping[str, Any]], inputs: ImproveInputs) -> int 
     )
 
 
-def _unit(trial: Trial) -> tuple[tuple[int, ...], int | None]:
-    """Return the owners of a trial's transfer set, and the teacher whose logits it needs."""
+def _unit(trial: Trial) -> tuple[tuple[int, ...], tuple[int, ...], int | None]:
+    """Return the owners of a trial's transfer set, see ``Unit``, and the teacher whose logits it needs."""
     # A set that does not depend on a teacher has the same owners whichever peer is named.
     other = trial.student if trial.teacher is None else trial.teacher
-    owners = set_owners(trial.transfer_set, student=trial.student, teacher=other)
-    return owners, trial.teacher if trial.setting.distillation_weight > 0 else None
+    pair = {"student": trial.student, "teacher": other}
+    teacher = trial.teacher if trial.setting.distillation_weight > 0 else None
+    return set_owners(trial.transfer_set, **pair), unlabelled_owners(trial.transfer_set, **pair), teacher
 
 
-def _place(trial: Trial) -> tuple[tuple[int, ...], int]:
-    owners, teacher = _unit(trial)
-    return owners, -1 if teacher is None else teacher
+def _place(trial: Trial) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    owners, of_divergence, teacher = _unit(trial)
+    return owners, of_divergence, -1 if teacher is None else teacher

@@ -153,6 +153,22 @@ def student_name(student: int) -> str:
     return f"student-{student:03d}"
 
 
+def epoch_ranges(task: Unit | EpochRange | JointEpochRanges, *, num_epochs: int) -> tuple[EpochRange, ...]:
+    """Return a task as epoch ranges on one transfer set. A unit is done from its first epoch to ``num_epochs``.
+
+    Raises:
+        ValueError: If joint ranges differ in transfer set or epochs.
+    """
+    if isinstance(task, Unit):
+        return (EpochRange(unit=task, first_epoch=0, last_epoch=num_epochs),)
+    if isinstance(task, EpochRange):
+        return (task,)
+    kinds = {(each.unit.samples, each.first_epoch, each.last_epoch) for each in task.ranges}
+    if len(kinds) != 1:
+        raise ValueError(f"ranges must have the same transfer set and epochs, got {len(kinds)} combinations.")
+    return task.ranges
+
+
 def state_name(trial: Trial, *, num_epochs: int) -> str:
     """Return the name of the file with the state of a trial after ``num_epochs`` epochs."""
     teacher = "none" if trial.teacher is None else f"{trial.teacher:04d}"

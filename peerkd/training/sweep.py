@@ -4,7 +4,6 @@ Batches and teacher logits are computed once for all trials of a unit, and many 
 record of a trial depends neither on the other trials nor on how many were trained together.
 """
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,14 +22,16 @@ from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
 from peerkd.seeds import derive_seed
 from peerkd.study.transfer_sets import PUBLIC, TRANSFER_SETS
 from peerkd.study.trials import Trial, Unit
+from peerkd.training.cache_sizes import NUM_NEIGHBOURS, num_kept_logits, num_kept_sets
 from peerkd.training.checkpoints import copy_state, load_state_of
 from peerkd.training.devices import process_device, seeded
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.evaluate import Evaluator, Predictions
 from peerkd.training.finite import all_answered, check_peer_logits
 from peerkd.training.group_size import GroupSizes
-from peerkd.training.inputs import EngineChoice, EpochRange, JointEpochRanges, SweepInputs
+from peerkd.training.inputs import EngineChoice, EpochRange, JointEpochRanges, SweepInputs, epoch_ranges
 from peerkd.training.joined_samples import JoinedSamples, TransferSamples
+from peerkd.training.pair_targets import PairTargets, class_counts
 from peerkd.training.peers import build_peer, known_classes, sample_set, weights_name
 from peerkd.training.process_pool import TaskFunction
 from peerkd.training.samples import FirstBatches, SampleSet
@@ -41,9 +42,6 @@ from peerkd.training.trial_state import TrialState, check_state, load_state, sav
 
 if TYPE_CHECKING:
     from peerkd.training.captured.lane_pool import LanePool
-
-_NUM_NEIGHBOURS: Final = 2
-"""The number of transfer sets that a sweep keeps. Neighbours in its plan often share one."""
 
 _NUM_KEPT_PEERS: Final = 32
 """The number of peers whose weights are kept in memory. The weights of other peers are read again when needed."""
@@ -57,12 +55,6 @@ None if it was not measured.
 
 _ADAPTED: Final = "one student at a time, because only plain networks train together"
 _ONE_BY_ONE: Final = "one student at a time, because the network is from another package"
-
-_KEPT_LOGITS_BYTES: Final = 2**26
-_KEPT_SETS_BYTES: Final = 2**28
-"""Sizes of the caches of a tuned study. Such a study returns to a teacher and a set with other settings, at times that
-are not known beforehand.
-"""
 
 
 class SweepRunner:
@@ -79,6 +71,7 @@ class SweepRunner:
             if self._recipe.precision == "float32"
             else Evaluator(self._dataset, self._assignment, device=device)
         )
+        self._counts_PK = class_counts(self._dataset, self._assignment, device=device)
         self._group_sizes = GroupSizes()
         self._lane_pool = self._open_lane_pool() if device.type == "cuda" else None
         self._choices = self._engine_choices()
@@ -86,8 +79,11 @@ class SweepRunner:
         self._network = cache(self._build_network)
         self._peer_state = lru_cache(maxsize=_NUM_KEPT_PEERS)(self._load_peer_state)
         self._before = cache(self._predict_before)
-        self._sample_set = lru_cache(maxsize=self._num_kept_sets())(self._read_transfer_set)
-        self._kept_logits = lru_cache(maxsize=self._num_kept_logits())(self._make_logits)
+        kept_sets = num_kept_sets(self._dataset, self._assignment, num_epochs=self._recipe.epochs)
+        num_kept = NUM_NEIGHBOURS if inputs.states_folder is None else kept_sets
+        self._sample_set = lru_cache(maxsize=num_kept)(self._read_transfer_set)
+        kept_logits = num_kept_logits(self._dataset, self._assignment)
+        self._kept_logits = lru_cache(maxsize=kept_logits)(self._make_logits)
 
     def do(self, task: Unit | EpochRange | JointEpochRanges) -> Iterator[dict[str, Any] | EngineChoice]:
         """Train and evaluate every trial of a unit, or an epoch range of each, and yield each trial's record.
@@ -96,7 +92,7 @@ class SweepRunner:
             ValueError: If a trial has not reached the first epoch of its range, or joint ranges differ in transfer set
                 or epochs.
         """
-        ranges = self._epoch_ranges(task)
+        ranges = epoch_ranges(task, num_epochs=self._recipe.epochs)
         unit = ranges[0].unit
         samples = self._transfer_set(unit)
         epochs = range(ranges[0].first_epoch, ranges[0].last_epoch)
@@ -104,7 +100,11 @@ class SweepRunner:
         if len(ranges) > 1:
             # Students of one network become neighbours. Among them the order by teacher is kept.
             requested.sort(key=lambda each: self._config.networks[each[0].student])
-        logits: dict[int | None, TeacherLogits | None] = {}
+        targets = PairTargets(
+            lambda peer: self._logits(peer, unit, epochs),
+            counts_PK=self._counts_PK,
+            target_of=lambda _: self._recipe.target,
+        )
         for network, alike in groupby(requested, key=lambda each: self._config.networks[each[0].student]):
             these = list(alike)
             size = self._group_size(network, samples, num_trials=len(these))
@@ -112,19 +112,11 @@ class SweepRunner:
             self._choices = ()
             for start in range(0, len(these), size):
                 group = these[start : start + size]
-                # Only the logits of this group's teachers stay in memory. Neighbouring groups share teachers.
-                teachers = dict.fromkeys(teacher for _, teacher in group)
-                logits = {
-                    teacher: logits[teacher] if teacher in logits else self._logits(teacher, unit, epochs)
-                    for teacher in teachers
-                }
-                yield from self._do_group(
-                    [trial for trial, _ in group], samples, [logits[teacher] for _, teacher in group], epochs
-                )
+                yield from self._do_group([trial for trial, _ in group], samples, targets.of_group(group), epochs)
 
     def run_teacher(self, unit: Unit) -> TeacherLogits | None:
         """Return a teacher's logits on a unit's transfer set. ``peerkd plan`` measures the time of this part."""
-        return self._logits(unit.teacher, unit, range(self._recipe.epochs))
+        return None if unit.teacher is None else self._logits(unit.teacher, unit, range(self._recipe.epochs))
 
     def accuracies(self, peer: int, weights: Mapping[str, Tensor]) -> dict[str, float | None]:
         """Return the accuracies of a plain network in float32, on the evaluation samples of a peer.
@@ -140,40 +132,28 @@ class SweepRunner:
         """Return the weights of a pre-trained peer."""
         return self._peer_state(peer)
 
-    def _epoch_ranges(self, task: Unit | EpochRange | JointEpochRanges) -> tuple[EpochRange, ...]:
-        if isinstance(task, Unit):
-            return (EpochRange(unit=task, first_epoch=0, last_epoch=self._recipe.epochs),)
-        if isinstance(task, EpochRange):
-            return (task,)
-        kinds = {(each.unit.samples, each.first_epoch, each.last_epoch) for each in task.ranges}
-        if len(kinds) != 1:
-            raise ValueError(f"ranges must have the same transfer set and epochs, got {len(kinds)} combinations.")
-        return task.ranges
-
-    def _logits(self, teacher: int | None, unit: Unit, epochs: range) -> TeacherLogits | None:
-        """Return a teacher's logits on the samples of the divergence of a unit's transfer set."""
-        if teacher is None:
-            return None
+    def _logits(self, peer: int, unit: Unit, epochs: range) -> TeacherLogits:
+        """Return a pre-trained peer's logits on the samples of the divergence of a unit's transfer set."""
         owners = unit.unlabelled_owners or unit.owners
         samples = self._transfer_set(unit)
         if isinstance(samples, JoinedSamples):
-            of_passes = self._logits_of_set(teacher, owners, samples.unlabelled_epochs(epochs))
+            of_passes = self._logits_of_set(peer, owners, samples.unlabelled_epochs(epochs))
             return {epoch: samples.in_batches(of_passes, epoch) for epoch in epochs}
-        return self._logits_of_set(teacher, owners, epochs)
+        return self._logits_of_set(peer, owners, epochs)
 
-    def _logits_of_set(self, teacher: int, owners: tuple[int, ...], epochs: range) -> TeacherLogits:
+    def _logits_of_set(self, peer: int, owners: tuple[int, ...], epochs: range) -> TeacherLogits:
         make = self._make_logits if self._inputs.states_folder is None else self._kept_logits
         if self._config.teachers_vary:
-            return {epoch: make(teacher, owners, epoch) for epoch in epochs}
+            return {epoch: make(peer, owners, epoch) for epoch in epochs}
         samples = self._sample_set(owners)
-        logits_SK = samples.in_order(make(teacher, owners, 0), 0)
+        logits_SK = samples.in_order(make(peer, owners, 0), 0)
         return {epoch: samples.in_batches(logits_SK, epoch) for epoch in epochs}
 
-    def _make_logits(self, teacher: int, owners: tuple[int, ...], epoch: int) -> Sequence[Tensor]:
+    def _make_logits(self, peer: int, owners: tuple[int, ...], epoch: int) -> Sequence[Tensor]:
         samples = self._sample_set(owners)
-        with self._noise(self._config.networks[teacher], "noise of teacher", samples, epoch):
+        with self._noise(self._config.networks[peer], "noise of teacher", samples, epoch):
             of_epoch = teacher_logits(
-                self._peer(teacher),
+                self._peer(peer),
                 samples,
                 epochs=range(epoch, epoch + 1),
                 mode=self._recipe.conventions.teacher_mode,
@@ -188,21 +168,6 @@ class SweepRunner:
         if network.is_built_in:
             return nullcontext()
         return seeded(derive_seed(self._config.seed, purpose, samples.name, epoch), self._device)
-
-    def _num_kept_logits(self) -> int:
-        """Return the number of epochs for which a teacher's logits are kept, computed for the largest transfer set."""
-        return _KEPT_LOGITS_BYTES // (4 * self._max_transfer_samples() * self._dataset.num_classes)
-
-    def _num_kept_sets(self) -> int:
-        """Return the number of transfer sets that are kept with their batches, computed for the largest one."""
-        if self._inputs.states_folder is None:
-            return _NUM_NEIGHBOURS
-        set_bytes = self._recipe.epochs * self._max_transfer_samples() * math.prod(self._dataset.image_shape)
-        return max(_KEPT_SETS_BYTES // set_bytes, _NUM_NEIGHBOURS)
-
-    def _max_transfer_samples(self) -> int:
-        *_, second, first = sorted(len(indices) for indices in self._assignment.train)
-        return first + second + len(self._assignment.public)
 
     def _do_group(
         self, trials: Sequence[Trial], samples: TransferSamples, logits: Sequence[TeacherLogits | None], epochs: range

@@ -270,6 +270,8 @@ def _differences_of_loss(space: Space) -> Iterator[str]:
         yield f"the reduction is {term.reduction}, not {HINTON.reduction}"
     if term.scale_by_temperature_squared != HINTON.scale_by_temperature_squared:
         yield "the loss is not multiplied by T^2"
+    if space.target_title is not None:
+        yield f"the target is {space.target_title}, not the teacher"
     if space.teacher_mode != "eval":
         yield f"the teacher is in {space.teacher_mode} mode, not in eval mode"
 

@@ -63,6 +63,9 @@ class Space:
     term: DistillationTerm = HINTON
     """The loss of all trials. Experience covers no other than the default."""
 
+    target_title: str | None = None
+    """The target of all trials in words if it is another than the teacher, which is all that experience covers."""
+
     teacher_mode: Literal["eval", "train"] = "eval"
     """See ``ConventionsConfig.teacher_mode``. Experience covers no other than the default."""
 

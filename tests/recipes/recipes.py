@@ -16,6 +16,8 @@ _DATA = "peerkd/config/data.py"
 _DIVISION = "peerkd/stages/division.py"
 _SOURCES = "peerkd/data/sources/__init__.py"
 _LOSSES = "peerkd/losses/pairs/__init__.py"
+_TARGETS = "peerkd/losses/targets/__init__.py"
+_TARGETS_TEST = "tests/unit/losses/targets/test_targets.py"
 _TRANSFER_SETS = "peerkd/study/transfer_sets.py"
 _KINDS = "peerkd/launch/kubernetes/kinds/__init__.py"
 _BACKENDS = "peerkd/launch/backends.py"
@@ -239,6 +241,26 @@ RECIPES: Final = {
         ),
         tests=("tests/unit/losses/pairs", "tests/unit/config/test_losses.py"),
         selected="example_distance",
+    ),
+    "target": Recipe(
+        "A target, which a student imitates:",
+        (
+            Edit(_TARGETS, "from peerkd.losses.targets import ", instead="from peerkd.losses.targets import caution, "),
+            Edit(_TARGETS, "        masks.TARGET,", below="        caution.TARGET,\n"),
+            Edit(
+                _TARGETS_TEST,
+                "    masks.TARGET.name:",
+                above="    caution.TARGET.name: lambda p_t, p_s, n_t, n_s: "
+                "(1.0, 0.0) if max(p_t) < max(p_s) else (0.0, 1.0),\n",
+            ),
+            Edit(
+                _TARGETS_TEST,
+                "from peerkd.losses.targets import PAIR_TARGETS, ",
+                instead="from peerkd.losses.targets import PAIR_TARGETS, caution, ",
+            ),
+        ),
+        tests=("tests/unit/losses/targets",),
+        selected="caution",
     ),
     "tuner": Recipe(
         "A tuner:",

@@ -2,15 +2,18 @@ from pathlib import Path
 
 import pytest
 
-from peerkd.losses.describe import page
+from peerkd.losses.describe import page, targets_page
 from peerkd.losses.pairs import PAIR_LOSSES
+from peerkd.losses.targets import PAIR_TARGETS
 from tests.pair_losses import WEIGHTED_BRIER
 
-PAGE = Path(__file__).parents[3] / "docs" / "losses.md"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
-def test_the_page_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "A loss has changed: run `make docs` and commit the page."
+def test_the_pages_are_up_to_date() -> None:
+    for name, expected in (("losses.md", page()), ("targets.md", targets_page())):
+        text = (DOCS / name).read_text(encoding="utf-8")
+        assert text == expected, f"{name} has changed: run `make docs` and commit it."
 
 
 @pytest.mark.parametrize("loss", PAIR_LOSSES.values(), ids=PAIR_LOSSES)
@@ -19,6 +22,14 @@ def test_every_loss_has_a_section_with_its_formula_and_source(loss) -> None:
     section, _, _ = section.partition("\n## ")
     assert f"$$D = {loss.tex}$$" in section
     assert all(text in section for text in (loss.formula, loss.meaning, loss.source))
+
+
+@pytest.mark.parametrize("target", PAIR_TARGETS.values(), ids=PAIR_TARGETS)
+def test_every_target_has_a_section_with_its_formula_and_source(target) -> None:
+    _, _, section = targets_page().partition(f"## `{target.name}`: {target.title}\n")
+    section, _, _ = section.partition("\n## ")
+    assert f"$$p = {target.tex}$$" in section
+    assert all(text in section for text in (target.formula, target.meaning, target.source))
 
 
 def test_labels_and_hyper_parameters_are_named() -> None:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from peerkd.config.losses import loss_config, loss_section
+from peerkd.config.targets import TargetConfig
 from peerkd.config.training import ConventionsConfig, DistillConfig
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.reporting import wording
@@ -116,6 +117,19 @@ def test_terms_with_samples_of_their_own_are_described_where_they_are_in_use():
     for names, is_described in ((("student", "public_unlabelled"), False), (("student", "student_and_public"), True)):
         described = " ".join(wording.conventions_in_words(DistillConfig(), names))
         assert (words in described) == is_described
+
+
+def test_another_target_than_the_teacher_is_described():
+    target = TargetConfig(kind="class_counts", prior_adjusted=True)
+    config = DistillConfig(target=target)
+    assert wording.loss_in_words(config).endswith(
+        ", target: teacher and old self, weighted by class counts, prior-adjusted"
+    )
+    sentences = wording.conventions_in_words(config, ())
+    assert any(target.pair_target.formula in each and target.pair_target.source in each for each in sentences)
+    assert any("log(1 + number of its training samples of the class) is subtracted" in each for each in sentences)
+    usual = wording.conventions_in_words(DistillConfig(), ())
+    assert not any("target" in each for each in [*usual, wording.loss_in_words(DistillConfig())])
 
 
 def test_a_loss_is_described_by_its_own_words_source_and_hyper_parameters():

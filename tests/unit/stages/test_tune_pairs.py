@@ -192,7 +192,7 @@ def test_a_whole_trial_of_a_study_equals_that_of_the_sweep(study, trained):
     peers = store.find(f"pretrain_peers/{folder.name}")
     sweep.perform(config(), peers, store, Worker())
     found = store.find(distill_pairs.key(config(), peers))
-    assert {name: found.metadata[name] for name in ("loss", "conventions")} == config().distill.loss_record
+    assert {name: found.metadata[name] for name in ("loss", "target", "conventions")} == config().distill.loss_record
     table = read_table(store.fetch(found.key) / distill_pairs.TABLE_NAME)
     swept = {identity(row): row for row in table.to_pylist()}
     names = [name for name in study.trials[0] if name != "seconds" and "gain_from" not in name]
@@ -210,7 +210,7 @@ def test_the_report_of_a_study_says_which_peer_should_learn_from_which(study):
     assert len((folder / "plan.csv").read_text().splitlines()) == 1 + len(students)
     assert "should learn from peer" in (folder / "report.html").read_text()
     numbers = json.loads((folder / "metrics.json").read_text())
-    assert {name: numbers[name] for name in ("loss", "conventions")} == config().distill.loss_record
+    assert {name: numbers[name] for name in ("loss", "target", "conventions")} == config().distill.loss_record
     assert "  loss: KL divergence, reduction batchmean, " in (folder / "summary.txt").read_text()
     assert numbers["num_pairs_distilled"] == study.metadata["num_pairs_distilled"]
     assert report(config(), study) == manifest

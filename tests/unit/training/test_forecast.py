@@ -86,6 +86,18 @@ def test_the_numbers_are_those_of_the_real_partition(overrides: str, raw: RawDat
     assert expected.num_evaluation_samples == pytest.approx(num_judged, rel=0.01)
 
 
+def test_the_students_old_self_predicts_the_samples_of_the_divergence_if_it_has_a_part_in_the_target() -> None:
+    plain, joined = (
+        forecast(experiment(f"{ALL_SETS} distill.target.kind={kind}"), divided(experiment(ALL_SETS)))
+        for kind in ("teacher", "mean")
+    )
+    samples = plain.samples
+    # The divergence has one training set in three kinds, two in one kind, and the public set in three.
+    of_pairs = 9 * (5 * samples.training + 3 * 10 * samples.public)
+    assert joined.num_teacher_samples == plain.num_teacher_samples + of_pairs
+    assert joined.num_distillation_samples == plain.num_distillation_samples
+
+
 def test_the_time_is_that_of_every_kind_of_sample_of_every_architecture() -> None:
     config = experiment("partition.num_peers=4 peers.architectures=[mlp,small_cnn,mlp,mlp]")
     expected = forecast(config, divided(config))

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from peerkd.config.data import AugmentationConfig
 from peerkd.config.losses import loss_section
+from peerkd.config.targets import TargetConfig
 from peerkd.data.augment import apply_views, draw_views, normalize
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
@@ -50,8 +51,11 @@ def network(tiny, peer):
     return built
 
 
-def plain_trial(tiny, unit: Unit, trial: Trial) -> torch.nn.Module:
-    """Distil one student by a loop with nothing shared, cached or fused: the teacher runs at every step."""
+def plain_trial(tiny, unit: Unit, trial: Trial, *, join=None) -> torch.nn.Module:
+    """Distil one student by a loop with nothing shared, cached or fused: the teacher runs at every step.
+
+    ``join`` makes the target from the logits of the teacher and of the student's old self.
+    """
     config, recipe = tiny.config, tiny.config.distill
     dataset = open_dataset(tiny.dataset)
     sets = [
@@ -93,6 +97,8 @@ def plain_trial(tiny, unit: Unit, trial: Trial) -> torch.nn.Module:
         if teacher is not None:
             with torch.no_grad():
                 wanted = torch.softmax(teacher(images) / temperature, dim=1)
+                if join is not None:
+                    wanted = join(teacher(images), network(tiny, trial.student).eval()(images))
             got = torch.log_softmax(logits[-len(images) :] / temperature, dim=1)
             loss = loss + weight * temperature**2 * (wanted * (wanted.log() - got)).sum(dim=1).mean()
         optimizer.zero_grad()
@@ -138,6 +144,39 @@ def test_each_kind_of_trial_ends_in_the_weights_of_a_plain_loop(tiny, tmp_path):
             change = (tensor - before[name]).double().norm()
             assert (got[name] - tensor).double().norm() <= TOLERANCES[architectures[trial.student]] * change
         assert record["student"] == trial.student
+
+
+@pytest.mark.parametrize("name", ["student_and_public", "teacher"])
+def test_a_target_that_teacher_and_old_self_make_is_that_of_a_plain_loop(tiny, tmp_path, name):
+    target = TargetConfig(kind="class_counts", prior_adjusted=True)
+    recipe = tiny.config.distill.model_copy(update={"target": target})
+    config = tiny.config.model_copy(update={"distill": recipe})
+    unit = next(
+        unit
+        for unit in whole_plan(config)
+        if (unit.trials[0].transfer_set, unit.teacher, unit.trials[0].student) == (name, 1, 0)
+    )
+    trial = next(each for each in unit.trials if each.setting.temperature == 4.0)
+    dataset, assignment = open_dataset(tiny.dataset), Assignment.load(tiny.partition)
+    counts = [torch.bincount(torch.from_numpy(dataset.labels_N[each]), minlength=10) for each in assignment.train]
+
+    def join(teacher_logits, old_logits):
+        sums = torch.zeros_like(teacher_logits)
+        for logits, peer in ((teacher_logits, 1), (old_logits, 0)):
+            weights = torch.where(counts[0] + counts[1] > 0, counts[peer] / (counts[0] + counts[1]), 0.5)
+            sums += weights * torch.softmax((logits - torch.log(1.0 + counts[peer])) / 4, dim=1)
+        return sums / sums.sum(dim=1, keepdim=True)
+
+    sweep = SweepRunner(replace(tiny.sweep_inputs, config=config, states_folder=tmp_path), device=torch.device("cpu"))
+    # Other trials of the unit have other temperatures, and other students where the set is the teacher's.
+    records_of(sweep, replace(unit, trials=(*unit.trials[:2], trial, unit.trials[-1])))
+    got = load_state(state_path(tmp_path, trial, num_epochs=2)).weights
+    expected, before = plain_trial(tiny, unit, trial, join=join).state_dict(), network(tiny, 0).state_dict()
+    of_teacher = plain_trial(tiny, unit, trial).state_dict()
+    for weights, tensor in expected.items():
+        change = (tensor - before[weights]).double().norm()
+        assert (got[weights] - tensor).double().norm() <= TOLERANCES["mlp"] * change
+    assert any((tensor - of_teacher[weights]).norm() > 0.01 * tensor.norm() for weights, tensor in expected.items())
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -277,7 +316,7 @@ def test_a_study_reads_a_transfer_set_once_if_all_fit(tiny, tmp_path, monkeypatc
         return read_transfer_set(sweep, owners)
 
     monkeypatch.setattr(SweepRunner, "_read_transfer_set", counted)
-    monkeypatch.setattr("peerkd.training.sweep._KEPT_SETS_BYTES", kept_bytes)
+    monkeypatch.setattr("peerkd.training.cache_sizes._KEPT_SETS_BYTES", kept_bytes)
     units = {(unit.owners, unit.teacher): unit for unit in whole_plan(tiny.config)}
     sweep = SweepRunner(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
     # Each time another teacher, because a teacher's logits are kept as well.

@@ -117,6 +117,7 @@ OTHER_LOSS = distillation_term(PAIR_LOSSES["reverse_kl"])
         ({"term": HINTON._replace(reduction="mean")}, "the reduction is mean, not batchmean"),
         ({"term": HINTON._replace(scale_by_temperature_squared=False)}, "the loss is not multiplied by T^2"),
         ({"teacher_mode": "train"}, "the teacher is in train mode, not in eval mode"),
+        ({"target_title": "the mean of both"}, "the target is the mean of both, not the teacher"),
         ({"has_global_gains": False}, "the objective is not global accuracy alone"),
         ({"feature_names": ("agreement",)}, "the study lacks 1 feature of pairs (only_teacher_right)"),
     ],

@@ -63,6 +63,9 @@ def build_space(
         SourceSizes(student=num_train[student], teacher=num_train[teacher], public=num_public)
         for student, teacher in pairs_Q2.tolist()
     ]
+    # If the student's old self has a part in the target, it predicts the samples of the divergence, too. It is counted
+    # wherever the teacher is.
+    num_predicting = 1 + config.distill.target.pair_target.needs_student
     names = () if features is None else tuple(name for name in features.column_names if name not in _IDENTITY_COLUMNS)
     return Space(
         students_Q=pairs_Q2[:, 0],
@@ -76,9 +79,8 @@ def build_space(
             ],
             dtype=np.int64,
         ),
-        num_taught_samples_QS=np.array(
-            [[taught_size(each.transfer_set, sizes) for each in grid] for sizes in sizes_Q], dtype=np.int64
-        ),
+        num_taught_samples_QS=num_predicting
+        * np.array([[taught_size(each.transfer_set, sizes) for each in grid] for sizes in sizes_Q], dtype=np.int64),
         num_epochs=config.distill.epochs,
         feature_names=names,
         features_QF=np.empty((len(pairs_Q2), 0))
@@ -86,6 +88,7 @@ def build_space(
         else np.stack([features[name].to_numpy() for name in names], axis=1),
         has_global_gains=config.objective.is_global,
         term=config.distill.term,
+        target_title=None if config.distill.target.is_teacher else config.distill.target.title,
         teacher_mode=config.distill.conventions.teacher_mode,
     )
 

@@ -1,0 +1,44 @@
+"""The config of the target that a student imitates: one kind for each registered target."""
+
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from pydantic import Field
+
+from peerkd.config.strict import StrictConfig
+from peerkd.losses.targets import PAIR_TARGETS, teacher
+from peerkd.losses.targets.target import PairTarget
+
+if TYPE_CHECKING:
+    TargetKind: TypeAlias = str
+else:
+    TargetKind = Literal[tuple(PAIR_TARGETS)]
+
+_KINDS_IN_WORDS: Final = " ".join(f"{name}: {target.title}." for name, target in PAIR_TARGETS.items())
+
+
+class TargetConfig(StrictConfig):
+    """The distribution that the student imitates: that of the teacher, or of the teacher and the student's old self.
+
+    The old self is the pre-trained student before the distillation. The page targets.md has the formulas.
+    """
+
+    kind: TargetKind = Field(default=teacher.TARGET.name, description=f"The target. {_KINDS_IN_WORDS}")
+
+    prior_adjusted: bool = False
+    """Whether the logarithm of a peer's class counts, plus one, is subtracted from its logits before anything else, so
+    that a peer does not favour the classes of which it has many samples."""
+
+    @property
+    def pair_target(self) -> PairTarget:
+        """The target as a function and in words."""
+        return PAIR_TARGETS[self.kind]
+
+    @property
+    def is_teacher(self) -> bool:
+        """Whether the target is what the teacher predicts, unchanged."""
+        return self.kind == teacher.TARGET.name and not self.prior_adjusted
+
+    @property
+    def title(self) -> str:
+        """The target in words, as a noun with its article."""
+        return f"{self.pair_target.title}, prior-adjusted" if self.prior_adjusted else self.pair_target.title

@@ -1,0 +1,27 @@
+"""The predictions of the teacher and of the student's old self, weighted class by class by what each was trained on."""
+
+from typing import TYPE_CHECKING, Final
+
+from peerkd.losses.targets.target import PairTarget, Prediction
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
+    """Return ``n_i(k) / (n_t(k) + n_s(k))``, and 1/2 for a class of which neither has a sample: ``K`` each."""
+    totals_K = teacher.counts_K + student.counts_K
+    shares = [(each.counts_K / totals_K.clamp(min=1)).masked_fill(totals_K == 0, 0.5) for each in (teacher, student)]
+    return shares[0], shares[1]
+
+
+TARGET: Final = PairTarget(
+    name="class_counts",
+    title="teacher and old self, weighted by class counts",
+    weigh=weigh,
+    meaning="On each class, the weight of each of the two is its share of their training samples of the class. A class "
+    "that only one of them knows is decided by it.",
+    formula="sum_i n_i(k) / (n_t(k) + n_s(k)) * p_i(k), renormalised over k",
+    tex=r"\frac{1}{Z} \sum_{i \in \{t, s\}} \frac{n_i(k)}{n_t(k) + n_s(k)} \, p_i(k)",
+    source="this project, measured on the digits; no paper is known to us",
+)

@@ -1,0 +1,34 @@
+"""The predictions of the teacher and of the student's old self, weighted by how sure each is of a sample.
+
+Shape suffixes: B = samples, K = classes.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from peerkd.losses.targets.target import PairTarget, Prediction
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
+    """Return ``exp(-2 H_i)`` of each sample, ``B1`` each, with H_i the entropy of the prediction at T = 1 in nats."""
+    return _weights(teacher), _weights(student)
+
+
+def _weights(prediction: Prediction) -> "Tensor":
+    log_p_BK = prediction.logits_BK.log_softmax(-1)
+    entropy_B1 = -(log_p_BK.exp() * log_p_BK).sum(-1, keepdim=True)
+    return (-2 * entropy_B1).exp()
+
+
+TARGET: Final = PairTarget(
+    name="entropy",
+    title="teacher and old self, weighted by entropy",
+    weigh=weigh,
+    meaning="On each sample, the weight of each of the two falls with the entropy of its prediction at T = 1, so that "
+    "the surer one counts more.",
+    formula="sum_i exp(-2 H(softmax(z_i))) * p_i, renormalised over the classes",
+    tex=r"\frac{1}{Z} \sum_{i \in \{t, s\}} e^{-2 H(\mathrm{softmax}(z_i))} \, p_i",
+    source="Kwon et al. 2020, ICASSP, for weights of teachers by entropy; the factor 2 is this project's",
+)

@@ -1,0 +1,24 @@
+"""The mean of the predictions of the teacher and of the student's old self."""
+
+from typing import TYPE_CHECKING, Final
+
+from peerkd.losses.targets.target import PairTarget, Prediction
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
+    """Return 1/2 for both."""
+    return teacher.counts_K.new_full((), 0.5), student.counts_K.new_full((), 0.5)
+
+
+TARGET: Final = PairTarget(
+    name="mean",
+    title="the mean of teacher and old self",
+    weigh=weigh,
+    meaning="Teacher and student's old self count the same for every sample and class.",
+    formula="(p_t + p_s) / 2",
+    tex=r"\tfrac{1}{2} (p_t + p_s)",
+    source="Lin et al. 2020, arXiv:2006.07242, section 3, for the ensemble of both; they average logits",
+)

@@ -1,0 +1,25 @@
+"""The prediction of the student's old self alone, as a control."""
+
+from typing import TYPE_CHECKING, Final
+
+from peerkd.losses.targets.target import PairTarget, Prediction
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
+    """Return 0 for the teacher and 1 for the student's old self."""
+    return teacher.counts_K.new_zeros(()), student.counts_K.new_ones(())
+
+
+TARGET: Final = PairTarget(
+    name="student",
+    title="the student's old self",
+    weigh=weigh,
+    meaning="The student imitates what it predicted before. This is a control without knowledge of a teacher: it shows "
+    "what the transfer set and the soft target bring by themselves.",
+    formula="p_s",
+    tex=r"p_s",
+    source="Furlanello et al. 2018, arXiv:1805.04770, where such students are born again",
+)

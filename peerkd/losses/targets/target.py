@@ -1,0 +1,109 @@
+"""The target of a pair: the distribution that the student imitates, made by the teacher and the student's old self.
+
+The student's old self is the pre-trained student before any distillation. Every target is a weighted mean of what both
+predict, with weights that may differ between samples and between classes:
+
+    target_k = sum_i w_i(k) p_i(k) / Z,    p_i = softmax(z_i / T),    i = teacher, student's old self
+
+Z makes the sum over the classes 1. A target is made before the training, as logits whose softmax at T it is, so that no
+loss and no engine knows who made it.
+
+Shape suffixes: B = samples, K = classes.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Prediction(NamedTuple):
+    """What one peer predicts, and what it was trained on."""
+
+    logits_BK: "Tensor"
+    """Its logits, corrected by its class counts where the target is prior-adjusted."""
+
+    counts_K: "Tensor"
+    """The number of its training samples of each class, as floating-point numbers."""
+
+
+class PairTarget(NamedTuple):
+    """A target, as a function and in words.
+
+    A formula may use the following names without defining them: t and s are the logits of the teacher and of the
+    student's old self, p_t and p_s are their softmax at T, and n_t(k) and n_s(k) are their numbers of training samples
+    of class k.
+    """
+
+    name: str
+    """The ``kind`` of ``distill.target`` in a config."""
+
+    title: str
+    """A noun with its article, in lower case."""
+
+    weigh: "Callable[[Prediction, Prediction], tuple[Tensor, Tensor]] | None"
+    """``weigh(teacher, student)`` returns the weights of both. They are at least 0 and broadcast to ``BK``, and
+    everywhere at least one of the two is above 0. None: the target is the teacher's prediction."""
+
+    meaning: str
+    """One or two sentences for the report and the reference page."""
+
+    formula: str
+    """The target as a line of plain text."""
+
+    tex: str
+    """The same in TeX."""
+
+    source: str
+    """Paper and section, or what it follows from."""
+
+    @property
+    def needs_student(self) -> bool:
+        """Whether the logits of the student's old self are needed."""
+        return self.weigh is not None
+
+
+def target_logits(
+    target: PairTarget,
+    teacher: Prediction,
+    student: Prediction | None,
+    *,
+    temperature: float,
+    prior_adjusted: bool = False,
+) -> "Tensor":
+    """Return logits ``u_BK`` with ``softmax(u / T) = target``, that is, ``u = T log target`` up to a constant.
+
+    Args:
+        target: The target.
+        teacher: The teacher's prediction and class counts.
+        student: Those of the student's old self; None is allowed where ``target.needs_student`` is false.
+        temperature: T, above 0.
+        prior_adjusted: Whether ``log(1 + n(k))`` is subtracted from the logits of each peer before anything else, with
+            n(k) its number of training samples of class k. A peer's softmax estimates ``P(k | x)`` under its own class
+            distribution, which is proportional to ``P(x | k) P(k)``. The subtraction divides by the peer's ``P(k)``, so
+            that peers with different data agree on what they are compared by (Menon et al. 2021, arXiv:2007.07314,
+            section 4). The 1 keeps classes finite that the peer has no sample of.
+
+    Raises:
+        ValueError: If ``student`` is required and None.
+    """
+    if prior_adjusted:
+        teacher = _adjusted(teacher)
+        student = None if student is None else _adjusted(student)
+    if target.weigh is None:
+        return teacher.logits_BK
+    if student is None:
+        raise ValueError(f"student is required by the target {target.name}, got None.")
+    teacher_weights, student_weights = target.weigh(teacher, student)
+    # log sum_i w_i p_i, without leaving the logarithms: a weight of 0 is -inf, which logaddexp ignores, because the
+    # other weight is above 0. log p_i is finite for all finite logits. Z is a constant of each sample, which no softmax
+    # of the result depends on; subtracting it makes u / T the logarithm of the target itself.
+    log_sums_BK = (teacher_weights.log() + (teacher.logits_BK / temperature).log_softmax(-1)).logaddexp(
+        student_weights.log() + (student.logits_BK / temperature).log_softmax(-1)
+    )
+    return temperature * log_sums_BK.log_softmax(-1)
+
+
+def _adjusted(prediction: Prediction) -> Prediction:
+    return prediction._replace(logits_BK=prediction.logits_BK - prediction.counts_K.log1p())
