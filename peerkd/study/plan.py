@@ -168,7 +168,15 @@ def _controls(transfer_set: TransferSet, controls: tuple[Setting, ...], peers: S
         num_trials = num_pairs * len(controls)
         return _Block(num_units=num_units, num_owners=_num_owners(transfer_set), num_trials=num_trials, unit=unit)
 
+    def of_pair(number: int) -> Unit:
+        student, place = divmod(number, num_peers - 1)
+        pair = peers[student], peers[place + (place >= student)]
+        return unit([pair], student=pair[0], teacher=pair[1])
+
     if facts.depends_on_student and facts.depends_on_teacher:
+        if not any({"student", "teacher"} <= part for part in facts.samples):
+            # The two are in different parts of a batch, so exchanging them gives other samples.
+            return block(num_peers * (num_peers - 1), num_pairs=1, unit=of_pair)
         return block(num_peers * (num_peers - 1) // 2, num_pairs=2, unit=of_both)
     if facts.depends_on_student:
         return block(num_peers, num_pairs=1, unit=of_student)

@@ -75,7 +75,7 @@ def test_the_trials_are_on_the_samples_of_the_sources_and_controls_need_labels(n
             # A control of a set that does not depend on the teacher has none.
             peers = {"student": trial.student, "teacher": trial.teacher, "public": PUBLIC}
             owners = {peers[source] for source in facts.sources}
-            assert {*unit.owners, *unit.unlabelled_owners} == (set() if owners == {PUBLIC} else owners)
+            assert {*(unit.owners or (PUBLIC,)), *unit.unlabelled_owners} == owners
             assert bool(unit.unlabelled_owners) == facts.is_split
             if unit.teacher is None:
                 controls.append(trial)
