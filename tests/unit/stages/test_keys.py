@@ -110,6 +110,7 @@ OTHERS: Final[Mapping[str, Any]] = {
     "kdcl_ensemble": "mean",
     "label_skew.kind": "iid",
     "loss.kind": "reverse_kl",
+    "target.kind": "mean",
     "learning_rates": [0.02],
     "max_own_drop": 0.1,
     "max_seconds": 9.0,
