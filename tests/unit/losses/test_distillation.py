@@ -52,7 +52,7 @@ def test_without_distillation_the_loss_is_the_cross_entropy_to_the_last_bit() ->
     assert told.item() == loss.item()
 
 
-@pytest.mark.parametrize("term", TERMS[:2], ids=str)
+@pytest.mark.parametrize("term", TERMS[:2], ids=lambda term: term.loss.name)
 def test_rows_without_labels_are_in_the_divergence_alone_and_the_others_in_the_cross_entropy_alone(term: Any) -> None:
     students_BK, teachers_BK = random_logits(0), random_logits(1)[4:]
     loss = joint_loss(
