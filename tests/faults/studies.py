@@ -97,9 +97,8 @@ def kills(studies: Sequence[Study], num_cases: int, *, seed: int, side_by_side: 
         rng = random.Random(f"kills of studies {seed} {number}")
         study = studies[number % len(studies)]
         with _output() as output:
-            for _ in range(rng.randint(1, 4)):
-                _run_and_kill(study, output, rng)
-            return Case(f"kill of a {study.name}", number, _complaint(study, output))
+            num_kills = sum(_run_and_kill(study, output, rng) for _ in range(rng.randint(1, 4)))
+            return Case(f"kill of a {study.name}", number, _complaint(study, output), num_kills)
 
     yield from _side_by_side(case, num_cases, side_by_side)
 
@@ -170,12 +169,14 @@ def wild_clocks(studies: Sequence[Study], num_cases: int) -> Iterator[Case]:
             )
 
 
-def _run_and_kill(study: Study, output: Path, rng: random.Random) -> None:
+def _run_and_kill(study: Study, output: Path, rng: random.Random) -> bool:
+    """Run a study and kill a part of it at some moment; return whether it was still at work then."""
     process = _start(study.command(output))
     # Early moments are more likely, because a later attempt has less work left.
     moment = time.monotonic() + study.seconds * rng.random() ** 1.5
     while time.monotonic() < moment and process.poll() is None:
         time.sleep(0.01)
+    was_at_work = process.poll() is None
     target = rng.choice(["runner", "worker", "group"])
     if target == "group":
         _kill_all(process)
@@ -197,6 +198,7 @@ def _run_and_kill(study: Study, output: Path, rng: random.Random) -> None:
     while _uses(output):
         assert time.monotonic() < deadline, "a killed run left processes behind"
         time.sleep(0.05)
+    return was_at_work
 
 
 def _complaint(study: Study, output: Path) -> str | None:
