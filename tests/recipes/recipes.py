@@ -245,22 +245,26 @@ RECIPES: Final = {
     "target": Recipe(
         "A target, which a student imitates:",
         (
-            Edit(_TARGETS, "from peerkd.losses.targets import ", instead="from peerkd.losses.targets import caution, "),
-            Edit(_TARGETS, "        masks.TARGET,", below="        caution.TARGET,\n"),
+            Edit(
+                _TARGETS,
+                "from peerkd.losses.targets.target import",
+                above="from peerkd.losses.targets import example_caution\n",
+            ),
+            Edit(_TARGETS, "        masks.TARGET,", below="        example_caution.TARGET,\n"),
             Edit(
                 _TARGETS_TEST,
                 "    masks.TARGET.name:",
-                above="    caution.TARGET.name: lambda p_t, p_s, n_t, n_s: "
+                above="    example_caution.TARGET.name: lambda p_t, p_s, n_t, n_s: "
                 "(1.0, 0.0) if max(p_t) < max(p_s) else (0.0, 1.0),\n",
             ),
             Edit(
                 _TARGETS_TEST,
-                "from peerkd.losses.targets import PAIR_TARGETS, ",
-                instead="from peerkd.losses.targets import PAIR_TARGETS, caution, ",
+                "from peerkd.losses.targets.target import",
+                above="from peerkd.losses.targets import example_caution\n",
             ),
         ),
         tests=("tests/unit/losses/targets",),
-        selected="caution",
+        selected="example_caution",
     ),
     "tuner": Recipe(
         "A tuner:",

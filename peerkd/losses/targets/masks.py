@@ -1,4 +1,4 @@
-"""For each sample the prediction of the teacher or that of the student's old self, whichever is more confident.
+"""The prediction of the teacher or that of the student's old self, whichever is more confident of the sample.
 
 Shape suffixes: B = samples, K = classes.
 """

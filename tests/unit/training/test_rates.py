@@ -31,7 +31,7 @@ def test_every_rate_is_measured(overrides: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(rates, "_REPETITION_SECONDS", 0.05)
     config = resolve(JOINTKD, preset="digits", overrides=f"sweep.temperatures=[1] {overrides}")
     perform = rates.start(config, SAMPLES, "cpu", process_index=0)
-    (measured,) = perform(config.architectures[0])
+    (measured,) = perform(config.networks[0])
     assert isinstance(measured, Rates)
     assert min(measured.pretraining, measured.distillation, measured.teacher) > 0
     assert measured.evaluation >= 0

@@ -21,7 +21,7 @@ def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
 
 
 TARGET: Final = PairTarget(
-    name="caution",
+    name="example_caution",
     title="teacher or old self, by doubt",
     weigh=weigh,
     meaning="Each sample is taught by whichever of the two is less confident of it.",
