@@ -39,6 +39,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(limit))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more than the number of cores, because many tests wait for processes that they have started."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_report_header() -> str:
     from tests.s3_server import find_minio
 

@@ -194,19 +194,22 @@ def _autograd(
 ) -> Tensor:
     """Return ``dD/du = T dD/dz`` of any loss from its formula.
 
-    No sample's loss depends on another sample. Students side by side are therefore one batch of ``N`` samples, and each
-    row of the gradient of the sum of all losses is the gradient of that row's own loss.
+    No sample's loss depends on another sample, so the gradient of the sum of all losses has each sample's own gradient
+    in its row. The students are computed one after another. As rows of one batch they would take less time, but
+    vectorised functions such as ``logaddexp`` round the last numbers of a tensor differently, so that the bits of a
+    student would depend on its place among the others.
     """
-    num_students, num_classes, num_samples = student_GKB.shape
-    student_NK, teacher_NK = (each.transpose(1, 2).reshape(-1, num_classes) for each in (student_GKB, teacher_GKB))
-    with torch.enable_grad():
-        logits_NK = student_NK.detach().requires_grad_()
-        losses_N = term.per_sample(
-            logits_NK,
-            teacher_NK,
-            labels_B=labels_B.repeat(num_students),
-            temperature=temperatures_G11.expand(-1, num_samples, 1).reshape(-1, 1),
-        )
-        (gradient_NK,) = torch.autograd.grad(losses_N.sum(), logits_NK)
-    # The chain rule again, for u = z / T: dD/du = T dD/dz.
-    return gradient_NK.view(num_students, num_samples, num_classes).transpose(1, 2) * temperatures_G11
+    gradients: list[Tensor] = []
+    for student_KB, teacher_KB, temperature_11 in zip(student_GKB, teacher_GKB, temperatures_G11, strict=True):
+        with torch.enable_grad():
+            logits_BK = student_KB.detach().t().clone(memory_format=torch.contiguous_format).requires_grad_()
+            losses_B = term.per_sample(
+                logits_BK,
+                teacher_KB.t().clone(memory_format=torch.contiguous_format),
+                labels_B=labels_B,
+                temperature=temperature_11,
+            )
+            (gradient_BK,) = torch.autograd.grad(losses_B.sum(), logits_BK)
+        # The chain rule again, for u = z / T: dD/du = T dD/dz.
+        gradients.append(gradient_BK.t() * temperature_11)
+    return torch.stack(gradients)

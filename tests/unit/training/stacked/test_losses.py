@@ -24,6 +24,23 @@ def gradient(logits_GKB, labels_B, teachers_GKB, weights, temperatures, term, *,
     )
 
 
+@pytest.mark.parametrize("loss", EVERY_LOSS, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("num_students", [2, 5, 15])
+@pytest.mark.parametrize("num_classes", [2, 3, 10])
+def test_a_students_gradient_does_not_depend_on_the_others_to_the_last_bit(loss, num_students, num_classes):
+    """Depending on these numbers, a student is at the beginning, in the middle or at the end of a vector."""
+    made = torch.Generator().manual_seed(num_students)
+    logits_GKB, teachers_GKB = (3 * torch.randn(num_students, num_classes, 7, generator=made) for _ in range(2))
+    labels_B = torch.randint(num_classes, (7,), generator=made)
+    weights, temperatures = [0.5] * num_students, [1 + 0.3 * index for index in range(num_students)]
+    term = distillation_term(loss)
+    together_GKB = gradient(logits_GKB, labels_B, teachers_GKB, weights, temperatures, term)
+    for index in range(num_students):
+        one = slice(index, index + 1)
+        alone_GKB = gradient(logits_GKB[one], labels_B, teachers_GKB[one], weights[one], temperatures[one], term)
+        assert torch.equal(together_GKB[one], alone_GKB)
+
+
 @given(
     data=st.data(),
     num_students=st.integers(1, 5),
