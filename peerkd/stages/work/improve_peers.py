@@ -32,6 +32,9 @@ from peerkd.training.process_pool import run_in_processes
 
 _STATES: Final = f"{SCRATCH}states"
 
+_FEW_SAMPLES: Final = 500_000
+"""Samples of training that a process of its own is not worth, because it takes seconds to start."""
+
 
 class _Sources(NamedTuple):
     """The chain of artifacts behind the trials."""
@@ -81,6 +84,8 @@ def perform(config: ExperimentConfig, trials: Manifest, store: ArtifactStore, wo
             weights_folder=workspace.folder,
         )
         with open_shard_queue(workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as queue:
+            if device == "cpu" and _num_samples(shards, partition) < _FEW_SAMPLES:
+                num_processes = 0
             _train(inputs, queue, progress, num_processes=num_processes)
             if not worker.is_first or store.find(artifact):
                 return
@@ -123,6 +128,14 @@ def _tasks(
         return tuned_tasks(config, table, students)
     with _table(trials, store) as table:
         return swept_tasks(config, table, students)
+
+
+def _num_samples(shards: Sequence[Shard], partition: Manifest) -> int:
+    """Return the most samples that the candidates of all students may train on, over all epochs."""
+    sizes_P: list[int] = [sum(counts_K) for counts_K in partition.metadata["class_counts"]]
+    largest = 2 * max(sizes_P) + int(partition.metadata["num_public"])
+    tasks: list[StudentTask] = [task for shard in shards for task in shard.tasks]
+    return largest * sum(len(task.candidates) * task.num_epochs for task in tasks)
 
 
 @contextmanager
