@@ -152,7 +152,7 @@ def test_all_additions_work_together_from_config_to_report(tree: Path, tmp_path:
     for words in (
         "example_resnet",
         "example_set",
-        "label_weight TCKD",
+        "with w_y = label_weight",
         "Example of large gains",
         "example_idx",
         "example_blocks",
