@@ -26,8 +26,8 @@ class DataConfig(StrictConfig):
     """The data set of the experiment."""
 
     source: Literal["digits", "cifar10", "cifar100", "image_folder", "npz", "peers"] = "digits"
-    """The kind of data set. digits is part of scikit-learn and needs no file; peers stands for the data sets in
-    ``peers.given``, without another one; the others are read from ``path``."""
+    """The kind of data set. digits is part of scikit-learn and needs no file; peers uses only the data sets in
+    ``peers.given``; the others are read from ``path``."""
 
     path: str | None = Field(default=None, min_length=1)
     """The folder or file of the data set. It is required for every source except digits and peers."""
@@ -54,13 +54,13 @@ class DataConfig(StrictConfig):
     """The colour, as red, green and blue, that is shown behind transparent pixels of an image_folder."""
 
     max_train_samples: int | None = Field(default=None, ge=1)
-    """The largest number of samples of the training split that are used; the class proportions stay. The samples of
-    ``validation_fraction`` are among them, while those of ``test_fraction`` and of a validation split of the data set's
-    own are not. Null: all samples."""
+    """The largest number of samples of the training split that are used; the class proportions are kept.
+    Samples that ``validation_fraction`` holds out count towards this number; samples that ``test_fraction`` holds out,
+    and those of a validation split that the data set has, do not. Null: all samples."""
 
     max_test_samples: int | None = Field(default=None, ge=1)
     """The largest number of samples of the test split that are used, whether the data set has this split or
-    ``test_fraction`` holds it out; the class proportions stay. Null: all samples."""
+    ``test_fraction`` holds it out; the class proportions are kept. Null: all samples."""
 
     test_fraction: Fraction = 0.2
     """The fraction of the samples that is held out as the test split, if the data set has no test split. The
@@ -141,8 +141,8 @@ class DirichletLabels(StrictConfig):
 
     kind: Literal["dirichlet"] = "dirichlet"
     concentration: float = Field(default=0.3, gt=0)
-    """The concentration of the Dirichlet distribution. Small values are skewed: with 0.1, most peers have mainly one
-    class. With large values, all peers have nearly the global class distribution."""
+    """The concentration of the Dirichlet distribution. Small values give skewed shares: with 0.1, most peers have
+    mainly one class. With large values, all peers have nearly the global class distribution."""
 
 
 class ClassesPerPeer(StrictConfig):
@@ -210,7 +210,7 @@ class PartitionConfig(StrictConfig):
     """The smallest number of training samples of a peer. A partition that gives a peer fewer samples is drawn again."""
 
     max_attempts: int = Field(default=100, ge=1, le=1_000_000)
-    """The number of partitions that are drawn before the partition fails."""
+    """The number of partitions that are drawn before the stage gives up."""
 
     own_evaluation: Literal["matched", "held_out"] = "matched"
     """The source of a peer's own validation and test sets.

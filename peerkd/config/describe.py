@@ -77,7 +77,7 @@ training: {epochs: 30, batch_size: 32, learning_rate: 0.05}
 
 _RULES: Final = """
 - `--set` takes the dotted name of a field and a value in YAML. It overrides the preset or the file. The order does not
-  matter, unless a field is set twice: the later value counts.
+  matter, unless a field is set twice; then the later value counts.
 - Values are read as YAML 1.2: `010` is ten, `0o10` is eight, `1e3` is a number, and `12:30:45`, `yes` and `1_000` are
   strings.
 - Give either a preset or a file, not both. Presets have values of their own: the values of `digits` differ from the

@@ -101,8 +101,8 @@ class GivenPeerConfig(StrictConfig):
     """The deviation of each channel by which the network's images are normalised, as many numbers as in ``mean``."""
 
     classes: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(default=None, min_length=2)
-    """The name of the class of each of the network's outputs, in their order. It may lack classes of the study. Null:
-    the classes of the study, sorted as in its data set."""
+    """The name of the class of each of the network's outputs, in their order. Classes of the study may be missing.
+    Null: the classes of the study, sorted as in its data set."""
 
     @property
     def peer_network(self) -> PeerNetwork:

@@ -16,11 +16,11 @@ MAX_SETTINGS: Final = 100_000
 class SweepConfig(StrictConfig):
     """The grid of settings that are tried for every ordered pair of peers.
 
-    On each transfer set with labels, every sweep includes two more trainings, whatever the grid contains: the untuned
-    default (T=1, alpha=0.5), and a control that fine-tunes the student on the set without distillation, which shows how
-    much the data alone contribute. Without labels, the untuned default is T=1 with the divergence alone as the loss,
-    and no control exists. If ``learning_rates`` is set, the untuned default uses ``distill.learning_rate``, and the
-    control is trained with each of the learning rates.
+    On each transfer set with labels, every sweep includes these two trainings, even if the grid does not contain them:
+    the untuned default (T=1, alpha=0.5), and a control that fine-tunes the student on the set without distillation,
+    which shows how much the data alone contribute. Without labels, the untuned default is T=1 with the divergence alone
+    as the loss, and no control exists. If ``learning_rates`` is set, the untuned default uses
+    ``distill.learning_rate``, and the control is trained with each of the learning rates.
     """
 
     temperatures: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 2.0, 4.0, 8.0), min_length=1)

@@ -17,7 +17,7 @@ _KINDS_IN_WORDS: Final = " ".join(f"{name}: {target.title}." for name, target in
 
 
 class TargetConfig(StrictConfig):
-    """The distribution that the student imitates: that of the teacher, or of the teacher and the student's old self.
+    """The distribution that the student imitates, made of predictions of the teacher, the student's old self, or both.
 
     The old self is the pre-trained student before the distillation. The page targets.md has the formulas.
     """
@@ -25,8 +25,9 @@ class TargetConfig(StrictConfig):
     kind: TargetKind = Field(default=teacher.TARGET.name, description=f"The target. {_KINDS_IN_WORDS}")
 
     prior_adjusted: bool = False
-    """Whether the logarithm of a peer's class counts, plus one, is subtracted from its logits before anything else, so
-    that a peer does not favour the classes of which it has many samples."""
+    """Whether log(1 + n), where n is the number of a peer's training samples of a class, is subtracted from the peer's
+    logit of that class before anything else, so that a peer does not favour the classes of which it has many
+    samples."""
 
     @property
     def pair_target(self) -> PairTarget:

@@ -71,7 +71,8 @@ class PeersConfig(StrictConfig):
 
     given: tuple[GivenPeerConfig, ...] = ()
     """The peers that you bring, each with its own network and, if you have them, trained weights. Peers without weights
-    are pre-trained. ``partition.num_peers`` is the number of entries. Empty: all peers have ``architectures``."""
+    are pre-trained. ``partition.num_peers`` is the number of entries. Empty: the peers have the networks of
+    ``architectures``."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -13,7 +13,7 @@ _INTRODUCTION: Final = r"""<!-- Written by `make docs` from peerkd/losses/pairs/
 
 # The losses of pair distillation
 
-A student distils from a teacher by the loss
+A student distils from a teacher with the loss
 
 $$w \cdot T^2 \cdot D + (1 - w) \cdot \mathrm{CE}$$
 
@@ -37,9 +37,9 @@ _TARGETS_INTRODUCTION: Final = r"""<!-- Written by `make docs` from peerkd/losse
 # The targets of pair distillation
 
 The target is the distribution that a student imitates: p in the formulas of the [losses](losses.md). `distill.target`
-chooses who makes it. It is the teacher by default. The other targets join the teacher and the *old self* of the
-student, which is the pre-trained student before the distillation, so that the student need not forget what only it
-knew. With the logits t of the teacher and s of the old self,
+chooses who makes it. It is the teacher by default. The other targets use the *old self* of the
+student, which is the pre-trained student before the distillation, alone or together with the teacher, so that the
+student need not forget what only it knew. With the logits t of the teacher and s of the old self,
 
 $$p_t = \mathrm{softmax}(t / T), \qquad p_s = \mathrm{softmax}(s / T),$$
 
@@ -51,8 +51,9 @@ subtracted from its logits before anything else:
 $$t_k \leftarrow t_k - \log(1 + n_t(k)), \qquad s_k \leftarrow s_k - \log(1 + n_s(k)).$$
 
 A softmax estimates the probability of a class among the samples that its network was trained on. The subtraction
-divides by the share of the class among them (Menon et al. 2021, arXiv:2007.07314, section 4), so that peers with
-different data become comparable, and none favours the classes of which it has many samples.
+therefore divides this probability by the share of the class among these samples (Menon et al. 2021, arXiv:2007.07314,
+section 4), so that peers with different data become comparable, and none favours the classes of which it has many
+samples.
 
 ```sh
 .venv/bin/peerkd run jointkd --set distill.target.kind=class_counts --set distill.target.prior_adjusted=true \

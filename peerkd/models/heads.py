@@ -59,7 +59,7 @@ class AttentionHead(nn.Module):
         self.key = nn.Linear(num_features, num_dimensions, bias=False)
 
     def forward(self, features_ABF: Tensor) -> Tensor:
-        """Return ``attention_BAA``. Row ``a`` has the weights with which branch ``a`` learns, and sums to 1."""
+        """Return ``attention_BAA``. Row ``a``, which sums to 1, weights the branches that branch ``a`` learns from."""
         features_BAF = features_ABF.transpose(0, 1)
         return torch.bmm(self.query(features_BAF), self.key(features_BAF).transpose(1, 2)).softmax(dim=2)
 

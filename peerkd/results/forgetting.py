@@ -34,7 +34,8 @@ class Forgetting:
     """Forgetting by transfer set, for settings chosen within each set."""
 
     changes: tuple[Change, ...]
-    """One change for each transfer set and each role that has trials."""
+    """What was forgotten and learned with each transfer set, separately for distillations and for each kind of
+    control."""
 
     transfer_sets: tuple[str, ...]
     class_accuracy_lost: FloatArray

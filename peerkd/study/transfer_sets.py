@@ -98,7 +98,7 @@ TRANSFER_SETS: Final[Mapping[str, TransferSetFacts]] = {
     ),
     "teacher_unlabelled": TransferSetFacts(
         unlabelled_sources=frozenset({"teacher"}),
-        meaning="the teacher's training set without labels, where the divergence is the whole loss",
+        meaning="the teacher's training set without labels, where the loss is the divergence alone",
     ),
 }
 

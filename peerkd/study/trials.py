@@ -85,8 +85,8 @@ class Unit:
     trials: tuple[Trial, ...]
 
     unlabelled_owners: tuple[int, ...] = ()
-    """The owners of the samples of the divergence, if the cross entropy has others. The result of the function of this
-    name."""
+    """The peers whose samples the divergence uses without labels, if the cross entropy uses other samples. The result
+    of the function ``unlabelled_owners``."""
 
     @property
     def samples(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -67,7 +67,7 @@ class PretrainInputs(ResumableInputs):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepInputs(ProcessInputs):
-    """Inputs for the trials of the sweep."""
+    """What a process needs to train trials of the sweep: the config, the data and the pre-trained peers."""
 
     config: ExperimentConfig
     partition_folder: Path

@@ -386,5 +386,5 @@ def _without_last(measured: _ByEpoch) -> _ByEpoch:
 
 
 def start(inputs: SweepInputs, *, process_index: int) -> TaskFunction:
-    """Open the sweep in a process and return a function that does a unit, or an epoch range of one, there."""
+    """Open the sweep in this process, and return the function that trains a unit, or a range of its epochs."""
     return SweepRunner(inputs, device=process_device(inputs.device, process_index=process_index)).do

@@ -46,9 +46,10 @@ class PairPosterior:
         return self._without(column_S, weight_S, mean_S=self.mean_S + weight_S * (points - self.mean_S[place]))
 
     def given_pending(self, place: int, *, noise_variance: float) -> "PairPosterior":
-        """Return the posterior with the covariance that it will have after an observation of any value.
+        """Return the posterior while an observation is pending: with the covariance that it will have afterwards.
 
-        The covariance in ``given`` does not depend on the observed value. The mean stays at its expectation.
+        That covariance does not depend on the value that will be observed; see ``given``. The mean stays as it is,
+        because it is the expected value of the later mean.
         """
         return self._without(*self._column(place, noise_variance), mean_S=self.mean_S)
 

@@ -62,8 +62,8 @@ LOSS: Final = PairLoss(
     title="decoupled knowledge distillation",
     per_sample=dkd,
     meaning="D compares two things separately: how probable the label is, and how probable the other classes are "
-    "relative to each other. The weight of the second one does not fall as the teacher becomes sure of the label, as "
-    "it does in the KL divergence.",
+    "relative to each other. In the KL divergence, the weight of the second part falls as the teacher becomes more "
+    "certain of the label; here it does not.",
     formula="tckd_weight KL((p_y, 1 - p_y) || (q_y, 1 - q_y)) + nckd_weight KL(p without y || q without y)",
     tex=r"w_{\mathrm{TCKD}} \, \mathrm{KL}\big((p_y, 1 - p_y) \Vert (q_y, 1 - q_y)\big) + w_{\mathrm{NCKD}} "
     r"\sum_{k \neq y} \hat p_k \log \frac{\hat p_k}{\hat q_k}, \qquad \hat p_k = \frac{p_k}{1 - p_y}, \quad "

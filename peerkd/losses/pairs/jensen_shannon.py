@@ -45,7 +45,8 @@ LOSS: Final = PairLoss(
         Parameter(
             "teacher_share",
             0.5,
-            "The share a of the teacher in the mixture. 0.5: D is symmetric. Small values: D is nearly a KL(p || q).",
+            "The share a of the teacher in the mixture. 0.5: D is symmetric. Small values: D is nearly proportional"
+            " to KL(p || q).",
             above=0,
             below=1,
         ),

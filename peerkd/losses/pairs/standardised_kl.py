@@ -37,8 +37,10 @@ LOSS: Final = PairLoss(
     name="standardised_kl",
     title="KL divergence of standardised logits",
     per_sample=standardised_kl,
-    meaning="D is the divergence after the logits of each sample were reduced to mean 0 and standard deviation 1. It "
-    "asks the student for the teacher's order and relative distances of the classes, not for logits of the same size.",
+    meaning=(
+        "D is the divergence after the logits of each sample are standardised to mean 0 and standard deviation 1. The"
+        " student thus learns the order and the relative distances of the teacher's logits, but not their scale."
+    ),
     formula="KL(softmax(z(teacher logits) / T) || softmax(z(student logits) / T)), with z(x) = (x - mean x) / sd x",
     tex=r"\mathrm{KL}\big(\mathrm{softmax}(z(t) / T) \Vert \mathrm{softmax}(z(s) / T)\big), \qquad "
     r"z(x) = \frac{x - \bar x}{\sqrt{\frac{1}{K} \sum_k (x_k - \bar x)^2}}",

@@ -26,9 +26,11 @@ LOSS: Final = PairLoss(
     name="wttm",
     title="weighted transformed teacher matching",
     per_sample=wttm,
-    meaning="D is the divergence of transformed teacher matching (ttm), multiplied by a weight of the sample: the "
-    "power sum of the teacher's probabilities, which is larger if the teacher is less sure. The paper does not "
-    "multiply D by T^2, so set distill.conventions.scale_by_temperature_squared to false for its numbers.",
+    meaning=(
+        "D is the divergence of transformed teacher matching (ttm), multiplied by a weight for each sample: the power "
+        "sum of the teacher's probabilities, which is larger if the teacher is less sure. The paper does not multiply "
+        "D by T^2, so set distill.conventions.scale_by_temperature_squared to false to reproduce its results."
+    ),
     formula="(sum_k p1_k^(1 / T)) KL(p || q1), with p1 = softmax(teacher logits) and q1 = softmax(student logits)",
     tex=r"\Big(\sum_k \big(p_k^{(1)}\big)^{1 / T}\Big) \, \mathrm{KL}(p \Vert q^{(1)}), \qquad "
     r"p^{(1)} = \mathrm{softmax}(t), \quad q^{(1)} = \mathrm{softmax}(s)",

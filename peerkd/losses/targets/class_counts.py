@@ -19,9 +19,11 @@ TARGET: Final = PairTarget(
     name="class_counts",
     title="teacher and old self, weighted by class counts",
     weigh=weigh,
-    meaning="On each class, the weight of each of the two is its share of their training samples of the class. A class "
-    "that only one of them knows is decided by it.",
+    meaning=(
+        "For each class, the teacher and the old self are weighted by their numbers of training samples of this "
+        "class. If only one of them has such samples, it alone decides."
+    ),
     formula="sum_i n_i(k) / (n_t(k) + n_s(k)) * p_i(k), renormalised over k",
     tex=r"\frac{1}{Z} \sum_{i \in \{t, s\}} \frac{n_i(k)}{n_t(k) + n_s(k)} \, p_i(k)",
-    source="this project, measured on the digits; no paper is known to us",
+    source="this project, measured on the digits; we know of no paper that describes it",
 )

@@ -26,8 +26,10 @@ TARGET: Final = PairTarget(
     name="entropy",
     title="teacher and old self, weighted by entropy",
     weigh=weigh,
-    meaning="On each sample, the weight of each of the two falls with the entropy of its prediction at T = 1, so that "
-    "the surer one counts more.",
+    meaning=(
+        "On each sample, the weight of each of the two falls with the entropy of its prediction at T = 1, so that the"
+        " more confident one counts more."
+    ),
     formula="sum_i exp(-2 H(softmax(z_i))) * p_i, renormalised over the classes",
     tex=r"\frac{1}{Z} \sum_{i \in \{t, s\}} e^{-2 H(\mathrm{softmax}(z_i))} \, p_i",
     source="Kwon et al. 2020, ICASSP, for weights of teachers by entropy; the factor 2 is this project's",

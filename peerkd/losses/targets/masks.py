@@ -27,8 +27,10 @@ TARGET: Final = PairTarget(
     name="masks",
     title="teacher or old self, by confidence",
     weigh=weigh,
-    meaning="Each sample is taught by whichever of the two is more confident of it at T = 1; labels are not used. The "
-    "student keeps what it was surer of before.",
+    meaning=(
+        "Each sample is taught by whichever of the two is more confident of it at T = 1; labels are not used. The "
+        "student keeps the predictions of which it was more confident than the teacher."
+    ),
     formula="p_t where max softmax(t) > max softmax(s), else p_s",
     tex=r"\begin{cases} p_t & \max_k \mathrm{softmax}(t)_k > \max_k \mathrm{softmax}(s)_k \\ p_s & \text{otherwise}"
     r"\end{cases}",

@@ -17,9 +17,11 @@ TARGET: Final = PairTarget(
     name="student",
     title="the student's old self",
     weigh=weigh,
-    meaning="The student imitates what it predicted before. This is a control without knowledge of a teacher: it shows "
-    "what the transfer set and the soft target bring by themselves.",
+    meaning=(
+        "The student imitates what it predicted before. This comparison uses no knowledge of the teacher: it shows "
+        "what the transfer set and the soft target contribute by themselves."
+    ),
     formula="p_s",
     tex=r"p_s",
-    source="Furlanello et al. 2018, arXiv:1805.04770, where such students are born again",
+    source="Furlanello et al. 2018, arXiv:1805.04770, which calls such students born-again networks",
 )

@@ -69,7 +69,7 @@ def method_panels(findings: MethodFindings, architecture: str, method: Method) -
 
 
 def ramp(findings: MethodFindings, architecture: str) -> Ramp:
-    """Return the chart of the ramp. Methods with the same weight share a line."""
+    """Return the chart of the weight of the distillation by epoch. Methods with the same weight share a line."""
     groups: dict[tuple[float, ...], list[Method]] = {}
     for method in findings.comparison.methods:
         curves = _curves(findings, architecture, method, "train", "ramp_weight")

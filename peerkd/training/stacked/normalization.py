@@ -95,7 +95,7 @@ def normalize_backward(grad_GMR: Tensor, maps_GMR: Tensor, mean_GM1: Tensor, inv
 
 
 def variance_of(inverse_GM1: Tensor) -> Tensor:
-    """Return the variance that belongs to an inverse deviation."""
+    """Return the variance of a batch, given 1 / sqrt(variance + epsilon)."""
     # s = (v + epsilon)^(-1/2), so v = s^(-2) - epsilon, which rounding may make negative for a constant map.
     return (inverse_GM1**-2 - _EPSILON).clamp_min_(0)
 

@@ -188,7 +188,7 @@ class TunedStudy:
             self._add_point()
 
     def close(self) -> None:
-        """Add the last point of the curve, after all iterations have been observed."""
+        """Add the last point to ``curve.parquet``, the choices by cost. All iterations must have been observed."""
         if self.num_observed and (not self.curve or self.curve[-1].iteration < self.num_observed - 1):
             self._add_point()
 
