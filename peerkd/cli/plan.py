@@ -51,7 +51,7 @@ def plan(experiment: Experiment, *, measure: bool | None) -> None:
         )
     expected = forecast(config, measure_partition(dataset, assignment))
     sizes_P = np.array([len(part) for part in assignment.train])
-    warned = [*division_warnings(dataset, assignment), *batch_warnings(config, sizes_P)]
+    warned = [*division_warnings(config, dataset, assignment), *batch_warnings(config, sizes_P)]
     for line in (*_data_lines(dataset, warned), *lines(config, expected)):
         typer.echo(line)
     if has_torch if measure is None else measure:

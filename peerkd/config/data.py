@@ -15,6 +15,7 @@ ColourLevel = Annotated[int, Field(ge=0, le=255)]
 """The intensity of one colour channel of a pixel."""
 
 _SOURCES_OF_FIELDS = {
+    "columns_path": ("image_folder",),
     "skip_damaged": ("image_folder", "peers"),
     "pixel_range": ("image_folder", "npz", "peers"),
     "background": ("image_folder", "peers"),
@@ -30,7 +31,7 @@ class DataConfig(StrictConfig):
     ``peers.given``; the others are read from ``path``."""
 
     path: str | None = Field(default=None, min_length=1)
-    """The folder or file of the data set. It is required for every source except digits and peers."""
+    """The folder or file of the data set, or its s3:// address. Every source except digits and peers requires it."""
 
     image_size_pixels: int | None = Field(default=None, ge=4, le=4_096)
     """The side of the square to which the images of an image_folder are resized and cropped. Null: images are not
@@ -40,6 +41,11 @@ class DataConfig(StrictConfig):
     """The form in which stages read images. packed: images are decoded once into uint8 arrays, which stages map into
     memory. streamed: images of an image_folder are decoded whenever they are read, for data sets as large as
     ImageNet."""
+
+    columns_path: str | None = Field(default=None, min_length=1)
+    """A CSV file with further values of each image of an image_folder, such as the hospital that it comes from, for
+    ``partition.label_skew.kind: natural``. Its column ``file_name`` is the path of the image below ``path``. Null: the
+    images have no further values."""
 
     skip_damaged: bool = False
     """Whether images of an image_folder that cannot be read are omitted and listed. False: such a data set is
@@ -91,6 +97,11 @@ class DataConfig(StrictConfig):
             raise ValueError(f"pixel_range must be two numbers, the lower one first, got {list(self.pixel_range)}.")
         if self.storage == "streamed" and self.source != "image_folder":
             raise ValueError(f"storage must be packed unless source is image_folder, got streamed with {self.source}.")
+        if self.storage == "streamed" and self.path is not None and self.path.startswith("s3://"):
+            raise ValueError(
+                "storage must be packed when path is an address in a bucket, because streamed images stay where they "
+                f"are, got streamed with {plain_path(self.path)}."
+            )
         if self.storage == "streamed" and self.image_size_pixels is None:
             raise ValueError("image_size_pixels is required when storage is streamed, got null.")
         for field, limit in (
@@ -170,6 +181,25 @@ class NaturalIds(StrictConfig):
     """The name of the column with the ids."""
 
 
+class IndexFiles(StrictConfig):
+    """A file lists the samples of each peer, so nothing is drawn.
+
+    A file is an array of whole numbers (.npy), or text with one number per line. The numbers are those of the samples
+    of the training split, from 0, in the order of the source.
+    """
+
+    kind: Literal["indices"] = "indices"
+    files: tuple[Annotated[str, Field(min_length=1, max_length=4_096)], ...] = Field(min_length=2)
+    """The file of each peer. ``num_peers`` is their number."""
+
+    validation_file: str | None = Field(default=None, min_length=1, max_length=4_096)
+    """A file that lists the global validation set. Null: it is the validation split of the data set if one exists, and
+    otherwise drawn from all samples of the training split, and no peer trains on it."""
+
+    public_file: str | None = Field(default=None, min_length=1, max_length=4_096)
+    """A file that lists the public transfer set. Null: there is none unless ``public_fraction`` holds one out."""
+
+
 class EqualSizes(StrictConfig):
     """All peers have the same number of samples."""
 
@@ -186,7 +216,7 @@ class DirichletSizes(StrictConfig):
 
 
 LabelSkew = Annotated[
-    IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer | NaturalIds, Field(discriminator="kind")
+    IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer | NaturalIds | IndexFiles, Field(discriminator="kind")
 ]
 QuantitySkew = Annotated[EqualSizes | DirichletSizes, Field(discriminator="kind")]
 
@@ -226,10 +256,14 @@ class PartitionConfig(StrictConfig):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.label_skew.kind in ("natural", "shards") and self.quantity_skew.kind != "equal":
+        if self.label_skew.kind in ("natural", "shards", "indices") and self.quantity_skew.kind != "equal":
             raise ValueError(
                 f"quantity_skew must be equal when label_skew is {self.label_skew.kind}, which fixes the sizes itself, "
                 f"got {self.quantity_skew.kind}."
+            )
+        if isinstance(self.label_skew, IndexFiles) and self.label_skew.public_file and self.public_fraction:
+            raise ValueError(
+                f"public_fraction must be 0 when label_skew.public_file is given, got {self.public_fraction}."
             )
         if self.label_skew.kind == "natural" and self.own_evaluation != "held_out":
             raise ValueError(f"own_evaluation must be held_out when label_skew is natural, got {self.own_evaluation}.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from peerkd.config.architectures import check_branch_point
-from peerkd.config.data import AugmentationConfig, DataConfig, PartitionConfig
+from peerkd.config.data import AugmentationConfig, DataConfig, IndexFiles, PartitionConfig
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.strict import StrictConfig
 from peerkd.config.sweep import SweepConfig
@@ -44,7 +44,9 @@ class ComputeConfig(StrictConfig):
 class ExperimentConfig(StrictConfig):
     """One experiment: the data, their partition among peers, the pre-training, the distillation and the sweep."""
 
-    counts: ClassVar[Mapping[str, str]] = {"partition.num_peers": "peers.given"}
+    counts: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "partition.num_peers": ("peers.given", "partition.label_skew.files")
+    }
 
     name: Name = "digits"
     """The name of the experiment in reports and in the names of jobs: 2 to 40 lower-case letters, digits and
@@ -90,7 +92,9 @@ class ExperimentConfig(StrictConfig):
     @property
     def has_public_set(self) -> bool:
         """Whether samples exist that belong to no peer: a part that is held out, or a data set beside the peers'."""
-        return self.data.source != "peers" if self.has_peer_data else self.partition.public_fraction > 0
+        if self.has_peer_data:
+            return self.data.source != "peers"
+        return self.partition.public_fraction > 0 or getattr(self.partition.label_skew, "public_file", None) is not None
 
     def describe_peer(self, peer: int) -> str:
         """Return the number of a peer for messages, with its name if the user has given one."""
@@ -141,6 +145,7 @@ class ExperimentConfig(StrictConfig):
                 f"{num_peers}."
             )
         self._check_peer_data()
+        self._check_index_files()
         if not given and len(self.peers.architectures) not in (1, num_peers):
             raise ValueError(
                 f"peers.architectures must have 1 entry or one for each of the {num_peers} peers, "
@@ -175,6 +180,22 @@ class ExperimentConfig(StrictConfig):
                 except ValueError as error:
                     raise ValueError(f"pretrain.{error}") from error
         return self
+
+    def _check_index_files(self) -> None:
+        """Check that index files fit the number of peers and the data set."""
+        skew = self.partition.label_skew
+        if not isinstance(skew, IndexFiles) or self.has_peer_data:
+            return
+        if len(skew.files) != self.partition.num_peers:
+            raise ValueError(
+                f"partition.num_peers must be {len(skew.files)}, the number of files in partition.label_skew.files, or "
+                f"be omitted, got {self.partition.num_peers}."
+            )
+        if self.data.max_train_samples is not None:
+            raise ValueError(
+                "data.max_train_samples must be null when partition.label_skew.kind is indices, because the files list "
+                f"samples of the whole training split, got {self.data.max_train_samples}."
+            )
 
     def _check_peer_data(self) -> None:
         """Check that data sets of peers and the data set of the experiment fit together."""

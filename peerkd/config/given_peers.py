@@ -85,9 +85,9 @@ class GivenPeerConfig(StrictConfig):
     pre-trained on its own data."""
 
     data: str | None = Field(default=None, min_length=1, max_length=4_096)
-    """The peer's own data set: a folder of images, an npz file or a folder of npy files, as for ``data.path``. Its
-    training, validation and test splits are used where they exist. Null: all peers share the data set of ``data``,
-    which ``partition`` divides."""
+    """The peer's own data set: a folder of images, an npz file or a folder of npy files, or the s3:// address of one,
+    as for ``data.path``. Its training, validation and test splits are used where they exist. Null: all peers share the
+    data set of ``data``, which ``partition`` divides."""
 
     image_size_pixels: int | None = Field(default=None, ge=4, le=4_096)
     """The side of the square images that the network takes, to which those of the study are resized. Null: their size

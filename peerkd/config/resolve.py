@@ -112,9 +112,9 @@ def override(base: Config, pairs: Iterable[str]) -> Config:
     # Short paths come first. With seed=1 and seed.a=2, the validation then sees, and refuses, seed.a.
     for path in sorted(fields, key=len):
         _assign(values, path, fields[path])
-    for field, entries in base.counts.items():
+    for field, lists in base.counts.items():
         path = tuple(field.split("."))
-        if path not in fields and tuple(entries.split(".")) in fields:
+        if path not in fields and any(tuple(entries.split(".")) in fields for entries in lists):
             _discard(values, path)
     config = type(base).from_mapping(values)
     check_used(config, map(".".join, fields))

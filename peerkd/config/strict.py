@@ -22,9 +22,9 @@ class StrictConfig(BaseModel):
         use_attribute_docstrings=True,
     )
 
-    counts: ClassVar[Mapping[str, str]] = {}
-    """The dotted names of fields that count the entries of a list, each with the list. A field that the input omits is
-    set to the length of its list if that has at least 2 entries."""
+    counts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The dotted names of fields that count the entries of a list, each with the lists that it may count. A field that
+    the input omits is set to the length of the first of them that has at least 2 entries."""
 
     def to_json(self) -> str:
         """Return the config as canonical JSON, with sorted keys and all defaults."""
@@ -50,8 +50,9 @@ class StrictConfig(BaseModel):
         Raises:
             ValueError: If JSON cannot represent a value, a key is unknown, or a value breaks a rule.
         """
-        for field, entries in cls.counts.items():
-            values = _with_count(values, field.split("."), _find(values, entries.split(".")))
+        for field, lists in cls.counts.items():
+            for entries in lists:
+                values = _with_count(values, field.split("."), _find(values, entries.split(".")))
         try:
             text = json.dumps(values, ensure_ascii=False)
             # JSON can escape half of a surrogate pair, which is not a character.

@@ -15,7 +15,9 @@ from peerkd.config.strict import StrictConfig
 from peerkd.config.training import RecipeConfig
 
 _FIELDS_OF_DIVISION: Final = (
-    *("label_skew.kind", "label_skew.concentration", "quantity_skew.kind", "quantity_skew.concentration"),
+    *("label_skew.kind", "label_skew.concentration"),
+    *("label_skew.files", "label_skew.validation_file", "label_skew.public_file"),
+    *("quantity_skew.kind", "quantity_skew.concentration"),
     *("public_fraction", "own_evaluation", "held_out_fraction", "max_attempts"),
 )
 """The fields of ``partition`` by which one data set is divided among the peers."""
@@ -59,10 +61,13 @@ def _uses_of_fields(config: StrictConfig) -> Iterator[_UseOfField]:
             has_partition = not config.has_peer_data
             for field in _FIELDS_OF_DIVISION:
                 yield _UseOfField(f"partition.{field}", has_partition, "peers.given have no data of their own")
+            divides_by_ids = has_partition and config.partition.label_skew.kind == "natural"
+            yield _UseOfField("data.columns_path", divides_by_ids, "partition.label_skew.kind is natural")
             is_held_out = config.partition.own_evaluation == "held_out"
             yield _UseOfField("partition.held_out_fraction", is_held_out, "partition.own_evaluation is held_out")
         case PclConfig():
             yield from _uses_of_recipe("training", config.training)
+            yield _UseOfField("data.columns_path", False, "jointkd divides the data among peers by a column")
             for field, methods in _readers().items():
                 is_read = not {*methods}.isdisjoint(config.methods)
                 yield _UseOfField(f"collaboration.{field}", is_read, f"methods contains {' or '.join(methods)}")

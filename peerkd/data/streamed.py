@@ -1,9 +1,10 @@
 """Data sets that are too large to pack: an index of image files, which are decoded when a batch needs them.
 
-    dataset.json   root folder, class names, image size
-    paths.npy      (N,) bytes, relative to the root: training split, validation split, test split
-    digests.npy    uint8 (N, 32), SHA-256 of each file
-    labels.npy     int64 (N,)
+    dataset.json         root folder, class names, image size
+    paths.npy            (N,) bytes, relative to the root: training split, validation split, test split
+    digests.npy          uint8 (N, 32), SHA-256 of each file
+    labels.npy           int64 (N,)
+    columns/<name>.npy   (N,), further values per sample
 
 Shape suffixes: N = samples, B = batch, C = channels, H W = image size, K = classes.
 """
@@ -46,9 +47,8 @@ class StreamedDataset:
     num_train: int
     class_names: tuple[str, ...]
     columns: Mapping[str, np.ndarray]
-    """Empty, because an image folder has only labels."""
     fingerprint: str
-    """SHA-256 of the relative paths, the digests of the files, labels, class names and pixel rules, in hex."""
+    """SHA-256 of the relative paths, the digests of the files, labels, columns, class names and pixel rules, in hex."""
     channel_mean: tuple[float, ...]
     channel_std: tuple[float, ...]
     num_validation: int = 0
@@ -93,6 +93,7 @@ def index_image_folder(
     rules: PixelRules,
     *,
     skip_damaged: bool = False,
+    columns_path: Path | None = None,
     channel_mean: tuple[float, float, float] = IMAGENET_CHANNEL_MEAN,
     channel_std: tuple[float, float, float] = IMAGENET_CHANNEL_STD,
     progress: ReportProgress | None = None,
@@ -106,6 +107,7 @@ def index_image_folder(
         root: The folder of images, which must stay where it is.
         rules: How the content of a file becomes RGB; ``image_size_pixels`` must be set.
         skip_damaged: Whether to omit images that cannot be read. Otherwise they are refused.
+        columns_path: A CSV file with further values of each image; see ``peerkd.data.sources.columns_file``.
         channel_mean: Mean of each channel for pixels in 0..1.
         channel_std: Standard deviation of each channel for pixels in 0..1, above 0.
         progress: Called with the number of images that have been read.
@@ -118,7 +120,9 @@ def index_image_folder(
     if image_size_pixels is None or image_size_pixels < 1:
         raise ValueError(f"data.image_size_pixels must be at least 1, got {image_size_pixels}.")
     root = root.expanduser().resolve()
-    files, digests_N32 = survey_image_folder(root, rules, skip_damaged=skip_damaged, progress=progress)
+    files, digests_N32 = survey_image_folder(
+        root, rules, skip_damaged=skip_damaged, columns_path=columns_path, progress=progress
+    )
     dataset = StreamedDataset(
         root=root,
         image_size_pixels=image_size_pixels,
@@ -128,7 +132,7 @@ def index_image_folder(
         num_train=files.num_train,
         num_validation=files.num_validation,
         class_names=files.class_names,
-        columns={},
+        columns=files.columns,
         channel_mean=channel_mean,
         channel_std=channel_std,
         fingerprint="",
@@ -142,10 +146,12 @@ def index_image_folder(
 
 def write_index(folder: Path, dataset: StreamedDataset) -> str:
     """Write the index into ``folder``, without the images, and return its fingerprint."""
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "columns").mkdir(parents=True, exist_ok=True)
     np.save(folder / "paths.npy", dataset.relative_paths_N, allow_pickle=False)
     np.save(folder / "digests.npy", dataset.digests_N32, allow_pickle=False)
     np.save(folder / "labels.npy", dataset.labels_N, allow_pickle=False)
+    for name, column_N in dataset.columns.items():
+        np.save(folder / "columns" / f"{name}.npy", column_N, allow_pickle=False)
     write_metadata(
         folder,
         {
@@ -156,6 +162,7 @@ def write_index(folder: Path, dataset: StreamedDataset) -> str:
             "background": dataset.background,
             "num_train": dataset.num_train,
             "class_names": dataset.class_names,
+            "columns": sorted(dataset.columns),
             "channel_mean": dataset.channel_mean,
             "channel_std": dataset.channel_std,
             "fingerprint": dataset.fingerprint,
@@ -182,7 +189,9 @@ def read_index(folder: Path) -> StreamedDataset:
             labels_N=read_array(folder / "labels.npy").copy(),
             num_train=metadata["num_train"],
             class_names=tuple(metadata["class_names"]),
-            columns={},
+            columns={
+                name: read_array(folder / "columns" / f"{name}.npy").copy() for name in metadata.get("columns", ())
+            },
             channel_mean=tuple(metadata["channel_mean"]),
             channel_std=tuple(metadata["channel_std"]),
             fingerprint=metadata["fingerprint"],
@@ -228,4 +237,8 @@ def _fingerprint(dataset: StreamedDataset) -> str:
         "pixel_range": dataset.pixel_range,
         "background": dataset.background,
     }
-    return content_fingerprint(header, [dataset.relative_paths_N, dataset.digests_N32, dataset.labels_N])
+    names = sorted(dataset.columns)
+    if names:
+        header["columns"] = names
+    arrays = [dataset.relative_paths_N, dataset.digests_N32, dataset.labels_N]
+    return content_fingerprint(header, [*arrays, *(dataset.columns[name] for name in names)])

@@ -71,7 +71,8 @@ def _find_timm(name: str) -> Callable[..., Any]:
         timm = import_module("timm")
     except ImportError as error:
         raise ValueError(
-            f"network timm:{name} needs the package timm, which is not installed; install it with pip install timm."
+            f"network timm:{name} needs the package timm, which is not installed; install it with pip install "
+            "'peerkd[timm]'."
         ) from error
     if not timm.is_model(name):
         raise ValueError(f"network must be a network of timm{_near(name, timm.list_models())}, got timm:{name}.")

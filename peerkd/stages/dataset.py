@@ -19,6 +19,7 @@ from peerkd.data.streamed import StreamedDataset, index_image_folder, open_datas
 from peerkd.metrics.progress import print_line
 from peerkd.seeds import generator
 from peerkd.stages.hold_out import split_off_test
+from peerkd.stages.remote_data import data_signature, local_data
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 
@@ -38,7 +39,7 @@ def open_source(stage: str, data: DataConfig, *, seed: int, store: ArtifactStore
         ValueError: If the config does not fit the source.
         DataSourceError: If the source is missing or damaged.
     """
-    artifact = key(data, seed)
+    artifact = key(data, seed, stage=stage)
     published = store.find(artifact)
     dataset = open_dataset(store.fetch(artifact)) if published else read_dataset(stage, data, seed=seed)
     return Source(dataset, artifact, published)
@@ -67,15 +68,19 @@ def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | Str
             Path(data.path),
             pixel_rules(data),
             skip_damaged=data.skip_damaged,
+            columns_path=None if data.columns_path is None else Path(data.columns_path).expanduser(),
             progress=reading_progress(stage),
         )
-    raw = read_source(
-        data.source,
-        path=data.path,
-        rules=pixel_rules(data),
-        skip_damaged=data.skip_damaged,
-        progress=reading_progress(stage),
-    )
+    progress = reading_progress(stage)
+    with local_data(stage, data.path, progress=progress) as path:
+        raw = read_source(
+            data.source,
+            path=path,
+            rules=pixel_rules(data),
+            skip_damaged=data.skip_damaged,
+            columns_path=data.columns_path,
+            progress=progress,
+        )
     if not _is_limited(data):
         return raw
     _, test = split_off_test(data, raw, seed=seed)
@@ -154,17 +159,19 @@ def reading_progress(
     return report
 
 
-def key(data: DataConfig, seed: int) -> str:
+def key(data: DataConfig, seed: int, *, stage: str) -> str:
     """Return the key of the data set that follows from a config, a seed and the files of the source."""
     # The signature stands for the files, and later stages hold out parts of the data set.
-    differences = keys.differences(data, without=("path", "test_fraction", "validation_fraction"))
+    differences = keys.differences(data, without=("path", "columns_path", "test_fraction", "validation_fraction"))
     is_limited = _is_limited(data)
     causes: dict[str, Any] = {
-        "signature": signature(data.path, is_flat=data.source == "npz"),
+        "signature": data_signature(stage, data.path, is_flat=data.source == "npz"),
         "config": differences,
         # The seed chooses a subset, so it has no effect if all samples are kept.
         "seed": seed if is_limited else None,
     }
+    if data.columns_path is not None:
+        causes["columns"] = signature(data.columns_path)
     if is_limited:
         # A limit applies to a test split, which is therefore held out here if the source has none.
         causes["test_fraction"] = data.test_fraction

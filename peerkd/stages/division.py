@@ -12,6 +12,7 @@ from peerkd.config.data import (
     ClassesPerPeer,
     DirichletLabels,
     IidLabels,
+    IndexFiles,
     NaturalIds,
     PartitionConfig,
     ShardsPerPeer,
@@ -32,6 +33,7 @@ from peerkd.data.wording import listed
 from peerkd.seeds import generator
 from peerkd.stages.given_check import check_classes
 from peerkd.stages.hold_out import Indices, hold_out
+from peerkd.stages.listed_samples import divide_by_lists, list_warnings
 from peerkd.stages.peer_data import divide_by_owner
 from peerkd.wording import plural
 
@@ -51,10 +53,14 @@ def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assi
     if config.has_peer_data:
         train, own_validation, own_test, validation, test, public = divide_by_owner(config, dataset)
     else:
-        pool, validation, test, public = hold_out(
-            config.data, dataset, seed=config.seed, public_fraction=config.partition.public_fraction
-        )
-        shares = [np.sort(pool[part]) for part in _parts(config, dataset, pool)]
+        skew = config.partition.label_skew
+        if isinstance(skew, IndexFiles):
+            shares, validation, test, public = divide_by_lists(config, skew, dataset)
+        else:
+            pool, validation, test, public = hold_out(
+                config.data, dataset, seed=config.seed, public_fraction=config.partition.public_fraction
+            )
+            shares = [np.sort(pool[part]) for part in _parts(config, skew, dataset, pool)]
         train, own_validation, own_test = _own_sets(config, dataset, shares, validation=validation, test=test)
     _check_min_samples(config.partition, train)
     check_classes(config, np.asarray(dataset.labels_N), train, class_names=dataset.class_names)
@@ -68,9 +74,15 @@ def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assi
     )
 
 
-def division_warnings(dataset: ImageDataset | RawDataset, assignment: Assignment) -> list[str]:
-    """Return a warning for each kind of set or class with so few samples that results will be noisy."""
-    return find_scarcities(np.asarray(dataset.labels_N), assignment, class_names=dataset.class_names)
+def division_warnings(
+    config: ExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment
+) -> list[str]:
+    """Return a warning for each kind of set or class with so few samples that results will be noisy.
+
+    Samples that index files list or omit, and that are not used so, have a warning too.
+    """
+    scarcities = find_scarcities(np.asarray(dataset.labels_N), assignment, class_names=dataset.class_names)
+    return [*list_warnings(config, dataset, assignment), *scarcities]
 
 
 def batch_warnings(config: ExperimentConfig, sizes_P: Indices) -> list[str]:
@@ -85,7 +97,9 @@ def batch_warnings(config: ExperimentConfig, sizes_P: Indices) -> list[str]:
     return small_training_sets(sizes_P, batch_sizes)
 
 
-def _parts(config: ExperimentConfig, dataset: ImageDataset | RawDataset, pool: Indices) -> list[Indices]:
+def _parts(
+    config: ExperimentConfig, skew: NaturalIds | _SkewByLabels, dataset: ImageDataset | RawDataset, pool: Indices
+) -> list[Indices]:
     """Return the positions in ``pool`` of each peer's samples."""
     partition = config.partition
     num_peers = partition.num_peers
@@ -93,7 +107,6 @@ def _parts(config: ExperimentConfig, dataset: ImageDataset | RawDataset, pool: I
     if num_peers * partition.min_samples_per_peer > len(pool):
         raise ValueError(_too_many_peers(partition, len(pool)))
     rng = generator(config.seed, "partition")
-    skew = partition.label_skew
     if isinstance(skew, NaturalIds):
         parts = partition_natural(_ids(partition, skew.column, dataset, pool), num_peers=num_peers, rng=rng)
     else:
@@ -159,7 +172,11 @@ def _ids(
     """Return the natural id of each training sample."""
     field = "partition.label_skew.column"
     if column not in dataset.columns:
-        known = f"must be one of {sorted(dataset.columns)}" if dataset.columns else "needs a data set with columns"
+        known = (
+            f"must be one of {sorted(dataset.columns)}"
+            if dataset.columns
+            else "needs a data set with columns, such as those of data.columns_path"
+        )
         raise ValueError(f"{field} {known}, got {column!r}.")
     ids: npt.NDArray[Any] = np.asarray(dataset.columns[column])[pool]
     is_missing = find_missing(ids)

@@ -16,11 +16,26 @@ Indices: TypeAlias = npt.NDArray[np.int64]
 
 
 def hold_out(
-    data: DataConfig, dataset: ImageDataset | RawDataset, *, seed: int, public_fraction: float = 0.0
+    data: DataConfig,
+    dataset: ImageDataset | RawDataset,
+    *,
+    seed: int,
+    public_fraction: float = 0.0,
+    validation: Indices | None = None,
+    public: Indices | None = None,
 ) -> tuple[Indices, Indices, Indices, Indices]:
     """Return the indices of the training, validation, test and public samples.
 
     If the data set has a validation split, the whole split is the validation set, and the training split is not cut.
+
+    Args:
+        data: The config of the data set.
+        dataset: The data set.
+        seed: The seed of the samples that are held out.
+        public_fraction: The fraction of the training split that becomes the public set.
+        validation: The training samples that become the validation set, except for those that are held out for
+            testing. None: those of the data set's own split, or a fraction that is drawn.
+        public: The training samples that become the public set, in place of a fraction that is drawn.
 
     Raises:
         ValueError: If nothing would be left to train on.
@@ -28,7 +43,7 @@ def hold_out(
     labels = np.asarray(dataset.labels_N)
     given_validation = np.arange(dataset.num_train, dataset.num_train + dataset.num_validation)
     fractions = {"data.validation_fraction": data.validation_fraction, "partition.public_fraction": public_fraction}
-    if len(given_validation):
+    if len(given_validation) or validation is not None:
         del fractions["data.validation_fraction"]
     if not public_fraction:
         del fractions["partition.public_fraction"]
@@ -39,14 +54,18 @@ def hold_out(
         )
     _check_classes(labels[: dataset.num_train], dataset.class_names)
     rest, test = split_off_test(data, dataset, seed=seed)
+    if validation is not None:
+        given_validation = np.intersect1d(validation, rest)
+    given_public = np.empty(0, dtype=np.int64) if public is None else np.intersect1d(public, rest)
+    rest = np.setdiff1d(rest, np.concatenate([given_validation, given_public]))
     if fractions:
         rng = generator(seed, "hold out")
         parts = split_stratified(labels[rest], fractions=list(fractions.values()), rng=rng)
         pool, *held_out = (rest[part] for part in parts)
     else:
         pool, held_out = rest, []
-    validation = given_validation if len(given_validation) else held_out.pop(0)
-    public = held_out[0] if held_out else np.empty(0, dtype=np.int64)
+    validation = held_out.pop(0) if "data.validation_fraction" in fractions else given_validation
+    public = held_out[0] if held_out else given_public
     parts_of_fields = {"data.validation_fraction": validation, "partition.public_fraction": public}
     for field, fraction in fractions.items():
         if not len(parts_of_fields[field]) or not len(pool):

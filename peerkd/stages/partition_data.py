@@ -18,6 +18,7 @@ from peerkd.data.partition.assignment import Assignment
 from peerkd.launch.backends import check_launch
 from peerkd.launch.exit_codes import exiting_on_errors
 from peerkd.metrics.progress import print_line
+from peerkd.stages import listed_samples
 from peerkd.stages.dataset import print_remarks, publish_source
 from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.free_space import CERTAIN_FRACTION, check_free_space
@@ -86,7 +87,7 @@ def partition(
     # The data are divided before anything is written, so that a refused experiment leaves nothing in the store.
     assignment = divide(config, source.dataset)
     sizes = [len(part) for part in assignment.train]
-    too_little = division_warnings(source.dataset, assignment)
+    too_little = division_warnings(config, source.dataset, assignment)
     for sentence in (*too_little, *batch_warnings(config, np.array(sizes))):
         print_line(NAME, f"warning: {sentence}")
     with found_weights(config, store, stage=NAME) as files:
@@ -121,7 +122,10 @@ def partition(
 def key(config: ExperimentConfig, dataset: Manifest, weights: Sequence[Mapping[str, str] | None] = ()) -> str:
     """Return the key of the partition that follows from a config, a data set and references to given weights."""
     fields = ("seed", "partition", "data.test_fraction", "data.validation_fraction")
-    causes = {"dataset": dataset.metadata["fingerprint"], "config": keys.differences(config, fields=fields)}
+    # The contents of index files count, not their paths.
+    listed = listed_samples.causes(config)
+    differences = keys.differences(config, fields=fields, without=("partition.label_skew",) if listed else ())
+    causes = {"dataset": dataset.metadata["fingerprint"], "config": differences, **listed}
     if any(weights):
         # A partition refers to the weights, so that later stages find them.
         causes["weights"] = [reference and reference["fingerprint"] for reference in weights]

@@ -12,11 +12,11 @@ from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.split import split_stratified
 from peerkd.data.sources import read_source
 from peerkd.data.sources.joined import COMMON, OWNER_COLUMN, OwnedDataset, join_datasets
-from peerkd.data.sources.signature import signature
 from peerkd.data.streamed import StreamedDataset, open_dataset
 from peerkd.errors import DataSourceError
 from peerkd.seeds import generator
 from peerkd.stages.dataset import Source, open_source, pixel_rules, read_dataset, reading_progress
+from peerkd.stages.remote_data import data_signature, local_data
 
 
 def open_data(stage: str, config: ExperimentConfig, *, store: ArtifactStore) -> Source:
@@ -28,7 +28,7 @@ def open_data(stage: str, config: ExperimentConfig, *, store: ArtifactStore) -> 
     """
     if not config.has_peer_data:
         return open_source(stage, config.data, seed=config.seed, store=store)
-    artifact = key(config)
+    artifact = key(config, stage=stage)
     published = store.find(artifact)
     dataset = open_dataset(store.fetch(artifact)) if published else read_data(stage, config)
     return Source(dataset, artifact, published)
@@ -54,33 +54,37 @@ def read_data(stage: str, config: ExperimentConfig) -> RawDataset | StreamedData
 def _read_peer(stage: str, config: ExperimentConfig, peer: int) -> OwnedDataset:
     given = config.peers.given[peer]
     assert given.data is not None
-    path = Path(given.data).expanduser()
-    is_arrays = path.suffix == ".npz" or (path.is_dir() and any(path.glob("*.npy")))
-    rules = pixel_rules(config.data)
+    rules, progress = pixel_rules(config.data), reading_progress(stage)
     try:
-        raw = read_source(
-            "npz" if is_arrays else "image_folder",
-            path=given.data,
-            rules=rules._replace(image_size_pixels=None) if is_arrays else rules,
-            skip_damaged=config.data.skip_damaged,
-            progress=reading_progress(stage),
-        )
+        with local_data(stage, given.data, progress=progress) as address:
+            assert address is not None
+            path = Path(address).expanduser()
+            is_arrays = path.suffix == ".npz" or (path.is_dir() and any(path.glob("*.npy")))
+            raw = read_source(
+                "npz" if is_arrays else "image_folder",
+                path=address,
+                rules=rules._replace(image_size_pixels=None) if is_arrays else rules,
+                skip_damaged=config.data.skip_damaged,
+                progress=progress,
+            )
     except (ValueError, DataSourceError) as error:
         message = str(error).removeprefix("data.path: ")
         raise type(error)(f"peers.given[{peer}].data: {message}") from error
     return OwnedDataset(peer, given.name, raw)
 
 
-def key(config: ExperimentConfig) -> str:
+def key(config: ExperimentConfig, *, stage: str) -> str:
     """Return the key of joined data, which follows from the config and the files of all sources."""
     data, given = config.data, config.peers.given
     return keys.key(
         "dataset",
         {
-            "signatures": [signature(peer.data) for peer in given],
+            "signatures": [data_signature(stage, peer.data) for peer in given],
             # The remarks on a data set contain the names of the peers.
             "names": [peer.name for peer in given],
-            "common": None if data.source == "peers" else signature(data.path, is_flat=data.source == "npz"),
+            "common": None
+            if data.source == "peers"
+            else data_signature(stage, data.path, is_flat=data.source == "npz"),
             "config": keys.differences(data, without=("path", "test_fraction", "validation_fraction")),
         },
     )

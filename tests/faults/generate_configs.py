@@ -35,7 +35,8 @@ _NUMBERS: Final = tuple(
 )
 _TEXTS: Final = tuple(
     """yes no on off true True TRUE false ~ null Null '' "" digits cifar10 npz image_folder streamed packed pcl plain
-    iid dirichlet classes shards natural matched held_out multistep cosine tune sweep mlp resnet18 student both public
+    iid dirichlet classes shards natural indices matched held_out multistep cosine tune sweep mlp resnet18 student both
+    public
     2026-01-31 2026-01-31T01:02:03Z !!bool !!python/object:os.system !!binary !!int !!str !!float !!null !!timestamp
     &a *a << = @ ` % {} [] {a: [ {a:1} {a:~} [[[]]] s3:/x s3:// S3://b file:///x https://host ~/x ../.. /dev/zero
     /proc /etc/passwd -- --help -h --set -x \u202e \u200b \u00e9 \U0001f680 \ufeff""".split()

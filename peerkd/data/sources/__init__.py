@@ -27,6 +27,7 @@ def read_source(
     path: str | None,
     rules: PixelRules | None = None,
     skip_damaged: bool = False,
+    columns_path: str | None = None,
     progress: ReportProgress | None = None,
 ) -> RawDataset:
     """Read the data set ``source``.
@@ -37,6 +38,7 @@ def read_source(
         rules: Rules that convert the files of an image_folder to RGB of 8 bits; None for the defaults. npz uses only
             the ``pixel_range``, and other sources use no rules.
         skip_damaged: Whether to omit images of an image_folder that cannot be read.
+        columns_path: A CSV file with further values of each image of an image_folder.
         progress: Called with the number of images of an image_folder that have been read.
 
     Raises:
@@ -57,7 +59,13 @@ def read_source(
     readers: dict[str, Callable[[Path], RawDataset]] = {
         "cifar10": lambda folder: read_cifar(folder, CIFAR10),
         "cifar100": lambda folder: read_cifar(folder, CIFAR100),
-        "image_folder": lambda folder: read_image_folder(folder, rules, skip_damaged=skip_damaged, progress=progress),
+        "image_folder": lambda folder: read_image_folder(
+            folder,
+            rules,
+            skip_damaged=skip_damaged,
+            columns_path=None if columns_path is None else Path(columns_path).expanduser(),
+            progress=progress,
+        ),
         "npz": lambda file: read_npz(file, pixel_range=rules.pixel_range),
     }
     if source not in readers:

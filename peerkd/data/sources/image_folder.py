@@ -9,8 +9,8 @@ Images may be nested: ``<class>/<any folder>/<image>`` belongs to the class. The
 Shape suffixes: N = samples, C = channels, H W = image size, K = classes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from peerkd.data.dataset import RawDataset
 from peerkd.data.skipped import SkippedEntries, Tally, describe
+from peerkd.data.sources.columns_file import Columns, read_columns
 from peerkd.data.sources.decode_pool import (
     ReportProgress,
     Survey,
@@ -49,6 +50,8 @@ class ImageFiles:
     num_train: int
     num_validation: int = 0
     class_names: tuple[str, ...]
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Further values of each file: (N,)."""
     remarks: tuple[str, ...] = ()
     skipped: tuple[SkippedEntries, ...] = ()
 
@@ -62,7 +65,12 @@ class ReadableFiles(NamedTuple):
 
 
 def read_image_folder(
-    root: Path, rules: PixelRules, *, skip_damaged: bool = False, progress: ReportProgress | None = None
+    root: Path,
+    rules: PixelRules,
+    *,
+    skip_damaged: bool = False,
+    columns_path: Path | None = None,
+    progress: ReportProgress | None = None,
 ) -> RawDataset:
     """Decode all images below ``root`` to RGB.
 
@@ -70,13 +78,14 @@ def read_image_folder(
         root: A folder in one of the layouts of the module's docstring.
         rules: How the content of a file becomes RGB. Without ``image_size_pixels`` all images must have one size.
         skip_damaged: Whether to omit images that cannot be read. Otherwise they are refused.
+        columns_path: A CSV file with further values of each image; see ``peerkd.data.sources.columns_file``.
         progress: Called with the number of images that have been read.
 
     Raises:
         ValueError: If the images differ in size and the rules do not set one, or pixels need a ``pixel_range``.
         DataSourceError: If the folder has another layout, or an image cannot be read and ``skip_damaged`` is False.
     """
-    found = list_image_files(root)
+    found = list_image_files(root, columns_path=columns_path)
     paths = [root / path for path in found.relative_paths]
     images_NCHW, survey = decode_readable(paths, rules, progress=progress)
     files, kept = _without_unreadable(root, found, survey, rules, skip_damaged=skip_damaged)
@@ -90,7 +99,7 @@ def read_image_folder(
         num_train=files.num_train,
         num_validation=files.num_validation,
         class_names=files.class_names,
-        columns={},
+        columns=files.columns,
         name=printable(root.resolve().name),
         remarks=files.remarks,
         skipped=files.skipped,
@@ -98,7 +107,12 @@ def read_image_folder(
 
 
 def survey_image_folder(
-    root: Path, rules: PixelRules, *, skip_damaged: bool = False, progress: ReportProgress | None = None
+    root: Path,
+    rules: PixelRules,
+    *,
+    skip_damaged: bool = False,
+    columns_path: Path | None = None,
+    progress: ReportProgress | None = None,
 ) -> ReadableFiles:
     """Decode all images below ``root`` to detect damaged ones, without keeping their pixels.
 
@@ -106,7 +120,7 @@ def survey_image_folder(
         ValueError: For the same reasons as in ``read_image_folder``.
         DataSourceError: For the same reasons as in ``read_image_folder``.
     """
-    found = list_image_files(root)
+    found = list_image_files(root, columns_path=columns_path)
     paths = [root / path for path in found.relative_paths]
     survey = survey_images(paths, rules, with_digests=True, progress=progress)
     files, kept = _without_unreadable(root, found, survey, rules, skip_damaged=skip_damaged)
@@ -114,12 +128,17 @@ def survey_image_folder(
     return ReadableFiles(files, np.frombuffer(digests, np.uint8).reshape(len(kept), -1))
 
 
-def list_image_files(root: Path) -> ImageFiles:
+def list_image_files(root: Path, *, columns_path: Path | None = None) -> ImageFiles:
     """List the image files below ``root`` without opening them, and count all other entries.
 
+    Args:
+        root: A folder in one of the layouts of the module's docstring.
+        columns_path: A CSV file with further values of each image; see ``peerkd.data.sources.columns_file``.
+
     Raises:
-        DataSourceError: If the folder has another layout, a class has no image in one of the splits, the name of a
-            class is not printable UTF-8, or two classes or splits are links to the same folder.
+        DataSourceError: If the CSV file does not describe the images, the folder has another layout, a class has no
+            image in one of the splits, the name of a class is not printable UTF-8, or two classes or splits are links
+            to the same folder.
     """
     tally = Tally()
     layout = find_layout(root, tally)
@@ -146,14 +165,16 @@ def list_image_files(root: Path) -> ImageFiles:
             relative_paths += paths[split, name]
             labels += [label] * len(paths[split, name])
         num_of[split] = len(labels) - sum(num_of.values())
+    further = Columns({}, (), ()) if columns_path is None else read_columns(columns_path, relative_paths)
     return ImageFiles(
         relative_paths=tuple(relative_paths),
         labels_N=np.array(labels, np.int64),
         num_train=num_of["train"],
         num_validation=num_of["validation"] if validation_is_for_choices(num_of) else 0,
         class_names=class_names,
-        remarks=_layout_remarks(layout, class_names, relative_paths),
-        skipped=tally.skipped(),
+        columns=further.columns,
+        remarks=(*_layout_remarks(layout, class_names, relative_paths), *further.remarks),
+        skipped=(*tally.skipped(), *further.skipped),
     )
 
 
@@ -261,6 +282,7 @@ def _without_unreadable(
             files,
             relative_paths=tuple(files.relative_paths[index] for index in kept),
             labels_N=files.labels_N[kept],
+            columns={name: column_N[kept] for name, column_N in files.columns.items()},
             num_train=sizes[0],
             num_validation=sizes[1],
             remarks=tuple(remarks),

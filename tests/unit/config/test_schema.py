@@ -57,7 +57,8 @@ def test_the_docstring_of_a_field_is_its_description() -> None:
     assert described["ExperimentConfig.seed"] == "The seed from which all random numbers of the experiment are derived."
     assert (
         described["DataConfig.path"]
-        == "The folder or file of the data set. It is required for every source except digits and peers."
+        == "The folder or file of the data set, or its s3:// address. Every source except digits and peers "
+        "requires it."
     )
     assert described["PartitionConfig.own_evaluation"].startswith(
         "The source of a peer's own validation and test sets."

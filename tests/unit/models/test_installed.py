@@ -59,6 +59,13 @@ def test_a_network_that_cannot_be_built_is_refused_in_a_sentence(name: str, expe
     assert "\n" not in str(caught.value)
 
 
+def test_a_network_of_timm_has_the_classes_of_the_study() -> None:
+    network = build_installed("timm:mobilenetv3_small_050", num_classes=3, seed=0)
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+    with pytest.raises(ValueError, match=r"must be a network of timm \(did you mean mobilenetv3_small_"):
+        build_installed("timm:mobilenetv3_small_05O", num_classes=3, seed=0)
+
+
 def test_a_missing_timm_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ValueError, match="network timm:vit_x needs the package timm, which is not installed"):

@@ -124,7 +124,9 @@ def test_limits_apply_to_the_parts_of_a_data_set_without_splits(
 
 def test_the_test_fraction_is_in_the_key_of_a_limited_data_set_alone() -> None:
     keys = {
-        limit: {key(DataConfig(max_test_samples=limit, test_fraction=fraction), 0) for fraction in (0.2, 0.3)}
+        limit: {
+            key(DataConfig(max_test_samples=limit, test_fraction=fraction), 0, stage="test") for fraction in (0.2, 0.3)
+        }
         for limit in (None, 10)
     }
     assert {limit: len(each) for limit, each in keys.items()} == {None: 1, 10: 2}

@@ -227,9 +227,9 @@ def test_a_missing_id_is_refused(missing, told):
 
 def test_missing_and_scarce_samples_are_reported_and_nothing_else():
     config = resolve(JOINTKD, preset="digits", overrides="partition.num_peers=2 partition.label_skew.kind=iid")
-    assert division_warnings(dataset(), divide(config, dataset())) == []
+    assert division_warnings(config, dataset(), divide(config, dataset())) == []
     source = of_labels([0, 1] * 100 + [2])
-    assert division_warnings(source, divide(config, source)) == [
+    assert division_warnings(config, source, divide(config, source)) == [
         "1 class without a validation sample, so no choice considers it: fox (1 sample in all).",
         "1 class without a test sample, so no reported accuracy counts it: fox (1 sample in all).",
     ]

@@ -31,7 +31,7 @@ STUDY: Final = Manifest(key="tune_pairs/0123456789abcdef", files={}, metadata={"
 
 KEYS: Final[Mapping[type[StrictConfig], Mapping[str, Callable[[Any], str]]]] = {
     ExperimentConfig: {
-        "dataset": lambda config: dataset.key(config.data, config.seed),
+        "dataset": lambda config: dataset.key(config.data, config.seed, stage="test"),
         "partition_data": lambda config: partition_data.key(config, INPUT),
         "pretrain_peers": lambda config: pretrain_peers.key(config, INPUT),
         "distill_pairs": lambda config: distill_pairs.key(config, INPUT),
@@ -40,7 +40,7 @@ KEYS: Final[Mapping[type[StrictConfig], Mapping[str, Callable[[Any], str]]]] = {
         "improve_tuned": lambda config: improve_peers.key(config, STUDY),
     },
     PclConfig: {
-        "dataset": lambda config: dataset.key(config.data, config.seed),
+        "dataset": lambda config: dataset.key(config.data, config.seed, stage="test"),
         "split_data": lambda config: split_data.key(config, INPUT),
         "train_pcl": lambda config: train_pcl.key(config, INPUT),
     },
@@ -104,6 +104,7 @@ OTHERS: Final[Mapping[str, Any]] = {
     "background": [0, 0, 0],
     "baseline": "ema",
     "branch_point": "stage2",
+    "columns_path": "columns.csv",
     "default_transfer_set": "teacher",
     "device": "cpu",
     "given": [{"name": f"peer {number}", "network": "mlp"} for number in range(10)],
@@ -199,8 +200,8 @@ def test_fields_of_collaboration_are_not_in_the_key_of_peers_trained_on_labels_a
 
 def test_the_seed_is_in_the_key_of_a_data_set_with_a_limit() -> None:
     whole, part = (changed(ExperimentConfig, names) for names in ([], ["data.max_train_samples"]))
-    assert dataset.key(whole.data, 0) == dataset.key(whole.data, 1)
-    assert dataset.key(part.data, 0) != dataset.key(part.data, 1)
+    assert dataset.key(whole.data, 0, stage="test") == dataset.key(whole.data, 1, stage="test")
+    assert dataset.key(part.data, 0, stage="test") != dataset.key(part.data, 1, stage="test")
 
 
 def test_a_different_input_gives_a_different_key() -> None:

@@ -1,0 +1,63 @@
+"""Data sets in a bucket: their signature, and a copy of them while they are read."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from peerkd.artifacts.keys import fingerprint
+from peerkd.config.given_peers import S3_SCHEME
+from peerkd.data.sources.decode_pool import ReportProgress
+from peerkd.data.sources.signature import signature
+from peerkd.metrics import recorder
+from peerkd.metrics.progress import print_line
+from peerkd.system_errors import add_path_to_errors
+
+
+def data_signature(stage: str, address: str | None, *, is_flat: bool = False) -> str | None:
+    """Return what changes when the files at an address change; see ``peerkd.data.sources.signature``.
+
+    Args:
+        stage: The name of the stage, for messages.
+        address: A file, a folder or the ``s3://`` address of one of them; None has no signature.
+        is_flat: Whether the source reads only the files directly in a folder.
+    """
+    if address is None or not address.startswith(S3_SCHEME):
+        return signature(address, is_flat=is_flat)
+    # Imported here, because only data in a bucket need the client.
+    from peerkd.artifacts.objects import list_objects
+
+    return fingerprint(
+        dict(list_objects(address, notify=partial(print_line, stage), count_failure=recorder.store_error))
+    )
+
+
+@contextmanager
+def local_data(stage: str, address: str | None, *, progress: ReportProgress) -> Iterator[str | None]:
+    """Yield the path of the files at an address: the address itself, or a copy that exists during the body.
+
+    Args:
+        stage: The name of the stage, for messages.
+        address: A file, a folder or the ``s3://`` address of one of them.
+        progress: Called with the number of objects that have been downloaded, and with their total.
+
+    Raises:
+        ValueError: If the address names no object.
+        StoreUnavailableError: If the server does not answer.
+    """
+    if address is None or not address.startswith(S3_SCHEME):
+        yield address
+        return
+    from peerkd.artifacts.objects import download_folder
+
+    with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
+        with add_path_to_errors(Path(folder)):
+            path = download_folder(
+                address,
+                Path(folder),
+                notify=partial(print_line, stage),
+                progress=progress,
+                count_failure=recorder.store_error,
+            )
+        yield str(path)
