@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from peerkd.arrays import FloatArray, IntArray
+from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.config.data import PartitionConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.sweep import SweepConfig
@@ -33,6 +33,7 @@ def record(**changes: Any) -> dict[str, Any]:
         "num_transfer_samples": 100,
         "epochs": 1,
         "is_finite": True,
+        "validation_correct_bits": b"\xf0",
         "test_correct_bits": b"\xf0",
         "seconds": 1.0,
     }
@@ -56,6 +57,24 @@ def control(**changes: Any) -> dict[str, Any]:
     """A record of student 0 fine-tuned on its own data."""
     fields: dict[str, Any] = {"teacher": None, "temperature": None, "alpha": 0.0, "distillation_weight": 0.0}
     return record(**(fields | changes))
+
+
+def answered(row: dict[str, Any], before: BoolArray, after: BoolArray, *, scope: str = "global") -> dict[str, Any]:
+    """The record of the same trial with these right answers on validation samples before and after it."""
+    measured = {
+        f"validation_{scope}_accuracy_before": before.mean(),
+        f"validation_{scope}_accuracy_after": after.mean(),
+    }
+    if scope == "global":
+        measured["validation_positive_flips"] = (~before & after).mean()
+        measured["validation_negative_flips"] = (before & ~after).mean()
+        measured["validation_correct_bits"] = np.packbits(after).tobytes()
+    return {**row, **measured}
+
+
+def right(num: int, *, of: int) -> BoolArray:
+    """Answers of which the first ones are right."""
+    return np.arange(of) < num
 
 
 def pairs(num_peers: int) -> Iterator[tuple[int, int]]:
@@ -183,7 +202,7 @@ class Study:
                 values[f"{split}_class_accuracy_{moment}"] = by_class
             values[f"{split}_positive_flips"] = (~before & after).mean()
             values[f"{split}_negative_flips"] = (before & ~after).mean()
-        values["test_correct_bits"] = np.packbits(after).tobytes()
+            values[f"{split}_correct_bits"] = np.packbits(after).tobytes()
         for (split, scope), name in BY_EPOCH_COLUMNS.items() if self.by_epoch else ():
             start, end = (values[f"{split}_{scope}_accuracy_{moment}"] for moment in ("before", "after"))
             values[name] = [start + (end - start) * part for part in (0.5, 0.8, 1.0)]

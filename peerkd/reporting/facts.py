@@ -12,6 +12,7 @@ from peerkd.config.methods import Method
 from peerkd.config.pcl import PclConfig
 from peerkd.results.cost import RunCost
 from peerkd.results.published import Published, find_published, published_data_set
+from peerkd.study.splits import EvaluationSets, NumSamples
 from peerkd.study.student_choice import StudentDecision
 
 
@@ -118,6 +119,17 @@ class ExperimentFacts(RunFacts):
     def peers_are_finite(self) -> list[bool]:
         """Whether the training of each peer ended in finite numbers. Only such a peer is a student or a teacher."""
         return [peer.is_finite for peer in self.peers]
+
+    @property
+    def evaluation_sets(self) -> list[EvaluationSets]:
+        """The sizes of the evaluation sets of each peer."""
+        return [
+            EvaluationSets(
+                validation=NumSamples(self.num_validation_samples, peer.num_own_validation_samples),
+                test=NumSamples(self.num_test_samples, peer.num_own_test_samples),
+            )
+            for peer in self.peers
+        ]
 
     def __post_init__(self) -> None:
         num_peers, num_classes = self.num_peers, len(self.class_names)

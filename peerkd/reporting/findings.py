@@ -14,7 +14,9 @@ from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.results.divergence import Divergence, divergence
 from peerkd.results.forgetting import Forgetting, forgetting
+from peerkd.results.grid_edges import GridEdge, grid_edges
 from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs, spearman
+from peerkd.results.pair_advice import AdviceOnTest, PairAdvice, advise_pairs, on_test
 from peerkd.results.pairs import TuningComparison, at, compare
 from peerkd.results.position import Position, gain_standard_error, position
 from peerkd.results.schema import LEARNING_RATE
@@ -27,7 +29,10 @@ from peerkd.results.selection import (
     choose,
     choose_single,
     is_default_recipe,
+    num_changes_of,
+    rows_of_pairs,
 )
+from peerkd.study.objective import objective_of
 from peerkd.study.splits import SCOPES
 from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
 
@@ -83,6 +88,11 @@ class SweepFindings:
 
     settings: PairSettings
     choice: ChosenRows
+    advice: PairAdvice
+    """What each pair should do: its own setting competes with both controls, by validation."""
+
+    advice_on_test: AdviceOnTest
+
     single: SingleSetting | None
     """The best setting over all pairs on validation, or None if every setting diverged for some pair."""
 
@@ -137,6 +147,14 @@ class SweepFindings:
     """Rank correlation over pairs with the chosen gain, by name of the distance."""
 
     @property
+    def edges(self) -> list[GridEdge]:
+        """The edges of the grid that many pairs choose."""
+        counts = self.counts
+        return grid_edges(
+            {"temperatures": counts.temperature, "alphas": counts.alpha, "learning_rates": counts.learning_rate}
+        )
+
+    @property
     def has_rates(self) -> bool:
         """Whether learning rates were chosen too."""
         return self.default_learning_rate is not None
@@ -172,6 +190,15 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
     scope = sweep.selection_metric.removesuffix("_accuracy")
 
     choice = choose(trials, default_transfer_set=default_transfer_set)
+    objective = objective_of(sweep.selection_metric)
+    advice = advise_pairs(
+        table,
+        rows_of_pairs(trials),
+        objective,
+        num_peers=facts.num_peers,
+        sets_P=facts.evaluation_sets,
+        num_changes=num_changes_of(trials, default_transfer_set),
+    )
     single = choose_single(trials, default_transfer_set=default_transfer_set)
     choice_within: dict[str, ChosenRows] = {
         name: choose(trials, default_transfer_set=name, transfer_sets=(name,)) for name in sweep.transfer_sets
@@ -195,6 +222,8 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
         transfer_sets=sweep.transfer_sets,
         settings=_settings(table, trials, choice),
         choice=choice,
+        advice=advice,
+        advice_on_test=on_test(advice, table, objective),
         single=single,
         divergence=divergence(table, is_finite_P=facts.peers_are_finite),
         num_pairs_without=_num_pairs_without(trials, rows),

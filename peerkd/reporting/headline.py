@@ -7,13 +7,16 @@ from peerkd.reporting import wording
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings, Treatment
 from peerkd.reporting.wording import (
+    BOTH_CONTROLS,
     NO_INTERVALS,
+    at_edges,
     control,
     default_setting,
     interval,
     magnitude,
     points,
     points_with_interval,
+    prediction,
     share_of,
     single_setting,
     tuned_names,
@@ -40,6 +43,7 @@ class Headline(NamedTuple):
 def headline(findings: SweepFindings, facts: ExperimentFacts) -> list[Headline]:
     """Return the findings in words, the most important first. Choices are made on validation, numbers are from test."""
     named = [
+        Headline("Who learns from whom", _advice(findings)),
         Headline("Gain", _gain(findings, facts)),
         Headline("Tuning", _tuning(findings)),
         Headline("Away from the default", _away(findings)),
@@ -48,6 +52,8 @@ def headline(findings: SweepFindings, facts: ExperimentFacts) -> list[Headline]:
     ]
     if len(findings.transfer_sets) > 1:
         named.append(Headline("Forgetting", _forgetting(findings)))
+    if edges := at_edges(findings.edges):
+        named.append(Headline("Edge of the grid", edges))
     if not findings.has_intervals:
         named.insert(0, Headline("Intervals", NO_INTERVALS))
     if text := diverged(findings):
@@ -84,6 +90,27 @@ def remarks(estimate: Estimate, noun: str = "") -> str:
     """
     parts = [part for part in (verdict(estimate), f"n = {plural(estimate.num, noun)}" if noun else "") if part]
     return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _advice(findings: SweepFindings) -> str:
+    advice, came = findings.advice, findings.advice_on_test
+    text = (
+        f"In {advice.count('distil'):,} of {plural(findings.num_pairs, 'ordered pair')}, the student should learn from "
+        f"the teacher: on validation, this beats {BOTH_CONTROLS} by more than its noise. In "
+        f"{advice.count('fine_tune'):,}, the student should train on without a teacher, and in "
+        f"{advice.count('leave'):,} it should stay unchanged."
+    )
+    pairs = advice.pairs_to_distil()
+    if not pairs:
+        return text
+    student, teacher = pairs[0]
+    over_both = came.over_best_control
+    return (
+        f"{text} The largest predicted gain: peer {student} from peer {teacher}, "
+        f"{prediction(advice.gain, pairs[0])}. On test, the students that should learn from their teacher gain "
+        f"{points_with_interval(over_both)} over the better of the two controls{_verdict_after(', ', over_both)}; "
+        f"{came.num_worse:,} of {len(pairs):,} are worse."
+    )
 
 
 def _gain(findings: SweepFindings, facts: ExperimentFacts) -> str:

@@ -81,6 +81,7 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
             heatmaps.pairs_map(findings.gain_from_teacher, caption="From the teacher: the rest", limit=limit),
         ],
         "settings": settings_map(findings),
+        "both_controls": wording.BOTH_CONTROLS,
         "count_charts": _count_charts(findings),
         "class_accuracy_lost": heatmaps.lost_accuracy_map(
             findings.forgetting.class_accuracy_lost,
@@ -96,8 +97,7 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
 
 def settings_map(findings: SweepFindings) -> heatmaps.HeatMap:
     """Return the chosen settings by student and teacher."""
-    settings, choice = findings.settings, findings.choice
-    helps_PP = choice.above_student & choice.above_control
+    settings, choice, decision_PP = findings.settings, findings.choice, findings.advice.decision
 
     def cell(pair: tuple[int, int]) -> heatmaps.Cell:
         if pair[0] == pair[1]:
@@ -110,7 +110,7 @@ def settings_map(findings: SweepFindings) -> heatmaps.HeatMap:
             settings.alpha[pair],
             settings.learning_rate[pair] if findings.has_rates else None,
             is_default=bool(settings.is_default_recipe[pair]),
-            is_muted=not helps_PP[pair],
+            is_muted=decision_PP[pair] != "distil",
         )
 
     peers = range(len(choice.chosen))

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from peerkd.arrays import FloatArray
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import TREATMENTS, SweepFindings
 from peerkd.reporting.headline import diverged
@@ -23,6 +24,7 @@ from peerkd.reporting.wording import (
     single_setting,
 )
 from peerkd.results.intervals import Estimate
+from peerkd.results.pair_advice import DECISIONS, Predictions
 from peerkd.results.selection import NO_ROW
 from peerkd.wording import plural
 
@@ -33,6 +35,8 @@ _NUM_COLUMNS: Final = 80
 def pairs_csv(findings: SweepFindings) -> str:
     """Return one line for each ordered pair. Gains are fractions of accuracy on test. A missing value is empty.
 
+    ``decision`` is distil, fine_tune or leave. The predicted gain of the setting over the unchanged student, and its
+    advantage over the best training without a teacher, have the bounds of their intervals on test.
     ``test_global_difference`` is chosen minus default on the same samples of the global test set.
     """
     gain = f"test_{findings.scope}_gain"
@@ -48,6 +52,9 @@ def pairs_csv(findings: SweepFindings) -> str:
         f"{gain}_from_data": findings.gain_from_data,
         f"{gain}_from_teacher": findings.gain_from_teacher,
         **{f"{treatment}_{gain}": findings.gains[treatment] for treatment in TREATMENTS if treatment != "chosen"},
+        "decision": findings.advice.decision,
+        **_predictions("predicted_gain", findings.advice.gain),
+        **_predictions("predicted_advantage", findings.advice.advantage),
         "test_global_difference": paired.difference,
         "test_global_difference_standard_error": paired.standard_error,
         "test_global_difference_p_value": paired.p_value,
@@ -74,7 +81,9 @@ def metrics(findings: SweepFindings) -> dict[str, float]:
         "share_of_pairs_away_from_default": comparison.share_not_default.value,
         "share_of_pairs_that_beat_default": comparison.share_wins.value,
         "num_pairs": float(findings.num_pairs),
+        **{f"num_pairs_to_{name}": float(findings.advice.count(name)) for name in DECISIONS},
         "num_pairs_where_nothing_helps": float(findings.num_pairs_where_nothing_helps),
+        **_with_bounds("advised_over_best_control", findings.advice_on_test.over_best_control),
         "num_peers_diverged": float(len(findings.divergence.peers)),
         "num_trials_diverged": float(findings.divergence.num_trials_diverged),
     }
@@ -103,7 +112,7 @@ def summary(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, float 
 
 def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
     """Return the findings as plain text of at most 80 columns."""
-    comparison, scope = findings.comparison, findings.scope
+    comparison, scope, advice = findings.comparison, findings.scope, findings.advice
     means = {treatment: findings.mean_gains[treatment, scope] for treatment in TREATMENTS}
     forgotten = [
         f"{change.transfer_set} {100 * change.forgetting.value:.1f}"
@@ -133,7 +142,8 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         *textwrap.wrap(f"pairs away from {default}: {share_of(comparison.share_not_default)}", width=_NUM_COLUMNS),
         "pairs whose chosen setting (transfer set included) beats the default",
         f"  beyond noise: {share_of(comparison.share_wins)}",
-        f"pairs that no teacher helps, on validation: {findings.num_pairs_where_nothing_helps} of {findings.num_pairs}",
+        f"pairs that should learn from the teacher: {advice.count('distil')}, without one: "
+        f"{advice.count('fine_tune')}, not at all: {advice.count('leave')}",
         f"accuracy forgotten per class, by set: {', '.join(forgotten)}",
         *textwrap.wrap(diverged(findings), width=_NUM_COLUMNS),
         terminal_line(facts.improved),
@@ -152,6 +162,10 @@ def _with_bounds(name: str, estimate: Estimate) -> dict[str, float]:
         f"{name}_low_points": 100 * estimate.low,
         f"{name}_high_points": 100 * estimate.high,
     }
+
+
+def _predictions(name: str, predictions: Predictions) -> dict[str, FloatArray]:
+    return {name: predictions.value, f"{name}_low": predictions.low, f"{name}_high": predictions.high}
 
 
 def _cell(value: object) -> str:

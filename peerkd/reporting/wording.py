@@ -7,8 +7,11 @@ from typing import Final, assert_never
 
 from peerkd.config.targets import TargetConfig
 from peerkd.config.training import DistillConfig
+from peerkd.results.advice import COVERAGE
 from peerkd.results.divergence import Divergence
+from peerkd.results.grid_edges import Dimension, GridEdge
 from peerkd.results.intervals import MIN_PEERS, Estimate
+from peerkd.results.pair_advice import Predictions
 from peerkd.results.selection import SingleSetting
 from peerkd.study.defaults import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
@@ -23,9 +26,18 @@ DISTANCE_LABELS: Final = {
     "earth_movers": "earth mover's distance",
 }
 
+_DIMENSIONS: Final[Mapping[Dimension, str]] = {
+    "temperatures": "temperature",
+    "alphas": "alpha",
+    "learning_rates": "learning rate",
+}
+
 NO_INTERVALS: Final = (
     f"With fewer than {MIN_PEERS} peers, no interval can be given, so no difference can be distinguished from noise."
 )
+
+
+BOTH_CONTROLS: Final = "both controls, the unchanged student and the best training without a teacher,"
 
 
 def points(fraction: float) -> str:
@@ -56,6 +68,22 @@ def interval(estimate: Estimate) -> str:
 def points_with_interval(estimate: Estimate) -> str:
     """Return a difference in points, followed by its 95 % interval in parentheses if it has one."""
     return f"{points(estimate.value)} points" + (f" ({interval(estimate)})" if estimate.has_interval else "")
+
+
+def prediction(predictions: Predictions, pair: tuple[int, int]) -> str:
+    """Return the predicted gain of a pair in points, followed by its interval in parentheses."""
+    bounds = f"{points(predictions.low[pair])} to {points(predictions.high[pair])}"
+    return f"{points(predictions.value[pair])} points ({100 * COVERAGE:g} % interval {bounds})"
+
+
+def at_edges(edges: Iterable[GridEdge]) -> str:
+    """Return a sentence for each edge of the grid that many pairs choose, with the value to add."""
+    return " ".join(
+        f"{edge.num_pairs:,} of {plural(edge.num_all, 'pair')} choose {_DIMENSIONS[edge.dimension]} "
+        f"{number(edge.value)}, the {'smallest' if edge.is_smallest else 'largest'} that was tried: add "
+        f"{number(edge.next_value)} to sweep.{edge.dimension}."
+        for edge in edges
+    )
 
 
 def share_of(estimate: Estimate) -> str:

@@ -72,9 +72,7 @@ def compare(
         own_positions: Positions of the samples with the student's own class distribution.
         num_classes: K.
     """
-    columns: dict[str, Any] = {"positive_flips": None, "negative_flips": None}
-    if split == "test":
-        columns["correct_bits"] = None
+    columns: dict[str, Any] = {"positive_flips": None, "negative_flips": None, "correct_bits": None}
     for moment, predictions_N in (("before", before_N), ("after", after_N)):
         for scope, positions in (("global", global_positions), ("own", own_positions)):
             columns[f"{scope}_accuracy_{moment}"] = (
@@ -89,6 +87,5 @@ def compare(
         right_before, right_after = (before_N == labels_N)[global_positions], (after_N == labels_N)[global_positions]
         columns["positive_flips"] = float(np.mean(~right_before & right_after))
         columns["negative_flips"] = float(np.mean(right_before & ~right_after))
-        if split == "test":
-            columns["correct_bits"] = np.packbits(right_after).tobytes().hex()
+        columns["correct_bits"] = np.packbits(right_after).tobytes().hex()
     return {f"{split}_{name}": value for name, value in columns.items()}

@@ -10,6 +10,7 @@ import scipy
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.intervals import Estimate, mean_over_pairs
+from peerkd.results.schema import CORRECT_BITS
 from peerkd.results.selection import NO_ROW, Candidates, ChosenRows, is_default_recipe
 
 NUM_STANDARD_ERRORS: Final = 2.0
@@ -59,7 +60,7 @@ def compare_on_test(
     Raises:
         ValueError: If the number of bits of a row does not match ``num_test_samples``.
     """
-    bits = table["test_correct_bits"]
+    bits = table[CORRECT_BITS["test"]]
     shape = first_PP.shape
     difference, standard_error, p_value = (np.full(shape, np.nan) for _ in range(3))
     for pair in np.argwhere((first_PP != NO_ROW) & (second_PP != NO_ROW)):

@@ -19,6 +19,9 @@ IS_FINITE: Final = "is_finite"
 BY_EPOCH_COLUMNS: Final = {(split, scope): f"{split}_{scope}_accuracy_by_epoch" for split in SPLITS for scope in SCOPES}
 """Columns by split and scope. They have values if ``sweep.validate_every_epoch`` or ``tune.chooses_epochs`` is set."""
 
+CORRECT_BITS: Final = {split: f"{split}_correct_bits" for split in SPLITS}
+"""Columns by split that record which samples are right after a trial, so that two trials can be compared by sample."""
+
 LEARNING_RATE: Final = "learning_rate"
 """The column of the learning rate at the start of a trial, for experiments that try several."""
 
@@ -89,9 +92,10 @@ def _outcome_fields() -> Iterator[pa.Field]:
         )
         yield field(f"{split}_positive_flips", pa.float64(), "Share of samples wrong before and right after")
         yield field(f"{split}_negative_flips", pa.float64(), "Share of samples right before and wrong after")
-    yield field(
-        "test_correct_bits", pa.binary(), "One bit for each global test sample, 1 if right after (numpy.packbits order)"
-    )
+    for split, name in CORRECT_BITS.items():
+        yield field(
+            name, pa.binary(), f"One bit for each global {split} sample, 1 if right after (numpy.packbits order)"
+        )
 
 
 def _by_epoch_fields() -> Iterator[pa.Field]:

@@ -6,7 +6,7 @@ Ties follow the rule of ``peerkd.study.ties``.
 A trial that diverged is never chosen. Neither is a setting for all pairs that diverged for one of them.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -138,7 +138,7 @@ def candidates(
 
 def is_default_recipe(trials: Candidates) -> BoolArray:
     """Return for each row whether temperature, weight and rate are those of the untuned default, on any set."""
-    is_default: BoolArray = _num_changes(trials, None) == 0
+    is_default: BoolArray = num_changes_of(trials, None) == 0
     return is_default
 
 
@@ -157,14 +157,11 @@ def choose(
     """
     allowed = np.isin(trials.transfer_set, list(set(trials.transfer_set) if transfer_sets is None else transfer_sets))
     is_control = trials.distillation_weight == 0
-    num_changes = _num_changes(trials, default_transfer_set)
+    num_changes = num_changes_of(trials, default_transfer_set)
     is_default = num_changes == 0
     num_peers = trials.num_peers
     chosen, default, control = (np.full((num_peers, num_peers), NO_ROW, dtype=np.int64) for _ in range(3))
-    rows = _rows_by_pair(trials, allowed)
-    none = np.empty(0, dtype=np.int64)
-    for student, teacher in np.argwhere(trials.is_pair_PP).tolist():
-        of_pair = rows.get((student, teacher), none)
+    for student, teacher, of_pair, controls in _rows_of_pairs(trials, allowed):
         defaults = of_pair[is_default[of_pair]]
         if not defaults.size:
             raise ValueError(
@@ -173,8 +170,7 @@ def choose(
             )
         default[student, teacher] = defaults[0] if trials.is_finite[defaults[0]] else NO_ROW
         chosen[student, teacher] = _best(of_pair[~is_control[of_pair]], trials, num_changes)
-        controls = np.sort(np.concatenate([of_pair, rows.get((student, NO_TEACHER), none)]))
-        control[student, teacher] = _best(controls[is_control[controls]], trials, num_changes)
+        control[student, teacher] = _best(controls, trials, num_changes)
 
     before, after = trials.accuracy_before, trials.accuracy_after
     is_pair = chosen != NO_ROW
@@ -197,7 +193,7 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
         ValueError: If no setting was tried for every pair.
     """
     num_peers = trials.num_peers
-    num_changes = _num_changes(trials, default_transfer_set)
+    num_changes = num_changes_of(trials, default_transfer_set)
     settings: dict[tuple[str, float, float, float | None], list[int]] = {}
     is_distillation = trials.distillation_weight > 0
     for row in np.flatnonzero(is_distillation):
@@ -229,6 +225,25 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
     )
 
 
+def rows_of_pairs(trials: Candidates) -> Iterator[tuple[int, int, IntArray]]:
+    """Yield student, teacher and rows of each pair that takes part: its distillations, and the controls of both peers.
+
+    The rows are ascending. They may be none.
+    """
+    for student, teacher, of_pair, controls in _rows_of_pairs(trials, np.ones(len(trials.student), dtype=np.bool_)):
+        yield student, teacher, np.union1d(of_pair, controls)
+
+
+def _rows_of_pairs(trials: Candidates, allowed: BoolArray) -> Iterator[tuple[int, int, IntArray, IntArray]]:
+    """Yield student, teacher, the rows with both, and the rows of controls, which may use no data of the teacher."""
+    rows, none = _rows_by_pair(trials, allowed), np.empty(0, dtype=np.int64)
+    is_control = trials.distillation_weight == 0
+    for student, teacher in np.argwhere(trials.is_pair_PP).tolist():
+        of_pair = rows.get((student, teacher), none)
+        with_controls = np.sort(np.concatenate([of_pair, rows.get((student, NO_TEACHER), none)]))
+        yield student, teacher, of_pair, with_controls[is_control[with_controls]]
+
+
 def _rows_by_pair(trials: Candidates, allowed: BoolArray) -> dict[tuple[int, int], IntArray]:
     """Return the allowed rows of each student and teacher, ascending."""
     rows = np.flatnonzero(allowed)
@@ -242,7 +257,7 @@ def _rows_by_pair(trials: Candidates, allowed: BoolArray) -> dict[tuple[int, int
     }
 
 
-def _num_changes(trials: Candidates, default_transfer_set: str | None) -> IntArray:
+def num_changes_of(trials: Candidates, default_transfer_set: str | None) -> IntArray:
     """Return for each row how many of temperature, weight, set and rate differ from the untuned default."""
     return ties.num_changes(
         trials.transfer_set,

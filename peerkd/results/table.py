@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from peerkd.results import arrow
 from peerkd.results.journal import CHECKSUM
-from peerkd.results.schema import IS_FINITE, LEARNING_RATE, TRIALS_SCHEMA
+from peerkd.results.schema import CORRECT_BITS, IS_FINITE, LEARNING_RATE, TRIALS_SCHEMA
 from peerkd.study.splits import SCOPES, SPLITS
 from peerkd.study.transfer_sets import TRANSFER_SETS, check_transfer_set
 from peerkd.study.trials import IDENTITY_COLUMNS, setting_order
@@ -83,10 +83,10 @@ def assemble(records: Iterable[Record]) -> pa.Table:
     _refuse_duplicates(rows)
 
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in RECORD_COLUMNS}
-    columns["test_correct_bits"] = [
-        bytes.fromhex(bits) if isinstance(bits, str) else bits for bits in columns["test_correct_bits"]
-    ]
     for split in SPLITS:
+        columns[CORRECT_BITS[split]] = [
+            bytes.fromhex(bits) if isinstance(bits, str) else bits for bits in columns[CORRECT_BITS[split]]
+        ]
         before, after = f"{split}_class_accuracy_before", f"{split}_class_accuracy_after"
         columns[before] = [_without_nan(values) for values in columns[before]]
         columns[after] = [_without_nan(values) for values in columns[after]]

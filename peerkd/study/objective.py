@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from peerkd.study.splits import OWN_WEIGHTS
+from peerkd.study.splits import OWN_WEIGHTS, Metric
 from peerkd.study.ties import is_at_least
 
 
@@ -89,3 +89,8 @@ class Objective:
             f"A setting is only chosen if it was seen on validation that the student loses at most "
             f"{100 * self.max_own_drop:g} points of its own accuracy."
         )
+
+
+def objective_of(metric: Metric) -> Objective:
+    """Return the objective of a choice by one accuracy alone."""
+    return Objective(own_weight=OWN_WEIGHTS[metric])

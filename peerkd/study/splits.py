@@ -1,7 +1,7 @@
 """The sets on which accuracies are measured, and the accuracies by which a study can choose."""
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 SPLITS: Final = ("validation", "test")
 """The set on which settings are chosen, and the set on which the chosen settings are reported."""
@@ -14,3 +14,17 @@ Metric = Literal["global_accuracy", "own_accuracy"]
 
 OWN_WEIGHTS: Final[Mapping[Metric, float]] = {"global_accuracy": 0.0, "own_accuracy": 1.0}
 """The weight of own accuracy in an objective that uses only one of the two accuracies."""
+
+
+class NumSamples(NamedTuple):
+    """The sizes of a global evaluation set and of a student's own one."""
+
+    global_set: int
+    own_set: int
+
+
+class EvaluationSets(NamedTuple):
+    """The sizes of the evaluation sets of one student."""
+
+    validation: NumSamples
+    test: NumSamples

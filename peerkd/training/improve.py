@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from peerkd.results.outcome import gains
+from peerkd.results.advice import advise
 from peerkd.results.schema import IS_FINITE
 from peerkd.study import ties
-from peerkd.study.student_choice import choose_for_student, decision
+from peerkd.study.student_choice import decision
 from peerkd.study.transfer_sets import set_owners, unlabelled_owners
 from peerkd.study.trials import Trial, Unit, record_identity
 from peerkd.training.checkpoints import save_tensors
@@ -50,7 +49,7 @@ def improve(task: StudentTask, inputs: ImproveInputs, runner: SweepRunner) -> di
     """
     started = time.perf_counter()
     records = train_candidates(task.candidates, runner, num_epochs=task.num_epochs)
-    chosen = _choose(records, inputs)
+    chosen = _choose(records, task, inputs)
     before = runner.peer_state(task.student)
     weights = before if chosen is None else take_weights(task.candidates[chosen], inputs, num_epochs=task.num_epochs)
     for trial in task.candidates:
@@ -92,25 +91,24 @@ def take_weights(trial: Trial, inputs: ImproveInputs, *, num_epochs: int) -> Map
     return load_state(state_path(inputs.states_folder, trial, num_epochs=num_epochs)).weights
 
 
-def _choose(records: Sequence[Mapping[str, Any]], inputs: ImproveInputs) -> int | None:
+def _choose(records: Sequence[Mapping[str, Any]], task: StudentTask, inputs: ImproveInputs) -> int | None:
     """Return the position of the chosen record, by validation accuracy alone, or None for an unchanged student."""
     if not records:
         return None
-    objective, config = inputs.objective, inputs.sweep.config
+    if task.evaluation_sets is None:
+        (record,) = records
+        return 0 if record[IS_FINITE] else None
+    config = inputs.sweep.config
     columns = {name: [record[name] for record in records] for name in records[0]}
-    gains_N = objective.penalised_gains(gains(columns, objective, split="validation"))
-    return choose_for_student(
-        np.where(columns[IS_FINITE], gains_N, np.nan),
-        is_control_N=np.array(columns["distillation_weight"]) == 0,
-        num_changes_N=ties.num_changes(
-            columns["transfer_set"],
-            columns["temperature"],
-            columns["distillation_weight"],
-            columns["learning_rate"],
-            default_transfer_set=config.sweep.resolved_default_transfer_set,
-            default_learning_rate=config.default_learning_rate,
-        ),
+    num_changes_N = ties.num_changes(
+        columns["transfer_set"],
+        columns["temperature"],
+        columns["distillation_weight"],
+        columns["learning_rate"],
+        default_transfer_set=config.sweep.resolved_default_transfer_set,
+        default_learning_rate=config.default_learning_rate,
     )
+    return advise(columns, inputs.objective, task.evaluation_sets, num_changes_N=num_changes_N).advised
 
 
 def _unit(trial: Trial) -> tuple[tuple[int, ...], tuple[int, ...], int | None]:

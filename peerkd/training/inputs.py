@@ -9,6 +9,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pcl import PclConfig, Run
 from peerkd.study.objective import Objective
+from peerkd.study.splits import EvaluationSets
 from peerkd.study.trials import Trial, Unit
 
 
@@ -143,6 +144,9 @@ class StudentTask:
 
     candidates: tuple[Trial, ...]
     """The trials among which the choice is made. Empty: the student stays unchanged."""
+
+    evaluation_sets: EvaluationSets | None = None
+    """The sizes of the student's evaluation sets. None: the only candidate was chosen before."""
 
     num_epochs: int
     """The number of epochs after which every candidate stops. The schedule always covers the whole recipe."""

@@ -23,9 +23,10 @@ from peerkd.stages.improve_peers import NAME, is_tuned, key, summary
 from peerkd.stages.journals import Record
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import SCRATCH, Shard
-from peerkd.stages.work.improving.candidates import sweep_objective, swept_tasks, tuned_tasks
+from peerkd.stages.work.improving.candidates import swept_tasks, tuned_tasks
 from peerkd.stages.work.improving.cards import build_card, weights_name, write_card
-from peerkd.study.objective import Objective
+from peerkd.study.objective import Objective, objective_of
+from peerkd.study.splits import EvaluationSets, NumSamples
 from peerkd.study.trials import record_identity
 from peerkd.training.inputs import ImproveInputs, StudentTask, SweepInputs, student_name
 from peerkd.training.process_pool import run_in_processes
@@ -54,11 +55,11 @@ def perform(config: ExperimentConfig, trials: Manifest, store: ArtifactStore, wo
     sources = _Sources(trials, peers, partition, dataset)
     device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
     config = _as_judged(config, is_tuned=is_tuned(trials))
-    objective = config.objective if is_tuned(trials) else sweep_objective(config)
+    objective = config.objective if is_tuned(trials) else objective_of(config.sweep.selection_metric)
     students = pretrain_peers.finite_peers(peers.metadata["peers"])
     shards = [
         Shard(name=student_name(task.student), tasks=(task,), num_records=1)
-        for task in _tasks(config, trials, store, students)
+        for task in _tasks(config, sources, store, students)
     ]
     progress = Progress(NAME, unit="students", total=len(shards))
     work = StageWork(
@@ -121,13 +122,21 @@ def _as_judged(config: ExperimentConfig, *, is_tuned: bool) -> ExperimentConfig:
 
 
 def _tasks(
-    config: ExperimentConfig, trials: Manifest, store: ArtifactStore, students: Sequence[int]
+    config: ExperimentConfig, sources: _Sources, store: ArtifactStore, students: Sequence[int]
 ) -> list[StudentTask]:
+    trials, sizes = sources.trials, sources.partition.metadata
+    sets_P = [
+        EvaluationSets(
+            validation=NumSamples(sizes["num_validation"], own_validation),
+            test=NumSamples(sizes["num_test"], own_test),
+        )
+        for own_validation, own_test in zip(sizes["num_own_validation"], sizes["num_own_test"], strict=True)
+    ]
     if is_tuned(trials):
         table = choices.read_table(store.fetch(trials.key) / tune_pairs.CHOICES_NAME, choices.CHOICES)
-        return tuned_tasks(config, table, students)
+        return tuned_tasks(config, table, students, sets_P)
     with _table(trials, store) as table:
-        return swept_tasks(config, table, students)
+        return swept_tasks(config, table, students, sets_P)
 
 
 def _num_samples(shards: Sequence[Shard], partition: Manifest) -> int:

@@ -43,6 +43,7 @@ def test_a_validation_split_by_hand() -> None:
         "validation_global_accuracy_after": 4 / 6,
         "validation_own_accuracy_after": 2 / 4,
         "validation_class_accuracy_after": [2 / 3, 1.0, None, 0.0],
+        "validation_correct_bits": f"{0b10111000:02x}",
     }
 
 

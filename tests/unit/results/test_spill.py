@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from peerkd.results import spill
+from peerkd.results.schema import CORRECT_BITS
 from peerkd.results.spill import write_trials
 from peerkd.results.table import RECORD_COLUMNS, assemble, fingerprint, read_table
 from tests.tables import Study, control, record
@@ -14,7 +15,8 @@ from tests.tables import Study, control, record
 
 def as_in_a_journal(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
-        {name: row[name].hex() if name == "test_correct_bits" else row[name] for name in RECORD_COLUMNS} for row in rows
+        {name: row[name].hex() if name in CORRECT_BITS.values() else row[name] for name in RECORD_COLUMNS}
+        for row in rows
     ]
 
 
@@ -68,7 +70,7 @@ def test_a_table_without_records_is_possible(tmp_path: Path) -> None:
     ids=["twice the same trial", "two controls", "no student", "a column too many", "no such set"],
 )
 def test_errors_have_the_same_message(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    rows = [json.loads(json.dumps(row | {"test_correct_bits": "f0"})) for row in rows]
+    rows = [json.loads(json.dumps(row | dict.fromkeys(CORRECT_BITS.values(), "f0"))) for row in rows]
     with pytest.raises(ValueError, match=r"\.$") as expected:
         assemble(rows)
     with pytest.raises(ValueError, match=r"\.$") as caught:

@@ -7,40 +7,35 @@ Shape suffixes: N = trials of the table.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.results.outcome import gains
-from peerkd.results.schema import IS_FINITE
+from peerkd.results.advice import COLUMNS, advise
 from peerkd.study import ties
 from peerkd.study.grid import control_settings
-from peerkd.study.objective import Objective
-from peerkd.study.splits import OWN_WEIGHTS, SCOPES
-from peerkd.study.student_choice import choose_for_student
+from peerkd.study.objective import objective_of
+from peerkd.study.splits import EvaluationSets
 from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.study.trials import IDENTITY_COLUMNS, Trial
 from peerkd.training.inputs import StudentTask
 
 
-def sweep_objective(config: ExperimentConfig) -> Objective:
-    """Return what the choices of a sweep maximise."""
-    return Objective(own_weight=OWN_WEIGHTS[config.sweep.selection_metric])
-
-
-def swept_tasks(config: ExperimentConfig, trials: pa.Table, students: Sequence[int]) -> list[StudentTask]:
-    """Return the task of each student after a sweep: its best trial on validation, or none.
+def swept_tasks(
+    config: ExperimentConfig, trials: pa.Table, students: Sequence[int], sets_P: Sequence[EvaluationSets]
+) -> list[StudentTask]:
+    """Return the task of each student after a sweep: the trial that ``peerkd.results.advice`` advises, or none.
 
     Args:
         config: The experiment.
         trials: The table of trials.
         students: The peers that take part.
+        sets_P: The sizes of the evaluation sets of every peer.
     """
-    objective = sweep_objective(config)
-    names = [f"validation_{scope}_accuracy_{moment}" for scope in SCOPES for moment in ("before", "after")]
-    gains_N = objective.gains(gains({name: trials[name].to_numpy() for name in names}, objective, split="validation"))
+    objective = objective_of(config.sweep.selection_metric)
     student_N, weight_N, rate_N = (
         trials[name].to_numpy() for name in ("student", "distillation_weight", "learning_rate")
     )
@@ -52,17 +47,21 @@ def swept_tasks(config: ExperimentConfig, trials: pa.Table, students: Sequence[i
         default_transfer_set=config.sweep.resolved_default_transfer_set,
         default_learning_rate=config.default_learning_rate,
     )
-    usable_N = np.where(trials[IS_FINITE].to_numpy(), gains_N, np.nan)
+    measured = trials.select(COLUMNS)
     tasks = []
     for student in students:
         rows = np.flatnonzero(student_N == student)
-        chosen = choose_for_student(usable_N[rows], is_control_N=weight_N[rows] == 0, num_changes_N=num_changes_N[rows])
-        candidates = () if chosen is None else (_trial(trials, int(rows[chosen])),)
+        advised = advise(
+            measured.take(rows).to_pydict(), objective, sets_P[student], num_changes_N=num_changes_N[rows]
+        ).advised
+        candidates = () if advised is None else (_trial(trials, int(rows[advised])),)
         tasks.append(StudentTask(student=student, candidates=candidates, num_epochs=config.distill.epochs))
     return tasks
 
 
-def tuned_tasks(config: ExperimentConfig, choices: pa.Table, students: Sequence[int]) -> list[StudentTask]:
+def tuned_tasks(
+    config: ExperimentConfig, choices: pa.Table, students: Sequence[int], sets_P: Sequence[EvaluationSets]
+) -> list[StudentTask]:
     """Return the task of each student after a tuned study: its most promising distillation, and its controls.
 
     The controls train on every transfer set with labels that needs no other peer than this teacher, for as many epochs
@@ -72,9 +71,16 @@ def tuned_tasks(config: ExperimentConfig, choices: pa.Table, students: Sequence[
         config: The experiment.
         choices: The table of choices.
         students: The peers that take part.
+        sets_P: The sizes of the evaluation sets of every peer.
     """
     rows = choices.to_pylist()
-    return [_tuned_task(config, student, [row for row in rows if row["student"] == student]) for student in students]
+    return [
+        replace(
+            _tuned_task(config, student, [row for row in rows if row["student"] == student]),
+            evaluation_sets=sets_P[student],
+        )
+        for student in students
+    ]
 
 
 def _tuned_task(config: ExperimentConfig, student: int, rows: Sequence[Mapping[str, Any]]) -> StudentTask:

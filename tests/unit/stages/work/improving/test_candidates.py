@@ -8,23 +8,27 @@ from peerkd.results.choices import CHOICES
 from peerkd.results.choices import assemble as assemble_choices
 from peerkd.results.table import assemble
 from peerkd.stages.work.improving.candidates import swept_tasks, tuned_tasks
-from tests.tables import control, diverged, record
+from peerkd.study.splits import EvaluationSets, NumSamples
+from tests.tables import answered, control, diverged, record, right
 
 
 def config(*overrides):
     return resolve(JOINTKD, preset="digits", overrides=" ".join(overrides))
 
 
+SETS = EvaluationSets(validation=NumSamples(400, 400), test=NumSamples(400, 400))
+
+
 def after(row, value, *, scope="global"):
-    return {**row, f"validation_{scope}_accuracy_after": value}
+    return answered(row, right(200, of=400), right(round(400 * value), of=400), scope=scope)
 
 
 def swept(*rows, overrides=()):
-    (task,) = swept_tasks(config(*overrides), assemble(rows), [0])
+    (task,) = swept_tasks(config(*overrides), assemble(rows), [0], [SETS])
     return [(trial.teacher, trial.transfer_set, trial.setting.temperature) for trial in task.candidates]
 
 
-def test_a_sweep_trains_the_best_trial_again():
+def test_a_sweep_trains_the_advised_trial_again():
     rows = after(record(), 0.6), after(record(temperature=4.0), 0.7), after(control(), 0.65)
     assert swept(*rows) == [(1, "student", 4.0)]
 
@@ -38,12 +42,15 @@ def test_nothing_is_trained_for_a_student_that_nothing_improves():
 
 
 def test_a_trial_that_diverged_and_another_student_are_no_candidates():
-    rows = (diverged(record(temperature=2.0)), after(record(student=1, teacher=0), 0.9), after(record(), 0.55))
+    rows = (diverged(record(temperature=2.0)), after(record(student=1, teacher=0), 0.9), after(record(), 0.6))
     assert swept(*rows) == [(1, "student", 1.0)]
 
 
 def test_a_sweep_chooses_by_its_own_metric():
-    rows = after(record(), 0.7), after(record(temperature=4.0), 0.7, scope="own")
+    rows = (
+        after(after(record(), 0.7), 0.4, scope="own"),
+        after(after(record(temperature=4.0), 0.4), 0.7, scope="own"),
+    )
     assert swept(*rows) == [(1, "student", 1.0)]
     assert swept(*rows, overrides=["sweep.selection_metric=own_accuracy"]) == [(1, "student", 4.0)]
 
@@ -66,7 +73,7 @@ def choice(teacher, *, gain=None, predicted=None, epochs=3, temperature=4.0):
 
 
 def tuned(*rows, overrides=()):
-    (task,) = tuned_tasks(config(*overrides), assemble_choices(rows, CHOICES), [0])
+    (task,) = tuned_tasks(config(*overrides), assemble_choices(rows, CHOICES), [0], [SETS])
     return task
 
 

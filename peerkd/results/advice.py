@@ -1,0 +1,223 @@
+"""The advice for a student: learn from a teacher, train on without one, or stay unchanged.
+
+One rule decides, for a pair and for a student, after a sweep and after a tuned study. A distillation is advised if its
+gain on validation is above that of both controls, which are the unchanged student and the best training without a
+teacher, by more than the noise of the difference. Otherwise the best training without a teacher is advised if it is
+above the unchanged student by more than its noise.
+
+The best of many trials is better on the samples on which it was chosen than on others: its gain is optimistic. Efron's
+bootstrap (1983, JASA 78:316) estimates the optimism. The gains are drawn again from a normal distribution with the
+noise of the validation set around the observed ones, and the best trial is chosen in each draw. The gain drawn for this
+trial minus its observed gain is the error of a choice. Its mean over draws is the optimism, and its deviation is the
+noise. Both include that the control is chosen, too. Where all trials are equally good, the observed gains differ more
+than the true ones, and the bootstrap finds only a part of the optimism.
+
+Shape suffixes: N = trials of one student, C = trials that may be the best one, B = draws.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from peerkd.arrays import BoolArray, FloatArray, IntArray
+from peerkd.results import validation_noise
+from peerkd.results.outcome import gains
+from peerkd.results.schema import IS_FINITE
+from peerkd.results.validation_noise import gain_covariance
+from peerkd.study import ties
+from peerkd.study.objective import Objective
+from peerkd.study.splits import EvaluationSets
+from peerkd.study.student_choice import StudentDecision
+
+COLUMNS: Final = (IS_FINITE, "distillation_weight", *validation_noise.COLUMNS)
+"""The columns of the trials from which advice follows."""
+
+NUM_DEVIATIONS: Final = 1.0
+"""The number of standard deviations of its noise that a difference must exceed. It was chosen by measurement; see
+``docs/results``."""
+
+COVERAGE: Final = 0.9
+"""The nominal coverage of the interval of a predicted gain."""
+
+_NORMAL_QUANTILE: Final = 1.6449
+"""The quantile of the standard normal distribution at ``(1 + COVERAGE) / 2``."""
+
+_NUM_DRAWS: Final = 400
+_SEED: Final = 0
+_MAX_COMPARED: Final = 256
+"""The largest number of distillations, and of controls, that are drawn. Those with the highest gains are taken."""
+
+
+class Prediction(NamedTuple):
+    """A gain, or a difference of gains, that is expected on other samples: fractions of accuracy."""
+
+    value: float
+    """The value on validation without the optimism of the choice."""
+
+    deviation: float
+    """The standard deviation of the value's noise."""
+
+    test_deviation: float
+    """The standard deviation of the noise that a measurement on the test set adds."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The interval that contains the value measured on the test set with a probability of ``COVERAGE``."""
+        half = _NORMAL_QUANTILE * float(np.hypot(self.deviation, self.test_deviation))
+        return self.value - half, self.value + half
+
+    @property
+    def is_above_noise(self) -> bool:
+        """Whether the value is above 0 by more than its noise."""
+        return bool(ties.is_above(self.value, NUM_DEVIATIONS * self.deviation))
+
+
+NO_CHANGE: Final = Prediction(0.0, 0.0, 0.0)
+"""The gain of a student that stays unchanged."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudentAdvice:
+    """The best trials of one student, or of one pair, and what follows from them."""
+
+    decision: StudentDecision
+
+    distillation: int | None
+    """The position of the best distillation on validation. None if all diverged or none was trained."""
+
+    control: int | None
+    """The position of the best training without a teacher."""
+
+    gain: Prediction | None
+    """The gain of the best distillation over the unchanged student."""
+
+    control_gain: Prediction | None
+    """The gain of the best training without a teacher over the unchanged student."""
+
+    advantage: Prediction | None
+    """The gain of the best distillation minus that of the best training without a teacher. None without both."""
+
+    @property
+    def advised(self) -> int | None:
+        """The position of the advised trial. None if the student should stay unchanged."""
+        return {"distil": self.distillation, "fine_tune": self.control, "leave": None}[self.decision]
+
+    @property
+    def advised_gain(self) -> Prediction:
+        """The predicted gain of what is advised over the unchanged student."""
+        found = {"distil": self.gain, "fine_tune": self.control_gain, "leave": NO_CHANGE}[self.decision]
+        assert found is not None, "what is advised has a gain"
+        return found
+
+
+def advise(
+    columns: Mapping[str, Sequence[Any]],
+    objective: Objective,
+    sets: EvaluationSets,
+    *,
+    num_changes_N: IntArray,
+    distillation: int | None = None,
+) -> StudentAdvice:
+    """Return the advice that follows from trials of one student.
+
+    Args:
+        columns: The values of ``COLUMNS`` for N trials: lists, or columns of a table as lists.
+        objective: The objective of the choice. A trial that breaks its limit counts with its penalised gain.
+        sets: The sizes of the student's evaluation sets.
+        num_changes_N: The number of hyper-parameters that differ from the untuned default; see ``ties.num_changes``.
+        distillation: The position of a finite distillation that was chosen in another way. None: the best one is taken.
+    """
+    is_finite_N = np.asarray(columns[IS_FINITE], dtype=np.bool_)
+    is_control_N = np.asarray(columns["distillation_weight"], dtype=np.float64) == 0
+    gains_N = np.where(is_finite_N, _gains(columns, objective), -np.inf)
+    best = [
+        _best(gains_N, num_changes_N, np.flatnonzero(is_finite_N & is_kind_N))
+        for is_kind_N in (~is_control_N, is_control_N)
+    ]
+    if distillation is not None:
+        best[0] = distillation
+    places_C = _compared(gains_N, is_control_N, is_finite_N, best)
+    distilled, control = (None if place is None else int(np.searchsorted(places_C, place)) for place in best)
+    measured = {name: [columns[name][place] for place in places_C] for name in validation_noise.COLUMNS}
+    on_validation_CC, on_test_CC = (
+        gain_covariance(measured, objective, validation=sets.validation, wanted=wanted)
+        if places_C.size
+        else np.empty((0, 0))
+        for wanted in (sets.validation, sets.test)
+    )
+    gains_C, is_control_C = gains_N[places_C], is_control_N[places_C]
+    noise_BC = _draw(on_validation_CC)
+
+    def predict(place: int | None, minus: int | None = None) -> Prediction | None:
+        if place is None:
+            return None
+        value, error_B = gains_C[place], _errors_of_choice(gains_C, noise_BC, is_control_C == is_control_C[place])
+        sign_C = np.eye(len(gains_C))[place]
+        if minus is not None:
+            value, sign_C = value - gains_C[minus], sign_C - np.eye(len(gains_C))[minus]
+            error_B = error_B - _errors_of_choice(gains_C, noise_BC, is_control_C == is_control_C[minus])
+        return Prediction(
+            value=float(value - error_B.mean()),
+            deviation=float(error_B.std()),
+            test_deviation=float(np.sqrt(max(sign_C @ on_test_CC @ sign_C, 0))),
+        )
+
+    gain, control_gain = predict(distilled), predict(control)
+    advantage = None if distilled is None or control is None else predict(distilled, minus=control)
+    return StudentAdvice(
+        decision=decide(gain, control_gain, advantage),
+        distillation=best[0],
+        control=best[1],
+        gain=gain,
+        control_gain=control_gain,
+        advantage=advantage,
+    )
+
+
+def decide(gain: Prediction | None, control_gain: Prediction | None, advantage: Prediction | None) -> StudentDecision:
+    """Return the decision that predictions amount to; see the rule at the top of this file."""
+    if gain is not None and gain.is_above_noise and (advantage is None or advantage.is_above_noise):
+        return "distil"
+    return "fine_tune" if control_gain is not None and control_gain.is_above_noise else "leave"
+
+
+def _gains(columns: Mapping[str, Sequence[Any]], objective: Objective) -> FloatArray:
+    return objective.penalised_gains(gains(columns, objective, split="validation"))
+
+
+def _best(gains_N: FloatArray, num_changes_N: IntArray, places: IntArray) -> int | None:
+    return int(places[ties.best(gains_N[places], num_changes_N[places])]) if places.size else None
+
+
+def _compared(
+    gains_N: FloatArray, is_control_N: BoolArray, is_finite_N: BoolArray, best: Sequence[int | None]
+) -> IntArray:
+    """Return the positions of the trials that are drawn, ascending: the best distillations and the best controls.
+
+    A trial far below the best one is chosen in no draw, so leaving it out changes nothing.
+    """
+    kept = [place for place in best if place is not None]
+    for is_kind_N in (is_control_N, ~is_control_N):
+        places = np.flatnonzero(is_finite_N & is_kind_N)
+        kept += places[np.argsort(-gains_N[places], kind="stable")[:_MAX_COMPARED]].tolist()
+    return np.unique(np.array(kept, dtype=np.int64))
+
+
+def _draw(covariance_CC: FloatArray) -> FloatArray:
+    """Return draws of the noise of all gains: (B, C)."""
+    # All advice uses one seed, so that no difference comes from different draws. Rounding may make the smallest
+    # eigenvalues negative.
+    values_C, vectors_CC = np.linalg.eigh(covariance_CC)
+    normal_BC = np.random.default_rng(_SEED).standard_normal((_NUM_DRAWS, len(values_C)))
+    noise_BC: FloatArray = normal_BC @ (vectors_CC * np.sqrt(np.maximum(values_C, 0))).T
+    return noise_BC
+
+
+def _errors_of_choice(gains_C: FloatArray, noise_BC: FloatArray, is_kind_C: BoolArray) -> FloatArray:
+    """Return the noise of the trial of a kind that is best in each draw: (B,)."""
+    noise_BK = noise_BC[:, is_kind_C]
+    chosen_B = (gains_C[is_kind_C] + noise_BK).argmax(axis=1)
+    errors_B: FloatArray = noise_BK[np.arange(len(noise_BK)), chosen_B]
+    return errors_B

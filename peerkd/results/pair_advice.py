@@ -1,0 +1,157 @@
+"""The advice for every ordered pair, and what came of it on test.
+
+Shape suffixes: P = peers (row: student, column: teacher).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from peerkd.arrays import BoolArray, FloatArray, IntArray
+from peerkd.results.advice import COLUMNS, Prediction, StudentAdvice, advise
+from peerkd.results.intervals import Estimate, mean_over_pairs
+from peerkd.results.pairs import at
+from peerkd.results.selection import NO_ROW
+from peerkd.study import ties
+from peerkd.study.objective import Objective
+from peerkd.study.splits import EvaluationSets
+from peerkd.study.student_choice import StudentDecision
+
+DECISIONS: Final[tuple[StudentDecision, ...]] = ("distil", "fine_tune", "leave")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """Predicted gains with their intervals: (num_peers, num_peers), NaN where a pair has none."""
+
+    value: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+    def covers(self, measured_PP: FloatArray) -> BoolArray:
+        """Return where the interval contains a measured value. False where either is NaN."""
+        covers_PP: BoolArray = ties.is_at_least(measured_PP, self.low) & ties.is_at_least(self.high, measured_PP)
+        return covers_PP
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PairAdvice:
+    """What every pair should do. Rows are those of the table of trials, NO_ROW where a pair has none."""
+
+    decision: NDArray[np.str_]
+    """One of ``DECISIONS``; empty on the diagonal and for a pair with a peer that diverged."""
+
+    distillation: IntArray
+    """The row of the pair's distillation."""
+
+    control: IntArray
+    """The row of the pair's best training without a teacher."""
+
+    gain: Predictions
+    """The gain of the distillation over the unchanged student."""
+
+    control_gain: Predictions
+    """The gain of the training without a teacher over the unchanged student."""
+
+    advantage: Predictions
+    """The gain of the distillation minus that of the training without a teacher."""
+
+    def count(self, decision: StudentDecision) -> int:
+        """Return the number of pairs with a decision."""
+        return int((self.decision == decision).sum())
+
+    def pairs_to_distil(self) -> list[tuple[int, int]]:
+        """Return student and teacher of the pairs that should distil, the largest predicted gain first."""
+        pairs = [(int(student), int(teacher)) for student, teacher in np.argwhere(self.decision == "distil")]
+        return sorted(pairs, key=lambda pair: -float(self.gain.value[pair]))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class AdviceOnTest:
+    """What came of the advice to distil on test. Gains are fractions."""
+
+    over_best_control: Estimate
+    """The mean over the pairs that should distil of their gain minus that of the better of the two controls."""
+
+    num_worse: int
+    """The number of these pairs whose student is worse on test than the better control."""
+
+
+def advise_pairs(
+    table: pa.Table,
+    pairs: Iterable[tuple[int, int, IntArray]],
+    objective: Objective,
+    *,
+    num_peers: int,
+    sets_P: Sequence[EvaluationSets],
+    num_changes: IntArray,
+    distillation_PP: IntArray | None = None,
+) -> PairAdvice:
+    """Return the advice for pairs.
+
+    Args:
+        table: The table of trials.
+        pairs: Student and teacher of each pair, with the rows of its distillations and controls.
+        objective: The objective of the choice.
+        num_peers: The number of peers, including those that diverged.
+        sets_P: The sizes of the evaluation sets of each peer.
+        num_changes: For each row, see ``ties.num_changes``.
+        distillation_PP: The row of a finite distillation of each pair that was chosen in another way, ``NO_ROW`` for a
+            pair without one. None: the best distillation of each pair is taken.
+    """
+    shape = num_peers, num_peers
+    decision_PP = np.full(shape, "", dtype="U9")
+    rows_PP = {name: np.full(shape, NO_ROW, dtype=np.int64) for name in ("distillation", "control")}
+    predicted_PP = {name: np.full((3, *shape), np.nan) for name in ("gain", "control_gain", "advantage")}
+    measured = table.select(COLUMNS)
+    for student, teacher, rows in pairs:
+        given = None if distillation_PP is None else int(distillation_PP[student, teacher])
+        if given == NO_ROW:
+            rows = rows[table["distillation_weight"].take(rows).to_numpy() == 0]
+        advice = advise(
+            measured.take(rows).to_pydict(),
+            objective,
+            sets_P[student],
+            num_changes_N=num_changes[rows],
+            distillation=None if given in (None, NO_ROW) else int(np.searchsorted(rows, given)),
+        )
+        decision_PP[student, teacher] = advice.decision
+        for name, of_pair in rows_PP.items():
+            of_pair[student, teacher] = _row(advice, name, rows)
+        for name, values_3PP in predicted_PP.items():
+            values_3PP[:, student, teacher] = _bounds(getattr(advice, name))
+    return PairAdvice(
+        decision=decision_PP,
+        distillation=rows_PP["distillation"],
+        control=rows_PP["control"],
+        gain=Predictions(*predicted_PP["gain"]),
+        control_gain=Predictions(*predicted_PP["control_gain"]),
+        advantage=Predictions(*predicted_PP["advantage"]),
+    )
+
+
+def on_test(advice: PairAdvice, table: pa.Table, objective: Objective) -> AdviceOnTest:
+    """Return what came of the advice to distil on test."""
+    distilled_PP = test_gains(table, advice.distillation, objective)
+    control_PP = test_gains(table, advice.control, objective)
+    # Without any control that was trained, the unchanged student, whose gain is 0, is the only one.
+    over_PP = np.where(advice.decision == "distil", distilled_PP - np.fmax(control_PP, 0), np.nan)
+    return AdviceOnTest(over_best_control=mean_over_pairs(over_PP), num_worse=int(ties.is_above(0, over_PP).sum()))
+
+
+def test_gains(table: pa.Table, rows_PP: IntArray, objective: Objective) -> FloatArray:
+    """Return the gains on test by an objective of the trials in some rows, NaN without a row."""
+    return objective.gains({scope: at(table, f"test_{scope}_gain", rows_PP) for scope in objective.scopes})
+
+
+def _row(advice: StudentAdvice, name: str, rows: IntArray) -> int:
+    place = getattr(advice, name)
+    return NO_ROW if place is None else int(rows[place])
+
+
+def _bounds(prediction: Prediction | None) -> tuple[float, float, float]:
+    return (np.nan, np.nan, np.nan) if prediction is None else (prediction.value, *prediction.interval)

@@ -1,0 +1,90 @@
+"""The sampling noise of gains on validation: how much they would differ on other samples.
+
+A validation set is a sample. The gains of two trials of one student are measured on the same samples, so much of their
+noise is common to both. The noise of their difference follows from the samples on which they disagree, as in the test
+of McNemar (1947).
+
+Shape suffixes: N = trials of one student, M = samples of the global validation set, with the padding of the last byte.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from peerkd.arrays import FloatArray
+from peerkd.results.schema import CORRECT_BITS
+from peerkd.study.objective import Objective
+from peerkd.study.splits import SCOPES, NumSamples
+
+COLUMNS: Final = (
+    *(f"validation_{scope}_accuracy_{moment}" for scope in SCOPES for moment in ("before", "after")),
+    *("validation_positive_flips", "validation_negative_flips", CORRECT_BITS["validation"]),
+)
+"""The columns of trials from which the noise is computed."""
+
+Columns = Mapping[str, Sequence[Any]]
+"""The values of ``COLUMNS`` for N trials. Bits are bytes, or hexadecimal as in a journal."""
+
+
+def gain_covariance(
+    columns: Columns, objective: Objective, *, validation: NumSamples, wanted: NumSamples | None = None
+) -> FloatArray:
+    """Return the covariance of the gains of trials of one student: (N, N), in squared fractions.
+
+    Args:
+        columns: The columns of trials that ended in finite numbers.
+        objective: The accuracies whose mean is the gain. A limit on forgetting adds no noise.
+        validation: The sizes of the validation sets.
+        wanted: The sizes of the sets whose noise is wanted. None: the noise of the validation sets themselves.
+    """
+    wanted = wanted or validation
+    weights = {"global": 1 - objective.own_weight, "own": objective.own_weight}
+    by_scope = {
+        "global": lambda: _on_global_set(columns, validation.global_set) / wanted.global_set,
+        "own": lambda: _on_own_set(columns) / wanted.own_set,
+    }
+    parts = [weight**2 * by_scope[scope]() for scope, weight in weights.items() if weight]
+    # The sets may have samples in common. For any two variables, Var(x + y) is at most 2 Var(x) + 2 Var(y).
+    return np.asarray(len(parts) * sum(parts))
+
+
+def _on_global_set(columns: Columns, num_samples: int) -> FloatArray:
+    """Return the covariance for one sample."""
+    after_N, before_N, positive_N, negative_N = (
+        np.asarray(columns[f"validation_{name}"], dtype=np.float64)
+        for name in ("global_accuracy_after", "global_accuracy_before", "positive_flips", "negative_flips")
+    )
+    right_NM = np.stack([_unpacked(bits) for bits in columns[CORRECT_BITS["validation"]]])
+    # Let a_s be 1 if a sample is right after trial s, else 0, and b the same before. The gain of s is the mean of
+    # a_s - b, so
+    #     Cov(a_s - b, a_t - b) = Cov(a_s, a_t) - Cov(a_s, b) - Cov(a_t, b) + Var(b).
+    # No column has b, but the flips of s are the mean of (a_s - b)^2, so they give Var(a_s - b), and
+    #     2 Cov(a_s, b) = Var(a_s) + Var(b) - Var(a_s - b).
+    answers_NN = right_NM @ right_NM.T / num_samples - np.multiply.outer(after_N, after_N)
+    before_variance_N = before_N * (1 - before_N)
+    change_variance_N = positive_N + negative_N - (after_N - before_N) ** 2
+    with_before_N = (answers_NN.diagonal() + before_variance_N - change_variance_N) / 2
+    covariance_NN: FloatArray = answers_NN - with_before_N[:, None] - with_before_N + before_variance_N
+    # Two networks that agree on every sample may still disagree on others. As Agresti and Min (2005, Statistics in
+    # Medicine 24:729) propose, half a sample is added to each of the two kinds of disagreement of any two networks,
+    # which adds 1 / M to the variance of their difference: a half from each of the two.
+    return covariance_NN + (np.eye(len(after_N)) + 1) / (2 * num_samples)
+
+
+def _on_own_set(columns: Columns) -> FloatArray:
+    """Return the covariance for one sample as if the answers of any two networks were independent.
+
+    The table does not record which samples of a student's own set are right. Networks that start from the same weights
+    agree more often than independent ones, so the noise of their difference is smaller.
+    """
+    before_N, after_N = (
+        np.asarray(columns[f"validation_own_accuracy_{moment}"], dtype=np.float64) for moment in ("before", "after")
+    )
+    covariance_NN: FloatArray = np.diag(after_N * (1 - after_N)) + before_N * (1 - before_N)
+    return covariance_NN
+
+
+def _unpacked(bits: bytes | str) -> FloatArray:
+    packed = bytes.fromhex(bits) if isinstance(bits, str) else bits
+    return np.unpackbits(np.frombuffer(packed, dtype=np.uint8)).astype(np.float64)

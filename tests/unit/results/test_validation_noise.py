@@ -1,0 +1,70 @@
+"""The sampling noise of gains on validation, against the samples themselves."""
+
+import numpy as np
+import pytest
+
+from peerkd.results.validation_noise import COLUMNS, gain_covariance
+from peerkd.study.objective import Objective
+from peerkd.study.splits import NumSamples
+from tests.tables import answered, record
+
+
+def columns_of(rows):
+    return {name: [row[name] for row in rows] for name in COLUMNS}
+
+
+GLOBAL = Objective()
+
+
+def noise(rows, *, num=4, num_own=10, objective=GLOBAL, wanted=None):
+    return gain_covariance(columns_of(rows), objective, validation=NumSamples(num, num_own), wanted=wanted)
+
+
+def test_two_trials_by_hand():
+    before = np.array([True, True, False, False])
+    first = answered(record(), before, np.array([True, True, True, False]))
+    second = answered(record(), before, np.array([True, False, True, True]))
+    # The changes of the samples are 0 0 1 0, with mean 1/4 and variance 1/4 - 1/16, and 0 -1 1 1, with mean 1/4 and
+    # variance 3/4 - 1/16. The mean of their products is 1/4, so the covariance is 1/4 - 1/16. Half a sample of
+    # disagreement adds 2 / 8 to a variance and 1 / 8 to a covariance. The mean of four samples divides by 4.
+    expected = np.array([[3 / 16 + 1 / 4, 3 / 16 + 1 / 8], [3 / 16 + 1 / 8, 11 / 16 + 1 / 4]]) / 4
+    assert noise([first, second]) == pytest.approx(expected)
+
+
+def test_the_noise_is_that_of_the_samples():
+    rng = np.random.default_rng(0)
+    before = rng.random(203) < 0.6
+    answers = [before ^ (rng.random(203) < share) for share in (0.1, 0.3, 0.5)]
+    changes = np.array([after.astype(float) - before for after in answers])
+    expected = (np.cov(changes, bias=True) + (np.eye(3) + 1) / (2 * 203)) / 203
+    assert noise([answered(record(), before, after) for after in answers], num=203) == pytest.approx(expected)
+
+
+def test_bits_of_a_journal_are_read_too():
+    before, after = np.array([True, True, False, False]), np.array([True, False, True, True])
+    row = answered(record(), before, after)
+    as_hex = {**row, "validation_correct_bits": row["validation_correct_bits"].hex()}
+    assert noise([as_hex]) == pytest.approx(noise([row]))
+
+
+def test_a_test_set_of_another_size_has_its_own_noise():
+    row = answered(record(), np.array([True, True, False, False]), np.array([True, False, True, True]))
+    assert noise([row], wanted=NumSamples(16, 10)) == pytest.approx(noise([row]) / 4)
+
+
+def test_networks_that_agree_on_every_sample_are_not_without_noise():
+    same = np.array([True, True, False, False])
+    assert noise([answered(record(), same, same)]) == pytest.approx(np.array([[1 / 4 / 4]]))
+
+
+def test_own_accuracy_has_the_noise_of_independent_answers():
+    row = record(validation_own_accuracy_before=0.5, validation_own_accuracy_after=0.8)
+    own = noise([row], objective=Objective(own_weight=1.0))
+    assert own == pytest.approx(np.array([[(0.25 + 0.16) / 10]]))
+
+
+def test_a_mean_of_both_accuracies_has_at_most_the_noise_of_samples_in_common():
+    row = answered(record(), np.array([True, True, False, False]), np.array([True, False, True, True]))
+    of_global, of_own = (noise([row], objective=Objective(own_weight=weight)) for weight in (0.0, 1.0))
+    mixed = noise([row], objective=Objective(own_weight=0.25))
+    assert mixed == pytest.approx(2 * (0.75**2 * of_global + 0.25**2 * of_own))
