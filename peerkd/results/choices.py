@@ -1,35 +1,48 @@
 """The tables of a tuned study: the choice for every ordered pair, and how the choices developed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import pyarrow as pa
 
 from peerkd.results import arrow
 from peerkd.results.schema import LEARNING_RATE
 
-Decision = Literal["distil", "leave"]
+
+def _predicted(name: str, meaning: str) -> Iterator[pa.Field]:
+    """Yield the columns of a prediction with its interval; see ``peerkd.results.advice``."""
+    yield arrow.field(name, pa.float64(), f"{meaning}; null if the trial was not trained to its end")
+    for end in ("low", "high"):
+        yield arrow.field(f"{name}_{end}", pa.float64(), f"The {end} end of the 90 % interval of {name}")
+
 
 CHOICES_SCHEMA: Final = pa.schema(
     [
         arrow.field("student", pa.int32(), "Peer that is trained", nullable=False),
         arrow.field("teacher", pa.int32(), "Peer that teaches", nullable=False),
-        arrow.field("decision", pa.string(), "distil, or leave the student unchanged", nullable=False),
         arrow.field(
-            "transfer_set", pa.string(), "Data to distil on, relative to the pair; null without a distillation"
-        ),
-        arrow.field("temperature", pa.float64(), "Softening of both distributions; null without a distillation"),
-        arrow.field(
-            "alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs); null without a distillation"
+            "decision",
+            pa.string(),
+            "distil, fine_tune (no teacher), or leave as it is",
+            nullable=False,
         ),
         arrow.field(
-            "distillation_weight", pa.float64(), "Weight of the divergence in the loss; null without a distillation"
+            "transfer_set",
+            pa.string(),
+            "Data of the chosen distillation, relative to the pair; null without",
+        ),
+        arrow.field("temperature", pa.float64(), "Softening of both distributions; null if no setting was chosen"),
+        arrow.field(
+            "alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs); null if no setting was chosen"
+        ),
+        arrow.field(
+            "distillation_weight", pa.float64(), "Weight of the divergence in the loss; null if no setting was chosen"
         ),
         arrow.field(
             LEARNING_RATE,
             pa.float64(),
-            "Learning rate of the first step; null without a distillation, or if only distill.learning_rate is tried",
+            "Learning rate of the first step; null if no setting was chosen, or if only distill.learning_rate is tried",
         ),
         arrow.field(
             "num_trials", pa.int64(), "Settings of this pair that were tried, in full or in part", nullable=False
@@ -49,6 +62,8 @@ CHOICES_SCHEMA: Final = pa.schema(
             "predicted_gain", pa.float64(), "Gain on validation that the tuner predicts; null if it predicts none"
         ),
         arrow.field("predicted_gain_deviation", pa.float64(), "Standard deviation of the predicted gain"),
+        *_predicted("corrected_gain", "Gain of the chosen setting that is expected on test"),
+        *_predicted("advantage", "Its gain on test minus that of the best control, as expected"),
         arrow.field(
             "test_gain",
             pa.float64(),
@@ -62,7 +77,12 @@ CHOICES_SCHEMA: Final = pa.schema(
 CURVE_SCHEMA: Final = pa.schema(
     [
         arrow.field("iteration", pa.int32(), "Number of the iteration, from 0", nullable=False),
-        arrow.field("phase", pa.string(), "search, or finish, in which chosen trials run to their end", nullable=False),
+        arrow.field(
+            "phase",
+            pa.string(),
+            "control, search, or finish, which ends the chosen trials",
+            nullable=False,
+        ),
         arrow.field("spent_share", pa.float64(), "Cost so far, as a share of the full sweep's", nullable=False),
         arrow.field("num_trials", pa.int64(), "Trials so far, in full or in part", nullable=False),
         arrow.field("num_pairs_tried", pa.int64(), "Ordered pairs with a trial so far", nullable=False),

@@ -1,6 +1,6 @@
 """The division of a data set among the peers: first the hold-outs, then the sizes, then the classes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -35,6 +35,7 @@ from peerkd.stages.given_check import check_classes
 from peerkd.stages.hold_out import Indices, hold_out
 from peerkd.stages.listed_samples import divide_by_lists, list_warnings
 from peerkd.stages.peer_data import divide_by_owner
+from peerkd.study.splits import EvaluationSets, NumSamples
 from peerkd.wording import plural
 
 _SkewByLabels: TypeAlias = IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer
@@ -275,3 +276,14 @@ def _check_min_samples(partition: PartitionConfig, trains: Sequence[Indices]) ->
         f"{partition.min_samples_per_peer} training samples; peer {sizes.argmin()} has the fewest, {sizes.min()}. "
         f"Possible fixes: {', '.join(fixes)}."
     )
+
+
+def evaluation_sets(sizes: Mapping[str, Any]) -> list[EvaluationSets]:
+    """Return the sizes of the evaluation sets of each peer, from the metadata of a partition."""
+    return [
+        EvaluationSets(
+            validation=NumSamples(sizes["num_validation"], own_validation),
+            test=NumSamples(sizes["num_test"], own_test),
+        )
+        for own_validation, own_test in zip(sizes["num_own_validation"], sizes["num_own_test"], strict=True)
+    ]

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from typing import Final, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
@@ -36,7 +37,7 @@ def compute_contents(
         untried = _untried_settings(grid, trials)
         diverged = divergence(trials, is_finite_P=facts.peers_are_finite)
         points = front(
-            trials,
+            trials.filter(pc.field("distillation_weight") > 0),
             objective=config.objective,
             num_pairs=study.metadata["num_pairs"],
             chooses_epochs=config.tune.chooses_epochs,
@@ -61,7 +62,7 @@ def compute_contents(
         summary=tables.summary(findings, facts),
         terminal_summary=tables.terminal_summary(findings, facts),
         loss_record=config.distill.loss_record,
-        line=f"a setting was chosen for {findings.num_distilled} of {findings.num_pairs} ordered pairs",
+        line=f"the student should learn in {findings.num_distilled} of {findings.num_pairs} ordered pairs",
     )
 
 

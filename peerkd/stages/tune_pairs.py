@@ -15,7 +15,7 @@ TRIALS_NAME: Final = "trials.parquet"
 CHOICES_NAME: Final = "choices.parquet"
 CURVE_NAME: Final = "curve.parquet"
 FEATURES_NAME: Final = "features.parquet"
-TUNER: Final = "peerkd 2"
+TUNER: Final = "peerkd 3"
 """The name of the tuner in keys. Change it when the tuner's suggestions change within a version of the program."""
 
 

@@ -1,9 +1,7 @@
-"""The trainings behind the better peers: the candidates for a student, the choice among them, and its network.
+"""The trainings behind the better peers: the trial that was chosen for a student, and its network.
 
-Each candidate is trained as in a sweep, so its record and its weights are those of the trial that the sweep has judged,
+The trial is trained as in a sweep, so its record and its weights are those of the trial that the sweep has judged,
 to the last bit.
-
-Shape suffixes: N = candidates.
 """
 
 import time
@@ -13,9 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from peerkd.results.advice import advise
 from peerkd.results.schema import IS_FINITE
-from peerkd.study import ties
 from peerkd.study.student_choice import decision
 from peerkd.study.transfer_sets import set_owners, unlabelled_owners
 from peerkd.study.trials import Trial, Unit, record_identity
@@ -42,14 +38,16 @@ def start(inputs: ImproveInputs, *, process_index: int) -> TaskFunction:
 
 
 def improve(task: StudentTask, inputs: ImproveInputs, runner: SweepRunner) -> dict[str, Any]:
-    """Train the candidates for a student, write the network of the best one, and return what was chosen.
+    """Train the chosen trial of a student, write its network, and return what was done.
+
+    A trial that diverges here, on other hardware than that of the study, leaves the student unchanged.
 
     The record has ``student``, ``decision``, ``trial`` (the record of the chosen trial, None for an unchanged student),
     the accuracies of the plain network ``before`` and ``after``, and the cost. JSON can represent all values.
     """
     started = time.perf_counter()
     records = train_candidates(task.candidates, runner, num_epochs=task.num_epochs)
-    chosen = _choose(records, task, inputs)
+    chosen = 0 if records and records[0][IS_FINITE] else None
     before = runner.peer_state(task.student)
     weights = before if chosen is None else take_weights(task.candidates[chosen], inputs, num_epochs=task.num_epochs)
     for trial in task.candidates:
@@ -89,26 +87,6 @@ def train_candidates(trials: Sequence[Trial], runner: SweepRunner, *, num_epochs
 def take_weights(trial: Trial, inputs: ImproveInputs, *, num_epochs: int) -> Mapping[str, Tensor]:
     """Return the weights in which a finite trial has just ended."""
     return load_state(state_path(inputs.states_folder, trial, num_epochs=num_epochs)).weights
-
-
-def _choose(records: Sequence[Mapping[str, Any]], task: StudentTask, inputs: ImproveInputs) -> int | None:
-    """Return the position of the chosen record, by validation accuracy alone, or None for an unchanged student."""
-    if not records:
-        return None
-    if task.evaluation_sets is None:
-        (record,) = records
-        return 0 if record[IS_FINITE] else None
-    config = inputs.sweep.config
-    columns = {name: [record[name] for record in records] for name in records[0]}
-    num_changes_N = ties.num_changes(
-        columns["transfer_set"],
-        columns["temperature"],
-        columns["distillation_weight"],
-        columns["learning_rate"],
-        default_transfer_set=config.sweep.resolved_default_transfer_set,
-        default_learning_rate=config.default_learning_rate,
-    )
-    return advise(columns, inputs.objective, task.evaluation_sets, num_changes_N=num_changes_N).advised
 
 
 def _unit(trial: Trial) -> tuple[tuple[int, ...], tuple[int, ...], int | None]:

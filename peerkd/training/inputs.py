@@ -9,7 +9,6 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pcl import PclConfig, Run
 from peerkd.study.objective import Objective
-from peerkd.study.splits import EvaluationSets
 from peerkd.study.trials import Trial, Unit
 
 
@@ -138,15 +137,12 @@ class ImproveInputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudentTask:
-    """The candidates for one student, which are trained and compared with the unchanged student."""
+    """The training of one student whose network is published."""
 
     student: int
 
     candidates: tuple[Trial, ...]
-    """The trials among which the choice is made. Empty: the student stays unchanged."""
-
-    evaluation_sets: EvaluationSets | None = None
-    """The sizes of the student's evaluation sets. None: the only candidate was chosen before."""
+    """The trial that was chosen. Empty: the student stays unchanged."""
 
     num_epochs: int
     """The number of epochs after which every candidate stops. The schedule always covers the whole recipe."""

@@ -92,8 +92,10 @@ class CostLedger:
         return self._spent + self._forwards(suggestion) <= budget * self._full
 
     def charge(self, suggestion: Suggestion) -> None:
-        """Count the cost of a suggestion. Raises ``ValueError`` as ``price`` does."""
+        """Count the cost of a suggestion, which may be a whole control. Raises ``ValueError`` as ``price`` does."""
         self._spent += self._forwards(suggestion)
+        if self._space.control(suggestion.setting) is not None:
+            return
         self._done_QS[suggestion.pair, suggestion.setting] = suggestion.num_epochs
         unit = self._units_QS[suggestion.pair, suggestion.setting]
         self._taught_U[unit] = max(self._taught_U[unit], self._num_passes(suggestion.num_epochs))
@@ -103,6 +105,9 @@ class CostLedger:
         self._spent += num_samples
 
     def _forwards(self, suggestion: Suggestion) -> int:
+        if self._space.control(suggestion.setting) is not None:
+            num_samples = self._space.num_samples(suggestion.pair, suggestion.setting)
+            return FORWARDS_PER_TRAINED_SAMPLE * num_samples * suggestion.num_epochs
         done = int(self._done_QS[suggestion.pair, suggestion.setting])
         if not done < suggestion.num_epochs <= self._space.num_epochs:
             raise ValueError(

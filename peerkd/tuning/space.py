@@ -12,6 +12,7 @@ import numpy as np
 from peerkd.arrays import FloatArray, IntArray
 from peerkd.losses.pairs.term import HINTON, DistillationTerm
 from peerkd.study.transfer_sets import TransferSet
+from peerkd.study.trials import Setting
 
 NO_SETTING: Final = -1
 """The choice to leave a pair's student as it is."""
@@ -31,6 +32,13 @@ class SettingOnSet(NamedTuple):
     """Learning rate, or None where the study has only one."""
 
 
+class ControlOnSet(NamedTuple):
+    """A training without a teacher, with its transfer set."""
+
+    transfer_set: TransferSet
+    setting: Setting
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Space:
     """The pairs, the settings, and what is known of the pairs before any distillation."""
@@ -40,6 +48,9 @@ class Space:
 
     settings: tuple[SettingOnSet, ...]
     """Settings that may be tried, the same for all pairs."""
+
+    controls: tuple[ControlOnSet, ...] = ()
+    """The controls that the study may train. Their indices follow those of ``settings``. No tuner suggests them."""
 
     default_setting: int
     """Index of the untuned default in ``settings``."""
@@ -68,6 +79,18 @@ class Space:
 
     teacher_mode: Literal["eval", "train"] = "eval"
     """See ``ConventionsConfig.teacher_mode``. Experience covers no other than the default."""
+
+    def control(self, setting: int) -> ControlOnSet | None:
+        """Return the control with an index. None if the index is that of one of ``settings``."""
+        place = setting - len(self.settings)
+        return None if place < 0 else self.controls[place]
+
+    def num_samples(self, pair: int, setting: int) -> int:
+        """Return the number of samples of an epoch of a pair's trial, which may be a control."""
+        control = self.control(setting)
+        if control is not None:
+            setting = [each.transfer_set for each in self.settings].index(control.transfer_set)
+        return int(self.num_samples_QS[pair, setting])
 
     @property
     def num_pairs(self) -> int:

@@ -14,6 +14,7 @@ from peerkd.arrays import FloatArray
 from peerkd.results.divergence import Divergence
 from peerkd.results.front import FrontPoint
 from peerkd.results.intervals import Estimate, mean_over_pairs
+from peerkd.study.student_choice import StudentDecision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +23,7 @@ class PairChoice:
 
     student: int
     teacher: int
-    is_distilled: bool
+    decision: StudentDecision
     transfer_set: str | None
     temperature: float | None
     alpha: float | None
@@ -34,13 +35,35 @@ class PairChoice:
     validation_gain: float | None
     predicted_gain: float | None
     predicted_gain_deviation: float | None
+    corrected_gain: float | None
+    """The gain that is expected on test, with the bounds of its interval; see ``peerkd.results.advice``."""
+
+    corrected_gain_low: float | None
+    corrected_gain_high: float | None
+    advantage: float | None
+    """The same for the gain minus that of the best control."""
+
+    advantage_low: float | None
+    advantage_high: float | None
     test_gain: float | None
 
     @property
+    def is_distilled(self) -> bool:
+        """Whether the student should learn from the teacher."""
+        return self.decision == "distil"
+
+    @property
+    def has_setting(self) -> bool:
+        """Whether a setting was chosen, advised or not."""
+        return self.transfer_set is not None
+
+    @property
     def expected_gain(self) -> float | None:
-        """The expected gain on validation: predicted by the tuner, or else observed. 0 for an unchanged student."""
+        """The expected gain over the unchanged student: 0 if the student should not learn from the teacher."""
         if not self.is_distilled:
             return 0.0
+        if self.corrected_gain is not None:
+            return self.corrected_gain
         return self.validation_gain if self.predicted_gain is None else self.predicted_gain
 
 
@@ -128,8 +151,12 @@ class TuningFindings:
 
     @property
     def num_distilled(self) -> int:
-        """The number of ordered pairs with a chosen setting."""
+        """The number of ordered pairs whose student should learn from the teacher."""
         return sum(choice.is_distilled for choice in self.choices)
+
+    def count(self, decision: StudentDecision) -> int:
+        """Return the number of ordered pairs with a decision."""
+        return sum(choice.decision == decision for choice in self.choices)
 
     @property
     def untried_pairs(self) -> list[PairChoice]:
@@ -138,8 +165,19 @@ class TuningFindings:
 
 
 _FIELDS: Final = (
-    *("student", "teacher", "transfer_set", "temperature", "alpha", "learning_rate", "num_trials", "epochs"),
+    *(
+        "student",
+        "teacher",
+        "decision",
+        "transfer_set",
+        "temperature",
+        "alpha",
+        "learning_rate",
+        "num_trials",
+        "epochs",
+    ),
     *("validation_gain", "predicted_gain", "predicted_gain_deviation", "test_gain"),
+    *("corrected_gain", "corrected_gain_low", "corrected_gain_high", "advantage", "advantage_low", "advantage_high"),
 )
 
 
@@ -178,10 +216,7 @@ def compute_findings(
             f"At least one trial must end in finite numbers, but all {divergence.num_trials:,} diverged. "
             "Lower distill.learning_rate or sweep.learning_rates."
         )
-    made = [
-        PairChoice(is_distilled=row["decision"] == "distil", **{name: row[name] for name in _FIELDS})
-        for row in choices.to_pylist()
-    ]
+    made = [PairChoice(**{name: row[name] for name in _FIELDS}) for row in choices.to_pylist()]
     expected_PP, test_PP, seen_PP, num_trials_PP = (np.full((num_peers, num_peers), np.nan) for _ in range(4))
     for choice in made:
         place = choice.student, choice.teacher

@@ -2,7 +2,8 @@
 
 from peerkd.reporting.choices.findings import TuningFindings
 from peerkd.reporting.headline import Headline
-from peerkd.reporting.wording import NO_INTERVALS, diverged, points, points_with_interval, setting
+from peerkd.reporting.wording import BOTH_CONTROLS, NO_INTERVALS, diverged, points, points_with_interval, setting
+from peerkd.results.advice import COVERAGE
 from peerkd.wording import plural
 
 
@@ -41,20 +42,34 @@ def _plan(findings: TuningFindings) -> str:
     num_both = len(findings.plan) + findings.num_pairs_unchanged
     if not findings.plan:
         where = "Neither peer should" if num_both == 1 else f"In none of {num_both:,} pairs of peers should one"
-        return f"{where} learn from the other: no tried setting helps."
-    gain = findings.plan[0].choice.expected_gain
+        return (
+            f"{where} learn from the other: no tried setting beats {BOTH_CONTROLS} by more than its noise. "
+            f"{_others(findings)}"
+        )
+    choice = findings.plan[0].choice
+    gain, low, high = choice.expected_gain, choice.corrected_gain_low, choice.corrected_gain_high
+    bounds = "" if low is None or high is None else f" ({100 * COVERAGE:g} % interval {points(low)} to {points(high)})"
     return (
-        f"In {len(findings.plan):,} of {plural(num_both, 'pair')} of peers, one should learn from the other. The "
-        f"largest expected gain: {describe(findings, 0)}"
-        + (f", {points(gain)} points on validation." if gain is not None else ".")
+        f"In {len(findings.plan):,} of {plural(num_both, 'pair')} of peers, one should learn from the other: on "
+        f"validation, this beats {BOTH_CONTROLS} by more than its noise. The largest expected gain: "
+        f"{describe(findings, 0)}"
+        + (f", {points(gain)} points{bounds}." if gain is not None else ".")
+        + f" {_others(findings)}"
+    )
+
+
+def _others(findings: TuningFindings) -> str:
+    return (
+        f"For {findings.count('fine_tune'):,} of {plural(findings.num_pairs, 'ordered pair')}, the student should "
+        f"train on without a teacher, and for {findings.count('leave'):,} it should stay unchanged."
     )
 
 
 def _gain(findings: TuningFindings) -> str:
     tested, seen = findings.mean_test, findings.mean_validation_of_tested
     text = (
-        f"A setting was chosen for {findings.num_distilled:,} of {plural(findings.num_pairs, 'ordered pair')}. The "
-        f"other students should be left unchanged, with a gain of 0. The mean expected gain on validation is "
+        f"The student should learn from the teacher in {findings.num_distilled:,} of "
+        f"{plural(findings.num_pairs, 'ordered pair')}; the others count with a gain of 0. The mean expected gain is "
         f"{points_with_interval(findings.mean_expected)} (n = {plural(findings.mean_expected.num, 'pair')})."
     )
     gains = (
@@ -87,7 +102,7 @@ def _untried(findings: TuningFindings) -> str:
     num = len(findings.untried_pairs)
     parts = []
     if num:
-        known = sum(choice.is_distilled for choice in findings.untried_pairs)
+        known = sum(choice.has_setting for choice in findings.untried_pairs)
         guessed = f"; for {known:,} of them, the gains of other pairs led to a choice" if known else ""
         parts.append(f"No setting was tried for {num:,} of {plural(findings.num_pairs, 'ordered pair')}{guessed}.")
     if findings.untried_settings:

@@ -79,7 +79,7 @@ def settings_map(findings: TuningFindings) -> heatmaps.HeatMap:
 
 def _setting_cell(choice: PairChoice, findings: TuningFindings) -> heatmaps.Cell:
     if not choice.is_distilled:
-        return heatmaps.remark_cell("leave")
+        return heatmaps.remark_cell("train on" if choice.decision == "fine_tune" else "leave")
     assert choice.transfer_set is not None
     assert choice.temperature is not None
     assert choice.alpha is not None

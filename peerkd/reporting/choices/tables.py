@@ -15,7 +15,8 @@ from peerkd.wording import plural
 _NUM_SHOWN: Final = 5
 _COLUMNS: Final = (
     *("student", "teacher", "transfer_set", "temperature", "alpha", "learning_rate"),
-    *("expected_gain", "predicted_gain_deviation", "validation_gain", "test_gain", "num_trials", "epochs"),
+    *("expected_gain", "corrected_gain_low", "corrected_gain_high", "advantage", "advantage_low", "advantage_high"),
+    *("predicted_gain_deviation", "validation_gain", "test_gain", "num_trials", "epochs"),
 )
 
 
@@ -40,6 +41,7 @@ def metrics(findings: TuningFindings) -> dict[str, float]:
         "num_trials": float(findings.cost.num_trials),
         "num_pairs": float(findings.num_pairs),
         "num_pairs_distilled": float(findings.num_distilled),
+        "num_pairs_fine_tuned": float(findings.count("fine_tune")),
         "num_pairs_not_tried": float(len(findings.untried_pairs)),
         "num_peers_diverged": float(len(findings.divergence.peers)),
         "num_trials_diverged": float(findings.divergence.num_trials_diverged),
@@ -50,7 +52,7 @@ def metrics(findings: TuningFindings) -> dict[str, float]:
 def summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     """Return the result in one line."""
     return (
-        f"{facts.config.name}: a setting was chosen for {findings.num_distilled} of "
+        f"{facts.config.name}: the student should learn in {findings.num_distilled} of "
         f"{plural(findings.num_pairs, 'ordered pair')}; the study cost {100 * findings.cost.spent_share:.2f} % of a "
         "full sweep"
     )

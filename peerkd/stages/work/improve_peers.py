@@ -19,6 +19,7 @@ from peerkd.results import choices
 from peerkd.results.reproduction import differing_columns, find_row
 from peerkd.results.table import mapped_table
 from peerkd.stages import distill_pairs, machine, pretrain_peers, tune_pairs
+from peerkd.stages.division import evaluation_sets
 from peerkd.stages.improve_peers import NAME, is_tuned, key, summary
 from peerkd.stages.journals import Record
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
@@ -26,7 +27,6 @@ from peerkd.stages.shards import SCRATCH, Shard
 from peerkd.stages.work.improving.candidates import swept_tasks, tuned_tasks
 from peerkd.stages.work.improving.cards import build_card, weights_name, write_card
 from peerkd.study.objective import Objective, objective_of
-from peerkd.study.splits import EvaluationSets, NumSamples
 from peerkd.study.trials import record_identity
 from peerkd.training.inputs import ImproveInputs, StudentTask, SweepInputs, student_name
 from peerkd.training.process_pool import run_in_processes
@@ -124,17 +124,11 @@ def _as_judged(config: ExperimentConfig, *, is_tuned: bool) -> ExperimentConfig:
 def _tasks(
     config: ExperimentConfig, sources: _Sources, store: ArtifactStore, students: Sequence[int]
 ) -> list[StudentTask]:
-    trials, sizes = sources.trials, sources.partition.metadata
-    sets_P = [
-        EvaluationSets(
-            validation=NumSamples(sizes["num_validation"], own_validation),
-            test=NumSamples(sizes["num_test"], own_test),
-        )
-        for own_validation, own_test in zip(sizes["num_own_validation"], sizes["num_own_test"], strict=True)
-    ]
+    trials, sets_P = sources.trials, evaluation_sets(sources.partition.metadata)
     if is_tuned(trials):
         table = choices.read_table(store.fetch(trials.key) / tune_pairs.CHOICES_NAME, choices.CHOICES)
-        return tuned_tasks(config, table, students, sets_P)
+        with _table(trials, store) as tried:
+            return tuned_tasks(config, table, tried, students, sets_P)
     with _table(trials, store) as table:
         return swept_tasks(config, table, students, sets_P)
 

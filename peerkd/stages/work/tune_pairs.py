@@ -1,5 +1,6 @@
 """The work of one worker in a tuned study. The first worker also plans the iterations."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -14,7 +15,9 @@ from peerkd.metrics.progress import print_line
 from peerkd.results import arrow, choices
 from peerkd.results.schema import IS_FINITE
 from peerkd.results.spill import write_trials
+from peerkd.results.table import mapped_table
 from peerkd.stages import machine, pretrain_peers
+from peerkd.stages.division import evaluation_sets
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import SCRATCH
 from peerkd.stages.tune_pairs import (
@@ -31,6 +34,7 @@ from peerkd.stages.work.tuning.features import obtain_features
 from peerkd.stages.work.tuning.iteration_history import STATES, IterationHistory, identity
 from peerkd.stages.work.tuning.space import build_space
 from peerkd.stages.work.tuning.study import TunedStudy
+from peerkd.study.splits import EvaluationSets
 from peerkd.training.inputs import EngineChoice, SweepInputs
 from peerkd.training.process_pool import run_in_processes
 from peerkd.tuning import pair_tuner
@@ -49,6 +53,9 @@ class _Setup(NamedTuple):
     """The number of training samples of each peer."""
 
     num_public: int
+    sets_P: Sequence[EvaluationSets]
+    """The sizes of the evaluation sets of each peer."""
+
     num_processes: int
 
 
@@ -74,6 +81,7 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
             workspace=workspace,
             num_train=[sum(counts) for counts in partition.metadata["class_counts"]],
             num_public=partition.metadata["num_public"],
+            sets_P=evaluation_sets(partition.metadata),
             num_processes=num_processes,
         )
         results = _run_worker(setup, worker, store=store, artifact=artifact)
@@ -227,8 +235,10 @@ def _write(
         folder / TRIALS_NAME,
         scratch_folder=folder / SCRATCH,
     )
+    with mapped_table(folder / TRIALS_NAME) as table:
+        advice = rows.advice(table, setup.sets_P)
     tables = {
-        CHOICES_NAME: (choices.assemble(rows.rows(), choices.CHOICES), choices.CHOICES),
+        CHOICES_NAME: (choices.assemble(rows.rows(advice), choices.CHOICES), choices.CHOICES),
         CURVE_NAME: (choices.assemble((point._asdict() for point in study.curve), choices.CURVE), choices.CURVE),
     }
     for name, (table, kind) in tables.items():
@@ -251,5 +261,5 @@ def _write(
         "worker_seconds": trials.seconds,
         "seconds": seconds,
         "tuner_seconds": study.tuner_seconds,
-        **rows.counts(),
+        **rows.counts(advice),
     }

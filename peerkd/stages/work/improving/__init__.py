@@ -1,1 +1,1 @@
-"""The parts of the stage ``improve_peers``: the candidates for each student, and the model cards."""
+"""The parts of the stage ``improve_peers``: the trial of each student, and the model cards."""

@@ -1,26 +1,20 @@
-"""The candidates for each student, from the trials of a sweep or the choices of a tuned study.
-
-A sweep has trained everything, so only the chosen trial of a student is trained again. A tuned study has trained no
-control, so the controls of a student compete with its most promising distillation here.
+"""The training for each student that is done again: the one that is advised after a sweep or a tuned study.
 
 Shape suffixes: N = trials of the table.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.results.advice import COLUMNS, advise
+from peerkd.stages.work.tuning.trial_results import at_best_epochs, result_at_best_epoch
 from peerkd.study import ties
-from peerkd.study.grid import control_settings
 from peerkd.study.objective import objective_of
 from peerkd.study.splits import EvaluationSets
-from peerkd.study.transfer_sets import TRANSFER_SETS
-from peerkd.study.trials import IDENTITY_COLUMNS, Trial
+from peerkd.study.trials import IDENTITY_COLUMNS, Trial, record_identity
 from peerkd.training.inputs import StudentTask
 
 
@@ -60,57 +54,46 @@ def swept_tasks(
 
 
 def tuned_tasks(
-    config: ExperimentConfig, choices: pa.Table, students: Sequence[int], sets_P: Sequence[EvaluationSets]
+    config: ExperimentConfig,
+    choices: pa.Table,
+    trials: pa.Table,
+    students: Sequence[int],
+    sets_P: Sequence[EvaluationSets],
 ) -> list[StudentTask]:
-    """Return the task of each student after a tuned study: its most promising distillation, and its controls.
+    """Return the task of each student after a tuned study: the trial that ``peerkd.results.advice`` advises, or none.
 
-    The controls train on every transfer set with labels that needs no other peer than this teacher, for as many epochs
-    as the distillation.
+    The chosen distillations of the student that were trained to their end compete with its controls.
 
     Args:
         config: The experiment.
         choices: The table of choices.
+        trials: The table of trials, the controls among them.
         students: The peers that take part.
         sets_P: The sizes of the evaluation sets of every peer.
     """
-    rows = choices.to_pylist()
-    return [
-        replace(
-            _tuned_task(config, student, [row for row in rows if row["student"] == student]),
-            evaluation_sets=sets_P[student],
-        )
-        for student in students
-    ]
-
-
-def _tuned_task(config: ExperimentConfig, student: int, rows: Sequence[Mapping[str, Any]]) -> StudentTask:
-    promising = [row for row in rows if row["decision"] == "distil"]
-    if not promising:
-        controls = tuple(_controls(config, student, teacher=None))
-        return StudentTask(student=student, candidates=controls, num_epochs=config.distill.epochs)
-    expected = np.array([_expected_gain(row) for row in promising])
-    # In a tie the teacher with the lowest number comes first in the table.
-    row = promising[int(ties.best(expected, np.zeros(len(promising), dtype=np.int64)))]
-    stops_early = config.tune.chooses_epochs and row["epochs"]
-    return StudentTask(
-        student=student,
-        candidates=(Trial.from_record(row), *_controls(config, student, teacher=row["teacher"])),
-        num_epochs=row["epochs"] if stops_early else config.distill.epochs,
-    )
-
-
-def _expected_gain(row: Mapping[str, Any]) -> float:
-    """Return the gain that the tuner predicts, or else the observed one."""
-    gain = row["validation_gain"] if row["predicted_gain"] is None else row["predicted_gain"]
-    return -np.inf if gain is None else float(gain)
-
-
-def _controls(config: ExperimentConfig, student: int, *, teacher: int | None) -> Iterator[Trial]:
-    for name in config.sweep.transfer_sets:
-        facts = TRANSFER_SETS[name]
-        if facts.uses_labels and not (facts.depends_on_teacher and teacher is None):
-            owner = teacher if facts.depends_on_teacher else None
-            yield from (Trial(student, owner, name, control) for control in control_settings(config.grid))
+    objective = config.objective
+    chosen = {Trial.from_record(row).identity for row in choices.to_pylist() if row["corrected_gain"] is not None}
+    identities = [record_identity(record) for record in trials.select(IDENTITY_COLUMNS).to_pylist()]
+    weight_N, student_N = (trials[name].to_numpy() for name in ("distillation_weight", "student"))
+    competes_N = (weight_N == 0) | np.array([identity in chosen for identity in identities], dtype=np.bool_)
+    judged = at_best_epochs(trials, objective) if config.tune.chooses_epochs else trials
+    tasks = []
+    for student in students:
+        rows = np.flatnonzero((student_N == student) & competes_N)
+        advised = advise(
+            judged.select(COLUMNS).take(rows).to_pydict(),
+            objective,
+            sets_P[student],
+            # In a tie the first row of the table is chosen.
+            num_changes_N=np.zeros(len(rows), dtype=np.int64),
+        ).advised
+        num_epochs = config.distill.epochs
+        if advised is not None and config.tune.chooses_epochs:
+            (record,) = trials.slice(int(rows[advised]), 1).to_pylist()
+            num_epochs = result_at_best_epoch(record, objective).num_epochs
+        candidates = () if advised is None else (_trial(trials, int(rows[advised])),)
+        tasks.append(StudentTask(student=student, candidates=candidates, num_epochs=num_epochs))
+    return tasks
 
 
 def _trial(trials: pa.Table, row: int) -> Trial:

@@ -1,17 +1,20 @@
 """The choice of a tuned study for every ordered pair, with the results of the chosen trials."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from peerkd.results.choices import Decision
+from peerkd.results.pair_advice import PairAdvice, Predictions, advise_pairs
+from peerkd.results.selection import NO_ROW, candidates, num_changes_of, rows_of_pairs
 from peerkd.stages.journals import Record
 from peerkd.stages.work.tuning.iteration_history import IterationHistory
 from peerkd.stages.work.tuning.study import TunedStudy
-from peerkd.stages.work.tuning.trial_results import gains_at_end, gains_by_epoch
+from peerkd.stages.work.tuning.trial_results import at_best_epochs, gains_at_end, gains_by_epoch
 from peerkd.study.objective import Objective
-from peerkd.study.trials import record_identity
+from peerkd.study.splits import EvaluationSets
+from peerkd.study.trials import IDENTITY_COLUMNS, record_identity
 from peerkd.tuning.space import NO_SETTING
 
 
@@ -45,18 +48,49 @@ class ChoiceRows:
         gains_E = self._objective.gains(gains_by_epoch(record, self._objective, split="test"))
         return float(gains_E[self._outcome.epochs_Q[pair] - 1])
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def advice(self, trials: pa.Table, sets_P: Sequence[EvaluationSets]) -> PairAdvice:
+        """Return the advice for all pairs: the choice of each competes with its controls.
+
+        Args:
+            trials: The table of trials, the controls among them.
+            sets_P: The sizes of the evaluation sets of every peer.
+        """
+        space = self._study.space
+        is_finite_P = np.isin(np.arange(len(sets_P)), space.students_Q)
+        if self._chooses_epochs:
+            trials = at_best_epochs(trials, self._objective)
+        found = candidates(trials, metric="global_accuracy", is_finite_P=is_finite_P.tolist())
+        is_whole_N = np.asarray(trials["epochs"]) == space.num_epochs
+        distillation_PP = np.full(found.is_pair_PP.shape, NO_ROW, dtype=np.int64)
+        for row, record in enumerate(trials.select(IDENTITY_COLUMNS).to_pylist()):
+            pair = self._chosen.get(record_identity(record))
+            if pair is not None and found.is_finite[row] and (self._chooses_epochs or is_whole_N[row]):
+                distillation_PP[space.students_Q[pair], space.teachers_Q[pair]] = row
+        return advise_pairs(
+            trials,
+            rows_of_pairs(found),
+            self._objective,
+            num_peers=len(sets_P),
+            sets_P=sets_P,
+            num_changes=num_changes_of(found, None),
+            distillation_PP=distillation_PP,
+        )
+
+    def rows(self, advice: PairAdvice) -> Iterator[dict[str, Any]]:
         """Yield a row for each pair, after all records have passed ``keep_test_gains``."""
         space, outcome = self._study.space, self._outcome
         deviations_Q = self._study.deviations()
-        num_trials_Q = np.bincount([pair for pair, _ in self._history.epochs], minlength=space.num_pairs)
+        num_trials_Q = np.bincount(
+            [pair for pair, setting in self._history.epochs if not space.control(setting)],
+            minlength=space.num_pairs,
+        )
         for pair, number in enumerate(outcome.choices_Q.tolist()):
-            decision: Decision = "leave" if number == NO_SETTING else "distil"
+            place = int(space.students_Q[pair]), int(space.teachers_Q[pair])
             setting = None if number == NO_SETTING else space.settings[number]
             yield {
-                "student": int(space.students_Q[pair]),
-                "teacher": int(space.teachers_Q[pair]),
-                "decision": decision,
+                "student": place[0],
+                "teacher": place[1],
+                "decision": str(advice.decision[place]),
                 "transfer_set": setting and setting.transfer_set,
                 "temperature": setting and setting.temperature,
                 "alpha": setting and setting.alpha,
@@ -67,19 +101,29 @@ class ChoiceRows:
                 "validation_gain": _known(outcome.gains_Q[pair]),
                 "predicted_gain": _known(outcome.predicted_Q[pair]),
                 "predicted_gain_deviation": _known(deviations_Q[pair]),
+                **_predicted("corrected_gain", advice.gain, place),
+                **_predicted("advantage", advice.advantage, place),
                 "test_gain": self._test_gains.get(pair),
             }
 
-    def counts(self) -> dict[str, int]:
+    def counts(self, advice: PairAdvice) -> dict[str, int]:
         """Return the counts of pairs for the manifest, so that a reader need not open the table."""
         return {
             "num_pairs": self._study.space.num_pairs,
-            "num_pairs_distilled": len(self._chosen),
+            "num_pairs_distilled": advice.count("distil"),
             "num_chosen_whole": sum(
                 self._history.epochs.get((pair, setting)) == self._study.space.num_epochs
                 for pair, setting in enumerate(self._outcome.choices_Q.tolist())
             ),
         }
+
+
+def _predicted(name: str, predictions: Predictions, place: tuple[int, int]) -> dict[str, float | None]:
+    return {
+        name: _known(predictions.value[place]),
+        f"{name}_low": _known(predictions.low[place]),
+        f"{name}_high": _known(predictions.high[place]),
+    }
 
 
 def _known(value: float) -> float | None:

@@ -36,11 +36,12 @@ _NUM_TASKS: Final = 4
 _Samples = tuple[tuple[int, ...], tuple[int, ...]]
 """The identity of a transfer set; see ``Unit.samples``."""
 
-Phase = Literal["search", "finish", "end"]
+Phase = Literal["control", "search", "finish", "end"]
 """The kind of an iteration.
 
-``search``: suggestions of the tuner. ``finish``: the chosen trials, up to their last epoch. ``end``: a mark that no
-iteration follows.
+``control``: each student's trainings without a teacher on data of its own or of the public set. ``search``: suggestions
+of the tuner. ``finish``: the chosen trials, up to their last epoch, and the controls on the same data. ``end``: a mark
+that no iteration follows.
 """
 
 
@@ -127,17 +128,18 @@ def shards_of(planned: Iteration, space: Space, before: StudyProgress) -> list[S
     for each in planned.suggestions:
         trial = trial_of(space, pair=each.pair, setting=each.setting)
         first = before.epochs(each.pair, each.setting)
-        pair = {"student": trial.student, "teacher": _teacher(trial)}
+        # A set that does not depend on a teacher has the same samples whichever peer is named.
+        pair = {"student": trial.student, "teacher": trial.student if trial.teacher is None else trial.teacher}
         samples = set_owners(trial.transfer_set, **pair), unlabelled_owners(trial.transfer_set, **pair)
         alike[samples][first, each.num_epochs].append(trial)
-        costs[samples] += int(space.num_samples_QS[each.pair, each.setting]) * (each.num_epochs - first)
+        costs[samples] += space.num_samples(each.pair, each.setting) * (each.num_epochs - first)
     num_together = min(max(len(planned.suggestions) // _NUM_TASKS, 1), MAX_TRIALS)
     tasks = [
         _together(trials[start : start + num_together], samples, first_epoch=first, last_epoch=last)
         for samples in sorted(alike, key=lambda samples: (-costs[samples], samples))
         for (first, last), unordered in alike[samples].items()
         # Trials with the same teacher are neighbours, so its logits are computed once; then trials with the same rate.
-        for trials in [sorted(unordered, key=lambda trial: (_teacher(trial), trial.setting.learning_rate or 0.0))]
+        for trials in [sorted(unordered, key=_place)]
         for start in range(0, len(trials), num_together)
     ]
     return (
@@ -166,6 +168,11 @@ def _together(trials: Sequence[Trial], samples: _Samples, *, first_epoch: int, l
     )
 
 
-def _teacher(trial: Trial) -> int:
-    assert trial.teacher is not None, "a tuner suggests no controls"
-    return trial.teacher
+def _teacher(trial: Trial) -> int | None:
+    """Return the peer whose logits a trial needs, None for a control."""
+    return trial.teacher if trial.setting.distillation_weight > 0 else None
+
+
+def _place(trial: Trial) -> tuple[int, float]:
+    teacher = _teacher(trial)
+    return -1 if teacher is None else teacher, trial.setting.learning_rate or 0.0

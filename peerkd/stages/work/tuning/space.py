@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.study.grid import settings
+from peerkd.study.grid import control_settings, settings
 from peerkd.study.ties import num_changes
-from peerkd.study.transfer_sets import SourceSizes, epoch_size, taught_size
+from peerkd.study.transfer_sets import TRANSFER_SETS, SourceSizes, epoch_size, taught_size
 from peerkd.study.trials import Setting, Trial, setting_order
-from peerkd.tuning.space import SettingOnSet, Space
+from peerkd.tuning.space import ControlOnSet, SettingOnSet, Space
 
 _IDENTITY_COLUMNS: Final = ("student", "teacher")
 
@@ -71,6 +71,12 @@ def build_space(
         students_Q=pairs_Q2[:, 0],
         teachers_Q=pairs_Q2[:, 1],
         settings=tuple(grid),
+        controls=tuple(
+            ControlOnSet(transfer_set, control)
+            for transfer_set in config.sweep.transfer_sets
+            if TRANSFER_SETS[transfer_set].uses_labels
+            for control in control_settings(config.grid)
+        ),
         default_setting=int(np.flatnonzero(num_changes_S == 0)[0]),
         num_samples_QS=np.array(
             [
@@ -94,7 +100,12 @@ def build_space(
 
 
 def trial_of(space: Space, *, pair: int, setting: int) -> Trial:
-    """Return the trial of a pair under a setting."""
+    """Return the trial of a pair under a setting, which may be a control."""
+    control = space.control(setting)
+    if control is not None:
+        student, teacher = int(space.students_Q[pair]), int(space.teachers_Q[pair])
+        owner = teacher if TRANSFER_SETS[control.transfer_set].depends_on_teacher else None
+        return Trial(student, owner, control.transfer_set, control.setting)
     chosen = space.settings[setting]
     return Trial(
         int(space.students_Q[pair]),

@@ -16,18 +16,21 @@ import numpy as np
 
 from peerkd.arrays import FloatArray, IntArray
 from peerkd.stages.work.tuning.iterations import Iteration, Phase, StudyProgress
+from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.tuning.accounting import CostLedger
 from peerkd.tuning.protocol import Observation, Suggestion, Tuner
 from peerkd.tuning.space import NO_SETTING, Space
 from peerkd.tuning.validation import ValidationResult, better, only_measured, without_forbidden
 from peerkd.wording import plural
 
-FINISH_FRACTION: Final = 0.2
-"""The largest fraction of the budget that is reserved for training the chosen trials to their last epoch.
+FINISH_FRACTION: Final = 0.3
+"""The largest fraction of the budget that is reserved for training the chosen trials to their last epoch, and for
+controls on the same data.
 
-A user deploys the student of a whole trial, and a choice that was only predicted should be measured. One whole trial of
-each pair costs a 60th of a sweep of 60 settings, which is a third of the default budget, but the search has already
-trained some of the chosen trials. The search may spend the part of the reserve that the current choices do not need.
+A user deploys the student of a whole trial, and a choice that was only predicted should be measured. Without a control
+on the same data, a gain that comes from the data alone would be counted as the teacher's. One whole trial of each pair
+costs a 60th of a sweep of 60 settings, which is a third of the default budget, but the search has already trained some
+of the chosen trials. The search may spend the part of the reserve that the current choices do not need.
 """
 
 BUDGET_IS_SPENT: Final = "the budget is spent"
@@ -150,6 +153,9 @@ class TunedStudy:
         self._deferred: list[Suggestion] = []
         self._spent_after: list[float] = []
         self._results: dict[tuple[int, int], ValidationResult] = {}
+        self._control_gains: dict[int, float] = {}
+        """The best gain of a control on data of its own or of the public set, by student."""
+
         self.progress = StudyProgress()
         self.iterations: list[Iteration] = []
         self.num_observed = 0
@@ -175,6 +181,9 @@ class TunedStudy:
         planned = self.iterations[self.num_observed]
         with self._timed():
             for suggestion, result in zip(planned.suggestions, results, strict=True):
+                if self.space.control(suggestion.setting) is not None:
+                    self._observe_control(suggestion, result)
+                    continue
                 earlier = self._results.get((suggestion.pair, suggestion.setting))
                 if self._chooses_epochs and earlier:
                     result = better(earlier, result)
@@ -186,6 +195,11 @@ class TunedStudy:
         last_share = self.curve[-1].spent_share if self.curve else 0.0
         if (self._spent_after[planned.number] - last_share) * self.account.full >= self._budget / NUM_ITERATIONS:
             self._add_point()
+
+    def _observe_control(self, suggestion: Suggestion, result: ValidationResult) -> None:
+        if self.iterations[self.num_observed].phase == "control":
+            student = int(self.space.students_Q[suggestion.pair])
+            self._control_gains[student] = max(self._control_gains.get(student, 0.0), result.gain)
 
     def close(self) -> None:
         """Add the last point to ``curve.parquet``, the choices by cost. All iterations must have been observed."""
@@ -207,6 +221,8 @@ class TunedStudy:
         Args:
             seconds: The duration of the study so far.
         """
+        if not self.iterations and (suggestions := self._controls_of_students()):
+            return self._new_iteration("control", suggestions, seconds)
         if self._is_searching:
             suggestions = self._search()
             if suggestions:
@@ -310,6 +326,31 @@ class TunedStudy:
             if not new or self._deferred or cost.total >= self._budget / MAX_ITERATIONS:
                 return list(suggestions.values())
 
+    def _controls_of_students(self) -> list[Suggestion]:
+        """Return the controls that do not depend on the teacher, once for each student, as far as the budget allows."""
+        cost = _IterationCost(self.account, (1 - FINISH_FRACTION) * self._budget)
+        _, firsts = np.unique(self.space.students_Q, return_index=True)
+        suggestions = [
+            Suggestion(int(pair), len(self.space.settings) + place, self.space.num_epochs)
+            for pair in firsts
+            for place, control in enumerate(self.space.controls)
+            if not TRANSFER_SETS[control.transfer_set].depends_on_teacher
+        ]
+        return [suggestion for suggestion in suggestions if cost.add(suggestion)]
+
+    def _controls_of_choice(self, pair: int, setting: int) -> Iterator[Suggestion]:
+        """Yield the control on the data of a choice and at its learning rate if it depends on the teacher's data.
+
+        It is not needed for a choice that is not better than the unchanged student or than a control of the student.
+        """
+        result, chosen = self._results.get((pair, setting)), self.space.settings[setting]
+        if result and result.gain <= self._control_gains.get(int(self.space.students_Q[pair]), 0.0):
+            return
+        if TRANSFER_SETS[chosen.transfer_set].depends_on_teacher:
+            for place, control in enumerate(self.space.controls):
+                if (control.transfer_set, control.setting.learning_rate) == (chosen.transfer_set, chosen.learning_rate):
+                    yield Suggestion(pair, len(self.space.settings) + place, self.space.num_epochs)
+
     def _finish(self) -> list[Suggestion]:
         cost = _IterationCost(self.account, self._budget)
         unfinished = list(self._unfinished())
@@ -326,12 +367,15 @@ class TunedStudy:
         return min(most, sum(self.account.price(suggestion) for suggestion in self._unfinished()))
 
     def _unfinished(self) -> Iterator[Suggestion]:
-        """Yield the suggestions that would train the chosen trials to their last epoch."""
+        """Yield the suggestions that would train the chosen trials to their last epoch, each next to its control."""
         outcome, num_epochs = self.outcome(), self.space.num_epochs
         for pair in self._by_expected_gain(outcome):
             setting = int(outcome.wanted_Q[pair])
-            if setting != NO_SETTING and self.progress.epochs(pair, setting) < num_epochs:
-                yield Suggestion(pair, setting, num_epochs)
+            if setting == NO_SETTING:
+                continue
+            for suggestion in (Suggestion(pair, setting, num_epochs), *self._controls_of_choice(pair, setting)):
+                if self.progress.epochs(pair, suggestion.setting) < num_epochs:
+                    yield suggestion
 
     def _by_expected_gain(self, outcome: StudyOutcome) -> list[int]:
         """Return the pairs in descending order of the expected gains of their choices; unknown gains come last."""

@@ -6,12 +6,14 @@ Shape suffixes: N = records, E = epochs for which a record has accuracies.
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from peerkd.arrays import FloatArray
 from peerkd.results.outcome import gains
 from peerkd.results.schema import BY_EPOCH_COLUMNS, IS_FINITE
 from peerkd.stages.journals import Record
 from peerkd.study.objective import Objective
+from peerkd.study.splits import SCOPES
 from peerkd.tuning.validation import ValidationResult, best_epochs, diverged
 
 
@@ -36,6 +38,20 @@ def result_at_best_epoch(record: Record, objective: Objective) -> ValidationResu
     gains_E, is_allowed_E = np.where(is_known_E, gains_E, -1.0), is_allowed_E & is_known_E
     stop = int(best_epochs(gains_E, is_allowed_E)[-1])
     return ValidationResult(float(gains_E[stop]), bool(is_allowed_E[stop]), record["epochs"] - len(gains_E) + stop + 1)
+
+
+def at_best_epochs(trials: pa.Table, objective: Objective) -> pa.Table:
+    """Return a table of trials whose validation accuracies are those after the best epoch of each trial."""
+    names = [BY_EPOCH_COLUMNS["validation", scope] for scope in SCOPES]
+    before = [f"validation_{scope}_accuracy_before" for scope in SCOPES]
+    records = trials.select([*names, *before, IS_FINITE, "epochs"]).to_pylist()
+    stops = [result_at_best_epoch(each, objective).num_epochs - each["epochs"] - 1 for each in records]
+    for scope, name in zip(SCOPES, names, strict=True):
+        after = f"validation_{scope}_accuracy_after"
+        values = [each[name][stop] if is_finite(each) else None for each, stop in zip(records, stops, strict=True)]
+        place = trials.column_names.index(after)
+        trials = trials.set_column(place, trials.schema.field(after), pa.array(values, pa.float64()))
+    return trials
 
 
 def gains_at_end(records: Sequence[Record], objective: Objective, *, split: str) -> dict[str, FloatArray]:

@@ -22,6 +22,16 @@ COST = StudyCost(
     ended="the budget is spent",
 )
 
+PREDICTED = {
+    "corrected_gain": 0.03,
+    "corrected_gain_low": -0.01,
+    "corrected_gain_high": 0.07,
+    "advantage": 0.02,
+    "advantage_low": -0.01,
+    "advantage_high": 0.05,
+}
+"""The predictions of a trial that ran to its end."""
+
 NOTHING_DIVERGED = Divergence(peers=(), num_pairs_left_out=0, num_distillations=0, num_controls=0, num_trials=9)
 
 
@@ -37,6 +47,7 @@ def row(student, teacher, *, setting=None, trials=0, epochs=0, seen=None, predic
         "predicted_gain": predicted,
         "predicted_gain_deviation": None if predicted is None else 0.011,
         "test_gain": test,
+        **(PREDICTED if test is not None and setting else {}),
     }
 
 
@@ -88,6 +99,7 @@ def conclude():
         curve=CURVE,
         untried=("transfer set student, T=1, alpha=0.5",),
         why_no_experience=None,
+        chooses_epochs=False,
         divergence=NOTHING_DIVERGED,
     ):
         return compute_findings(
@@ -96,6 +108,7 @@ def conclude():
             front=FRONT,
             untried_settings=untried,
             num_settings=12,
+            chooses_epochs=chooses_epochs,
             why_no_experience=why_no_experience,
             cost=COST,
             divergence=divergence,

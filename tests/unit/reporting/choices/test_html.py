@@ -6,7 +6,7 @@ from peerkd.reporting.choices.html import SECTIONS, render
 from peerkd.reporting.choices.tables import plan_csv, terminal_summary
 from tests.pages import Page
 from tests.tables import Study
-from tests.unit.reporting.choices.conftest import row
+from tests.unit.reporting.choices.conftest import ROWS, row
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_the_page_needs_nothing_from_elsewhere(page):
 
 def test_the_page_shows_the_plan_the_settings_and_what_was_not_tried(page):
     text = " ".join(" ".join(Page(page).text).split())
-    assert "+6.0 ± 1.1" in text
+    assert "+3.0 (\N{MINUS SIGN}1.0 to +7.0) +2.0" in text
     assert "T=1, alpha=0.5" in text
     assert page.count('<figure class="heat">') == 4  # settings, expected, measured, trials
     assert page.count("<small>leave</small>") == 3
@@ -58,7 +58,7 @@ def test_the_table_of_the_front_shows_both_accuracies(page):
 
 def test_a_terminal_shows_the_plan(concluded, facts):
     lines = terminal_summary(concluded, facts).splitlines()
-    assert lines[0].endswith("a setting was chosen for 3 of 6 ordered pairs; the study cost 4.87 % of a full sweep")
+    assert lines[0].endswith("the student should learn in 3 of 6 ordered pairs; the study cost 4.87 % of a full sweep")
     assert lines[1].startswith("  loss: KL divergence, reduction batchmean, ")
     assert lines[-3] == "     +6.0  peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9"
     assert lines[-1].startswith("better peers: improve_peers/0123456789abcdef, ")
@@ -85,3 +85,15 @@ def test_settings_name_their_learning_rate_if_there_are_several(conclude):
 def test_without_several_rates_no_column_for_them_exists(concluded, page):
     assert "learning_rate" not in plan_csv(concluded)
     assert '<th scope="col" class="num">learning rate</th>' not in page
+
+
+def test_a_student_that_should_train_on_is_no_student_to_leave(conclude, facts):
+    rows = [{**ROWS[0], "decision": "fine_tune"}, *ROWS[1:]]
+    page = render(conclude(rows), facts)
+    assert (page.count("<small>train on</small>"), page.count("<small>leave</small>")) == (1, 3)
+
+
+def test_a_plan_that_chooses_epochs_says_after_which_to_stop(conclude, facts):
+    findings = conclude([{**ROWS[0], "epochs": 7}, *ROWS[1:]], chooses_epochs=True)
+    assert "stop after, epochs" in render(findings, facts)
+    assert "T=4, alpha=0.9, for 7 epochs" in terminal_summary(findings, facts)

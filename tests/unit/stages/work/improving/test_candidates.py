@@ -6,6 +6,7 @@ from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.results.choices import CHOICES
 from peerkd.results.choices import assemble as assemble_choices
+from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.results.table import assemble
 from peerkd.stages.work.improving.candidates import swept_tasks, tuned_tasks
 from peerkd.study.splits import EvaluationSets, NumSamples
@@ -55,25 +56,24 @@ def test_a_sweep_chooses_by_its_own_metric():
     assert swept(*rows, overrides=["sweep.selection_metric=own_accuracy"]) == [(1, "student", 4.0)]
 
 
-def choice(teacher, *, gain=None, predicted=None, epochs=3, temperature=4.0):
-    row = {field.name: None for field in CHOICES.schema}
-    chosen = {"transfer_set": "teacher", "temperature": temperature, "alpha": 0.5, "distillation_weight": 0.5}
-    is_distilled = gain is not None or predicted is not None
+def choice(row, *, is_whole=True):
+    """Return the row of the table of choices of a pair whose chosen setting is that of a trial."""
+    setting = {name: row[name] for name in ("transfer_set", "temperature", "alpha", "distillation_weight")}
     return {
-        **row,
-        **(chosen if is_distilled else {}),
-        "student": 0,
-        "teacher": teacher,
-        "decision": "distil" if is_distilled else "leave",
+        **{field.name: None for field in CHOICES.schema},
+        **setting,
+        "student": row["student"],
+        "teacher": row["teacher"],
+        "decision": "leave",
         "num_trials": 1,
-        "epochs": epochs if is_distilled else 0,
-        "validation_gain": gain,
-        "predicted_gain": predicted,
+        "epochs": 3,
+        "corrected_gain": 0.0 if is_whole else None,
     }
 
 
-def tuned(*rows, overrides=()):
-    (task,) = tuned_tasks(config(*overrides), assemble_choices(rows, CHOICES), [0], [SETS])
+def tuned(rows, choices, overrides=()):
+    table = assemble_choices(choices, CHOICES)
+    (task,) = tuned_tasks(config(*overrides), table, assemble(rows), [0], [SETS])
     return task
 
 
@@ -81,37 +81,24 @@ def places(task):
     return [(trial.teacher, trial.transfer_set, trial.setting.temperature) for trial in task.candidates]
 
 
-def test_a_tuned_study_trains_its_most_promising_choice_and_every_control():
-    task = tuned(choice(1, predicted=0.02, gain=0.09), choice(2, predicted=0.05), choice(3))
-    assert places(task) == [(2, "teacher", 4.0), (None, "student", None), (2, "teacher", None), (2, "both", None)]
-    assert task.num_epochs == 3
+def test_after_a_tuned_study_the_chosen_trials_compete_with_each_other_and_with_the_controls():
+    weak, strong, control_ = after(record(), 0.6), after(record(teacher=2), 0.7), after(control(), 0.55)
+    assert places(tuned([weak, strong, control_], [choice(weak), choice(strong)])) == [(2, "student", 1.0)]
+    better = after(control(), 0.8)
+    assert places(tuned([weak, strong, better], [choice(weak), choice(strong)])) == [(None, "student", None)]
 
 
-@pytest.mark.parametrize(
-    ("rows", "teacher"),
-    [
-        ([choice(1, gain=0.02), choice(2, gain=0.05)], 2),
-        ([choice(1, gain=0.05), choice(2, gain=0.05)], 1),
-    ],
-    ids=["by observed gains where nothing is predicted", "the first of a tie"],
-)
-def test_the_most_promising_teacher(rows, teacher):
-    assert places(tuned(*rows))[0][0] == teacher
+@pytest.mark.parametrize("is_chosen", [True, False], ids=["not whole", "not chosen"])
+def test_a_trial_that_was_not_chosen_or_not_trained_to_its_end_is_no_candidate(is_chosen):
+    trial = after(record(), 0.8)
+    choices = [choice(trial, is_whole=False)] if is_chosen else []
+    assert places(tuned([trial, after(control(), 0.5)], choices)) == []
 
 
-def test_a_student_without_a_teacher_is_still_fine_tuned():
-    assert places(tuned(choice(1), choice(2))) == [(None, "student", None)]
-    overrides = ["sweep.transfer_sets=[both,public,public_unlabelled]", "partition.public_fraction=0.1"]
-    assert places(tuned(choice(1), overrides=overrides)) == [(None, "public", None)]
-
-
-def test_controls_have_every_learning_rate():
-    task = tuned(choice(1), overrides=["sweep.learning_rates=[0.01,0.05]"])
-    assert [trial.setting.learning_rate for trial in task.candidates] == [0.01, 0.02, 0.05]
-
-
-def test_all_candidates_stop_after_the_chosen_epoch_if_the_study_chooses_epochs():
-    overrides = ["tune.chooses_epochs=true"]
-    assert tuned(choice(1, predicted=0.1, epochs=2), overrides=overrides).num_epochs == 2
-    assert tuned(choice(1, predicted=0.1, epochs=0), overrides=overrides).num_epochs == 3
-    assert tuned(choice(1, predicted=0.1, epochs=2)).num_epochs == 3
+def test_a_study_that_chooses_epochs_publishes_the_network_of_the_best_one():
+    lists = {name: [0.5, 0.8, 0.6] if "validation" in name else [0.5] * 3 for name in BY_EPOCH_COLUMNS.values()}
+    trial = {**after(record(epochs=3), 0.6), **lists}
+    still = {**after(control(epochs=3), 0.5), **{name: [0.5] * 3 for name in lists}}
+    task = tuned([trial, still], [choice(trial)], overrides=["tune.chooses_epochs=true"])
+    assert (places(task), task.num_epochs) == ([(1, "student", 1.0)], 2)
+    assert tuned([trial, still], [choice(trial)]).num_epochs == 3
