@@ -190,12 +190,10 @@ def score_tuned(name: str, rows: Sequence[Mapping[str, Any]], swept: pa.Table) -
         rows: The rows of its table of choices.
         swept: The trials of a full sweep of the same peers, which has the test gains of all choices and controls.
     """
-    num_peers = 1 + max(row["student"] for row in rows)
-    shape = num_peers, num_peers
-    over_PP, covered_PP = (np.full(shape, np.nan) for _ in range(2))
     # The controls of a sweep are chosen on validation, among all transfer sets.
     controls = choose(candidates(swept, metric="global_accuracy"), default_transfer_set="student").control
     control_PP = test_gains(swept, controls, Objective())
+    over_PP, covered_PP = (np.full(controls.shape, np.nan) for _ in range(2))
     for row in rows:
         pair = row["student"], row["teacher"]
         if row["corrected_gain"] is None:
@@ -211,7 +209,7 @@ def score_tuned(name: str, rows: Sequence[Mapping[str, Any]], swept: pa.Table) -
         name=name,
         is_covered_PP=covered_PP,
         # The study compares with the controls that it has trained, which may be fewer than those of a sweep.
-        is_advantage_covered_PP=np.full(shape, np.nan),
+        is_advantage_covered_PP=np.full(controls.shape, np.nan),
         over_control_PP=over_PP,
         num_pairs=len(rows),
     )

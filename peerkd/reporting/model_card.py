@@ -133,8 +133,8 @@ def what_was_done(card: ModelCard) -> str:
     """Return a sentence about the training of the network."""
     if card.setting is None:
         return (
-            f"The student was left unchanged: on validation no training improved its {card.chosen_by}, with a teacher "
-            "or without one."
+            f"The student was left unchanged: on validation no training improved its {card.chosen_by} by more than "
+            "the noise, with a teacher or without one."
         )
     text = f"The student {card.setting.in_words()}."
     match card.is_reproduced:

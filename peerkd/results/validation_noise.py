@@ -55,6 +55,15 @@ def _on_global_set(columns: Columns, num_samples: int) -> FloatArray:
         np.asarray(columns[f"validation_{name}"], dtype=np.float64)
         for name in ("global_accuracy_after", "global_accuracy_before", "positive_flips", "negative_flips")
     )
+    before_variance_N = before_N * (1 - before_N)
+    change_variance_N = positive_N + negative_N - (after_N - before_N) ** 2
+    # Two networks that agree on every sample may still disagree on others. As Agresti and Min (2005, Statistics in
+    # Medicine 24:729) propose, half a sample is added to each of the two kinds of disagreement of any two networks,
+    # which adds 1 / M to the variance of their difference: a half from each of the two.
+    unseen_NN = (np.eye(len(after_N)) + 1) / (2 * num_samples)
+    if any(bits is None for bits in columns[CORRECT_BITS["validation"]]):
+        # A table from before the bits were recorded does not show how much of the changes two trials have in common.
+        return np.diag(change_variance_N) + unseen_NN
     right_NM = np.stack([_unpacked(bits) for bits in columns[CORRECT_BITS["validation"]]])
     # Let a_s be 1 if a sample is right after trial s, else 0, and b the same before. The gain of s is the mean of
     # a_s - b, so
@@ -62,14 +71,9 @@ def _on_global_set(columns: Columns, num_samples: int) -> FloatArray:
     # No column has b, but the flips of s are the mean of (a_s - b)^2, so they give Var(a_s - b), and
     #     2 Cov(a_s, b) = Var(a_s) + Var(b) - Var(a_s - b).
     answers_NN = right_NM @ right_NM.T / num_samples - np.multiply.outer(after_N, after_N)
-    before_variance_N = before_N * (1 - before_N)
-    change_variance_N = positive_N + negative_N - (after_N - before_N) ** 2
     with_before_N = (answers_NN.diagonal() + before_variance_N - change_variance_N) / 2
     covariance_NN: FloatArray = answers_NN - with_before_N[:, None] - with_before_N + before_variance_N
-    # Two networks that agree on every sample may still disagree on others. As Agresti and Min (2005, Statistics in
-    # Medicine 24:729) propose, half a sample is added to each of the two kinds of disagreement of any two networks,
-    # which adds 1 / M to the variance of their difference: a half from each of the two.
-    return covariance_NN + (np.eye(len(after_N)) + 1) / (2 * num_samples)
+    return covariance_NN + unseen_NN
 
 
 def _on_own_set(columns: Columns) -> FloatArray:

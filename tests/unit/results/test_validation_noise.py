@@ -68,3 +68,13 @@ def test_a_mean_of_both_accuracies_has_at_most_the_noise_of_samples_in_common():
     of_global, of_own = (noise([row], objective=Objective(own_weight=weight)) for weight in (0.0, 1.0))
     mixed = noise([row], objective=Objective(own_weight=0.25))
     assert mixed == pytest.approx(2 * (0.75**2 * of_global + 0.25**2 * of_own))
+
+
+def test_without_bits_the_changes_of_two_trials_count_as_independent():
+    before = np.array([True, True, False, False])
+    rows = [answered(record(), before, np.array([True, True, True, False]))] * 2
+    known, unknown = noise(rows), noise([{**row, "validation_correct_bits": None} for row in rows])
+    assert unknown.diagonal() == pytest.approx(known.diagonal())
+    # The two trials are the same, so their difference has only the noise of samples that were not seen.
+    assert known[0, 0] - known[0, 1] == pytest.approx(1 / 8 / 4)
+    assert unknown[0, 0] - unknown[0, 1] == pytest.approx((3 / 16 + 1 / 8) / 4)
