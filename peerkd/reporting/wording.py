@@ -79,7 +79,8 @@ def prediction(predictions: Predictions, pair: tuple[int, int]) -> str:
 def at_edges(edges: Iterable[GridEdge]) -> str:
     """Return a sentence for each edge of the grid that many pairs choose, with the value to add."""
     return " ".join(
-        f"{edge.num_pairs:,} of {plural(edge.num_all, 'pair')} choose {_DIMENSIONS[edge.dimension]} "
+        f"{edge.num_pairs:,} of {plural(edge.num_all, 'pair')} {'chooses' if edge.num_pairs == 1 else 'choose'} "
+        f"{_DIMENSIONS[edge.dimension]} "
         f"{number(edge.value)}, the {'smallest' if edge.is_smallest else 'largest'} that was tried: add "
         f"{number(edge.next_value)} to sweep.{edge.dimension}."
         for edge in edges

@@ -11,10 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from peerkd.arrays import FloatArray
+from peerkd.config.sweep import SweepConfig
 from peerkd.results.divergence import Divergence
 from peerkd.results.front import FrontPoint
+from peerkd.results.grid_edges import GridEdge, grid_edges
 from peerkd.results.intervals import Estimate, mean_over_pairs
 from peerkd.study.student_choice import StudentDecision
+from peerkd.study.transfer_sets import TRANSFER_SETS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +157,18 @@ class TuningFindings:
         """The number of ordered pairs whose student should learn from the teacher."""
         return sum(choice.is_distilled for choice in self.choices)
 
+    def edges(self, sweep: SweepConfig) -> list[GridEdge]:
+        """Return the edges of the grid of a sweep at which many of the chosen settings stand."""
+        chosen = [choice for choice in self.choices if choice.has_setting]
+        with_alpha = [choice for choice in chosen if TRANSFER_SETS[choice.transfer_set or ""].uses_labels]
+        return grid_edges(
+            {
+                "temperatures": _counted(sweep.temperatures, [choice.temperature for choice in chosen]),
+                "alphas": _counted(sweep.alphas, [choice.alpha for choice in with_alpha]),
+                "learning_rates": _counted(sweep.learning_rates, [choice.learning_rate for choice in chosen]),
+            }
+        )
+
     def count(self, decision: StudentDecision) -> int:
         """Return the number of ordered pairs with a decision."""
         return sum(choice.decision == decision for choice in self.choices)
@@ -264,6 +279,11 @@ def _plan(choices: Sequence[PairChoice]) -> tuple[list[Advice], int]:
 def _promise(choice: PairChoice) -> tuple[bool, float]:
     gain = choice.expected_gain
     return choice.is_distilled, -np.inf if gain is None else gain
+
+
+def _counted(values: Sequence[float], chosen: Sequence[float | None]) -> dict[float, int]:
+    """Return how many choices have each value of the grid. The untuned default may have another value."""
+    return {value: chosen.count(value) for value in sorted(values)}
 
 
 def _number(value: float | None) -> float:

@@ -8,6 +8,7 @@ from peerkd.reporting.choices.charts import curve_chart, front_chart
 from peerkd.reporting.choices.findings import PairChoice, TuningFindings
 from peerkd.reporting.choices.headline import headline
 from peerkd.reporting.facts import ExperimentFacts
+from peerkd.reporting.headline import Headline
 from peerkd.reporting.improved import decision_in_words
 from peerkd.reporting.improved import headline as better_peers
 
@@ -43,11 +44,13 @@ def render(findings: TuningFindings, facts: ExperimentFacts) -> str:
 
 def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
     objective = facts.config.objective
+    at_edges = wording.at_edges(findings.edges(facts.config.sweep))
+    edges = [Headline("Edge of the grid", at_edges)] if at_edges else []
     limit = heatmaps.shared_limit([findings.expected_PP, findings.test_PP])
     return {
         **page.distillation_view(facts.config),
         "findings": findings,
-        "headline": [*headline(findings), better_peers(facts.improved)],
+        "headline": [*headline(findings), *edges, better_peers(facts.improved)],
         "limit": limit,
         "metric": objective.accuracy_in_words,
         "limit_sentence": objective.limit_in_words,

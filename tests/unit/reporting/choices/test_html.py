@@ -97,3 +97,10 @@ def test_a_plan_that_chooses_epochs_says_after_which_to_stop(conclude, facts):
     findings = conclude([{**ROWS[0], "epochs": 7}, *ROWS[1:]], chooses_epochs=True)
     assert "stop after, epochs" in render(findings, facts)
     assert "T=4, alpha=0.9, for 7 epochs" in terminal_summary(findings, facts)
+
+
+def test_the_page_names_the_value_beyond_an_edge_that_most_choices_have(conclude, facts):
+    text = " ".join(" ".join(Page(render(conclude(), facts)).text).split())
+    assert "3 of 3 pairs choose alpha 0.9, the largest that was tried: add 0.95 to sweep.alphas." in text
+    inner = [{**each, "alpha": 0.5} if each["alpha"] else each for each in ROWS]
+    assert "sweep.alphas" not in render(conclude(inner), facts)
