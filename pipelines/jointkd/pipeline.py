@@ -1,6 +1,7 @@
 """Joint distillation: divide the data, train the peers, distil every pair, publish better peers, and report."""
 
 from kfp import dsl
+from kfp.dsl import PipelineTask
 
 from components.build_report import build_report
 from components.distill_pairs import distill_pairs
@@ -10,6 +11,11 @@ from components.pretrain_peers import pretrain_peers
 from components.report_choices import report_choices
 from components.tune_pairs import tune_pairs
 from pipelines.pods import in_its_own_pod, launching
+
+
+def _improving(task: PipelineTask) -> PipelineTask:
+    """Prepare the task of better peers. Both strategies have one, and the compiler numbers the second."""
+    return launching(task).set_display_name(improve_peers.name)
 
 
 @dsl.pipeline(name="jointkd", description="Joint knowledge distillation between pre-trained peers.")
@@ -58,10 +64,10 @@ def jointkd(
     trained = launching(pretrain_peers(**launched, partition=divided.outputs["partition"]))
     with dsl.If(strategy == "tune"):
         tuned = launching(tune_pairs(**launched, peers=trained.outputs["peers"]))
-        improved = launching(improve_peers(**launched, trials=tuned.outputs["study"]))
+        improved = _improving(improve_peers(**launched, trials=tuned.outputs["study"]))
         chosen = in_its_own_pod(report_choices(**resolved, improved=improved.outputs["improved"]))
     with dsl.Else():
         distilled = launching(distill_pairs(**launched, peers=trained.outputs["peers"]))
-        improved = launching(improve_peers(**launched, trials=distilled.outputs["trials"]))
+        improved = _improving(improve_peers(**launched, trials=distilled.outputs["trials"]))
         reported = in_its_own_pod(build_report(**resolved, improved=improved.outputs["improved"]))
     return dsl.OneOf(chosen.outputs["Output"], reported.outputs["Output"])

@@ -18,7 +18,7 @@ from peerkd.launch.package import Package, read_package
 
 FOLDER = Path(__file__).parents[2] / "pipelines"
 NAMES = ("jointkd", "pcl")
-LAUNCHED = {"pretrain-peers", "distill-pairs", "tune-pairs", "improve-peers", "improve-peers-2", "train-pcl"}
+LAUNCHED = {"pretrain-peers", "distill-pairs", "tune-pairs", "improve-peers", "train-pcl"}
 RUN_ID = "{{$.pipeline_job_uuid}}"
 FIRST = {"jointkd": "partition-data", "pcl": "split-data"}
 
@@ -57,6 +57,13 @@ def test_a_run_has_at_most_six_tasks(name: str) -> None:
     """Each task takes about 20 seconds in addition to its work."""
     alternatives = {"tune-pairs", "improve-peers-2", "report-choices"}
     assert 0 < len(tasks(name)) - len(alternatives & tasks(name).keys()) <= 6
+
+
+@each_pipeline
+def test_the_server_shows_a_task_by_the_name_of_its_component(name: str) -> None:
+    """The compiler numbers the second task of a component."""
+    shown = {task["taskInfo"]["name"] for task in tasks(name).values()}
+    assert [each for each in shown if each.rsplit("-", 1)[-1].isdigit()] == []
 
 
 @each_pipeline
