@@ -2,12 +2,14 @@
 
 import difflib
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from peerkd.config.files import read_text
 from peerkd.config.json_text import MAX_CHARACTERS
+from peerkd.config.overrides import Path as FieldPath
+from peerkd.config.overrides import leaves, read_override
 from peerkd.config.pipelines import DEFAULT_PRESET, PIPELINES, Pipeline
 from peerkd.config.strict import StrictConfig
 from peerkd.config.unused import check_used
@@ -15,9 +17,6 @@ from peerkd.config.yaml_text import read_yaml, write_yaml
 from peerkd.excerpt import excerpt, plain, plain_path
 
 Config = TypeVar("Config", bound=StrictConfig)
-
-_Path: TypeAlias = tuple[str, ...]
-"""The names that lead to a field, as in ``("distill", "loss", "kind")``."""
 
 
 def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = "", overrides: str = "") -> Config:
@@ -90,22 +89,15 @@ def override(base: Config, pairs: Iterable[str]) -> Config:
             in the resulting config.
     """
     values: dict[str, Any] = base.model_dump(mode="json")
-    given: dict[_Path, Any] = {}
+    given: dict[FieldPath, Any] = {}
     for pair in pairs:
-        key, separator, text = pair.partition("=")
-        path = tuple(key.split("."))
-        if not separator or not all(part.strip() for part in path):
-            raise ValueError(f"An override must have the form key=value, got {plain(pair)}.")
-        try:
-            value = read_yaml(text)
-        except ValueError as error:
-            raise ValueError(f"The value of {plain(key)} must be YAML, got {plain(text)}: {error}.") from error
+        path, value = read_override(pair)
         given.pop(path, None)
         given[path] = value
     for path, value in given.items():
         if isinstance(value, dict):
             _assign(values, path, {})
-    fields = dict(leaf for path, value in given.items() for leaf in _leaves(path, value))
+    fields = dict(leaf for path, value in given.items() for leaf in leaves(path, value))
     for (*section, name), value in fields.items():
         if name == "kind":
             _reset_unless_of_kind(values, section, value)
@@ -171,23 +163,14 @@ def _check_preset(pipeline: Pipeline[Config], preset: str) -> None:
     raise ValueError(f"preset must be one of {', '.join(pipeline.presets)}, got {plain(preset)}{hint}.")
 
 
-def _leaves(path: _Path, value: Any) -> Iterator[tuple[_Path, Any]]:
-    """Yield the fields that a value sets. A mapping sets several."""
-    if not isinstance(value, dict) or not value:
-        yield path, value
-        return
-    for name, inner in value.items():
-        yield from _leaves((*path, name), inner)
-
-
-def _discard(values: dict[str, Any], path: _Path) -> None:
+def _discard(values: dict[str, Any], path: FieldPath) -> None:
     *sections, last = path
     for section in sections:
         values = values.get(section, {})
     values.pop(last, None)
 
 
-def _assign(values: dict[str, Any], path: _Path, value: object) -> None:
+def _assign(values: dict[str, Any], path: FieldPath, value: object) -> None:
     *sections, last = path
     for section in sections:
         inner = values.get(section)

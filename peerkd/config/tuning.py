@@ -5,6 +5,7 @@ from typing import Final, Literal, get_args
 
 from pydantic import Field
 
+from peerkd.config.overrides import overridden_fields
 from peerkd.config.strict import StrictConfig
 from peerkd.excerpt import plain
 
@@ -57,7 +58,7 @@ def check_strategy(strategy: str, overrides: Iterable[str] = ()) -> None:
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {plain(strategy)}.")
-    for key in (pair.partition("=")[0] for pair in overrides):
+    for key in overridden_fields(overrides):
         if strategy == "sweep" and key.partition(".")[0] == "tune":
             raise ValueError(f"{plain(key)} must not be set unless strategy is tune: it would have no effect.")
         if strategy == "tune" and key == "sweep.validate_every_epoch":
