@@ -6,6 +6,7 @@ PeerKDError
 ├── ClusterRefusedError      a cluster's API has refused a request
 ├── ClusterUnavailableError  a cluster's API cannot be reached
 ├── DataSourceError          a data set on disk is missing, truncated or unreadable
+├── ExportDiffersError       a network that was written to a file gives other logits than before
 ├── MachineError             this machine, its disk or its memory has failed
 ├── StageFailedError         a stage of a pipeline ended without its result
 │   └── JobFailedError       the job of a stage on a cluster failed
@@ -41,6 +42,10 @@ class ClusterUnavailableError(PeerKDError):
 
 class DataSourceError(PeerKDError):
     """A data set on disk is missing, truncated or unreadable."""
+
+
+class ExportDiffersError(PeerKDError):
+    """A network that was written to a file gives other logits than before."""
 
 
 class MachineError(PeerKDError):

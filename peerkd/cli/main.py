@@ -108,6 +108,64 @@ def plan_jointkd(
     plan(experiment, measure=measure)
 
 
+@app.command("export")
+def export(
+    store: Annotated[
+        str,
+        typer.Argument(metavar="STORE", help="Store of a finished run: the folder of --output, or s3://bucket/prefix."),
+    ],
+    student: Annotated[int, typer.Option(metavar="PEER", help="Number of the student whose network is written.")],
+    to: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="File to write, with the ending of the format: .safetensors, .pt2 (torch) or .onnx."
+        ),
+    ],
+    export_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="safetensors (the tensors), torch (a program of torch.export) or onnx (needs the extra onnx).",
+        ),
+    ] = "safetensors",
+    is_best: Annotated[
+        bool, typer.Option("--best", help="Write the published network, which the study has chosen. The default.")
+    ] = False,
+    teacher: Annotated[
+        int | None,
+        typer.Option(metavar="PEER", help="Write the network with the best setting with this teacher on validation."),
+    ] = None,
+    setting: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=VALUE,...",
+            help="Write the network of any trial, such as transfer_set=both,temperature=2,alpha=0.5.",
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Key of the better peers of a study, if the store has several studies."),
+    ] = None,
+) -> None:
+    """Write the network of one student for use without peerkd, and check that the file gives the same logits.
+
+    A network that is not in the store is trained once more, and compared with the recorded trial value by value.
+    """
+    from peerkd.cli.export import export as write
+
+    write(
+        store,
+        student=student,
+        to=to,
+        export_format=export_format,
+        is_best=is_best,
+        teacher=teacher,
+        setting=setting,
+        study=study,
+    )
+
+
 @app.command("submit")
 def submit(
     pipeline: Annotated[

@@ -65,14 +65,22 @@ def adapt_input(
 
     def convert(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         images_BCHW, *others = arguments
-        if image_size_pixels is not None and tuple(images_BCHW.shape[-2:]) != (image_size_pixels,) * 2:
-            # Resizing is linear with weights that sum to 1, so it may precede the change of the normalisation.
-            images_BCHW = F.interpolate(images_BCHW, size=(image_size_pixels,) * 2, mode="bilinear", antialias=True)
-        if own is not None:
-            images_BCHW = own.apply(_with_channels(study.invert(images_BCHW), own.num_channels))
-        return images_BCHW.contiguous(memory_format=torch.channels_last), *others
+        own_BCHW = convert_images(images_BCHW, study=study, own=own, image_size_pixels=image_size_pixels)
+        return own_BCHW.contiguous(memory_format=torch.channels_last), *others
 
     network.register_forward_pre_hook(convert)
+
+
+def convert_images(
+    images_BCHW: Tensor, *, study: Normalization, own: Normalization | None, image_size_pixels: int | None
+) -> Tensor:
+    """Return images of a study as a network takes them; see ``adapt_input``."""
+    if image_size_pixels is not None and tuple(images_BCHW.shape[-2:]) != (image_size_pixels,) * 2:
+        # Resizing is linear with weights that sum to 1, so it may precede the change of the normalisation.
+        images_BCHW = F.interpolate(images_BCHW, size=(image_size_pixels,) * 2, mode="bilinear", antialias=True)
+    if own is not None:
+        images_BCHW = own.apply(_with_channels(study.invert(images_BCHW), own.num_channels))
+    return images_BCHW
 
 
 def adapt_output(network: nn.Module, *, classes: Sequence[int], num_classes: int) -> None:

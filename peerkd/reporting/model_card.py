@@ -14,7 +14,7 @@ from peerkd.study.splits import SCOPES, SPLITS
 from peerkd.study.student_choice import StudentDecision
 from peerkd.wording import plural
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The version of the JSON form."""
 
 Accuracies = Mapping[str, float | None]
@@ -80,8 +80,12 @@ class ModelCard:
     num_samples: Mapping[str, int]
     """The sizes of the evaluation sets, by names such as ``validation_global``."""
 
-    chosen_by: str
-    """What was maximised on validation, in words."""
+    chosen_by: str | None
+    """What was maximised on validation, in words. None if a person has named the training."""
+
+    max_own_drop: float | None
+    """The limit on the drop of the student's own accuracy under which the choice was made, as a fraction. None: no
+    limit."""
 
     loss: str
     """The loss of the distillation as a formula."""
@@ -149,14 +153,17 @@ def what_was_done(card: ModelCard) -> str:
             return f"{text} The study had not trained this trial as far; it was trained and judged for this file."
 
 
+def how_it_was_chosen(card: ModelCard) -> str:
+    """Return a sentence about the choice of the training."""
+    if card.chosen_by is None:
+        return "A person has named this training; the study may have preferred another one."
+    drop = card.max_own_drop
+    limit = "" if drop is None else f", under the limit that its own accuracy drops by at most {100 * drop:g} points"
+    return f"The choice was made by the student's {card.chosen_by} on validation{limit}; test data took no part in it."
+
+
 def _head(card: ModelCard) -> list[str]:
-    return [
-        f"# Student {card.student}",
-        "",
-        what_was_done(card),
-        f"The choice was made by the student's {card.chosen_by} on validation; test data took no part in it.",
-        "",
-    ]
+    return [f"# Student {card.student}", "", what_was_done(card), how_it_was_chosen(card), ""]
 
 
 def _accuracies(card: ModelCard) -> list[str]:

@@ -12,6 +12,9 @@ from peerkd.stages.launched_stage import LaunchedStage
 
 NAME: Final = "improve_peers"
 
+_VERSION: Final = 2
+"""The version of the manifest and of the model cards in keys. Raise it when their form changes."""
+
 
 def is_tuned(trials: Manifest) -> bool:
     """Return whether the trials are those of a tuned study. Otherwise they are those of a sweep."""
@@ -33,6 +36,7 @@ def key(config: ExperimentConfig, trials: Manifest) -> str:
             "trials": trials.fingerprint,
             "config": keys.differences(config, fields=fields, without=without),
             "default_transfer_set": config.sweep.resolved_default_transfer_set,
+            "version": _VERSION,
             "peerkd": version("peerkd"),
         },
     )

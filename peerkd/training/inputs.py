@@ -136,6 +136,25 @@ class ImproveInputs:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ExportInputs:
+    """A network and the file to which it is written."""
+
+    network: PeerNetwork
+    weights: Path
+    """The file with the tensors of the network."""
+
+    dataset_folder: Path
+    partition_folder: Path
+    """The data set and the partition with the validation images on which logits are compared."""
+
+    file: Path
+    """The file to write, which does not exist yet, in a folder that exists."""
+
+    format_name: str
+    """A key of ``peerkd.training.export_formats.FORMATS``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StudentTask:
     """The training of one student whose network is published."""
 

@@ -65,20 +65,39 @@ def build_adapted(
     seed: int,
 ) -> nn.Module:
     """Build an untrained network for the images and classes of a study; see ``build_peer``."""
-    num_channels, height, width = image_shape_CHW
-    size = network.image_size_pixels
-    own = None if network.mean is None or network.std is None else Normalization(network.mean, network.std)
-    own_shape = (own.num_channels if own else num_channels, size or height, size or width)
-    num_classes = len(network.classes or class_names)
-    if network.is_built_in:
-        module: nn.Module = build_network(network.name, image_shape_CHW=own_shape, num_classes=num_classes, seed=seed)
-    else:
-        module = build_installed(network.name, num_classes=num_classes, seed=seed)
+    module = build_own(network, image_shape_CHW, num_classes=len(class_names), seed=seed)
+    own, size = own_normalization(network), network.image_size_pixels
     if own or size:
         adapt_input(module, study=study, own=own, image_size_pixels=size)
     if network.classes is not None:
         adapt_output(module, classes=class_indices(network.classes, class_names), num_classes=len(class_names))
     return module.to(memory_format=torch.channels_last)
+
+
+def build_own(network: PeerNetwork, image_shape_CHW: tuple[int, int, int], *, num_classes: int, seed: int) -> nn.Module:
+    """Build an untrained network without its adapter: for its own input and classes where it has any, else the study's.
+
+    Args:
+        network: The network.
+        image_shape_CHW: The shape of the images of the study.
+        num_classes: The number of classes of the study.
+        seed: The seed of the weights.
+
+    Raises:
+        ValueError: If a network of an installed package cannot be built.
+    """
+    num_channels, height, width = image_shape_CHW
+    size, own = network.image_size_pixels, own_normalization(network)
+    own_shape = (own.num_channels if own else num_channels, size or height, size or width)
+    num_outputs = num_classes if network.classes is None else len(network.classes)
+    if network.is_built_in:
+        return build_network(network.name, image_shape_CHW=own_shape, num_classes=num_outputs, seed=seed)
+    return build_installed(network.name, num_classes=num_outputs, seed=seed)
+
+
+def own_normalization(network: PeerNetwork) -> Normalization | None:
+    """Return the normalisation that a network was trained with; None if it is that of the study."""
+    return None if network.mean is None or network.std is None else Normalization(network.mean, network.std)
 
 
 def known_classes(network: PeerNetwork, dataset: ImageDataset, *, device: torch.device) -> Tensor | None:

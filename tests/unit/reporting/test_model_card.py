@@ -33,6 +33,7 @@ CARD = ModelCard(
     accuracy_after={f"{name}_accuracy": 0.625 for name in NAMES},
     num_samples=dict.fromkeys(NAMES, 1234),
     chosen_by="global accuracy",
+    max_own_drop=None,
     loss="loss = w * D + (1 - w) * CE",
     conventions=("Alpha is the weight of D: w = alpha.",),
     seed=5,
@@ -53,7 +54,7 @@ def test_a_card_comes_back_from_its_json():
     "spoil",
     [
         lambda values: values.pop("seed"),
-        lambda values: values.update(format=2),
+        lambda values: values.update(format=1),
         lambda values: values.update(more=1),
         lambda values: values.pop("format"),
         lambda values: values["setting"].pop("alpha"),
@@ -63,7 +64,7 @@ def test_another_text_is_refused(spoil):
     values = json.loads(CARD.to_json())
     spoil(values)
     for text in (json.dumps(values), "[]", "{"):
-        with pytest.raises(ValueError, match="A model card must have format 1"):
+        with pytest.raises(ValueError, match="A model card must have format 2"):
             from_json(text)
 
 
@@ -98,3 +99,10 @@ def test_a_control_is_called_fine_tuning_and_shows_no_loss_of_a_teacher():
 )
 def test_the_page_says_how_far_the_study_judged_this_network(card, sentence):
     assert sentence in card.to_markdown()
+
+
+def test_the_page_says_how_the_training_was_chosen():
+    assert "The choice was made by the student's global accuracy on validation; test data" in CARD.to_markdown()
+    limited = replace(CARD, max_own_drop=0.025).to_markdown()
+    assert "on validation, under the limit that its own accuracy drops by at most 2.5 points; test data" in limited
+    assert "A person has named this training" in replace(CARD, chosen_by=None).to_markdown()

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections import OrderedDict
 
 import numpy as np
@@ -12,6 +15,7 @@ from torch import nn
 
 from peerkd.artifacts import references
 from peerkd.artifacts.filesystem import FilesystemStore
+from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.data.partition.assignment import Assignment
@@ -23,6 +27,7 @@ from peerkd.results.table import read_table
 from peerkd.stages import distill_pairs, improve_peers, partition_data, pretrain_peers
 from peerkd.stages.shard_queue import ShardQueue
 from peerkd.stages.work import improve_peers as work
+from peerkd.stages.work.improving import judged
 from peerkd.study.objective import objective_of
 from peerkd.study.plan import plan
 from peerkd.study.splits import EvaluationSets, NumSamples
@@ -222,7 +227,7 @@ def test_a_training_that_ends_in_other_values_is_published_with_a_warning(improv
         other = [row["test_positive_flips"][0].as_py() / 2 + 0.001]
         return row.set_column(place, row.schema.field(place), [other])
 
-    monkeypatch.setattr(work, "find_row", judged_elsewhere)
+    monkeypatch.setattr(judged, "find_row", judged_elsewhere)
     work.perform(improved.config, improved.trials, store, HERE)
     manifest = store.find(improved.manifest.key)
     trained = [each for each in manifest.metadata["students"] if each["decision"] != "leave"]
@@ -255,6 +260,47 @@ def test_a_stage_that_was_stopped_trains_only_the_students_that_are_left(improve
     weights = {name: entry for name, entry in improved.manifest.files.items() if name.endswith(".safetensors")}
     assert weights.items() <= again.files.items()
     assert not list(store.fetch(again.key).rglob("scratch"))
+
+
+KILLED_WHILE_IT_TRAINS = """
+import os, signal, sys
+from peerkd.stages.command import perform
+from peerkd.training import sweep
+
+save_state, saved = sweep.save_state, []
+
+def save_and_die(path, state):
+    save_state(path, state)
+    saved.append(path)
+    if len(saved) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sweep.save_state = save_and_die
+config, store, trials = sys.argv[1:]
+perform("improve_peers", config_json=config, store=store, inputs=[trials])
+"""
+
+
+def test_a_stage_that_was_killed_while_it_trained_ends_in_the_same_bits(improved, tmp_path):
+    root = tmp_path / "store"
+    shutil.copytree(improved.root, root)
+    shutil.rmtree(root / improved.manifest.key)
+    trials = f"trials={improved.trials.key}@{improved.trials.fingerprint}"
+    script = [sys.executable, "-c", KILLED_WHILE_IT_TRAINS, improved.config.to_json(), str(root), trials]
+    assert subprocess.run(script, check=False, capture_output=True).returncode == -signal.SIGKILL
+    partial = root / f"{improved.manifest.key}.partial"
+    # The first student is written, and the second one has only the state in which its training ended.
+    assert len(list(partial.glob("*.safetensors"))) == 1
+    assert len(list((partial / "scratch" / "states").iterdir())) == 1
+    work.perform(improved.config, improved.trials, FilesystemStore(root), HERE)
+    again = FilesystemStore(root).find(improved.manifest.key)
+    weights = {name: entry for name, entry in improved.manifest.files.items() if name.endswith(".safetensors")}
+    assert weights.items() <= again.files.items()
+    assert again.metadata["students"] == improved.manifest.metadata["students"]
+
+
+def test_the_manifest_has_the_config_of_the_study(improved):
+    assert ExperimentConfig.from_mapping(improved.manifest.metadata["config"]) == improved.config
 
 
 def test_the_manifest_tells_the_report_what_became_of_each_student(improved):

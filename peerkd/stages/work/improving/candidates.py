@@ -4,12 +4,15 @@ Shape suffixes: N = trials of the table.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from peerkd.arrays import IntArray
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.results.advice import COLUMNS, advise
+from peerkd.results.advice import COLUMNS, StudentAdvice, advise
 from peerkd.stages.work.tuning.trial_results import at_best_epochs, result_at_best_epoch
 from peerkd.study import ties
 from peerkd.study.objective import objective_of
@@ -29,28 +32,59 @@ def swept_tasks(
         students: The peers that take part.
         sets_P: The sizes of the evaluation sets of every peer.
     """
-    objective = objective_of(config.sweep.selection_metric)
-    student_N, weight_N, rate_N = (
-        trials[name].to_numpy() for name in ("student", "distillation_weight", "learning_rate")
-    )
-    num_changes_N = ties.num_changes(
-        np.array(trials["transfer_set"].to_pylist(), dtype=np.str_),
-        trials["temperature"].to_numpy(),
-        weight_N,
-        rate_N.astype(np.float64),
-        default_transfer_set=config.sweep.resolved_default_transfer_set,
-        default_learning_rate=config.default_learning_rate,
-    )
-    measured = trials.select(COLUMNS)
+    student_N, num_changes_N = trials["student"].to_numpy(), _num_changes(config, trials)
     tasks = []
     for student in students:
         rows = np.flatnonzero(student_N == student)
-        advised = advise(
-            measured.take(rows).to_pydict(), objective, sets_P[student], num_changes_N=num_changes_N[rows]
-        ).advised
+        advised = _advise(config, trials, rows, num_changes_N, sets_P[student]).advised
         candidates = () if advised is None else (_trial(trials, int(rows[advised])),)
         tasks.append(StudentTask(student=student, candidates=candidates, num_epochs=config.distill.epochs))
     return tasks
+
+
+def best_with_teacher(
+    config: ExperimentConfig, trials: pa.Table, *, student: int, teacher: int, sets: EvaluationSets
+) -> dict[str, Any] | None:
+    """Return the row of the best distillation of a pair on validation, whether or not it improves the student.
+
+    None if the table has no such trial that ended in finite numbers.
+
+    Args:
+        config: The experiment.
+        trials: The table of trials of a sweep.
+        student: The student.
+        teacher: The teacher.
+        sets: The sizes of the student's evaluation sets.
+    """
+    is_of_pair = pc.and_(pc.equal(trials["student"], student), pc.equal(trials["teacher"], teacher)).fill_null(False)
+    rows = np.flatnonzero(is_of_pair.to_numpy())
+    best = _advise(config, trials, rows, _num_changes(config, trials), sets).distillation
+    if best is None:
+        return None
+    (row,) = trials.slice(int(rows[best]), 1).to_pylist()
+    found: dict[str, Any] = row
+    return found
+
+
+def _num_changes(config: ExperimentConfig, trials: pa.Table) -> IntArray:
+    """Return the number of hyper-parameters of each trial that differ from the untuned default: (N,)."""
+    return ties.num_changes(
+        np.array(trials["transfer_set"].to_pylist(), dtype=np.str_),
+        trials["temperature"].to_numpy(),
+        trials["distillation_weight"].to_numpy(),
+        trials["learning_rate"].to_numpy().astype(np.float64),
+        default_transfer_set=config.sweep.resolved_default_transfer_set,
+        default_learning_rate=config.default_learning_rate,
+    )
+
+
+def _advise(
+    config: ExperimentConfig, trials: pa.Table, rows: IntArray, num_changes_N: IntArray, sets: EvaluationSets
+) -> StudentAdvice:
+    """Return the advice that follows from some rows of the table of trials."""
+    columns = trials.select(COLUMNS).take(rows).to_pydict()
+    objective = objective_of(config.sweep.selection_metric)
+    return advise(columns, objective, sets, num_changes_N=num_changes_N[rows])
 
 
 def tuned_tasks(

@@ -4,49 +4,43 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.data.dataset import ImageDataset
 from peerkd.reporting.model_card import CardSetting, ModelCard
 from peerkd.reporting.wording import conventions_in_words, loss_formula
 from peerkd.stages.journals import Record
-from peerkd.study.objective import Objective
+from peerkd.stages.work.improving.judged import JudgedStudy
 from peerkd.training.inputs import student_name
 
 
 def build_card(
-    config: ExperimentConfig,
+    study: JudgedStudy,
     record: Record,
     *,
-    objective: Objective,
     is_reproduced: bool | None,
-    trials: Manifest,
-    peers: Manifest,
-    partition: Manifest,
     dataset: ImageDataset,
     machine: Mapping[str, Any],
+    chosen_by: str | None,
 ) -> ModelCard:
     """Return the card of a student.
 
     Args:
-        config: The experiment.
+        study: The study, for which the record was trained.
         record: The record of ``peerkd.training.improve.improve``.
-        objective: What the choice maximised.
         is_reproduced: Whether the training has ended in the values of the study; see ``ModelCard``.
-        trials: The artifact with the trials of the study.
-        peers: The artifact with the pre-trained peers.
-        partition: The artifact with the partition.
         dataset: The data set.
         machine: The ``device`` and the ``versions`` of the training.
+        chosen_by: What the choice maximised on validation, in words. None if a person has named the trial.
     """
+    config = study.config
     student = record["student"]
-    (peer,) = [each for each in peers.metadata["peers"] if each["peer"] == student]
-    sizes = partition.metadata
+    (peer,) = [each for each in study.peers.metadata["peers"] if each["peer"] == student]
+    sizes = study.partition.metadata
     return ModelCard(
         student=student,
         decision=record["decision"],
-        setting=_setting(config, record["trial"]),
+        setting=card_setting(config, record["trial"]),
         is_reproduced=is_reproduced,
         file=weights_name(student),
         architecture=peer["architecture"],
@@ -60,17 +54,18 @@ def build_card(
             "test_global": sizes["num_test"],
             "test_own": sizes["num_own_test"][student],
         },
-        chosen_by=objective.accuracy_in_words,
+        chosen_by=chosen_by,
+        max_own_drop=None if chosen_by is None else study.objective.max_own_drop,
         loss=loss_formula(config.distill),
         conventions=tuple(conventions_in_words(config.distill)),
         seed=config.seed,
         fingerprints={
             "data set": dataset.fingerprint,
             "partition": sizes["fingerprint"],
-            "peers": peers.fingerprint,
-            "trials": trials.metadata["fingerprint"],
+            "peers": study.peers.fingerprint,
+            "trials": study.trials.metadata["fingerprint"],
         },
-        trials=trials.key,
+        trials=study.trials.key,
         device=machine["device"],
         versions=machine["versions"],
     )
@@ -102,7 +97,8 @@ def interface(network: PeerNetwork, dataset: ImageDataset) -> Interface:
     )
 
 
-def _setting(config: ExperimentConfig, trial: Record | None) -> CardSetting | None:
+def card_setting(config: ExperimentConfig, trial: Mapping[str, Any] | None) -> CardSetting | None:
+    """Return the setting of a trial, given its record or its row in the table of trials."""
     if trial is None:
         return None
     return CardSetting(

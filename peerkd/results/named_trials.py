@@ -1,0 +1,151 @@
+"""Trials that people name, by a setting such as ``transfer_set=public,temperature=2,alpha=0.5``.
+
+A setting has any of the columns that identify a trial, other than the student. It may omit columns, if one trial is
+left.
+
+Shape suffixes: N = trials of one student.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from peerkd.excerpt import plain
+from peerkd.results.schema import TRIALS_SCHEMA
+from peerkd.study.trials import IDENTITY_COLUMNS
+
+SETTING_COLUMNS: Final = tuple(name for name in IDENTITY_COLUMNS if name != "student")
+
+_EXAMPLE: Final = "transfer_set=public,temperature=2,alpha=0.5"
+_NONE: Final = "none"
+_NUM_NEAREST: Final = 3
+_NUM_VALUES: Final = 8
+"""The largest number of values of a column in a message."""
+
+_OTHER: Final = 2.0
+"""The distance between two different values of a column without an order, in steps of a column with one."""
+
+Value: TypeAlias = str | float | int | None
+
+
+def read_setting(text: str) -> dict[str, Value]:
+    """Return the values of a setting by the names of their columns. ``none`` stands for a missing value.
+
+    Raises:
+        ValueError: If the text has another form, names no column or repeats one, or a value has the wrong type.
+    """
+    values: dict[str, Value] = {}
+    for pair in text.split(","):
+        name, separator, value = (part.strip() for part in pair.partition("="))
+        if not separator or not name or not value:
+            raise ValueError(
+                f"setting must be name=value pairs separated by commas, such as {_EXAMPLE}, got {plain(text)}."
+            )
+        if name not in SETTING_COLUMNS:
+            near = difflib.get_close_matches(name[:80], SETTING_COLUMNS, n=1)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            raise ValueError(f"setting must have names among {', '.join(SETTING_COLUMNS)}{meant}, got {plain(name)}.")
+        if name in values:
+            raise ValueError(f"setting must give {name} once, got {plain(text)}.")
+        values[name] = _read_value(name, value)
+    return values
+
+
+def find_named(
+    trials: pa.Table, *, student: int, setting: Mapping[str, Value], defaults: Mapping[str, Value]
+) -> dict[str, Any]:
+    """Return the row of the one trial of a student that has the values of a setting.
+
+    Args:
+        trials: The table of trials.
+        student: The student.
+        setting: Values by column; see ``read_setting``.
+        defaults: The values that null stands for, by column, where the experiment tries only one value.
+
+    Raises:
+        ValueError: If no trial has the values, with the nearest trials, or if several trials have them.
+    """
+    rows = trials.filter(pc.equal(trials["student"], student))
+    columns = {name: _column(rows, name) for name in SETTING_COLUMNS}
+    fits_N = np.ones(rows.num_rows, dtype=np.bool_)
+    for name, value in setting.items():
+        fits_N &= _equals(columns[name], value) | (_equals(columns[name], None) & (value == defaults.get(name, value)))
+    places = np.flatnonzero(fits_N)
+    varying = [name for name, column in columns.items() if not _equals(column, None).all()]
+    if len(places) == 1:
+        (row,) = rows.slice(int(places[0]), 1).to_pylist()
+        found: dict[str, Any] = row
+        return found
+    if len(places):
+        raise ValueError(
+            f"setting must fit one trial of student {student}, and {_in_words(setting)} fits {len(places):,}; add "
+            f"{_differences(rows.take(places), varying)}."
+        )
+    distances_N = np.zeros(rows.num_rows)
+    for name, value in setting.items():
+        distances_N += _distances(columns[name], value)
+    nearest = rows.take(np.argsort(distances_N, kind="stable")[:_NUM_NEAREST]).to_pylist()
+    raise ValueError(
+        f"setting must be one that student {student} was trained with, got {_in_words(setting)}; the nearest are "
+        f"{' and '.join(_in_words({name: row[name] for name in varying}) for row in nearest)}."
+    )
+
+
+def _read_value(name: str, text: str) -> Value:
+    field = TRIALS_SCHEMA.field(name)
+    if text.lower() == _NONE and field.nullable:
+        return None
+    if pa.types.is_string(field.type):
+        return text
+    is_integer = pa.types.is_integer(field.type)
+    try:
+        return int(text) if is_integer else float(text)
+    except ValueError as error:
+        kind = "an integer" if is_integer else "a number"
+        raise ValueError(f"setting: {name} must be {kind}{' or none' * field.nullable}, got {plain(text)}.") from error
+
+
+def _column(rows: pa.Table, name: str) -> NDArray[Any]:
+    """Return a column as objects, with None for null."""
+    return np.array([*rows[name].to_pylist(), None], dtype=object)[:-1]
+
+
+def _equals(column_N: NDArray[Any], value: Value) -> NDArray[np.bool_]:
+    return np.array([each == value for each in column_N], dtype=np.bool_)
+
+
+def _distances(column_N: NDArray[Any], value: Value) -> NDArray[np.float64]:
+    """Return how far each trial is from a value: in steps between values that were tried, for numbers."""
+    if not isinstance(value, float):
+        return np.where(_equals(column_N, value), 0.0, _OTHER)
+    tried = sorted({each for each in column_N if each is not None})
+    if not tried:
+        return np.zeros(len(column_N))
+    steps = {each: float(step) for step, each in enumerate(tried)}
+    place = np.interp(value, tried, list(steps.values()))
+    return np.array([_OTHER if each is None else abs(steps[each] - place) for each in column_N])
+
+
+def _differences(rows: pa.Table, names: list[str]) -> str:
+    """Return the columns in which trials differ, each with its values."""
+    values = {name: list(dict.fromkeys(rows[name].to_pylist())) for name in names}
+    return " or ".join(
+        f"{name} ({', '.join(map(_value, each[:_NUM_VALUES]))}{', ...' * (len(each) > _NUM_VALUES)})"
+        for name, each in values.items()
+        if len(each) > 1
+    )
+
+
+def _in_words(setting: Mapping[str, Value]) -> str:
+    return ",".join(f"{name}={_value(value)}" for name, value in setting.items())
+
+
+def _value(value: Value) -> str:
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    return _NONE if value is None else plain(value)

@@ -1,0 +1,276 @@
+"""The network of one student from a finished study, in a file for other programs: ``peerkd export``."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from peerkd.artifacts import references
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.architectures import network_modules
+from peerkd.config.experiment import ComputeConfig, ExperimentConfig
+from peerkd.data.streamed import open_dataset
+from peerkd.excerpt import plain, plain_path
+from peerkd.metrics.progress import print_line
+from peerkd.reporting.model_card import ModelCard, from_json, how_it_was_chosen, what_was_done
+from peerkd.reporting.wording import percent
+from peerkd.results import choices
+from peerkd.results.named_trials import find_named, read_setting
+from peerkd.results.schema import IS_FINITE
+from peerkd.results.table import Record
+from peerkd.stages import improve_peers, machine, tune_pairs
+from peerkd.stages.division import evaluation_sets
+from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.work.improving.candidates import best_with_teacher
+from peerkd.stages.work.improving.cards import build_card, card_setting, weights_name
+from peerkd.stages.work.improving.judged import JudgedStudy, is_reproduced, judged_study
+from peerkd.study.trials import Trial
+from peerkd.training.export_formats import FORMATS, ExportFormat, find_format
+from peerkd.training.inputs import ExportInputs, ImproveInputs, StudentTask, student_name
+from peerkd.training.process_pool import run_in_processes
+
+NAME: Final = "export"
+
+_NUM_LISTED: Final = 5
+"""The largest number of studies in a message."""
+
+
+class ExportRequest(NamedTuple):
+    """The network that a person asks for, and the file that is written."""
+
+    student: int
+    format_name: str
+    file: Path
+
+    teacher: int | None = None
+    """The teacher of the training. Without a setting, the best setting with this teacher is taken."""
+
+    setting: str | None = None
+    """The training; see ``peerkd.results.named_trials``. Without it and a teacher, the published network is taken."""
+
+    study: str | None = None
+    """The key of the better peers of a study. None: the only one in the store."""
+
+
+def export_student(address: str, request: ExportRequest) -> Iterator[str]:
+    """Write the network of a student, and yield lines about it.
+
+    Everything that a person may have to correct is checked before any network is trained.
+
+    Args:
+        address: The address of the store.
+        request: What to write.
+
+    Raises:
+        ValueError: If the request does not fit the store, or the format the network.
+        ExportDiffersError: If the file gives other logits than the network.
+    """
+    export_format = find_format(request.format_name)
+    _check_file(request.file, export_format)
+    store = open_stage_store(NAME, address)
+    improved = _find_improved(store, address, request.study)
+    trials = references.follow(improved.metadata["inputs"]["trials"], store)
+    study = judged_study(ExperimentConfig.from_mapping(improved.metadata["config"]), trials, store)
+    for field, peer in (("student", request.student), ("teacher", request.teacher)):
+        _check_peer(study, field, peer)
+    if request.teacher == request.student:
+        raise ValueError(f"teacher must be another peer than the student, got {request.teacher} for both.")
+    task = _task(study, store, request)
+    folder = store.fetch(improved.key)
+    card = from_json((folder / f"{student_name(request.student)}.json").read_text(encoding="utf-8"))
+    weights = folder / card.file
+    request.file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="peerkd-") as scratch:
+        if task is not None and not _is_published(study, task, card, store):
+            weights = Path(scratch) / weights_name(request.student)
+            card = _train(study, task, store, Path(scratch), request)
+        card = replace(card, file=request.file.name)
+        inputs = ExportInputs(
+            network=study.config.networks[request.student],
+            weights=weights,
+            dataset_folder=store.fetch(study.dataset.key),
+            partition_folder=store.fetch(study.partition.key),
+            file=request.file,
+            format_name=request.format_name,
+        )
+        ((_, compared),) = run_in_processes(
+            "peerkd.training.export:start", (inputs,), [(NAME, card.to_json())], num_processes=0
+        )
+    yield f"Student {request.student} of {_describe(improved)}. {what_was_done(card)} {how_it_was_chosen(card)}"
+    before, after = (each["test_global_accuracy"] for each in (card.accuracy_before, card.accuracy_after))
+    if before is not None and after is not None:
+        yield f"Accuracy on the global test set: {percent(before)} before, {percent(after)} after."
+    yield _in_words(request, export_format, compared)
+
+
+def _in_words(request: ExportRequest, export_format: ExportFormat, compared: Any) -> str:
+    images = f"{compared.num_images:,} validation image{'s' * (compared.num_images != 1)}"
+    written = f"{plain_path(request.file)} was written, and read again with {export_format.reader}: its logits for"
+    if compared.largest_difference == 0:
+        return f"{written} {images} are those of the network, bit for bit."
+    classes = "all" if compared.num_same_class == compared.num_images else f"{compared.num_same_class:,}"
+    return (
+        f"{written} {images} differ from those of the network by at most {compared.largest_difference:.1g} of the "
+        f"largest logit ({export_format.tolerance:g} is allowed), and {classes} predicted classes are the same."
+    )
+
+
+def _check_file(file: Path, export_format: ExportFormat) -> None:
+    """Check that a new file can be written.
+
+    Raises:
+        ValueError: If the path exists, has another ending, or has no folder.
+    """
+    if file.is_dir():
+        raise ValueError(f"to must be a file, got the folder {plain_path(file)}.")
+    if file.suffix != export_format.suffix:
+        formats = [name for name, each in FORMATS.items() if each.suffix == file.suffix]
+        meant = f", or --format {formats[0]} be given" if formats else ""
+        raise ValueError(f"to must end in {export_format.suffix}{meant}, got {plain_path(file)}.")
+    if file.exists():
+        raise ValueError(f"to must be a file that does not exist yet, got {plain_path(file)}.")
+    existing = next(parent for parent in file.absolute().parents if parent.exists())
+    if not existing.is_dir():
+        raise ValueError(f"to must be in a folder, and {plain_path(existing)} is a file, got {plain_path(file)}.")
+
+
+def _find_improved(store: ArtifactStore, address: str, key: str | None) -> Manifest:
+    """Return the better peers of a study.
+
+    Raises:
+        ValueError: If the store has none, none with the key, or several and no key is given.
+    """
+    keys = [each for each in store.keys() if each.startswith(f"{improve_peers.NAME}/")]  # noqa: SIM118
+    # An artifact of an earlier version has no config.
+    found = [each for each in map(store.find, keys) if each is not None and "config" in each.metadata]
+    if not found:
+        raise ValueError(
+            f"store must contain a finished run of jointkd, got none in {plain_path(address)}; run peerkd run jointkd "
+            "first."
+        )
+    chosen = [each for each in found if key in (None, each.key)]
+    if len(chosen) == 1:
+        return chosen[0]
+    listed = "; ".join(f"{each.key} ({_describe(each)})" for each in found[:_NUM_LISTED])
+    more = f" and {len(found) - _NUM_LISTED:,} more" if len(found) > _NUM_LISTED else ""
+    problem = f"got {plain(key)}" if key else f"because {plain_path(address)} has {len(found):,} studies"
+    raise ValueError(f"study must be the key of a study in the store, {problem}: {listed}{more}.")
+
+
+def _describe(improved: Manifest) -> str:
+    """Return a few words about a study."""
+    config = improved.metadata["config"]
+    kind = "tuned study" if improved.metadata["inputs"]["trials"]["key"].startswith(tune_pairs.NAME) else "sweep"
+    return f"the {kind} {config['name']}, seed {config['seed']}"
+
+
+def _check_peer(study: JudgedStudy, field: str, peer: int | None) -> None:
+    num_peers = study.config.partition.num_peers
+    if peer is None or peer in study.students:
+        return
+    if not 0 <= peer < num_peers:
+        raise ValueError(f"{field} must be a peer of the study, from 0 to {num_peers - 1}, got {peer}.")
+    raise ValueError(f"{field} must be a peer whose pre-training did not diverge, got {peer}.")
+
+
+def _task(study: JudgedStudy, store: ArtifactStore, request: ExportRequest) -> StudentTask | None:
+    """Return the training that a person asks for; None for that of the study's choice."""
+    if request.setting is None and request.teacher is None:
+        return None
+    if request.setting is None:
+        assert request.teacher is not None
+        return _task_of_teacher(study, store, student=request.student, teacher=request.teacher)
+    setting = read_setting(request.setting)
+    if request.teacher is not None and setting.setdefault("teacher", request.teacher) != request.teacher:
+        raise ValueError(f"setting must have the teacher of --teacher, {request.teacher}, got {setting['teacher']}.")
+    defaults = {"learning_rate": study.config.distill.learning_rate}
+    with study.open_table(store) as table:
+        row = find_named(table, student=request.student, setting=setting, defaults=defaults)
+    if not row[IS_FINITE]:
+        raise ValueError(f"setting must be one whose training ended in finite numbers, got {plain(request.setting)}.")
+    return _single_task(row)
+
+
+def _task_of_teacher(study: JudgedStudy, store: ArtifactStore, *, student: int, teacher: int) -> StudentTask:
+    """Return the training with the best setting of a pair, by the rule of the study.
+
+    Raises:
+        ValueError: If the study has chosen no setting for the pair, or every trial of the pair has diverged.
+    """
+    if study.is_tuned:
+        table = choices.read_table(store.fetch(study.trials.key) / tune_pairs.CHOICES_NAME, choices.CHOICES)
+        (choice,) = (row for row in table.to_pylist() if (row["student"], row["teacher"]) == (student, teacher))
+        if choice["distillation_weight"] is None:
+            raise ValueError(
+                f"teacher must be a peer for which the study has chosen a setting, got {teacher} for student {student}; "
+                "name one of its trials with --setting."
+            )
+        stops_early = study.config.tune.chooses_epochs and choice["epochs"]
+        return StudentTask(
+            student=student,
+            candidates=(Trial.from_record(choice),),
+            num_epochs=choice["epochs"] if stops_early else study.config.distill.epochs,
+        )
+    with study.open_table(store) as trials:
+        sets = evaluation_sets(study.partition.metadata)[student]
+        row = best_with_teacher(study.config, trials, student=student, teacher=teacher, sets=sets)
+    if row is None:
+        raise ValueError(
+            f"teacher must be a peer with a training that ended in finite numbers, got {teacher} for student {student}."
+        )
+    return _single_task(row)
+
+
+def _single_task(row: Record) -> StudentTask:
+    return StudentTask(student=row["student"], candidates=(Trial.from_record(row),), num_epochs=row["epochs"])
+
+
+def _is_published(study: JudgedStudy, task: StudentTask, card: ModelCard, store: ArtifactStore) -> bool:
+    """Return whether the published network of a student is that of a training."""
+    (trial,) = task.candidates
+    published = card.setting
+    if published is None or published.epochs != task.num_epochs:
+        return False
+    samples = {"num_transfer_samples": published.num_transfer_samples, "epochs": task.num_epochs}
+    return card_setting(study.config, {**trial.to_record(), **samples}) == published
+
+
+def _train(
+    study: JudgedStudy, task: StudentTask, store: ArtifactStore, scratch: Path, request: ExportRequest
+) -> ModelCard:
+    """Train a trial again, leave its network in a folder, and return its card."""
+    # The bits depend on the kind of device.
+    on_cpu = study.trials.metadata["device"] == "cpu"
+    device = "cpu" if on_cpu else machine.choose_device(ComputeConfig(), is_in_process=True)[0]
+    print_line(NAME, f"training student {task.student} again, for {task.num_epochs:,} epochs on {device}")
+    inputs = ImproveInputs(
+        sweep=study.sweep_inputs(store, device=device, states_folder=scratch / "states"),
+        objective=study.objective,
+        weights_folder=scratch,
+    )
+    ((_, record),) = run_in_processes(
+        "peerkd.training.improve:start",
+        (inputs,),
+        [(NAME, task)],
+        num_processes=0,
+        preload=network_modules(study.config.architectures),
+    )
+    if record["trial"] is None:
+        raise ValueError(
+            f"student {task.student} must end in finite numbers, got NaN or infinite numbers on this machine, which is "
+            "not the one of the study."
+        )
+    with study.open_table(store) as table:
+        reproduced = is_reproduced(record, table, stage=NAME)
+    chosen_by = None
+    if request.setting is None:
+        chosen_by = f"{study.objective.accuracy_in_words} with peer {request.teacher} as its teacher"
+    return build_card(
+        study,
+        record,
+        is_reproduced=reproduced,
+        dataset=open_dataset(store.fetch(study.dataset.key)),
+        machine={"device": device, "versions": machine.software_versions()},
+        chosen_by=chosen_by,
+    )

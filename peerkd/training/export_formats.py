@@ -1,0 +1,55 @@
+"""The formats in which the network of a student can be written. This module needs no torch."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Final, NamedTuple
+
+CARD_NAME: Final = "card"
+"""The name of the model card in the metadata of a safetensors or ONNX file."""
+
+CARD_FILE_NAME: Final = "card.json"
+"""The name of the model card among the files of a program of torch."""
+
+
+class ExportFormat(NamedTuple):
+    """A format of files with a network."""
+
+    suffix: str
+    """The ending of its files."""
+
+    tolerance: float
+    """The largest permitted difference between the logits of the file and those of the network, as a fraction of the
+    largest absolute logit. 0: all logits must be equal."""
+
+    reader: str
+    """The program that reads the file for the comparison."""
+
+    packages: tuple[str, ...] = ()
+    """The modules of the extra ``onnx`` that the format needs."""
+
+
+FORMATS: Final[Mapping[str, ExportFormat]] = {
+    "safetensors": ExportFormat(".safetensors", 0.0, "torch"),
+    "torch": ExportFormat(".pt2", 1e-4, "torch.export"),
+    "onnx": ExportFormat(".onnx", 1e-4, "onnxruntime", ("onnx", "onnxscript", "onnxruntime")),
+}
+"""The formats by name: the tensors of the ``state_dict``, a program of ``torch.export``, and ONNX."""
+
+
+def find_format(name: str) -> ExportFormat:
+    """Return a format whose packages are installed.
+
+    Raises:
+        ValueError: If no format has the name, or a package is missing.
+    """
+    if name not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {name}.")
+    found = FORMATS[name]
+    missing = [package for package in ("torch", *found.packages) if find_spec(package) is None]
+    if missing:
+        extra = "train" if "torch" in missing else "onnx"
+        raise ValueError(
+            f"format {name} needs {' and '.join(missing)}, which this environment lacks; install the extra with pip "
+            f"install 'peerkd[{extra}]', or in a clone with make setup."
+        )
+    return found
