@@ -1,25 +1,27 @@
 """Ten networks that were trained without peerkd, and the ten folders of images that they were trained on."""
 
 import json
-from collections.abc import Callable
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 import yaml
-from PIL import Image
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
-from torch import Tensor, nn
 
 from peerkd.results.table import read_table
-from tests.own_networks import tiny_rgb
+from tests import hospitals as plain
+from tests import own_networks
 
 NUM_PEERS = 10
-MEAN, STD = 0.4, 0.3
+NAMES = ("mlp", "small_cnn", "tests.own_networks:tiny_rgb")
 SETTINGS: dict[str, Any] = {
     "name": "ten-hospitals",
     "data": {"source": "peers"},
@@ -28,60 +30,27 @@ SETTINGS: dict[str, Any] = {
     "compute": {"device": "cpu"},
 }
 
+WITHOUT_PEERKD = """
+import importlib.util, json, sys
+from pathlib import Path
 
-def linear(num_classes: int) -> nn.Module:
-    """The tensors of peerkd's mlp, by the names that it gives them."""
-    network = nn.Sequential()
-    network.add_module("hidden1", nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 64), nn.ReLU()))
-    network.add_module("hidden2", nn.Sequential(nn.Linear(64, 64), nn.ReLU()))
-    network.add_module("classifier", nn.Linear(64, num_classes))
-    return network
+assert importlib.util.find_spec("peerkd.training") is None
+from safetensors.torch import load_file
 
+import hospitals
+from own_networks import tiny_rgb
 
-def convolutions(num_classes: int) -> nn.Module:
-    """The tensors of peerkd's small_cnn, by the names that it gives them."""
-    network = nn.Sequential()
-    first = (nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2))
-    second = (nn.Conv2d(16, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU())
-    network.add_module("stage1", nn.Sequential(*first))
-    network.add_module("stage2", nn.Sequential(*second))
-    network.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()))
-    network.add_module("classifier", nn.Linear(128, num_classes))
-    return network
-
-
-NETWORKS: list[tuple[str, Callable[[int], nn.Module]]] = [
-    ("mlp", linear),
-    ("small_cnn", convolutions),
-    ("tests.own_networks:tiny_rgb", tiny_rgb),
-]
-
-
-def write_folder(root: Path, images: Any, labels: Any, classes: list[int]) -> None:
-    """Write a folder with train, val and test splits, as a hospital has it."""
-    for split, name in enumerate(("train", "val", "test")):
-        for k in classes:
-            (root / name / f"digit {k}").mkdir(parents=True)
-            own = np.flatnonzero(labels == k)
-            for index in own[split::3] if split else own[::3]:
-                Image.fromarray(images[index]).save(root / name / f"digit {k}" / f"{index}.png")
-
-
-def read_folder(root: Path, classes: list[int]) -> tuple[Tensor, Tensor]:
-    """Read a split as somebody does who has never heard of peerkd."""
-    paths = [(path, number) for number, k in enumerate(classes) for path in (root / f"digit {k}").iterdir()]
-    pixels = np.stack([np.asarray(Image.open(path).convert("RGB")) for path, _ in paths]).transpose(0, 3, 1, 2)
-    images = (torch.from_numpy(pixels.copy()).float() / 255 - MEAN) / STD
-    return images, torch.tensor([number for _, number in paths])
-
-
-def train(network: nn.Module, images: Tensor, labels: Tensor) -> None:
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
-    for _ in range(20):
-        for batch in torch.randperm(len(images)).split(32):
-            optimizer.zero_grad()
-            F.cross_entropy(network(images[batch]), labels[batch]).backward()
-            optimizer.step()
+published, root = map(Path, sys.argv[1:])
+tests = [root / f"hospital {peer}" / "images" / "test" for peer in range(10)]
+for student in range(10):
+    card = json.loads((published / f"student-{student:03d}.json").read_text())
+    network = hospitals.builders(tiny_rgb)[student % 3](len(card["class_names"]))
+    network.load_state_dict(load_file(published / card["file"]))
+    assert card["channel_mean"] == [hospitals.MEAN] * 3 and card["channel_std"] == [hospitals.STD] * 3
+    for scope, folders in (("own", tests[student : student + 1]), ("global", tests)):
+        measured = hospitals.accuracy(network, card["class_names"], folders)
+        print(student, scope, measured, card["accuracy_after"][f"test_{scope}_accuracy"])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -96,30 +65,30 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict
         classes = [(peer + k) % 10 for k in range(7 + peer % 4)]
         own = np.arange(peer, len(images), NUM_PEERS)
         folder = root / f"hospital {peer}"
-        write_folder(folder / "images", images[own], digits.target[own], classes)
-        name, build = NETWORKS[peer % len(NETWORKS)]
+        plain.write_folder(folder / "images", images[own], digits.target[own], classes)
+        names = [f"digit {k}" for k in classes]
+        build = plain.builders(own_networks.tiny_rgb)[peer % len(NAMES)]
         network = build(len(classes))
-        train(network, *read_folder(folder / "images" / "train", classes))
+        plain.train(network, *plain.read_folder(folder / "images" / "train", names))
         weights = folder / ("best.pt" if peer % 2 else "best.safetensors")
         (torch.save if peer % 2 else save_file)(network.state_dict(), weights)
-        test_images, test_labels = read_folder(folder / "images" / "test", classes)
-        accuracies.append(float((network.eval()(test_images).argmax(1) == test_labels).double().mean()))
+        accuracies.append(plain.accuracy(network, names, [folder / "images" / "test"]))
         entries.append(
             {
                 "name": f"hospital {peer}",
-                "network": name,
+                "network": NAMES[peer % len(NAMES)],
                 "weights": str(weights),
                 "data": str(folder / "images"),
-                "classes": [f"digit {k}" for k in classes],
-                "mean": [MEAN] * 3,
-                "std": [STD] * 3,
+                "classes": names,
+                "mean": [plain.MEAN] * 3,
+                "std": [plain.STD] * 3,
             }
         )
     return root, entries, accuracies
 
 
 def test_ten_checkpoints_and_ten_folders_take_part_by_one_command(hospitals, run_here, tmp_path, capsys) -> None:
-    _, entries, accuracies = hospitals
+    root, entries, accuracies = hospitals
     file, output = tmp_path / "hospitals.yaml", tmp_path / "runs"
     file.write_text(yaml.safe_dump({**SETTINGS, "peers": {"given": entries}}), encoding="utf-8")
     assert run_here(output, (), "--config", str(file)) == 0
@@ -139,6 +108,22 @@ def test_ten_checkpoints_and_ten_folders_take_part_by_one_command(hospitals, run
     trials = read_table(table)
     assert trials.num_rows == 90 + 10
     assert all(trials["is_finite"].to_pylist())
+    # Ten better networks, measured where nobody knows peerkd.
+    (published,) = output.glob("improve_peers/*/")
+    for module in (plain, own_networks):
+        shutil.copy(str(module.__file__), tmp_path)
+    measured = subprocess.run(
+        [sys.executable, "-S", "-c", WITHOUT_PEERKD, str(published), str(root)],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{sysconfig.get_path('purelib')}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert measured.returncode == 0, measured.stderr
+    lines = [line.split() for line in measured.stdout.splitlines()]
+    assert len(lines) == 2 * NUM_PEERS
+    assert [line for line in lines if line[2] != line[3]] == []
 
 
 def test_a_mistake_in_one_of_ten_is_refused_before_any_training(hospitals, run_here, tmp_path, capsys) -> None:
