@@ -16,7 +16,7 @@ from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.stages.dataset import reading_remarks
 from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.given_check import check_given_peers
-from peerkd.stages.given_weights import found_weights
+from peerkd.stages.given_weights import file_sizes, found_weights
 from peerkd.stages.peer_data import read_data
 from peerkd.training.forecast import Forecast, Rates, forecast, measure_partition, process_seconds
 from peerkd.wording import format_bytes, plural
@@ -49,10 +49,11 @@ def plan(experiment: Experiment, *, measure: bool | None) -> None:
             class_names=dataset.class_names,
             stage="plan",
         )
-    expected = forecast(config, measure_partition(dataset, assignment))
+        given_bytes = file_sizes(weights)
+    expected = forecast(config, measure_partition(dataset, assignment), given_bytes=given_bytes)
     sizes_P = np.array([len(part) for part in assignment.train])
     warned = [*division_warnings(config, dataset, assignment), *batch_warnings(config, sizes_P)]
-    for line in (*_data_lines(dataset, warned), *lines(config, expected)):
+    for line in (*_data_lines(dataset, warned), *lines(config, expected, given_bytes)):
         typer.echo(line)
     if has_torch if measure is None else measure:
         typer.echo("")
@@ -67,8 +68,8 @@ def _data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str]) -> li
     return [*data_lines, ""] if data_lines else []
 
 
-def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
-    """Yield the lines of a forecast."""
+def lines(config: ExperimentConfig, expected: Forecast, given_bytes: Sequence[int | None] = ()) -> Iterator[str]:
+    """Yield the lines of a forecast, given the sizes of the files with weights."""
     samples = expected.samples
     architectures = Counter(config.architectures)
     yield _line("peers", f"{expected.num_peers:,}", ", ".join(f"{num:,} {name}" for name, num in architectures.items()))
@@ -88,7 +89,9 @@ def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
     yield ""
     yield "Samples through networks (approximate):"
     num_trained = plural(config.num_trained_peers, "peer")
-    imported = f" of {num_trained}; the weights of the others are given" if config.peers.given else ""
+    imported = ""
+    if config.num_trained_peers < expected.num_peers:
+        imported = f" of {num_trained}; the weights of the others are given"
     epochs = plural(config.pretrain.epochs, "epoch")
     yield _line("pre-training", f"{expected.num_pretraining_samples:,}", f"{epochs}{imported}")
     yield _line(
@@ -96,13 +99,20 @@ def lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
         f"{expected.num_distillation_samples:,}",
         f"{plural(config.distill.epochs, 'epoch')} per trial; {expected.num_control_samples:,} of them for controls",
     )
+    yield _line(
+        "better peers", f"{expected.num_improvement_samples:,}", "at most; the chosen trial of each student once more"
+    )
     yield _line("teachers, forward", f"{expected.num_teacher_samples:,}")
     yield _line("evaluation, forward", f"{expected.num_evaluation_samples:,}")
     yield ""
     yield "Bytes (approximate):"
     streamed = config.data.storage == "streamed"
     yield _line("data set", *(("0", "read in place") if streamed else (format_bytes(expected.dataset_bytes),)))
-    others = "" if all(network.is_built_in for network in config.networks) else "without networks of other packages"
+    is_known = [
+        network.is_built_in or bool(known)
+        for network, known in zip(config.networks, given_bytes or (None,) * expected.num_peers, strict=True)
+    ]
+    others = "" if all(is_known) else "without networks of other packages that have no weights yet"
     yield _line("weights of the peers", format_bytes(expected.weights_bytes), others)
     yield _line("better peers", format_bytes(expected.weights_bytes), others or "one network for each student")
     yield _line("journals of the sweep", format_bytes(expected.journals_bytes), "during the sweep")

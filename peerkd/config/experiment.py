@@ -81,8 +81,12 @@ class ExperimentConfig(StrictConfig):
     @property
     def num_trained_peers(self) -> int:
         """The number of peers that are pre-trained, because the user gives no weights of them."""
+        return sum(map(self.is_trained, range(self.partition.num_peers)))
+
+    def is_trained(self, peer: int) -> bool:
+        """Return whether a peer is pre-trained, because its weights are not given."""
         given = self.peers.given
-        return sum(peer.weights is None for peer in given) if given else self.partition.num_peers
+        return self.peers.from_ is None and not (given and given[peer].weights is not None)
 
     @property
     def has_peer_data(self) -> bool:
@@ -99,6 +103,10 @@ class ExperimentConfig(StrictConfig):
     def describe_peer(self, peer: int) -> str:
         """Return the number of a peer for messages, with its name if the user has given one."""
         return f"peer {peer} ({self.peers.given[peer].name})" if self.peers.given else f"peer {peer}"
+
+    def section_of_weights(self, peer: int) -> str:
+        """Return the beginning of a message about the weights of a peer that is not trained."""
+        return f"peers.given[{peer}]." if self.peers.from_ is None else f"peers.from: peer {peer}: "
 
     @property
     def default_learning_rate(self) -> float | None:
@@ -169,7 +177,7 @@ class ExperimentConfig(StrictConfig):
                 )
         if self.pretrain.method == "pcl":
             for peer, network in enumerate(self.networks):
-                if given and given[peer].weights is None and not network.is_plain:
+                if given and self.is_trained(peer) and not network.is_plain:
                     raise ValueError(
                         "pretrain.method must be cross_entropy for peers.given without weights whose network has an "
                         f"adapter or no branch points, got pcl and {network} for {self.describe_peer(peer)}."

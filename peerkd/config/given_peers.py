@@ -29,6 +29,10 @@ PeerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Z
 """The name of a peer in messages and reports."""
 
 
+PublishedKey = Annotated[str, Field(pattern=r"^(pretrain_peers|improve_peers)/[0-9a-f]{16}$")]
+"""The key of an artifact with the weights of peers."""
+
+
 class PeerNetwork(NamedTuple):
     """The network of one peer. Peers whose networks are equal can share a module."""
 

@@ -20,6 +20,8 @@ class StrictConfig(BaseModel):
         strict=True,
         allow_inf_nan=False,
         use_attribute_docstrings=True,
+        # A field whose name is a keyword of Python has an alias without the underscore.
+        serialize_by_alias=True,
     )
 
     counts: ClassVar[Mapping[str, tuple[str, ...]]] = {}

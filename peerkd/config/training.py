@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from peerkd.config.architectures import Architecture
 from peerkd.config.collaboration import CollaborationConfig
-from peerkd.config.given_peers import GivenPeerConfig, check_given_peers
+from peerkd.config.given_peers import GivenPeerConfig, PublishedKey, check_given_peers
 from peerkd.config.losses import AnyLoss, loss_config
 from peerkd.config.strict import StrictConfig
 from peerkd.config.targets import TargetConfig
@@ -73,6 +73,12 @@ class PeersConfig(StrictConfig):
     """The peers that you bring, each with its own network and, if you have them, trained weights. Peers without weights
     are pre-trained. ``partition.num_peers`` is the number of entries. Empty: the peers have the networks of
     ``architectures``."""
+
+    from_: PublishedKey | None = Field(default=None, alias="from")
+    """The key of the peers that an earlier run has published in the same store, ``pretrain_peers/...`` or
+    ``improve_peers/...``. The study starts from their weights and trains no peer beforehand; weights of ``given`` have
+    no effect. Networks, data set and partition must be those of the earlier run. Null: peers are pre-trained or
+    given."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -12,7 +12,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.methods import METHODS, Method
 from peerkd.config.pcl import PclConfig
 from peerkd.config.strict import StrictConfig
-from peerkd.config.training import RecipeConfig
+from peerkd.config.training import PretrainConfig, RecipeConfig
 
 _FIELDS_OF_DIVISION: Final = (
     *("label_skew.kind", "label_skew.concentration"),
@@ -57,6 +57,9 @@ def _uses_of_fields(config: StrictConfig) -> Iterator[_UseOfField]:
                 is_read = config.pretrain.method == "pcl" and "pcl" in methods
                 condition = "pretrain.method is pcl" if "pcl" in methods else f"a method such as {methods[0]} is used"
                 yield _UseOfField(f"pretrain.collaboration.{field}", is_read, condition)
+            for field in PretrainConfig.model_fields:
+                if config.num_trained_peers == 0:
+                    yield _UseOfField(f"pretrain.{field}", False, "a peer has no weights yet")
             yield _UseOfField("peers.architectures", not config.peers.given, "peers.given is empty")
             has_partition = not config.has_peer_data
             for field in _FIELDS_OF_DIVISION:

@@ -170,6 +170,11 @@ def channel_statistics(images_NCHW: npt.NDArray[np.uint8]) -> tuple[tuple[float,
     return tuple(means), tuple(deviations)
 
 
+def raw_fingerprint(raw: RawDataset) -> str:
+    """Return the fingerprint that a data set in memory has once it is packed."""
+    return _fingerprint(_canonical(raw))
+
+
 def _canonical(raw: RawDataset) -> RawDataset:
     """Return ``raw`` in C order and little-endian, so that equal content has equal bytes."""
     return replace(

@@ -112,7 +112,7 @@ def check_classes(
             )
     for peer in lacking:
         own = set(np.unique(labels_N[train[peer]]).tolist())
-        if config.peers.given[peer].weights is None and not own <= known[peer]:
+        if config.is_trained(peer) and not own <= known[peer]:
             names = listed([class_names[k] for k in sorted(own - known[peer])])
             raise ValueError(
                 f"peers.given[{peer}].classes must contain all classes of the peer's own training samples if it has no "

@@ -1,4 +1,4 @@
-"""The peers that a user brings, as later stages find them: their networks, and their weights in the store."""
+"""The peers that a user or an earlier run brings, as later stages find them: networks, and weights in the store."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ WEIGHTS: Final = "weights"
 
 
 def published_weights(partition: Manifest) -> list[Mapping[str, str] | None]:
-    """Return the references to the weights of the given peers of a partition; empty if it has none."""
+    """Return the references to the weights of the peers that a partition names; empty if it names none."""
     return list(partition.metadata.get("inputs", {}).get(WEIGHTS, []))
 
 
@@ -34,13 +34,18 @@ def _file_of(reference: Mapping[str, str], store: ArtifactStore) -> Path:
 
 
 def causes(config: ExperimentConfig, partition: Manifest) -> dict[str, Any]:
-    """Return what the given peers add to the key of the peers: their networks, and the contents of their weights."""
-    if not config.peers.given:
+    """Return what given or published peers add to the key of the peers: their networks, and their weights."""
+    if not has_given_networks(config):
         return {}
     return {
         "networks": described_networks(config),
         "weights": [reference and reference["fingerprint"] for reference in published_weights(partition)],
     }
+
+
+def has_given_networks(config: ExperimentConfig) -> bool:
+    """Return whether peers are given or come from an earlier run, so that their artifact describes their networks."""
+    return bool(config.peers.given) or config.peers.from_ is not None
 
 
 def described_networks(config: ExperimentConfig) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from peerkd.excerpt import plain_path
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import print_line
 from peerkd.stages.given_peers import WEIGHTS
+from peerkd.stages.published_peers import find_published
 from peerkd.system_errors import add_path_to_errors
 
 Weights: TypeAlias = Sequence[Path | None]
@@ -25,9 +26,10 @@ Weights: TypeAlias = Sequence[Path | None]
 
 @contextmanager
 def found_weights(config: ExperimentConfig, store: ArtifactStore | None, *, stage: str) -> Iterator[Weights]:
-    """Yield the file with the weights of each given peer, None for a peer without; empty if no peer is given.
+    """Yield the file with the weights of each given or published peer, None for a peer without.
 
-    Objects of a bucket are downloaded into a folder that exists during the body.
+    The sequence is empty if no peer is given or published. Objects of a bucket are downloaded into a folder that exists
+    during the body.
 
     Args:
         config: The experiment.
@@ -37,6 +39,10 @@ def found_weights(config: ExperimentConfig, store: ArtifactStore | None, *, stag
     Raises:
         ValueError: If a file, folder, object or artifact does not exist, or contains no weights.
     """
+    if config.peers.from_ is not None:
+        published = None if store is None else find_published(config, store)
+        yield [None] * len(config.networks) if published is None or store is None else published.fetch_weights(store)
+        return
     with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
         paths: list[Path | None] = []
         for peer, given in enumerate(config.peers.given):
@@ -47,6 +53,11 @@ def found_weights(config: ExperimentConfig, store: ArtifactStore | None, *, stag
                 raise ValueError(f"peers.given[{peer}].weights: {error}") from error
             paths.append(path)
         yield paths
+
+
+def file_sizes(weights: Weights) -> list[int | None]:
+    """Return the size of each file in bytes."""
+    return [None if path is None else path.stat().st_size for path in weights]
 
 
 def _find(address: str, store: ArtifactStore | None, folder: Path, *, stage: str) -> Path | None:

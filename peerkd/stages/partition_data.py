@@ -23,9 +23,10 @@ from peerkd.stages.dataset import print_remarks, publish_source
 from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.free_space import CERTAIN_FRACTION, check_free_space
 from peerkd.stages.given_check import check_given_peers
-from peerkd.stages.given_weights import found_weights, publish_weights
+from peerkd.stages.given_weights import Weights, file_sizes, found_weights, publish_weights
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.peer_data import open_data
+from peerkd.stages.published_peers import check_same_data, find_published
 from peerkd.training.forecast import forecast, measure_partition
 from peerkd.wording import plural
 
@@ -70,7 +71,7 @@ def run(
 def partition(
     config: ExperimentConfig, store: ArtifactStore, *, strategy: str = "sweep", num_processes: int = 1
 ) -> Manifest:
-    """Publish the data set, the partition and given weights, unless the store has them already.
+    """Publish the data set, the partition, and given or published weights, unless the store has them already.
 
     Args:
         config: The experiment.
@@ -79,13 +80,17 @@ def partition(
         num_processes: 1 checks given networks in a process of its own, 0 in the calling process.
 
     Raises:
-        ValueError: If the data set or a given peer does not fit the experiment, or the store has too little space for
-            the results.
+        ValueError: If the data set, a given peer or the peers of an earlier run do not fit the experiment, or the store
+            has too little space for the results.
     """
+    # A mistake in peers.from is found before the data are read.
+    published = find_published(config, store)
     source = open_data(NAME, config, store=store)
     print_remarks(NAME, source.dataset)
     # The data are divided before anything is written, so that a refused experiment leaves nothing in the store.
     assignment = divide(config, source.dataset)
+    if published:
+        check_same_data(published, source.dataset, assignment)
     sizes = [len(part) for part in assignment.train]
     too_little = division_warnings(config, source.dataset, assignment)
     for sentence in (*too_little, *batch_warnings(config, np.array(sizes))):
@@ -100,7 +105,8 @@ def partition(
             num_processes=num_processes,
         )
         if not source.published:
-            check_free_space(store, _bytes_to_write(config, source.dataset, assignment, strategy=strategy))
+            needed = _bytes_to_write(config, source.dataset, assignment, files, strategy=strategy)
+            check_free_space(store, needed)
         weights = publish_weights(files, store)
     dataset = publish_source(source, store)
     artifact = key(config, dataset, weights)
@@ -139,11 +145,18 @@ def _range(sizes: Sequence[int]) -> str:
 
 
 def _bytes_to_write(
-    config: ExperimentConfig, source: ImageDataset | RawDataset, assignment: Assignment, *, strategy: str
+    config: ExperimentConfig,
+    source: ImageDataset | RawDataset,
+    assignment: Assignment,
+    files: Weights,
+    *,
+    strategy: str,
 ) -> dict[str, float]:
     """Return the least number of bytes that a run writes, by kind of data."""
-    expected = forecast(config, measure_partition(source, assignment))
+    given_bytes = file_sizes(files)
+    expected = forecast(config, measure_partition(source, assignment), given_bytes=given_bytes)
     parts: dict[str, float] = {"data set": expected.dataset_bytes, "weights of the peers": expected.weights_bytes}
+    parts["copies of given weights"] = sum(filter(None, given_bytes))
     parts["weights of the better peers"] = expected.weights_bytes
     if strategy == "sweep":
         # The journals count twice, because their records are copied while the table is built.

@@ -14,8 +14,9 @@ NAME: Final = "pretrain_peers"
 
 def key(config: ExperimentConfig, partition: Manifest) -> str:
     """Return the key of the peers that follow from a config and a partition."""
-    # What a person calls a peer changes no number, and neither does a recipe by which no peer is trained.
-    without = ["peers.given"]
+    # What a person calls a peer changes no number, nor does the place of its weights, nor a recipe by which no peer is
+    # trained.
+    without = ["peers.given", "peers.from_"]
     if config.num_trained_peers == 0:
         fields: tuple[str, ...] = ("peers",)
     else:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import permutations
@@ -20,6 +20,10 @@ from peerkd.study.transfer_sets import TRANSFER_SETS, SourceSizes, epoch_size, g
 from peerkd.training.file_sizes import weights_bytes
 
 _LABEL_BYTES: Final = 8
+
+_EVALUATIONS_OF_BETTER_PEER: Final = 4
+"""The evaluations of a student whose network is published: before and after its trial, by the engine of the trial and
+as a plain network."""
 
 # These numbers were measured on journals and tables of digits and CIFAR-10. Their real sizes are within a fifth of the
 # forecast.
@@ -83,8 +87,12 @@ class Forecast:
     num_teacher_samples: int
     """Forward passes of teachers. The logits of a teacher are computed once for all students that share them."""
 
+    num_improvement_samples: int
+    """The most samples on which the chosen trials of the students are trained once more, to publish their networks."""
+
     num_evaluation_samples: int
-    """Forward passes of evaluations: after pre-training, and after each trial or each epoch of a trial."""
+    """Forward passes of evaluations: after pre-training, after each trial or each epoch of a trial, and of the
+    published networks."""
 
     dataset_bytes: int
     weights_bytes: int
@@ -105,8 +113,15 @@ class Rates(NamedTuple):
     evaluation: float
 
 
-def forecast(config: ExperimentConfig, samples: PartitionSizes) -> Forecast:
-    """Return the work of an experiment on a partitioned data set."""
+def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: Sequence[int | None] = ()) -> Forecast:
+    """Return the work of an experiment on a partitioned data set.
+
+    Args:
+        config: The experiment.
+        samples: The sizes of the parts of the data set.
+        given_bytes: The size of the file with the weights of each peer, None for a peer without; empty if no peer has
+            one. It counts for a network of another package, whose size is not known without torch.
+    """
     num_peers = config.partition.num_peers
     num_pairs = num_peers * (num_peers - 1)
     num_trials = plan(config.grid, range(num_peers)).num_trials
@@ -131,7 +146,14 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes) -> Forecast:
     num_evaluated = samples.validation + samples.test + samples.own
     # The last epoch is always evaluated.
     num_evaluated_between = max(num_measured_epochs - 1, 0) * num_trials * num_evaluated
-    architectures = Counter(config.architectures)
+    # A peer is the student of num_peers - 1 pairs. Any kind of transfer set may be chosen for it.
+    num_improved = max(trained.values()) // (num_peers - 1) * config.distill.epochs
+    peer_bytes = [
+        weights_bytes(network.name, image_shape_CHW=samples.image_shape_CHW, num_classes=samples.num_classes)
+        if network.is_built_in
+        else known or 0
+        for network, known in zip(config.networks, given_bytes or (None,) * num_peers, strict=True)
+    ]
     return Forecast(
         num_peers=num_peers,
         num_pairs=num_pairs,
@@ -143,12 +165,11 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes) -> Forecast:
         num_distillation_samples=num_distilled * config.distill.epochs,
         num_control_samples=num_controlled * config.distill.epochs,
         num_teacher_samples=num_teacher_forwards * (config.distill.epochs if config.teachers_vary else 1),
-        num_evaluation_samples=num_evaluated_between + (num_trials + num_peers) * num_evaluated,
+        num_improvement_samples=num_improved,
+        num_evaluation_samples=num_evaluated_between
+        + (num_trials + (1 + _EVALUATIONS_OF_BETTER_PEER) * num_peers) * num_evaluated,
         dataset_bytes=0 if config.data.storage == "streamed" else packed_bytes(samples.total, samples.image_shape_CHW),
-        weights_bytes=sum(
-            num * weights_bytes(name, image_shape_CHW=samples.image_shape_CHW, num_classes=samples.num_classes)
-            for name, num in architectures.items()
-        ),
+        weights_bytes=sum(peer_bytes),
         journals_bytes=round(
             num_trials
             * (
@@ -182,7 +203,7 @@ def process_seconds(forecast: Forecast, rates: Mapping[PeerNetwork, Rates], conf
     for network, num in Counter(config.networks).items():
         share, rate = num / forecast.num_peers, rates[network]
         seconds += share * forecast.num_pretraining_samples * rate.pretraining
-        seconds += share * forecast.num_distillation_samples * rate.distillation
+        seconds += share * (forecast.num_distillation_samples + forecast.num_improvement_samples) * rate.distillation
         seconds += share * forecast.num_teacher_samples * rate.teacher
         seconds += share * forecast.num_evaluation_samples * rate.evaluation
     return seconds

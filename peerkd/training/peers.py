@@ -154,8 +154,8 @@ def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
         predictions = evaluator.predict(deployed, peer=peer)
         if given is not None and not all_answered(predictions):
             raise ValueError(
-                f"peers.given[{peer}].weights must give finite logits for all evaluation samples, got NaN or infinite "
-                f"logits of {config.describe_peer(peer)}."
+                f"{config.section_of_weights(peer)}weights must give finite logits for all evaluation samples, got NaN "
+                f"or infinite logits of {config.describe_peer(peer)}."
             )
         is_finite = ended_finite and are_finite(weights.values()) and all_answered(predictions)
         accuracies = evaluator.accuracies(predictions, peer=peer)
@@ -175,7 +175,7 @@ def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
             network = build_peer(config.networks[peer], dataset, seed=0)
             return load_own_weights(path, network, name=config.architectures[peer])
         except ValueError as error:
-            raise ValueError(f"peers.given[{peer}].{error}") from error
+            raise ValueError(f"{config.section_of_weights(peer)}{error}") from error
 
     def pretrain(peer: int) -> Generator[EpochDone, None, tuple[dict[str, Tensor], bool]]:
         """Train one peer; return its weights, and whether the training ended in finite numbers."""

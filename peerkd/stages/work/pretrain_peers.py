@@ -67,7 +67,7 @@ def perform(config: ExperimentConfig, partition: Manifest, store: ArtifactStore,
                 return
             records = sorted(queue.records(), key=lambda record: int(record["peer"]))
             check_enough_finite(records, learning_rate=config.pretrain.learning_rate)
-            if config.peers.given:
+            if given_peers.has_given_networks(config):
                 # The artifact says which networks its weights belong to, and its fingerprint depends on them.
                 described_networks = json.dumps(given_peers.described_networks(config), indent=2, sort_keys=True)
                 (workspace.folder / given_peers.NETWORKS_NAME).write_text(described_networks, encoding="utf-8")

@@ -140,3 +140,30 @@ def test_a_network_with_an_adapter_is_not_plain() -> None:
         {"network": "mlp", "image_size_pixels": 16, "classes": ("1", "0")},
         {"network": "small_cnn"},
     ]
+
+
+KEY = "improve_peers/0123456789abcdef"
+
+
+def test_a_study_from_published_peers_trains_none_beforehand_and_survives_a_round_trip() -> None:
+    values = {"peers": {"from": KEY}, "partition": {"num_peers": 4}}
+    settings = ExperimentConfig.from_mapping(values)
+    assert settings.peers.from_ == KEY
+    assert settings.num_trained_peers == 0
+    assert ExperimentConfig.from_json(settings.to_json()) == settings
+    assert read_yaml(to_yaml(settings))["peers"]["from"] == KEY
+    assert resolve(JOINTKD, overrides=f"peers.from={KEY}").peers.from_ == KEY
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("from_", KEY), ("from", "distill_pairs/0123456789abcdef"), ("from", "improve_peers/abc")]
+)
+def test_another_field_or_another_key_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=r"^peers\.from"):
+        ExperimentConfig.from_mapping({"peers": {name: value}})
+
+
+def test_an_override_of_a_recipe_by_which_no_peer_is_trained_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^pretrain\.epochs must not be set unless a peer has no weights yet"):
+        resolve(JOINTKD, overrides=f"peers.from={KEY} pretrain.epochs=3")
+    assert resolve(JOINTKD, overrides="pretrain.epochs=3").pretrain.epochs == 3

@@ -107,6 +107,7 @@ OTHERS: Final[Mapping[str, Any]] = {
     "columns_path": "columns.csv",
     "default_transfer_set": "teacher",
     "device": "cpu",
+    "from": "improve_peers/0123456789abcdef",
     "given": [{"name": f"peer {number}", "network": "mlp"} for number in range(10)],
     "kdcl_ensemble": "mean",
     "label_skew.kind": "iid",

@@ -82,7 +82,8 @@ def test_the_numbers_are_those_of_the_real_partition(overrides: str, raw: RawDat
     assert expected.num_control_samples == pytest.approx(num_controlled, rel=0.01)
     assert expected.num_teacher_samples == pytest.approx(num_teacher_forwards, rel=0.01)
     assert expected.num_pretraining_samples == pytest.approx(sum(map(len, parts.train)) * 30, rel=0.01)
-    num_judged = (num_trials + expected.num_peers) * num_evaluated
+    # Each peer is evaluated after its pre-training, and four times when its better network is published.
+    num_judged = (num_trials + 5 * expected.num_peers) * num_evaluated
     assert expected.num_evaluation_samples == pytest.approx(num_judged, rel=0.01)
 
 
@@ -103,7 +104,7 @@ def test_the_time_is_that_of_every_kind_of_sample_of_every_architecture() -> Non
     expected = forecast(config, divided(config))
     counts = (
         expected.num_pretraining_samples,
-        expected.num_distillation_samples,
+        expected.num_distillation_samples + expected.num_improvement_samples,
         expected.num_teacher_samples,
         expected.num_evaluation_samples,
     )
@@ -150,3 +151,19 @@ def test_own_samples_exclude_the_global_sets() -> None:
     assert matched.own == 0
     assert held_out.own == pytest.approx(0.2 * matched.training / 4, abs=2)
     assert held_out.training == pytest.approx(0.8 * matched.training, abs=8)
+
+
+def test_a_network_of_another_package_takes_as_many_bytes_as_its_given_file() -> None:
+    given = [{"name": name, "network": network} for name, network in (("a", "mlp"), ("b", "my_nets:build"))]
+    config = ExperimentConfig.from_mapping({"peers": {"given": given}, "partition": {"min_samples_per_peer": 10}})
+    samples = divided(config)
+    unknown = forecast(config, samples).weights_bytes
+    known = forecast(config, samples, given_bytes=[None, 54_321]).weights_bytes
+    assert known == unknown + 54_321 > 54_321
+
+
+def test_the_chosen_trial_of_each_student_is_trained_once_more_on_the_largest_set_at_most() -> None:
+    config = experiment("partition.num_peers=4 sweep.transfer_sets=[student,both]")
+    parts = divide(config, DIGITS)
+    of_both = 2 * sum(map(len, parts.train)) * config.distill.epochs
+    assert forecast(config, divided(config)).num_improvement_samples == pytest.approx(of_both, rel=0.01)

@@ -1,0 +1,133 @@
+"""The peers that an earlier run has published, from which a study starts: ``peers.from``."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from peerkd.artifacts import references
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.data.dataset import ImageDataset, RawDataset
+from peerkd.data.packed import raw_fingerprint
+from peerkd.data.partition.assignment import Assignment
+from peerkd.data.wording import listed
+from peerkd.excerpt import plain
+from peerkd.stages import improve_peers, pretrain_peers
+from peerkd.stages.given_peers import NETWORKS_NAME, described_networks
+from peerkd.training.inputs import peer_name, student_name
+
+_NOUNS: Final = (pretrain_peers.NAME, improve_peers.NAME)
+_NUM_LISTED: Final = 5
+"""The largest number of artifacts in a message."""
+
+
+class PublishedPeers(NamedTuple):
+    """An artifact with the weights of every peer, and the data that these peers were trained on."""
+
+    manifest: Manifest
+    files: tuple[str, ...]
+    """The name of the file with the weights of each peer."""
+
+    partition: Manifest
+    dataset: Manifest
+
+    def fetch_weights(self, store: ArtifactStore) -> list[Path]:
+        """Return the file with the weights of each peer."""
+        folder = store.fetch(self.manifest.key)
+        return [folder / name for name in self.files]
+
+
+def find_published(config: ExperimentConfig, store: ArtifactStore) -> PublishedPeers | None:
+    """Return the peers from which a study starts; None if it does not start from published ones.
+
+    Raises:
+        ValueError: If the store has no such artifact, or its peers are not those of the config.
+    """
+    key = config.peers.from_
+    if key is None:
+        return None
+    manifest = store.find(key)
+    if manifest is None:
+        raise ValueError(
+            f"peers.from must be the key of an artifact in the store with peers, got {key}; {_in_store(key, store)}."
+        )
+    is_improved = key.startswith(f"{improve_peers.NAME}/")
+    peers = references.follow(manifest.metadata["inputs"]["peers"], store) if is_improved else manifest
+    records = peers.metadata["peers"]
+    if len(records) != config.partition.num_peers:
+        raise ValueError(
+            f"peers.from must have as many peers as partition.num_peers, {config.partition.num_peers}, got "
+            f"{len(records)} in {key}."
+        )
+    networks = _networks(peers, store)
+    for peer, (published, ours) in enumerate(zip(networks, described_networks(config), strict=True)):
+        if published != ours:
+            raise ValueError(
+                f"peers.from must have the networks of the config, which has {_in_words(ours)} for "
+                f"{config.describe_peer(peer)}, got {_in_words(published)} in {key}."
+            )
+    stem = student_name if is_improved else peer_name
+    files = tuple(f"{stem(peer)}.safetensors" for peer in range(len(records)))
+    lacking = [peer for peer, name in enumerate(files) if name not in manifest.files]
+    if lacking:
+        raise ValueError(
+            f"peers.from must have the weights of every peer, got none of {config.describe_peer(lacking[0])} in {key}, "
+            "because its pre-training diverged."
+        )
+    partition = references.follow(peers.metadata["inputs"]["partition"], store)
+    dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
+    return PublishedPeers(manifest, files, partition, dataset)
+
+
+def check_same_data(published: PublishedPeers, dataset: ImageDataset | RawDataset, assignment: Assignment) -> None:
+    """Check that the data of a study are those on which its published peers were trained.
+
+    On a data set with other classes the logits would have other meanings, on one with another mean the images would be
+    normalised in another way, and in another partition, samples that a peer was trained on may be test samples.
+
+    Raises:
+        ValueError: If the data set or the partition is another one.
+    """
+    key, names = published.manifest.key, tuple(published.dataset.metadata["class_names"])
+    if names != dataset.class_names:
+        raise ValueError(
+            f"peers.from must have the classes of the data set, {listed(dataset.class_names)}, got {listed(names)} in "
+            f"{key}."
+        )
+    fingerprint = raw_fingerprint(dataset) if isinstance(dataset, RawDataset) else dataset.fingerprint
+    if fingerprint != published.dataset.metadata["fingerprint"]:
+        raise ValueError(
+            f"peers.from must be trained on this data set, got peers of another one in {key}; give their files as "
+            "weights in peers.given, with the mean and std of their images."
+        )
+    if assignment.fingerprint != published.partition.metadata["fingerprint"]:
+        raise ValueError(
+            f"peers.from must be trained on this partition of the data set, got peers of another one in {key}, which "
+            "may have been trained on what is test data here; set seed, data and partition as in the run that "
+            "published them."
+        )
+
+
+def _networks(peers: Manifest, store: ArtifactStore) -> list[dict[str, Any]]:
+    """Return the networks of an artifact with peers, as ``described_networks`` writes them."""
+    if NETWORKS_NAME in peers.files:
+        text = (store.fetch(peers.key) / NETWORKS_NAME).read_text(encoding="utf-8")
+        networks: list[dict[str, Any]] = json.loads(text)
+        return networks
+    return [{"network": record["architecture"]} for record in peers.metadata["peers"]]
+
+
+def _in_words(network: Mapping[str, Any]) -> str:
+    others = [name for name in network if name != "network"]
+    return plain(f"{network['network']}{f' with {listed(others)} of its own' if others else ''}")
+
+
+def _in_store(key: str, store: ArtifactStore) -> str:
+    """Return which artifacts with peers a store has, the nearest first."""
+    published = store.keys()
+    keys = [each for each in published if each.partition("/")[0] in _NOUNS]
+    near = difflib.get_close_matches(key, keys, n=_NUM_LISTED, cutoff=0)
+    more = f" and {len(keys) - len(near):,} more" if len(keys) > len(near) else ""
+    return f"the store has {', '.join(near)}{more}" if near else "the store has none"
