@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from onnxruntime import InferenceSession
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
 from peerkd.results.table import read_table
+from peerkd.stages.export_student import ExportRequest, export_student
 from tests import hospitals as plain
 from tests import own_networks
 
@@ -124,6 +126,13 @@ def test_ten_checkpoints_and_ten_folders_take_part_by_one_command(hospitals, run
     lines = [line.split() for line in measured.stdout.splitlines()]
     assert len(lines) == 2 * NUM_PEERS
     assert [line for line in lines if line[2] != line[3]] == []
+    # An exported network is the hospital's own: its outputs are the classes that it knows, and nobody else's.
+    file = tmp_path / "student.onnx"
+    *_, line = export_student(str(output), ExportRequest(student=2, format_name="onnx", file=file))
+    assert "validation images" in line
+    images = plain.read_folder(root / "hospital 2" / "images" / "test", entries[2]["classes"])[0]
+    (logits,) = InferenceSession(file, providers=["CPUExecutionProvider"]).run(None, {"images": images.numpy()})
+    assert logits.shape == (len(images), len(entries[2]["classes"]))
 
 
 def test_a_mistake_in_one_of_ten_is_refused_before_any_training(hospitals, run_here, tmp_path, capsys) -> None:
