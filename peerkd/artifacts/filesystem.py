@@ -256,24 +256,28 @@ def _nearest(path: Path) -> Path:
     return nearest
 
 
-def check_writable(root: Path) -> None:
-    """Check that artifacts can be written below ``root``, without leaving a file there.
+def check_writable(root: Path, *, field: str = "output") -> None:
+    """Check that files can be written below ``root``, without leaving one there.
+
+    Args:
+        root: The folder, which need not exist.
+        field: The name of the setting, for messages.
 
     Raises:
         ValueError: If ``root`` is not a folder, or cannot be written.
     """
     nearest = _nearest(root)
     if not nearest.is_dir():
-        raise ValueError(f"output must be a folder that can be written, got {root}: {nearest} is not a folder.")
+        raise ValueError(f"{field} must be a folder that can be written, got {root}: {nearest} is not a folder.")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ValueError(f"output must be a folder that can be written, got {root}: {nearest} is read-only.")
+        raise ValueError(f"{field} must be a folder that can be written, got {root}: {nearest} is read-only.")
     try:
         # Some file systems, such as /proc, accept no files although their permissions allow them.
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
         raise ValueError(
-            f"output must be a folder that can be written, got {root}: {nearest} accepts no files ({error.strerror})."
+            f"{field} must be a folder that can be written, got {root}: {nearest} accepts no files ({error.strerror})."
         ) from error
 
 

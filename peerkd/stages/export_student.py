@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from peerkd.artifacts import references
+from peerkd.artifacts.filesystem import check_writable
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.architectures import network_modules
 from peerkd.config.experiment import ComputeConfig, ExperimentConfig
@@ -82,7 +83,7 @@ def export_student(address: str, request: ExportRequest) -> Iterator[str]:
     weights = folder / card.file
     request.file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="peerkd-") as scratch:
-        if task is not None and not _is_published(study, task, card, store):
+        if task is not None and not _is_published(study, task, card):
             weights = Path(scratch) / weights_name(request.student)
             card = _train(study, task, store, Path(scratch), request)
         card = replace(card, file=request.file.name)
@@ -120,7 +121,7 @@ def _check_file(file: Path, export_format: ExportFormat) -> None:
     """Check that a new file can be written.
 
     Raises:
-        ValueError: If the path exists, has another ending, or has no folder.
+        ValueError: If the path exists, has another ending, or its folder cannot be written.
     """
     if file.is_dir():
         raise ValueError(f"to must be a file, got the folder {plain_path(file)}.")
@@ -130,9 +131,7 @@ def _check_file(file: Path, export_format: ExportFormat) -> None:
         raise ValueError(f"to must end in {export_format.suffix}{meant}, got {plain_path(file)}.")
     if file.exists():
         raise ValueError(f"to must be a file that does not exist yet, got {plain_path(file)}.")
-    existing = next(parent for parent in file.absolute().parents if parent.exists())
-    if not existing.is_dir():
-        raise ValueError(f"to must be in a folder, and {plain_path(existing)} is a file, got {plain_path(file)}.")
+    check_writable(file.absolute().parent, field="the folder of to")
 
 
 def _find_improved(store: ArtifactStore, address: str, key: str | None) -> Manifest:
@@ -226,7 +225,7 @@ def _single_task(row: Record) -> StudentTask:
     return StudentTask(student=row["student"], candidates=(Trial.from_record(row),), num_epochs=row["epochs"])
 
 
-def _is_published(study: JudgedStudy, task: StudentTask, card: ModelCard, store: ArtifactStore) -> bool:
+def _is_published(study: JudgedStudy, task: StudentTask, card: ModelCard) -> bool:
     """Return whether the published network of a student is that of a training."""
     (trial,) = task.candidates
     published = card.setting

@@ -245,7 +245,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": "student.bin"}, "to must end in .safetensors, got "),
     ({"name": "."}, "to must be a file, got the folder "),
     ({"name": "taken.safetensors"}, "to must be a file that does not exist yet, got "),
-    ({"name": "taken.safetensors/student.safetensors"}, "to must be in a folder, and "),
+    ({"name": "taken.safetensors/student.safetensors"}, "the folder of to must be a folder that can be written, got "),
     ({"setting": "transfer_set=public"}, "setting must be one that student 0 was trained with, got transfer_set=pub"),
     ({"setting": "teacher=1", "teacher": 2}, "setting must have the teacher of --teacher, 2, got 1."),
     ({"setting": "teacher=1"}, "setting must fit one trial of student 0, and teacher=1 fits "),
