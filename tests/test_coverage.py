@@ -15,6 +15,7 @@ COVERED_BY = {
     "peerkd.artifacts.s3_check": "unit/artifacts/test_check.py",
     "peerkd.artifacts.s3_workspace": "unit/artifacts/test_store.py",
     "peerkd.cli.command": "unit/cli/test_main.py",
+    "peerkd.cli.export": "unit/stages/test_export_student.py",
     "peerkd.cli.exit_codes": "unit/cli/test_main.py",
     "peerkd.config.files": "unit/config/test_resolve.py",
     "peerkd.config.json_text": "unit/config/test_strict.py",

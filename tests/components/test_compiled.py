@@ -18,7 +18,7 @@ from peerkd.launch.package import Package, read_package
 
 FOLDER = Path(__file__).parents[2] / "pipelines"
 NAMES = ("jointkd", "pcl")
-LAUNCHED = {"pretrain-peers", "distill-pairs", "tune-pairs", "improve-peers", "train-pcl"}
+LAUNCHED = {"pretrain-peers", "distill-pairs", "tune-pairs", "improve-peers", "improve-peers-2", "train-pcl"}
 RUN_ID = "{{$.pipeline_job_uuid}}"
 FIRST = {"jointkd": "partition-data", "pcl": "split-data"}
 

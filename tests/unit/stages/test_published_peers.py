@@ -126,7 +126,7 @@ REFUSED: list[tuple[str, str]] = [
         "peers.from must have the networks of the config, which has small_cnn for peer 1, got mlp in improve_peers/",
     ),
     ("seed=1", "peers.from must be trained on this data set, got peers of another one in improve_peers/"),
-    ("data.validation_fraction=0.2", "peers.from must be trained on this partition of the data set, got peers of"),
+    ("data.validation_fraction=0.3", "peers.from must be trained on this partition of the data set, got peers of"),
 ]
 
 
