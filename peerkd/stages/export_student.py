@@ -202,8 +202,8 @@ def _task_of_teacher(study: JudgedStudy, store: ArtifactStore, *, student: int, 
         (choice,) = (row for row in table.to_pylist() if (row["student"], row["teacher"]) == (student, teacher))
         if choice["distillation_weight"] is None:
             raise ValueError(
-                f"teacher must be a peer for which the study has chosen a setting, got {teacher} for student {student}; "
-                "name one of its trials with --setting."
+                f"teacher must be a peer for which the study has chosen a setting, got {teacher} for student "
+                f"{student}; name one of its trials with --setting."
             )
         stops_early = study.config.tune.chooses_epochs and choice["epochs"]
         return StudentTask(
