@@ -14,6 +14,7 @@ from peerkd.config.training import DistillConfig
 from peerkd.reporting.facts import ExperimentFacts, ImprovedPeers, ImprovedStudent, PeerFacts
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.results.table import assemble
+from peerkd.study.moved_bytes import MovedBytes
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 NUM_TEST_SAMPLES = 8
@@ -228,6 +229,7 @@ class Study:
             train_counts_PK=self.counts_PK,
             num_validation_samples=self.num_samples["validation"],
             num_test_samples=self.num_samples["test"],
+            moved={"student": MovedBytes(images=0, weights=90 * 101_544, logits=0)},
             distances={"jensen_shannon": np.sqrt(distance_PP), "earth_movers": distance_PP},
             peers=tuple(
                 PeerFacts(

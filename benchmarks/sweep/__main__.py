@@ -116,7 +116,7 @@ def _time_workload(
     facts = {
         "Network": f"{workload.config.architectures[0]}, {flops.step / 1e6:,.1f} MFLOP a sample and step",
         "Images": f"{_data_text(workload)}, {'x'.join(map(str, dataset.image_shape))}",
-        "Transfer sets": ", ".join(workload.config.sweep.transfer_sets)
+        "Transfer sets": ", ".join(workload.config.sweep.tried_transfer_sets)
         + f"; {mean(map(len, assignment.train)):,.0f} samples of each peer",
         "Trial": f"epochs: {recipe.epochs}, in batches of up to {recipe.batch_size}; then {num_judged} samples judged",
         "Rounds": f"{workload.num_rounds}",

@@ -30,7 +30,7 @@ def chosen_units(workload: Workload) -> list[Unit]:
     planned = plan(config.grid, range(config.partition.num_peers))
     units = [unit for unit in planned if unit.teacher is not None]
     chosen = []
-    for transfer_set in config.sweep.transfer_sets:
+    for transfer_set in config.sweep.tried_transfer_sets:
         of_set = [unit for unit in units if unit.trials[0].transfer_set == transfer_set]
         chosen += of_set[:: workload.unit_stride]
     # The largest units come first, as in the plan.
@@ -69,7 +69,7 @@ def _by_set(workload: Workload) -> list[list[Task]]:
     units = chosen_units(workload)
     return [
         [_task(unit, trial) for unit in units for trial in unit.trials if trial.transfer_set == transfer_set]
-        for transfer_set in workload.config.sweep.transfer_sets
+        for transfer_set in workload.config.sweep.tried_transfer_sets
     ]
 
 

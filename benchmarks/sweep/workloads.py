@@ -150,7 +150,7 @@ def find_workload(
             vmap_sizes=workload.vmap_sizes[:1],
             grouped_sizes=workload.grouped_sizes[:1],
         )
-    num_each = -(-num_processes // len(workload.config.sweep.transfer_sets))
+    num_each = -(-num_processes // len(workload.config.sweep.tried_transfer_sets))
     config = workload.config
     if workload.num_samples is not None:
         config = _cifar_shaped(

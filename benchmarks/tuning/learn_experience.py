@@ -118,8 +118,8 @@ def _grid(space: Space) -> tuple[tuple[str, ...], FloatArray, FloatArray]:
 def _gains(replay: Replay, sets: tuple[str, ...], weights: FloatArray, temperatures: FloatArray) -> FloatArray:
     """Return gains (Q, G) in compressed points."""
     space = replay.space
-    if len({each.learning_rate for each in space.settings}) > 1:
-        raise ValueError(f"All tables must have one learning rate, got several in {replay.name}.")
+    if len({(each.learning_rate, each.loss, each.target) for each in space.settings}) > 1:
+        raise ValueError(f"All tables must have one learning rate, loss and target, got several in {replay.name}.")
     places: dict[tuple[str, float, float], int] = {
         (each.transfer_set, each.distillation_weight, each.temperature): n for n, each in enumerate(space.settings)
     }

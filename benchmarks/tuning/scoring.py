@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
-from peerkd.study.ties import SAME_ACCURACY, best, is_above, num_changes
+from peerkd.study.defaults import UntunedDefault
+from peerkd.study.ties import CHANGE_COLUMNS, SAME_ACCURACY, best, is_above, num_changes
 from peerkd.tuning.space import NO_SETTING, Space
 from peerkd.tuning.validation import best_epochs
 
@@ -139,16 +140,10 @@ class Preference:
     """The choice among settings by their gains, ties by the rule of ``peerkd.study.ties``."""
 
     def __init__(self, space: Space) -> None:
-        default = space.settings[space.default_setting]
-        sets_S, temperatures_S, _, weights_S, rates_S = zip(*space.settings, strict=True)
-        self._num_changes_S: IntArray = num_changes(
-            sets_S,
-            temperatures_S,
-            weights_S,
-            rates_S,
-            default_transfer_set=default.transfer_set,
-            default_learning_rate=default.learning_rate,
-        )
+        usual = space.settings[space.default_setting]
+        default = UntunedDefault(usual.transfer_set, usual.learning_rate, usual.loss, usual.target)
+        columns = {name: [getattr(setting, name) for setting in space.settings] for name in CHANGE_COLUMNS}
+        self._num_changes_S: IntArray = num_changes(columns, default=default)
 
     def best(self, gains_S: FloatArray) -> int:
         """Return the setting with the largest gain; NaN is an unknown gain. ``NO_SETTING`` if all are unknown."""

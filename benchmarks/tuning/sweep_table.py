@@ -22,9 +22,12 @@ from benchmarks.tuning.table_checks import (
     distillation_rows,
 )
 from peerkd.arrays import FloatArray, IntArray
-from peerkd.results.schema import IS_FINITE, LEARNING_RATE
+from peerkd.losses.pairs import kl
+from peerkd.losses.targets import teacher
+from peerkd.results.schema import IS_FINITE, LEARNING_RATE, LOSS, TARGET
+from peerkd.study.defaults import UntunedDefault
 from peerkd.study.objective import Objective
-from peerkd.study.ties import num_changes
+from peerkd.study.ties import CHANGE_COLUMNS, num_changes
 from peerkd.study.trials import setting_order
 from peerkd.tuning.space import SettingOnSet, Space
 
@@ -35,7 +38,8 @@ _Pair: TypeAlias = tuple[int, int]
 
 _PAIR_COLUMNS: Final = ("student", "teacher")
 _SETTING_COLUMNS: Final = ("transfer_set", "temperature", "alpha", "distillation_weight")
-"""Columns of a setting. A table may have a column of learning rates, too."""
+_OPTIONAL_COLUMNS: Final = (LEARNING_RATE, LOSS, TARGET)
+"""Columns of a setting that a table may lack, or that have no value if the experiment tries only one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -83,8 +87,11 @@ def read_sweep(
     of_test = {scope: _test(scope, by_epoch=tests_by_epoch) for scope in scopes}
     table = _distillations(path, (*of_validation.values(), *of_test.values()))
     pair_of_R = list(zip(*(table[name].to_pylist() for name in _PAIR_COLUMNS), strict=True))
-    columns = [name for name in (*_SETTING_COLUMNS, LEARNING_RATE) if name in table.column_names]
-    setting_of_R = [SettingOnSet(*row) for row in zip(*(table[name].to_pylist() for name in columns), strict=True)]
+    columns = [name for name in (*_SETTING_COLUMNS, *_OPTIONAL_COLUMNS) if name in table.column_names]
+    setting_of_R = [
+        SettingOnSet(**dict(zip(columns, row, strict=True)))
+        for row in zip(*(table[name].to_pylist() for name in columns), strict=True)
+    ]
     pairs = _all_pairs(pair_of_R)
     settings = sorted(set(setting_of_R), key=lambda setting: setting_order(*setting))
     rows_QS = _rows(pair_of_R, setting_of_R, pairs=pairs, settings=settings, path=path)
@@ -142,23 +149,22 @@ def _distillations(path: Path, gains: Sequence[_Gain]) -> pa.Table:
     lacking = [name for name in by_epoch if name not in there]
     if lacking:
         raise ValueError(_without_epochs(path, lacking[0]))
-    rates = [LEARNING_RATE] if LEARNING_RATE in there else []
+    optional = [name for name in _OPTIONAL_COLUMNS if name in there]
     finite = [IS_FINITE] if IS_FINITE in there else []
     with _reading(path, "a table of trials"):
-        table = pq.read_table(path, columns=[*plain, *by_epoch, *rates, *finite])
+        table = pq.read_table(path, columns=[*plain, *by_epoch, *optional, *finite])
         accuracies = pq.read_table(path, columns=[name for name in there if _is_accuracy(name)])
     check_accuracies(accuracies, path)
     rows_R = distillation_rows(table, path)
     table = table.take(rows_R).combine_chunks()
-    if rates and table[LEARNING_RATE].null_count == table.num_rows:
-        table = table.drop_columns(rates)
+    table = table.drop_columns([name for name in optional if table[name].null_count == table.num_rows])
     if not table.num_rows:
         raise ValueError(f"{path} must be a table with distillations, got none.")
     lacking = [name for name in by_epoch if table[name].null_count == table.num_rows]
     if lacking:
         raise ValueError(_without_epochs(path, lacking[0]))
     check_distillations(table, rows_R, path)
-    columns = [name for name in (*_PAIR_COLUMNS, *_SETTING_COLUMNS, *rates) if name in table.column_names]
+    columns = [name for name in (*_PAIR_COLUMNS, *_SETTING_COLUMNS, *optional) if name in table.column_names]
     keys = list(zip(*(table[name].to_pylist() for name in columns), strict=True))
     check_once(keys, rows_R, path, noun="trial")
     return table
@@ -258,18 +264,22 @@ def _default(
     if len(rates) > 1 and default_learning_rate not in rates:
         given = "none" if default_learning_rate is None else default_learning_rate
         raise ValueError(f"default_learning_rate must be one of {rates}, those of {path}, got {given}.")
-    sets_S, temperatures_S, _, weights_S, rates_S = zip(*settings, strict=True)
-    num_changes_S = num_changes(
-        sets_S,
-        temperatures_S,
-        weights_S,
-        rates_S,
-        default_transfer_set=wanted,
-        default_learning_rate=default_learning_rate if len(rates) > 1 else settings[0].learning_rate,
+    default = UntunedDefault(
+        wanted,
+        learning_rate=default_learning_rate if len(rates) > 1 else settings[0].learning_rate,
+        loss=_usual([setting.loss for setting in settings], kl.LOSS.name),
+        target=_usual([setting.target for setting in settings], teacher.TARGET.name),
     )
+    columns = {name: [getattr(setting, name) for setting in settings] for name in CHANGE_COLUMNS}
+    num_changes_S = num_changes(columns, default=default)
     if num_changes_S.min() > 0:
         raise ValueError(f"Each pair of {path} must have a trial of the default on {wanted}, got none.")
     return int(num_changes_S.argmin())
+
+
+def _usual(names: Sequence[str | None], usual: str) -> str | None:
+    """Return the name in the untuned default: that of a config that names none, if the table has it."""
+    return usual if usual in names else names[0]
 
 
 def _features(path: Path, pairs: Sequence[_Pair]) -> tuple[tuple[str, ...], FloatArray]:

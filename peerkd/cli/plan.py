@@ -18,6 +18,7 @@ from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.given_check import check_given_peers
 from peerkd.stages.given_weights import file_sizes, found_weights
 from peerkd.stages.peer_data import read_data
+from peerkd.study.grid import omissions
 from peerkd.training.forecast import Forecast, Rates, forecast, measure_partition, process_seconds
 from peerkd.wording import format_bytes, plural
 
@@ -74,10 +75,20 @@ def lines(config: ExperimentConfig, expected: Forecast, given_bytes: Sequence[in
     architectures = Counter(config.architectures)
     yield _line("peers", f"{expected.num_peers:,}", ", ".join(f"{num:,} {name}" for name, num in architectures.items()))
     yield _line("ordered pairs", f"{expected.num_pairs:,}")
-    yield _line("transfer sets", f"{len(config.sweep.transfer_sets)}", ", ".join(config.sweep.transfer_sets))
+    yield _line(
+        "transfer sets", f"{len(config.sweep.tried_transfer_sets)}", ", ".join(config.sweep.tried_transfer_sets)
+    )
+    left_out = [name for name in config.sweep.transfer_sets if name not in config.sweep.tried_transfer_sets]
+    if left_out:
+        yield _line("omitted transfer sets", f"{len(left_out)}", f"{', '.join(left_out)}: samples of a peer leave it")
     if config.sweep.learning_rates:
         rates = ", ".join(f"{rate:g}" for rate in config.sweep.learning_rates)
         yield _line("learning rates", f"{len(config.sweep.learning_rates)}", rates)
+    for noun, names in (("losses", config.sweep.losses), ("targets", config.sweep.targets)):
+        if names:
+            yield _line(noun, f"{len(names)}", ", ".join(names))
+    for sentence in omissions(config.grid):
+        yield _line("omitted", "", sentence)
     yield _line("settings per pair", f"{expected.num_settings:,}", "on all transfer sets together")
     yield _line("trials", f"{expected.num_trials:,}", f"{expected.num_controls:,} of them controls")
     yield _line(
@@ -117,6 +128,11 @@ def lines(config: ExperimentConfig, expected: Forecast, given_bytes: Sequence[in
     yield _line("better peers", format_bytes(expected.weights_bytes), others or "one network for each student")
     yield _line("journals of the sweep", format_bytes(expected.journals_bytes), "during the sweep")
     yield _line("table of trials", format_bytes(expected.table_bytes))
+    yield ""
+    yield "Bytes that leave the teachers of all pairs if students are trained at home (approximate):"
+    for name, moved in expected.moved.items():
+        parts = [f"{format_bytes(num)} of {noun}" for noun, num in moved._asdict().items() if num]
+        yield _line(name, format_bytes(sum(moved)), ", ".join(parts))
 
 
 def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:

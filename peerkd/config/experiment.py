@@ -8,12 +8,15 @@ from pydantic import Field, model_validator
 from peerkd.config.architectures import check_branch_point
 from peerkd.config.data import AugmentationConfig, DataConfig, IndexFiles, PartitionConfig
 from peerkd.config.given_peers import PeerNetwork
+from peerkd.config.losses import LossConfig
 from peerkd.config.strict import StrictConfig
 from peerkd.config.sweep import SweepConfig
+from peerkd.config.targets import TargetConfig, target_config
 from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
 from peerkd.config.tuning import TuneConfig
 from peerkd.excerpt import plain
-from peerkd.study.grid import Grid
+from peerkd.study.defaults import UntunedDefault
+from peerkd.study.grid import Grid, allows_loss
 from peerkd.study.splits import OWN_WEIGHTS
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
@@ -114,21 +117,53 @@ class ExperimentConfig(StrictConfig):
         return self.distill.learning_rate if self.sweep.learning_rates else None
 
     @property
+    def untuned_default(self) -> UntunedDefault:
+        """The untuned default of this experiment."""
+        return UntunedDefault(
+            self.sweep.resolved_default_transfer_set,
+            learning_rate=self.default_learning_rate,
+            loss=self.distill.loss.kind if self.sweep.losses else None,
+            target=self.distill.target.label if self.sweep.targets else None,
+        )
+
+    @property
+    def tried_losses(self) -> Mapping[str, LossConfig]:
+        """The losses that any trial has, by name: that of the untuned default, and those of ``sweep.losses``."""
+        names = dict.fromkeys((self.distill.loss.kind, *self.sweep.losses))
+        return {name: self.distill.loss_named(name) for name in names}
+
+    @property
+    def tried_targets(self) -> Mapping[str, TargetConfig]:
+        """The targets that any trial has, by label: that of the untuned default, and those of ``sweep.targets``."""
+        labels = dict.fromkeys((self.distill.target.label, *self.sweep.targets))
+        return {label: target_config(label) for label in labels}
+
+    @property
     def grid(self) -> Grid:
         """The grid of values from which the trials are built."""
+        default = self.untuned_default
         return Grid(
-            transfer_sets=self.sweep.transfer_sets,
+            transfer_sets=self.sweep.tried_transfer_sets,
             temperatures=self.sweep.temperatures,
             alphas=self.sweep.alphas,
             alpha_weighs=self.distill.conventions.alpha_weighs,
             learning_rates=self.sweep.learning_rates,
-            default_learning_rate=self.default_learning_rate,
+            default_learning_rate=default.learning_rate,
+            losses=self.sweep.losses,
+            default_loss=default.loss,
+            targets=self.sweep.targets,
+            default_target=default.target,
         )
 
     @property
     def teachers_vary(self) -> bool:
         """Whether a teacher's logits for a training sample depend on the epoch or on the rest of the batch."""
         return self.augmentation.varies or self.distill.conventions.teacher_mode == "train"
+
+    @property
+    def num_teacher_views(self) -> int:
+        """The number of times that a teacher predicts each sample of a transfer set."""
+        return self.distill.epochs if self.teachers_vary else 1
 
     @property
     def objective(self) -> "Objective":
@@ -159,7 +194,7 @@ class ExperimentConfig(StrictConfig):
                 f"peers.architectures must have 1 entry or one for each of the {num_peers} peers, "
                 f"got {len(self.peers.architectures)}."
             )
-        for transfer_set in self.sweep.transfer_sets:
+        for transfer_set in self.sweep.tried_transfer_sets:
             if TRANSFER_SETS[transfer_set].needs_public_set and not self.has_public_set:
                 if self.has_peer_data:
                     raise ValueError(
@@ -170,10 +205,16 @@ class ExperimentConfig(StrictConfig):
                     f"partition.public_fraction must be above 0 when sweep.transfer_sets contains {transfer_set}, "
                     "got 0."
                 )
-            if self.distill.loss.pair_loss.needs_labels and TRANSFER_SETS[transfer_set].unlabelled_sources:
+            if not allows_loss(transfer_set, self.distill.loss.kind):
                 raise ValueError(
                     f"sweep.transfer_sets must not contain {transfer_set} when distill.loss.kind is "
                     f"{self.distill.loss.kind}, which needs labels, got {plain(list(self.sweep.transfer_sets))}."
+                )
+        for name in self.sweep.losses:
+            if not any(allows_loss(transfer_set, name) for transfer_set in self.sweep.tried_transfer_sets):
+                raise ValueError(
+                    f"sweep.losses must not contain {name}, which needs labels, unless a transfer set has labels for "
+                    f"all samples, got transfer sets {plain(list(self.sweep.tried_transfer_sets))}."
                 )
         if self.pretrain.method == "pcl":
             for peer, network in enumerate(self.networks):

@@ -21,15 +21,16 @@ class LossConfig(StrictConfig):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.pair_loss.check:
-            self.pair_loss.check(**self._parameters)
+            self.pair_loss.check(**self.parameters)
         return self
 
     def term(self, *, reduction: Reduction, scale_by_temperature_squared: bool) -> DistillationTerm:
         """Return the term that the engines compute."""
-        return DistillationTerm(self.pair_loss, self._parameters, reduction, scale_by_temperature_squared)
+        return DistillationTerm(self.pair_loss, self.parameters, reduction, scale_by_temperature_squared)
 
     @property
-    def _parameters(self) -> dict[str, float]:
+    def parameters(self) -> dict[str, float]:
+        """The value of each hyper-parameter."""
         return self.model_dump(exclude={"kind"})
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -67,7 +68,9 @@ _KINDS: Final[Mapping[str, type[LossConfig]]] = {name: loss_section(loss) for na
 
 if TYPE_CHECKING:
     AnyLoss: TypeAlias = LossConfig
+    LossName: TypeAlias = str
 else:
+    LossName = Literal[tuple(PAIR_LOSSES)]
     AnyLoss = Annotated[Union[tuple(_KINDS.values())], Field(discriminator="kind")]  # noqa: UP007
 
 

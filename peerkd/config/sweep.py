@@ -5,9 +5,11 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
+from peerkd.config.losses import LossName
 from peerkd.config.strict import StrictConfig, refuse_repeats
+from peerkd.config.targets import TargetLabel
 from peerkd.study.splits import Metric
-from peerkd.study.transfer_sets import TransferSet, in_words
+from peerkd.study.transfer_sets import TRANSFER_SETS, TransferSet, in_words
 
 MAX_SETTINGS: Final = 100_000
 """The limit on the number of settings. Their list is kept in memory, and each pair of peers trains as many students."""
@@ -20,7 +22,8 @@ class SweepConfig(StrictConfig):
     the untuned default (T=1, alpha=0.5), and a control that fine-tunes the student on the set without distillation,
     which shows how much the data alone contribute. Without labels, the untuned default is T=1 with the divergence alone
     as the loss, and no control exists. If ``learning_rates`` is set, the untuned default uses
-    ``distill.learning_rate``, and the control is trained with each of the learning rates.
+    ``distill.learning_rate``, and the control is trained with each of the learning rates. If ``losses`` or ``targets``
+    are set, the untuned default uses ``distill.loss`` and ``distill.target``; a control has neither.
     """
 
     temperatures: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 2.0, 4.0, 8.0), min_length=1)
@@ -41,38 +44,67 @@ class SweepConfig(StrictConfig):
     """The learning rates of the first step that are tried in place of ``distill.learning_rate``. Empty: only
     ``distill.learning_rate`` is used."""
 
+    losses: tuple[LossName, ...] = ()
+    """The losses that are tried in place of ``distill.loss``. A loss has the defaults of its hyper-parameters, or those
+    of ``distill.loss`` if it is of that kind. Empty: only ``distill.loss`` is used."""
+
+    targets: tuple[TargetLabel, ...] = ()
+    """The targets that are tried in place of ``distill.target``: a kind, followed by +prior_adjusted if the target is
+    made from prior-adjusted logits. Empty: only ``distill.target`` is used."""
+
+    data_stays_home: bool = False
+    """Whether the kinds in ``transfer_sets`` on which raw samples of a peer would leave it are omitted. Weights and
+    logits may leave it."""
+
     selection_metric: Metric = "global_accuracy"
     """The validation accuracy by which a setting is chosen. global_accuracy: on the distribution of the whole data set.
     own_accuracy: on the student's own distribution."""
 
     default_transfer_set: TransferSet | None = None
-    """The transfer set of the untuned default. Null: the first of ``transfer_sets``."""
+    """The transfer set of the untuned default. Null: the first of ``transfer_sets`` that is tried."""
 
     validate_every_epoch: bool = False
     """Whether the accuracy is also measured after every epoch, for studies of early stopping. This is slower. No choice
     uses the accuracy on the test set."""
 
     @property
+    def tried_transfer_sets(self) -> tuple[TransferSet, ...]:
+        """The kinds that are tried: those of ``transfer_sets``, or only those on which data stay at home."""
+        return tuple(
+            name for name in self.transfer_sets if TRANSFER_SETS[name].keeps_data_home or not self.data_stays_home
+        )
+
+    @property
     def resolved_default_transfer_set(self) -> TransferSet:
         """The transfer set of the untuned default."""
-        return self.default_transfer_set or self.transfer_sets[0]
+        return self.default_transfer_set or self.tried_transfer_sets[0]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        grid = (self.temperatures, self.alphas, self.learning_rates or (None,), self.transfer_sets)
+        tried = (self.learning_rates, self.losses, self.targets)
+        grid = (self.temperatures, self.alphas, self.transfer_sets, *(values or (None,) for values in tried))
         num_settings = math.prod(map(len, grid))
         if num_settings > MAX_SETTINGS:
             raise ValueError(
-                f"temperatures, alphas, transfer_sets and learning_rates must give at most {MAX_SETTINGS:,} settings, "
-                f"got {num_settings:,}."
+                "temperatures, alphas, transfer_sets, learning_rates, losses and targets must give at most "
+                f"{MAX_SETTINGS:,} settings, got {num_settings:,}."
             )
         refuse_repeats("temperatures", self.temperatures)
         refuse_repeats("alphas", self.alphas)
         refuse_repeats("transfer_sets", self.transfer_sets)
         refuse_repeats("learning_rates", self.learning_rates)
-        if self.resolved_default_transfer_set not in self.transfer_sets:
+        refuse_repeats("losses", self.losses)
+        refuse_repeats("targets", self.targets)
+        if not self.tried_transfer_sets:
+            others = [name for name, facts in TRANSFER_SETS.items() if facts.keeps_data_home]
             raise ValueError(
-                f"default_transfer_set must be one of transfer_sets {list(self.transfer_sets)}, "
+                f"transfer_sets must contain {' or '.join(others)} when data_stays_home is true, because samples of a "
+                f"peer leave it on all others, got {list(self.transfer_sets)}."
+            )
+        if self.resolved_default_transfer_set not in self.tried_transfer_sets:
+            home = " on which data stay at home" if self.data_stays_home else ""
+            raise ValueError(
+                f"default_transfer_set must be one of transfer_sets {list(self.tried_transfer_sets)}{home}, "
                 f"got {self.default_transfer_set}."
             )
         return self

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from pydantic import Field
 
 from peerkd.config.strict import StrictConfig
-from peerkd.losses.targets import PAIR_TARGETS, teacher
+from peerkd.losses.targets import PAIR_TARGETS, PRIOR_ADJUSTED, TARGET_LABELS, teacher
 from peerkd.losses.targets.target import PairTarget
 
 if TYPE_CHECKING:
     TargetKind: TypeAlias = str
+    TargetLabel: TypeAlias = str
 else:
     TargetKind = Literal[tuple(PAIR_TARGETS)]
+    TargetLabel = Literal[TARGET_LABELS]
 
 _KINDS_IN_WORDS: Final = " ".join(f"{name}: {target.title}." for name, target in PAIR_TARGETS.items())
 
@@ -30,6 +32,11 @@ class TargetConfig(StrictConfig):
     samples."""
 
     @property
+    def label(self) -> str:
+        """The kind and the prior adjustment in one word, as in ``TARGET_LABELS``."""
+        return f"{self.kind}{PRIOR_ADJUSTED}" if self.prior_adjusted else self.kind
+
+    @property
     def pair_target(self) -> PairTarget:
         """The target as a function and in words."""
         return PAIR_TARGETS[self.kind]
@@ -43,3 +50,8 @@ class TargetConfig(StrictConfig):
     def title(self) -> str:
         """The target in words, as a noun with its article."""
         return f"{self.pair_target.title}, prior-adjusted" if self.prior_adjusted else self.pair_target.title
+
+
+def target_config(label: str) -> TargetConfig:
+    """Return the config of the target with a label of ``TARGET_LABELS``."""
+    return TargetConfig(kind=label.removesuffix(PRIOR_ADJUSTED), prior_adjusted=label.endswith(PRIOR_ADJUSTED))

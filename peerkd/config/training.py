@@ -7,9 +7,9 @@ from pydantic import Field, model_validator
 from peerkd.config.architectures import Architecture
 from peerkd.config.collaboration import CollaborationConfig
 from peerkd.config.given_peers import GivenPeerConfig, PublishedKey, check_given_peers
-from peerkd.config.losses import AnyLoss, loss_config
+from peerkd.config.losses import AnyLoss, LossConfig, loss_config
 from peerkd.config.strict import StrictConfig
-from peerkd.config.targets import TargetConfig
+from peerkd.config.targets import TargetConfig, target_config
 from peerkd.losses.pairs.term import DistillationTerm, Reduction
 
 
@@ -137,6 +137,21 @@ class DistillConfig(PrecisionRecipeConfig):
     """The distribution that the student imitates, p in the formulas of the losses."""
 
     conventions: ConventionsConfig = ConventionsConfig()
+
+    def loss_named(self, name: str | None) -> LossConfig:
+        """Return the loss of a setting, which is None where this section determines the loss.
+
+        A loss of another kind than that of this section has the defaults of its hyper-parameters.
+        """
+        return self.loss if name is None or name == self.loss.kind else loss_config(name)
+
+    def target_labelled(self, label: str | None) -> TargetConfig:
+        """Return the target of a setting, which is None where this section determines the target."""
+        return self.target if label is None else target_config(label)
+
+    def changed(self, *, loss: str | None = None, target: str | None = None) -> Self:
+        """Return the recipe with the loss and the target of a setting."""
+        return self.model_copy(update={"loss": self.loss_named(loss), "target": self.target_labelled(target)})
 
     @property
     def loss_record(self) -> dict[str, dict[str, Any]]:

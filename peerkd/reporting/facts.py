@@ -12,6 +12,7 @@ from peerkd.config.methods import Method
 from peerkd.config.pcl import PclConfig
 from peerkd.results.cost import RunCost
 from peerkd.results.published import Published, find_published, published_data_set
+from peerkd.study.moved_bytes import MovedBytes
 from peerkd.study.splits import EvaluationSets, NumSamples
 from peerkd.study.student_choice import StudentDecision
 
@@ -107,6 +108,10 @@ class ExperimentFacts(RunFacts):
     improved: ImprovedPeers
 
     num_trials: int
+    moved: Mapping[str, MovedBytes]
+    """The bytes that leave the teachers of all pairs, by kind of transfer set. Empty if the data were partitioned by a
+    version that did not record the size of an image."""
+
     worker_seconds: float
     """Sum of the seconds of all trials, although several workers ran them side by side."""
 

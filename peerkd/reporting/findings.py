@@ -1,7 +1,7 @@
 """The findings of a full sweep as numbers. All forms of the report present these numbers."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -32,6 +32,7 @@ from peerkd.results.selection import (
     num_changes_of,
     rows_of_pairs,
 )
+from peerkd.study.defaults import UntunedDefault
 from peerkd.study.objective import objective_of
 from peerkd.study.splits import SCOPES
 from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
@@ -52,8 +53,12 @@ class PairSettings:
     learning_rate: FloatArray
     """NaN if the experiment has only one."""
 
+    loss: NDArray[np.object_]
+    target: NDArray[np.object_]
+    """None if the experiment has only one."""
+
     is_default_recipe: BoolArray
-    """Whether temperature, weight and learning rate are those of the untuned default."""
+    """Whether all values but the transfer set are those of the untuned default."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,8 +72,8 @@ class ChoiceCounts:
     num_without_labels: int
     """The number of pairs that chose a set without labels, where alpha has no effect."""
 
-    learning_rate: Mapping[float, int]
-    """Empty if the experiment has only one."""
+    dimensions: Mapping[str, Mapping[float | str, int]]
+    """Counts by name of each of the ``UntunedDefault.dimensions``."""
 
     transfer_set: Mapping[str, int]
 
@@ -80,9 +85,8 @@ class SweepFindings:
     scope: str
     """``global`` or ``own``, the evaluation sets of the choice and of every gain here that names no other."""
 
-    default_transfer_set: str
-    default_learning_rate: float | None
-    """Learning rate of the untuned default. None if the experiment has only one rate."""
+    default: UntunedDefault
+    """The untuned default."""
 
     transfer_sets: tuple[str, ...]
 
@@ -147,17 +151,21 @@ class SweepFindings:
     """Rank correlation over pairs with the chosen gain, by name of the distance."""
 
     @property
+    def default_transfer_set(self) -> str | None:
+        """The transfer set of the untuned default."""
+        return self.default.transfer_set
+
+    @property
     def edges(self) -> list[GridEdge]:
         """The edges of the grid that many pairs choose."""
         counts = self.counts
-        return grid_edges(
-            {"temperatures": counts.temperature, "alphas": counts.alpha, "learning_rates": counts.learning_rate}
-        )
+        rates = counts.dimensions.get(LEARNING_RATE, {})
+        return grid_edges({"temperatures": counts.temperature, "alphas": counts.alpha, "learning_rates": rates})
 
     @property
     def has_rates(self) -> bool:
         """Whether learning rates were chosen too."""
-        return self.default_learning_rate is not None
+        return self.default.learning_rate is not None
 
     @property
     def has_intervals(self) -> bool:
@@ -178,11 +186,11 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
             every distillation diverged.
     """
     sweep = facts.config.sweep
-    default_learning_rate = facts.config.default_learning_rate
+    default = facts.config.untuned_default
     trials = candidates(
         table,
         metric=sweep.selection_metric,
-        default_learning_rate=default_learning_rate,
+        default=default,
         is_finite_P=facts.peers_are_finite,
     )
     _check_trials(trials, facts)
@@ -201,7 +209,7 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
     )
     single = choose_single(trials, default_transfer_set=default_transfer_set)
     choice_within: dict[str, ChosenRows] = {
-        name: choose(trials, default_transfer_set=name, transfer_sets=(name,)) for name in sweep.transfer_sets
+        name: choose(trials, default_transfer_set=name, transfer_sets=(name,)) for name in sweep.tried_transfer_sets
     }
     rows: dict[Treatment, IntArray] = {
         "chosen": choice.chosen,
@@ -217,9 +225,8 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
 
     return SweepFindings(
         scope=scope,
-        default_transfer_set=default_transfer_set,
-        default_learning_rate=default_learning_rate,
-        transfer_sets=sweep.transfer_sets,
+        default=default,
+        transfer_sets=sweep.tried_transfer_sets,
         settings=_settings(table, trials, choice),
         choice=choice,
         advice=advice,
@@ -248,7 +255,7 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
         num_not_above_student=int((is_pair_PP & ~choice.above_student).sum()),
         num_not_above_control=int((is_pair_PP & ~choice.above_control).sum()),
         num_pairs_where_nothing_helps=int((is_pair_PP & ~(choice.above_student & choice.above_control)).sum()),
-        counts=_counts(table, choice),
+        counts=_counts(table, choice, default.dimensions),
         position=position(
             gains["chosen"],
             validation_gain_PP,
@@ -290,11 +297,13 @@ def _settings(table: pa.Table, trials: Candidates, choice: ChosenRows) -> PairSe
         alpha=at(table, "alpha", choice.chosen),
         distillation_weight=at(table, "distillation_weight", choice.chosen),
         learning_rate=at(table, LEARNING_RATE, choice.chosen),
+        loss=trials.loss[choice.chosen],
+        target=trials.target[choice.chosen],
         is_default_recipe=is_default_recipe(trials)[choice.chosen],
     )
 
 
-def _counts(table: pa.Table, choice: ChosenRows) -> ChoiceCounts:
+def _counts(table: pa.Table, choice: ChosenRows, dimensions: Sequence[str]) -> ChoiceCounts:
     tried = table.filter(pc.field("distillation_weight") > 0)
     chosen = table.take(choice.chosen[choice.chosen != NO_ROW])
 
@@ -310,7 +319,7 @@ def _counts(table: pa.Table, choice: ChosenRows) -> ChoiceCounts:
         temperature=count("temperature"),
         alpha=count("alpha", where=with_labels),
         num_without_labels=chosen.filter(~with_labels).num_rows,
-        learning_rate=count(LEARNING_RATE) if tried[LEARNING_RATE].null_count < tried.num_rows else {},
+        dimensions={name: count(name) for name in dimensions},
         transfer_set={name: sets[name] for name in TRANSFER_SETS if name in sets},
     )
 

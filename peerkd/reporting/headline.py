@@ -115,12 +115,11 @@ def _advice(findings: SweepFindings) -> str:
 
 def _gain(findings: SweepFindings, facts: ExperimentFacts) -> str:
     chosen, default = findings.comparison.chosen, findings.comparison.default
-    untuned = default_setting(findings.default_transfer_set, findings.default_learning_rate)
-    rate = ", learning rate" if findings.has_rates else ""
+    untuned = default_setting(findings.default)
     bounds = f" (95 % interval {interval(chosen)})" if chosen.has_interval else ""
     return (
-        f"With temperature, alpha{rate} and transfer set chosen for each pair, distillation changes the student's "
-        f"{findings.scope} accuracy by {points(chosen.value)} points{bounds} on average over "
+        f"With {tuned_names(findings.default.dimensions, 'transfer set')} chosen for each pair, distillation changes "
+        f"the student's {findings.scope} accuracy by {points(chosen.value)} points{bounds} on average over "
         f"{plural(findings.num_pairs, 'ordered pair')} of {sum(facts.peers_are_finite)} peers"
         f"{_verdict_after(': ', chosen)}. The untuned default ({untuned}) changes it by "
         f"{points_with_interval(default)}{_verdict_after(': ', default)}."
@@ -147,7 +146,7 @@ def _tuning(findings: SweepFindings) -> str:
 def _away(findings: SweepFindings) -> str:
     comparison = findings.comparison
     return (
-        f"The best {tuned_names(has_rates=findings.has_rates)} differ from the default's for "
+        f"The best {tuned_names(findings.default.dimensions)} differ from the default's for "
         f"{share_of(comparison.share_not_default)} pairs. The chosen setting, transfer set included, beats the "
         f"default by more than {NUM_STANDARD_ERRORS:g} paired standard errors for "
         f"{share_of(comparison.share_wins)}, where chance alone would give about "

@@ -1,13 +1,13 @@
 """Matrices as tables of cells: numbers with the values that decide their colours, or settings."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from peerkd.arrays import FloatArray, IntArray
-from peerkd.reporting.wording import magnitude, number, points
+from peerkd.reporting.wording import magnitude, number, points, value
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 NO_ALPHA: Final = "\N{EN DASH}"
@@ -99,15 +99,17 @@ def lost_accuracy_map(lost: FloatArray, *, transfer_sets: Sequence[str], class_n
     )
 
 
-def settings_map(cells: Sequence[Sequence[Cell]], *, has_rates: bool) -> HeatMap:
+def settings_map(cells: Sequence[Sequence[Cell]], *, dimensions: Sequence[str]) -> HeatMap:
     """Return the table of settings by student and teacher.
 
     Args:
         cells: What ``setting_cell`` returned for each student and teacher.
-        has_rates: Whether the settings include a learning rate.
+        dimensions: The ``UntunedDefault.dimensions`` of the experiment.
     """
     labels = [str(peer) for peer in range(len(cells))]
-    caption = f"Temperature / alpha, and transfer set{' with learning rate' if has_rates else ''}"
+    *names, last = ["", *(name.replace("_", " ") for name in dimensions)]
+    others = f" with {', '.join(names[1:])}{' and ' if names[1:] else ''}{last}" if last else ""
+    caption = f"Temperature / alpha, and transfer set{others}"
     return HeatMap(
         caption, "student", "teacher", labels, [(label, [*row]) for label, row in zip(labels, cells, strict=True)]
     )
@@ -117,7 +119,7 @@ def setting_cell(
     transfer_set: str,
     temperature: float,
     alpha: float,
-    learning_rate: float | None,
+    dimensions: Mapping[str, float | str],
     *,
     epochs: int | None = None,
     is_default: bool = False,
@@ -129,14 +131,12 @@ def setting_cell(
         transfer_set: Name of the transfer set.
         temperature: Temperature of the distillation.
         alpha: Weight as configured. A dash is shown if the transfer set has no labels.
-        learning_rate: Learning rate, or None if the experiment has only one.
+        dimensions: The values of the ``UntunedDefault.dimensions`` of the experiment.
         epochs: Epochs after which to stop, or None if the choice names none.
         is_default: Whether the cell has the frame of the untuned default.
         is_muted: Whether the cell is grey and in italics.
     """
-    small_print = [transfer_set]
-    if learning_rate is not None:
-        small_print.append(number(learning_rate))
+    small_print = [transfer_set, *map(value, dimensions.values())]
     if epochs is not None:
         small_print.append(f"{epochs} epochs")
     style = f"setting{' default' if is_default else ''}{' muted' if is_muted else ''}"

@@ -62,10 +62,10 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "single_setting": wording.single_setting(findings.single),
         "control": wording.control(findings.transfer_sets),
         "default_without_labels": wording.default_recipe(
-            names_without_labels(findings.transfer_sets), findings.default_learning_rate
+            names_without_labels(findings.transfer_sets), findings.default
         ),
         "without_control": wording.without_control(findings.transfer_sets),
-        "tuned_names": wording.tuned_names(has_rates=findings.has_rates),
+        "tuned_names": wording.tuned_names(findings.default.dimensions),
         "mean_gains_chart": charts.interval_chart(
             {TREATMENT_LABELS[name]: findings.mean_gains[name, findings.scope] for name in TREATMENTS}
         ),
@@ -108,27 +108,26 @@ def settings_map(findings: SweepFindings) -> heatmaps.HeatMap:
             str(settings.transfer_set[pair]),
             settings.temperature[pair],
             settings.alpha[pair],
-            settings.learning_rate[pair] if findings.has_rates else None,
+            {name: getattr(settings, name)[pair] for name in findings.default.dimensions},
             is_default=bool(settings.is_default_recipe[pair]),
             is_muted=decision_PP[pair] != "distil",
         )
 
     peers = range(len(choice.chosen))
     cells = [[cell((student, teacher)) for teacher in peers] for student in peers]
-    return heatmaps.settings_map(cells, has_rates=findings.has_rates)
+    return heatmaps.settings_map(cells, dimensions=findings.default.dimensions)
 
 
 def _count_charts(findings: SweepFindings) -> dict[str, charts.BarChart]:
     counts = findings.counts
-    by_number = {"Temperature": counts.temperature}
+    by_value: dict[str, Mapping[Any, int]] = {"Temperature": counts.temperature}
     if counts.alpha:
-        by_number["Alpha"] = counts.alpha
-    if findings.has_rates:
-        by_number["Learning rate"] = counts.learning_rate
+        by_value["Alpha"] = counts.alpha
+    by_value |= {name.replace("_", " ").capitalize(): each for name, each in counts.dimensions.items()}
     return {
         **{
-            name: charts.bar_chart({wording.number(value): count for value, count in each.items()})
-            for name, each in by_number.items()
+            name: charts.bar_chart({wording.value(value): count for value, count in each.items()})
+            for name, each in by_value.items()
         },
         "Transfer set": charts.bar_chart(counts.transfer_set),
     }

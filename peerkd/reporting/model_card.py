@@ -36,6 +36,10 @@ class CardSetting:
     epochs: int
     num_transfer_samples: int
 
+    loss: str | None = None
+    target: str | None = None
+    """The loss and the target, each None if the study tried only one. ``ModelCard.loss`` has the formula."""
+
     def in_words(self) -> str:
         """Return the setting as a phrase that follows "the student"."""
         trained = f"{plural(self.epochs, 'epoch')}, learning rate {number(self.learning_rate)}"
@@ -43,7 +47,7 @@ class CardSetting:
             data = f"transfer set {self.transfer_set}"
             owner = "" if self.teacher is None else f" of peer {self.teacher}"
             return f"was fine-tuned without a teacher on {data}{owner}; {trained}"
-        words = setting(self.transfer_set, self.temperature, self.alpha)
+        words = setting(self.transfer_set, self.temperature, self.alpha, loss=self.loss, target=self.target)
         return f"learned from peer {self.teacher} with {words}; {trained}"
 
 

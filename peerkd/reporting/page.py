@@ -15,7 +15,7 @@ from peerkd.config.strict import StrictConfig
 from peerkd.reporting import heatmaps, palette, svg, wording
 from peerkd.reporting.facts import ExperimentFacts, PclFacts
 from peerkd.study.transfer_sets import TRANSFER_SETS
-from peerkd.wording import plural
+from peerkd.wording import format_bytes, plural
 
 
 def render(
@@ -50,6 +50,8 @@ def render(
         "magnitude": wording.magnitude,
         "percent": wording.percent,
         "number": wording.number,
+        "value": wording.value,
+        "bytes": format_bytes,
         "minus": wording.true_minus,
         "plural": plural,
         "step_class": palette.step_class,
@@ -77,13 +79,15 @@ def distillation_view(config: ExperimentConfig) -> dict[str, Any]:
     return {
         "palette_css": palette.css(),
         "loss_formula": wording.loss_formula(config.distill),
-        "conventions": wording.conventions_in_words(config.distill, config.sweep.transfer_sets),
+        "conventions": [
+            *wording.conventions_in_words(config.distill, config.sweep.tried_transfer_sets),
+            *wording.alternatives_in_words(config),
+        ],
         "transfer_sets": TRANSFER_SETS,
         "no_alpha": heatmaps.NO_ALPHA,
-        "without_labels": wording.without_labels(config.sweep.transfer_sets),
-        "default_setting": wording.default_setting(
-            config.sweep.resolved_default_transfer_set, config.default_learning_rate
-        ),
+        "without_labels": wording.without_labels(config.sweep.tried_transfer_sets),
+        "default_setting": wording.default_setting(config.untuned_default),
+        "grid": wording.grid_in_words(config),
     }
 
 

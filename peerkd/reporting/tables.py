@@ -18,10 +18,10 @@ from peerkd.reporting.wording import (
     default_recipe,
     default_setting,
     interval,
-    loss_in_words,
     points,
     share_of,
     single_setting,
+    tried_losses_in_words,
 )
 from peerkd.results.intervals import Estimate
 from peerkd.results.pair_advice import DECISIONS, Predictions
@@ -46,7 +46,7 @@ def pairs_csv(findings: SweepFindings) -> str:
         "temperature": settings.temperature,
         "alpha": settings.alpha,
         "distillation_weight": settings.distillation_weight,
-        **({"learning_rate": settings.learning_rate} if findings.has_rates else {}),
+        **{name: getattr(settings, name) for name in findings.default.dimensions},
         "is_default_recipe": settings.is_default_recipe.astype(np.int64),
         gain: findings.gains["chosen"],
         f"{gain}_from_data": findings.gain_from_data,
@@ -95,14 +95,14 @@ def summary(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, float 
     return {
         "experiment": facts.config.name,
         "config_fingerprint": facts.config_fingerprint,
-        "loss": loss_in_words(facts.config.distill),
+        "loss": tried_losses_in_words(facts.config),
         "scope": findings.scope,
         "num_peers": float(facts.num_peers),
         "num_trials": float(facts.num_trials),
         "num_validation_samples": float(facts.num_validation_samples),
         "num_test_samples": float(facts.num_test_samples),
         "worker_seconds": facts.worker_seconds,
-        "default_setting": default_setting(findings.default_transfer_set, findings.default_learning_rate),
+        "default_setting": default_setting(findings.default),
         "single_setting": single_setting(findings.single),
         "tuned_over_default_ratio": None,
         "why_no_ratio": findings.comparison.ratio.reason,
@@ -119,13 +119,13 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         for change in findings.forgetting.changes
         if change.role == "chosen"
     ]
-    default = default_recipe(findings.transfer_sets, findings.default_learning_rate)
+    default = default_recipe(findings.transfer_sets, findings.default)
     lines = [
         f"{facts.config.name}: {plural(findings.num_pairs, 'ordered pair')} of {sum(facts.peers_are_finite)} peers, "
         f"{plural(facts.num_trials, 'trial')}",
         f"chosen on {facts.num_validation_samples:,} validation samples, "
         f"reported on {facts.num_test_samples:,} test samples",
-        *textwrap.wrap(f"loss: {loss_in_words(facts.config.distill)}", width=_NUM_COLUMNS),
+        *textwrap.wrap(f"loss: {tried_losses_in_words(facts.config)}", width=_NUM_COLUMNS),
         *([] if findings.has_intervals else textwrap.wrap(NO_INTERVALS, width=_NUM_COLUMNS)),
         "",
         f"{'mean ' + scope + ' gain in points of accuracy':<44}{'gain':>7}  95 % interval",
@@ -133,7 +133,7 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         _line("one setting for all pairs", means["single"], num_diverged=findings.num_pairs_without["single"]),
         f"    ({single_setting(findings.single)})",
         _line("untuned default", means["default"], num_diverged=findings.num_pairs_without["default"]),
-        f"    ({default_setting(findings.default_transfer_set, findings.default_learning_rate)})",
+        f"    ({default_setting(findings.default)})",
         _line("fine-tuning without a teacher", means["control"], num_diverged=findings.num_pairs_without["control"]),
         _line("tuned over default", comparison.tuned_over_default),
         _line("teacher's part of the best setting's gain", findings.mean_gain_from_teacher),

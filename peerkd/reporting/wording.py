@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, assert_never
 
+from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.targets import TargetConfig
 from peerkd.config.training import DistillConfig
 from peerkd.results.advice import COVERAGE
@@ -13,7 +14,8 @@ from peerkd.results.grid_edges import Dimension, GridEdge
 from peerkd.results.intervals import MIN_PEERS, Estimate
 from peerkd.results.pair_advice import Predictions
 from peerkd.results.selection import SingleSetting
-from peerkd.study.defaults import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
+from peerkd.study.defaults import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, UntunedDefault
+from peerkd.study.grid import omissions
 from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
 from peerkd.wording import plural
 
@@ -97,25 +99,40 @@ def number(value: float) -> str:
     return f"{value:g}"
 
 
-def setting(transfer_set: str, temperature: float, alpha: float, learning_rate: float | None = None) -> str:
-    """Return a setting in words, with the learning rate unless it is None. Without labels alpha has no effect."""
+def value(value: object) -> str:
+    """Return a value of a setting: a number in its shortest form, or a name."""
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def setting(
+    transfer_set: str,
+    temperature: float,
+    alpha: float,
+    learning_rate: float | None = None,
+    loss: str | None = None,
+    target: str | None = None,
+) -> str:
+    """Return a setting in words, with the last three values unless they are None. Without labels alpha is omitted."""
     weight = f"alpha={number(alpha)}" if TRANSFER_SETS[transfer_set].uses_labels else DIVERGENCE_ALONE
-    return f"transfer set {transfer_set}, T={number(temperature)}, {weight}{_rate(learning_rate)}"
+    others = _dimensions(UntunedDefault(None, learning_rate, loss, target))
+    return f"transfer set {transfer_set}, T={number(temperature)}, {weight}{others}"
 
 
-def default_setting(transfer_set: str, learning_rate: float | None = None) -> str:
-    """Return the untuned default on a transfer set in words, with the learning rate unless it is None."""
-    return setting(transfer_set, DEFAULT_TEMPERATURE, DEFAULT_ALPHA, learning_rate)
+def default_setting(default: UntunedDefault) -> str:
+    """Return the untuned default in words."""
+    assert default.transfer_set is not None, "the default of an experiment has a transfer set"
+    values = default.learning_rate, default.loss, default.target
+    return setting(default.transfer_set, DEFAULT_TEMPERATURE, DEFAULT_ALPHA, *values)
 
 
-def default_recipe(transfer_sets: Iterable[str], learning_rate: float | None = None) -> str:
+def default_recipe(transfer_sets: Iterable[str], default: UntunedDefault) -> str:
     """Return in words what the untuned default has in common on some transfer sets."""
     names = tuple(transfer_sets)
     without_labels = names_without_labels(names)
     weight = DIVERGENCE_ALONE
     if len(without_labels) < len(names):
         weight = f"alpha={number(DEFAULT_ALPHA)}" + (f" (without labels, {DIVERGENCE_ALONE})" if without_labels else "")
-    return f"T={number(DEFAULT_TEMPERATURE)}, {weight}{_rate(learning_rate)}"
+    return f"T={number(DEFAULT_TEMPERATURE)}, {weight}{_dimensions(default)}"
 
 
 def control(transfer_sets: Iterable[str]) -> str:
@@ -153,7 +170,14 @@ def single_setting(single: SingleSetting | None) -> str:
     """Return the best setting for all pairs in words, or that no setting is left."""
     if single is None:
         return "none: every setting diverged for some pair"
-    return setting(single.transfer_set, single.temperature, single.alpha, single.learning_rate)
+    return setting(
+        single.transfer_set,
+        single.temperature,
+        single.alpha,
+        single.learning_rate,
+        single.loss,
+        single.target,
+    )
 
 
 def diverged(divergence: Divergence) -> str:
@@ -192,8 +216,12 @@ def _target_in_words(target: TargetConfig) -> Iterator[str]:
     if target.is_teacher:
         yield "p = softmax(teacher logits / T) and q = softmax(student logits / T); no gradient flows into the teacher."
         return
-    declared = target.pair_target
     yield "q = softmax(student logits / T), and p is the target, a constant."
+    yield from _made(target)
+
+
+def _made(target: TargetConfig) -> Iterator[str]:
+    declared = target.pair_target
     yield f"The target is {declared.title}: p = {declared.formula} ({declared.source}). {declared.meaning}"
     if target.prior_adjusted:
         yield "Before that, log(1 + number of its training samples of the class) is subtracted from a peer's logits."
@@ -204,13 +232,19 @@ def true_minus(text: str) -> str:
     return re.sub(r"(?<!\w)-(?=\d)", "\N{MINUS SIGN}", text)
 
 
-def tuned_names(*, has_rates: bool) -> str:
-    """Return the names of the parameters that are chosen in addition to the transfer set."""
-    return "temperature, alpha and learning rate" if has_rates else "temperature and alpha"
+def tuned_names(dimensions: Iterable[str], *others: str) -> str:
+    """Return the names of the parameters that are chosen, separated by commas and "and".
+
+    Args:
+        dimensions: The ``UntunedDefault.dimensions`` of the experiment.
+        others: Further names.
+    """
+    *names, last = "temperature", "alpha", *(name.replace("_", " ") for name in dimensions), *others
+    return f"{', '.join(names)} and {last}"
 
 
-def _rate(learning_rate: float | None) -> str:
-    return "" if learning_rate is None else f", learning rate {number(learning_rate)}"
+def _dimensions(default: UntunedDefault) -> str:
+    return "".join(f", {name.replace('_', ' ')} {value(getattr(default, name))}" for name in default.dimensions)
 
 
 def loss_formula(distill: DistillConfig) -> str:
@@ -230,6 +264,45 @@ def loss_in_words(distill: DistillConfig) -> str:
         f"{term.loss.title}{_in_brackets(term.parameters)}, reduction {term.reduction}, {scaled}, teacher in "
         f"{conventions.teacher_mode} mode, alpha weighs {weighed}{target}"
     )
+
+
+def tried_losses_in_words(config: ExperimentConfig) -> str:
+    """Return the loss of the untuned default on one line, and the names of what is tried in place of it."""
+    text = loss_in_words(config.distill)
+    for noun, names in (("loss", config.sweep.losses), ("target", config.sweep.targets)):
+        text += f"; tried for each pair: {noun} {', '.join(names)}" if names else ""
+    return text
+
+
+def grid_in_words(config: ExperimentConfig) -> str:
+    """Return the values of the grid, separated by semicolons."""
+    sweep = config.sweep
+    values: Mapping[str, Iterable[object]] = {
+        "temperature": sweep.temperatures,
+        "alpha": sweep.alphas,
+        "learning rate": sweep.learning_rates,
+        "loss": sweep.losses,
+        "target": sweep.targets,
+        "transfer set": sweep.tried_transfer_sets,
+    }
+    return "; ".join(f"{name} {', '.join(map(value, tried))}" for name, tried in values.items() if tried)
+
+
+def alternatives_in_words(config: ExperimentConfig) -> Iterator[str]:
+    """Yield a sentence or two for each loss and target that is tried in place of the default's, and each omission."""
+    for name, loss in config.tried_losses.items():
+        if loss is not config.distill.loss:
+            declared, values = loss.pair_loss, _hyper_parameters(loss.parameters)
+            yield f"With loss {name}, D = {declared.formula} ({declared.source}).{f' {values}' if values else ''}"
+    for label, target in config.tried_targets.items():
+        if target != config.distill.target:
+            yield f"With target {label}, p is made otherwise. {' '.join(_made(target))}"
+    yield from omissions(config.grid)
+
+
+def _hyper_parameters(parameters: Mapping[str, float]) -> str:
+    values = " and ".join(f"{name} = {number(value)}" for name, value in parameters.items())
+    return f"D has hyper-parameters of its own: {values}." if values else ""
 
 
 def _in_brackets(parameters: Mapping[str, float]) -> str:
@@ -269,11 +342,11 @@ def conventions_in_words(distill: DistillConfig, transfer_sets: Iterable[str] = 
         case _:
             assert_never(conventions.teacher_mode)
     scaled = "multiplied by T^2" if term.scale_by_temperature_squared else "not multiplied by T^2"
-    values = " and ".join(f"{name} = {number(value)}" for name, value in term.parameters.items())
+    values = _hyper_parameters(term.parameters)
     return [
         *_target_in_words(distill.target),
         f"{term.loss.capitalized_title} ({term.loss.source}): {term.loss.meaning}",
-        *([f"D has hyper-parameters of its own: {values}."] if values else []),
+        *([values] if values else []),
         " ".join(filter(None, [weight, without_labels(transfer_sets), _split_terms(transfer_sets)])),
         f"{reduction}, and {scaled}.",
         f"The teacher's batch normalisation uses {statistics}.",

@@ -1,7 +1,7 @@
 """Tables of results in Arrow: columns with a meaning, checks, a fingerprint of the values, and Parquet on disk."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,10 @@ class TableKind(NamedTuple):
 
     check_values: Callable[[pa.Table, int], None] | None = None
     """A function of a table and the number of its first row, which raises ``ValueError`` if a value breaks a rule."""
+
+    later_columns: tuple[str, ...] = ()
+    """Columns, in the order of the schema, that a file from before they existed does not have. They are read as null,
+    and are part of a fingerprint only if a row has a value, so that the same table keeps its fingerprint."""
 
 
 def field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) -> pa.Field:
@@ -125,7 +129,7 @@ def _check_numbers(
         raise ValueError(f"{name} must be {rule} in every row, got {value} in row {first_row + row}.")
 
 
-def fingerprint(table: pa.Table, *, without: frozenset[str] = frozenset()) -> str:
+def fingerprint(table: pa.Table, *, without: frozenset[str] = frozenset(), later_columns: Collection[str] = ()) -> str:
     """Return the SHA-256 of the columns in hexadecimal.
 
     It depends only on names, types and values, and not on how Arrow chunked, sliced or padded them.
@@ -133,9 +137,14 @@ def fingerprint(table: pa.Table, *, without: frozenset[str] = frozenset()) -> st
     Args:
         table: Any table.
         without: Names of the columns to exclude.
+        later_columns: Names of the columns to exclude if all their values are null; see ``TableKind``.
     """
     return _fingerprint(
-        table.schema, lambda name: iter(table.column(name).chunks), num_rows=table.num_rows, without=without
+        table.schema,
+        lambda name: iter(table.column(name).chunks),
+        num_rows=table.num_rows,
+        without=without,
+        later_columns=later_columns,
     )
 
 
@@ -148,7 +157,13 @@ def fingerprint_file(path: Path, kind: TableKind, *, without: frozenset[str] = f
                 yield batch.column(0)
 
         # The schema of the file would not do, because Parquet gives the items of a list another name.
-        return _fingerprint(kind.schema, pieces, num_rows=file.metadata.num_rows, without=without)
+        return _fingerprint(
+            kind.schema,
+            pieces,
+            num_rows=file.metadata.num_rows,
+            without=without,
+            later_columns=kind.later_columns,
+        )
 
 
 def write(table: pa.Table, path: Path, kind: TableKind) -> None:
@@ -230,6 +245,12 @@ def _reading(path: Path, kind: TableKind) -> Iterator[None]:
 
 
 def _checked_file(table: pa.Table, path: Path, kind: TableKind, *, first_row: int = 0) -> pa.Table:
+    for name in kind.later_columns:
+        if name not in table.column_names:
+            column = kind.schema.field(name)
+            table = table.add_column(
+                kind.schema.get_field_index(name), column, pa.nulls(table.num_rows, type=column.type)
+            )
     try:
         return checked(table, kind, first_row=first_row)
     except ValueError as error:
@@ -242,10 +263,14 @@ def _fingerprint(
     *,
     num_rows: int,
     without: frozenset[str],
+    later_columns: Collection[str],
 ) -> str:
     digest = hashlib.sha256()
     for column in schema:
-        if column.name not in without:
+        is_unused = column.name in later_columns and all(
+            array.null_count == len(array) for array in pieces(column.name)
+        )
+        if column.name not in without and not is_unused:
             digest.update(f"{column.name}:{column.type}:{num_rows};".encode())
             _update(digest, column.type, partial(pieces, column.name))
     return digest.hexdigest()

@@ -7,7 +7,8 @@ from typing import Any, Final
 import pyarrow as pa
 
 from peerkd.results import arrow
-from peerkd.results.schema import LEARNING_RATE
+from peerkd.results.schema import LEARNING_RATE, LOSS, TARGET
+from peerkd.study.trials import LATER_COLUMNS
 
 
 def _predicted(name: str, meaning: str) -> Iterator[pa.Field]:
@@ -43,6 +44,12 @@ CHOICES_SCHEMA: Final = pa.schema(
             LEARNING_RATE,
             pa.float64(),
             "Learning rate of the first step; null if no setting was chosen, or if only distill.learning_rate is tried",
+        ),
+        arrow.field(LOSS, pa.string(), "Loss of the distillation; null without one, or if only distill.loss is tried"),
+        arrow.field(
+            TARGET,
+            pa.string(),
+            "Distribution that the student imitates; null without a distillation, or if only distill.target is tried",
         ),
         arrow.field(
             "num_trials", pa.int64(), "Settings of this pair that were tried, in full or in part", nullable=False
@@ -103,7 +110,7 @@ CURVE_SCHEMA: Final = pa.schema(
 )
 """The choices that the study would have made if it had ended after an iteration, for about twenty iterations."""
 
-CHOICES: Final = arrow.TableKind("table of choices", "CHOICES_SCHEMA", CHOICES_SCHEMA)
+CHOICES: Final = arrow.TableKind("table of choices", "CHOICES_SCHEMA", CHOICES_SCHEMA, later_columns=LATER_COLUMNS)
 CURVE: Final = arrow.TableKind("curve of a study", "CURVE_SCHEMA", CURVE_SCHEMA)
 
 

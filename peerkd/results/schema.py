@@ -25,6 +25,12 @@ CORRECT_BITS: Final = {split: f"{split}_correct_bits" for split in SPLITS}
 LEARNING_RATE: Final = "learning_rate"
 """The column of the learning rate at the start of a trial, for experiments that try several."""
 
+LOSS: Final = "loss"
+"""The column of the loss of a trial, for experiments that try several."""
+
+TARGET: Final = "target"
+"""The column of the target of a trial, for experiments that try several."""
+
 _BEFORE_AFTER: Final = {
     "before": "of the pre-trained student, before any distillation",
     "after": "of the student after this trial, null if it diverged",
@@ -54,6 +60,12 @@ def _identity_fields() -> Iterator[pa.Field]:
         LEARNING_RATE,
         pa.float64(),
         "Learning rate of the first step; null if only distill.learning_rate is tried",
+    )
+    yield field(LOSS, pa.string(), "Loss of the distillation; null for a control, or if only distill.loss is tried")
+    yield field(
+        TARGET,
+        pa.string(),
+        "Distribution that the student imitates; null for a control, or if only distill.target is tried",
     )
     yield field("seed", pa.int64(), "Seed of the experiment", nullable=False)
     yield field("num_transfer_samples", pa.int64(), "Samples of the transfer set", nullable=False)

@@ -15,8 +15,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
-from peerkd.results.schema import IS_FINITE, LEARNING_RATE
+from peerkd.results.schema import IS_FINITE, LEARNING_RATE, LOSS, TARGET
 from peerkd.study import ties
+from peerkd.study.defaults import UntunedDefault
 from peerkd.study.splits import Metric
 
 NO_ROW: Final = -1
@@ -44,6 +45,10 @@ class Candidates:
     learning_rate: FloatArray
     """NaN if the experiment has only one."""
 
+    loss: NDArray[np.object_]
+    target: NDArray[np.object_]
+    """None for a control, or if the experiment has only one."""
+
     is_finite: BoolArray
     """False for a trial that diverged."""
 
@@ -54,8 +59,8 @@ class Candidates:
     is_pair_PP: BoolArray
     """The ordered pairs that take part: (num_peers, num_peers), student by teacher. A peer that diverged has none."""
 
-    default_learning_rate: float | None
-    """Learning rate of the untuned default, or None if the experiment has only one."""
+    default: UntunedDefault
+    """The untuned default. Its transfer set is the default of the experiment; a choice may name another one."""
 
     @property
     def num_peers(self) -> int:
@@ -95,7 +100,9 @@ class SingleSetting:
     temperature: float
     alpha: float
     learning_rate: float | None
-    """Learning rate of the setting. None if the experiment has only one rate."""
+    loss: str | None
+    target: str | None
+    """Each of these three is None if the experiment has only one."""
 
     rows: IntArray
 
@@ -104,7 +111,7 @@ def candidates(
     table: pa.Table,
     *,
     metric: Metric,
-    default_learning_rate: float | None = None,
+    default: UntunedDefault | None = None,
     is_finite_P: Sequence[bool] | None = None,
 ) -> Candidates:
     """Return the data for a choice by ``metric``: identities and validation accuracies.
@@ -112,7 +119,7 @@ def candidates(
     Args:
         table: The table of trials.
         metric: Name of the validation accuracy.
-        default_learning_rate: Learning rate of the untuned default, if the table has several.
+        default: The untuned default. None: the table has one learning rate, loss and target.
         is_finite_P: Whether each peer takes part. A peer that diverged does not. If None, all peers up to the highest
             number of a student take part.
     """
@@ -128,16 +135,18 @@ def candidates(
         alpha=_numpy(table, "alpha"),
         distillation_weight=_numpy(table, "distillation_weight"),
         learning_rate=_numpy(table, LEARNING_RATE).astype(np.float64),
+        loss=_objects(table, LOSS),
+        target=_objects(table, TARGET),
         is_finite=table[IS_FINITE].fill_null(True).to_numpy(),
         accuracy_before=_numpy(table, f"validation_{metric}_before"),
         accuracy_after=_numpy(table, f"validation_{metric}_after"),
         is_pair_PP=np.logical_and.outer(takes_part_P, takes_part_P) & ~np.eye(len(takes_part_P), dtype=np.bool_),
-        default_learning_rate=default_learning_rate,
+        default=default or UntunedDefault(None),
     )
 
 
 def is_default_recipe(trials: Candidates) -> BoolArray:
-    """Return for each row whether temperature, weight and rate are those of the untuned default, on any set."""
+    """Return for each row whether all but its transfer set is as in the untuned default."""
     is_default: BoolArray = num_changes_of(trials, None) == 0
     return is_default
 
@@ -194,7 +203,7 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
     """
     num_peers = trials.num_peers
     num_changes = num_changes_of(trials, default_transfer_set)
-    settings: dict[tuple[str, float, float, float | None], list[int]] = {}
+    settings: dict[tuple[str, float, float, float | None, str | None, str | None], list[int]] = {}
     is_distillation = trials.distillation_weight > 0
     for row in np.flatnonzero(is_distillation):
         rate = float(trials.learning_rate[row])
@@ -203,6 +212,8 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
             float(trials.temperature[row]),
             float(trials.alpha[row]),
             None if np.isnan(rate) else rate,
+            trials.loss[row],
+            trials.target[row],
         )
         settings.setdefault(key, []).append(int(row))
     tried = [rows for rows in settings.values() if len(rows) == trials.is_pair_PP.sum()]
@@ -217,11 +228,17 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
         return None
     means = np.array([trials.accuracy_after[rows].mean() for rows in complete.values()])
     position = ties.best(means, num_changes[[rows[0] for rows in complete.values()]])
-    (transfer_set, temperature, alpha, learning_rate), rows = [*complete.items()][int(position)]
+    (transfer_set, temperature, alpha, learning_rate, loss, target), rows = [*complete.items()][int(position)]
     rows_PP = np.full((num_peers, num_peers), NO_ROW, dtype=np.int64)
     rows_PP[trials.student[rows], trials.teacher[rows]] = rows
     return SingleSetting(
-        transfer_set=transfer_set, temperature=temperature, alpha=alpha, learning_rate=learning_rate, rows=rows_PP
+        transfer_set=transfer_set,
+        temperature=temperature,
+        alpha=alpha,
+        learning_rate=learning_rate,
+        loss=loss,
+        target=target,
+        rows=rows_PP,
     )
 
 
@@ -258,15 +275,9 @@ def _rows_by_pair(trials: Candidates, allowed: BoolArray) -> dict[tuple[int, int
 
 
 def num_changes_of(trials: Candidates, default_transfer_set: str | None) -> IntArray:
-    """Return for each row how many of temperature, weight, set and rate differ from the untuned default."""
-    return ties.num_changes(
-        trials.transfer_set,
-        trials.temperature,
-        trials.distillation_weight,
-        trials.learning_rate,
-        default_transfer_set=default_transfer_set,
-        default_learning_rate=trials.default_learning_rate,
-    )
+    """Return for each row how many of its values differ from the untuned default; see ``ties.num_changes``."""
+    columns = {name: getattr(trials, name) for name in ties.CHANGE_COLUMNS}
+    return ties.num_changes(columns, default=trials.default._replace(transfer_set=default_transfer_set))
 
 
 def _best(rows: IntArray, trials: Candidates, num_changes: IntArray) -> int:
@@ -279,3 +290,7 @@ def _best(rows: IntArray, trials: Candidates, num_changes: IntArray) -> int:
 def _numpy(table: pa.Table, name: str) -> NDArray[Any]:
     values: NDArray[Any] = table[name].to_numpy()
     return values
+
+
+def _objects(table: pa.Table, name: str) -> NDArray[np.object_]:
+    return np.array(table[name].to_pylist(), dtype=np.object_)

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 
 from peerkd.results import arrow
 from peerkd.results.journal import CHECKSUM
-from peerkd.results.schema import CORRECT_BITS, IS_FINITE, LEARNING_RATE, TRIALS_SCHEMA
+from peerkd.results.schema import CORRECT_BITS, IS_FINITE, LEARNING_RATE, LOSS, TARGET, TRIALS_SCHEMA
 from peerkd.study.splits import SCOPES, SPLITS
 from peerkd.study.transfer_sets import TRANSFER_SETS, check_transfer_set
-from peerkd.study.trials import IDENTITY_COLUMNS, setting_order
+from peerkd.study.trials import IDENTITY_COLUMNS, LATER_COLUMNS, record_identity, setting_order
 
 Record: TypeAlias = Mapping[str, Any]
 
@@ -58,7 +58,9 @@ def _check_values(table: pa.Table, first_row: int) -> None:
             )
 
 
-KIND: Final = arrow.TableKind("table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA, check_values=_check_values)
+KIND: Final = arrow.TableKind(
+    "table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA, check_values=_check_values, later_columns=LATER_COLUMNS
+)
 
 
 def assemble(records: Iterable[Record]) -> pa.Table:
@@ -82,7 +84,9 @@ def assemble(records: Iterable[Record]) -> pa.Table:
     rows.sort(key=_order)
     _refuse_duplicates(rows)
 
-    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in RECORD_COLUMNS}
+    columns: dict[str, Any] = {
+        name: [row.get(name) if name in LATER_COLUMNS else row[name] for row in rows] for name in RECORD_COLUMNS
+    }
     for split in SPLITS:
         columns[CORRECT_BITS[split]] = [
             bytes.fromhex(bits) if isinstance(bits, str) else bits for bits in columns[CORRECT_BITS[split]]
@@ -104,8 +108,8 @@ def assemble(records: Iterable[Record]) -> pa.Table:
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of every column except ``seconds``."""
-    return arrow.fingerprint(table, without=NOT_IN_FINGERPRINT)
+    """Return the SHA-256 of every column except ``seconds``; see ``TableKind.later_columns``."""
+    return arrow.fingerprint(table, without=NOT_IN_FINGERPRINT, later_columns=LATER_COLUMNS)
 
 
 def num_finite(table: pa.Table) -> int:
@@ -137,21 +141,27 @@ def check_record(row: Record) -> None:
     """Check that a mapping is the record of a trial.
 
     Raises:
-        ValueError: If it lacks a key of ``RECORD_COLUMNS`` or a required value, or has a key other than these and the
-            checksum of a journal.
+        ValueError: If it lacks a key of ``RECORD_COLUMNS``, other than the later columns, or a required value, or has a
+            key other than these and the checksum of a journal.
     """
     expected = set(RECORD_COLUMNS)
     required = _REQUIRED_COLUMNS if row.get(IS_FINITE) is False else (*_REQUIRED_COLUMNS, *_REQUIRED_IF_FINITE)
-    lacking = expected - row.keys() | {name for name in required if row.get(name) is None}
+    lacking = expected - row.keys() - {*LATER_COLUMNS} | {name for name in required if row.get(name) is None}
     for problem, names in (("lacks", lacking), ("must not have", row.keys() - expected - {CHECKSUM})):
         if names:
             raise ValueError(f"A record of a trial {problem} {', '.join(sorted(names))}.")
 
 
-def _order(row: Record) -> tuple[float, ...]:
+def _order(row: Record) -> tuple[float | str, ...]:
     check_transfer_set(row["transfer_set"])
     order = setting_order(
-        row["transfer_set"], row["temperature"], row["alpha"], row["distillation_weight"], row[LEARNING_RATE]
+        row["transfer_set"],
+        row["temperature"],
+        row["alpha"],
+        row["distillation_weight"],
+        row[LEARNING_RATE],
+        row.get(LOSS),
+        row.get(TARGET),
     )
     return (row["student"], -1 if row["teacher"] is None else row["teacher"], *order)
 
@@ -159,12 +169,12 @@ def _order(row: Record) -> tuple[float, ...]:
 def _refuse_duplicates(rows: Sequence[Record]) -> None:
     seen = set()
     for row in rows:
-        identity = tuple(row[name] for name in IDENTITY_COLUMNS)
+        identity = record_identity(row)
         if identity in seen:
             named = ", ".join(
                 f"{name} {value}"
                 for name, value in zip(IDENTITY_COLUMNS, identity, strict=True)
-                if name != LEARNING_RATE or value is not None
+                if name not in (LEARNING_RATE, *LATER_COLUMNS) or value is not None
             )
             raise ValueError(f"Each trial must appear once, got two with {named}.")
         seen.add(identity)

@@ -1,5 +1,7 @@
 """Stage: report the results of a sweep, as a page and as tables."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,6 +18,8 @@ from peerkd.stages import distill_pairs, improve_peers, pretrain_peers
 from peerkd.stages.cost import Accounts
 from peerkd.stages.division import batch_warnings
 from peerkd.stages.report_stage import ReportContents, ReportStage, common_facts
+from peerkd.study.moved_bytes import MovedBytes, TeacherSizes, moved_bytes
+from peerkd.training.inputs import peer_name
 
 NAME: Final = "build_report"
 
@@ -84,8 +88,32 @@ def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactSt
             students=tuple(ImprovedStudent(**student) for student in improved.metadata["students"]),
         ),
         num_trials=trials.metadata["num_trials"],
+        moved=_moved(config, peers, described),
         worker_seconds=trials.metadata["worker_seconds"],
     )
+
+
+def _moved(config: ExperimentConfig, peers: Manifest, partition: Mapping[str, Any]) -> dict[str, MovedBytes]:
+    """Return the bytes that leave the teachers, by kind of transfer set."""
+    if "image_shape" not in partition:
+        return {}
+    teachers = [
+        TeacherSizes(peer["num_train_samples"], peers.files[f"{peer_name(peer['peer'])}.safetensors"].num_bytes)
+        for peer in peers.metadata["peers"]
+        if peer["is_finite"]
+    ]
+    return {
+        name: moved_bytes(
+            name,
+            teachers,
+            num_students=len(teachers) - 1,
+            num_public_samples=partition["num_public"],
+            bytes_per_image=math.prod(partition["image_shape"]),
+            num_classes=len(partition["class_counts"][0]),
+            num_views=config.num_teacher_views,
+        )
+        for name in config.sweep.tried_transfer_sets
+    }
 
 
 def _peer_facts(record: dict[str, Any], partition: Any) -> PeerFacts:

@@ -92,10 +92,13 @@ def check_classes(
     if not lacking:
         return
     first = lacking[0]
-    if not config.distill.loss.pair_loss.allows_missing_classes:
+    for kind in config.tried_losses:
+        if PAIR_LOSSES[kind].allows_missing_classes:
+            continue
         kinds = " or ".join(name for name, loss in PAIR_LOSSES.items() if loss.allows_missing_classes)
+        field = "distill.loss.kind must" if kind == config.distill.loss.kind else "Each of sweep.losses must"
         raise ValueError(
-            f"distill.loss.kind must be {kinds} if a peer does not know every class, got {config.distill.loss.kind}, "
+            f"{field} be {kinds} if a peer does not know every class, got {kind}, "
             f"and {config.describe_peer(first)} knows {len(known[first])} of {len(class_names)}."
         )
     highest = max(config.sweep.temperatures)

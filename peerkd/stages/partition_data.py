@@ -182,6 +182,7 @@ def _describe(assignment: Assignment, source: ImageDataset | RawDataset) -> dict
         "num_validation": len(assignment.validation),
         "num_test": len(assignment.test),
         "num_public": len(assignment.public),
+        "image_shape": list(source.image_shape),
         "num_own_validation": [len(part) for part in assignment.own_validation],
         "num_own_test": [len(part) for part in assignment.own_test],
         "distances": {name: matrix.tolist() for name, matrix in distances.items()},

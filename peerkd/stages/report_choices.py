@@ -66,13 +66,13 @@ def compute_contents(
     )
 
 
-_Setting: TypeAlias = tuple[str, float, float, float | None]
-"""Transfer set, temperature, alpha and learning rate."""
+_Setting: TypeAlias = tuple[str, float, float, float | None, str | None, str | None]
+"""Transfer set, temperature, alpha, learning rate, loss and target."""
 
 
 def _untried_settings(grid: Iterable[_Setting], trials: pa.Table) -> list[str]:
     """Describe the settings of the grid that no pair has tried."""
-    names = ("transfer_set", "temperature", "alpha", "learning_rate")
+    names = ("transfer_set", "temperature", "alpha", "learning_rate", "loss", "target")
     tried = set(zip(*(trials[name].to_pylist() for name in names), strict=True))
     return [setting(*each) for each in grid if each not in tried]
 
@@ -80,8 +80,8 @@ def _untried_settings(grid: Iterable[_Setting], trials: pa.Table) -> list[str]:
 def _grid(config: ExperimentConfig) -> list[_Setting]:
     """Return the settings that each pair can try."""
     return [
-        (transfer_set, each.temperature, each.alpha, each.learning_rate)
-        for transfer_set in config.sweep.transfer_sets
+        (transfer_set, each.temperature, each.alpha, each.learning_rate, each.loss, each.target)
+        for transfer_set in config.sweep.tried_transfer_sets
         for each in settings(config.grid, transfer_set)
         if each.temperature is not None
     ]

@@ -1,8 +1,11 @@
 """The grid of settings that every pair tries on each transfer set, with the untuned default and the controls."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
+from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.study.defaults import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 from peerkd.study.transfer_sets import TRANSFER_SETS, TransferSet
 from peerkd.study.trials import Setting
@@ -26,39 +29,91 @@ class Grid:
     default_learning_rate: float | None = None
     """The rate of the untuned default if several rates are tried, else None."""
 
+    losses: tuple[str, ...] = ()
+    """The names of the losses that are tried. Empty: only that of the recipe."""
+
+    default_loss: str | None = None
+    """The loss of the untuned default if several losses are tried, else None. Every transfer set allows it."""
+
+    targets: tuple[str, ...] = ()
+    """The labels of the targets that are tried. Empty: only that of the recipe."""
+
+    default_target: str | None = None
+    """The target of the untuned default if several targets are tried, else None."""
+
 
 def settings(grid: Grid, transfer_set: TransferSet) -> tuple[Setting, ...]:
     """Return the settings that a pair tries on one transfer set: the untuned default is one of them, controls are not.
 
-    Without labels the weight of the divergence is 1, so only the temperature and the learning rate vary. Settings of
-    one learning rate are neighbours, so that most students that are trained side by side have the same rate.
+    Without labels the weight of the divergence is 1, so only the temperature, the learning rate, the loss and the
+    target vary. Losses that the transfer set does not allow are omitted. Where two losses are the same computation,
+    the untuned default's is kept, or else the first. Settings of one loss and one learning rate are neighbours, so
+    that most students that are trained side by side have them in common.
     """
-    tried = [
-        (rate, temperature, alpha)
-        for rate in grid.learning_rates or (None,)
-        for temperature in grid.temperatures
-        for alpha in grid.alphas
-    ]
-    tried.append((grid.default_learning_rate, DEFAULT_TEMPERATURE, DEFAULT_ALPHA))
-    if not TRANSFER_SETS[transfer_set].uses_labels:
-        alpha_without_labels = _alpha_or_weight(1.0, grid.alpha_weighs)
-        tried = [(rate, temperature, alpha_without_labels) for rate, temperature, _ in tried]
-    weighed = [
-        Setting(temperature, alpha, _alpha_or_weight(alpha, grid.alpha_weighs), rate)
-        for rate, temperature, alpha in dict.fromkeys(tried)
-    ]
-    # A weight of 0 is the control, which depends on no temperature and is planned once.
-    return tuple(sorted((each for each in weighed if each.distillation_weight > 0), key=_by_rate))
+    # The untuned default comes first, so that no setting takes its place.
+    tried = [(grid.default_loss, grid.default_learning_rate, grid.default_target, DEFAULT_TEMPERATURE, DEFAULT_ALPHA)]
+    tried += product(
+        _losses(grid, transfer_set),
+        grid.learning_rates or (None,),
+        grid.targets or (None,),
+        grid.temperatures,
+        grid.alphas,
+    )
+    uses_labels = TRANSFER_SETS[transfer_set].uses_labels
+    weighed: dict[tuple[object, ...], Setting] = {}
+    for loss, rate, target, temperature, configured in tried:
+        alpha = configured if uses_labels else _alpha_or_weight(1.0, grid.alpha_weighs)
+        weight = _alpha_or_weight(alpha, grid.alpha_weighs)
+        computation = (_computed_loss(loss, temperature), rate, target, temperature, alpha)
+        # A weight of 0 is the control, which depends on no temperature and is planned once.
+        if weight > 0:
+            weighed.setdefault(computation, Setting(temperature, alpha, weight, rate, loss, target))
+    return tuple(sorted(weighed.values(), key=_order))
 
 
 def control_settings(grid: Grid) -> tuple[Setting, ...]:
     """Return the settings of the controls.
 
-    Each learning rate has one, because a tuned rate is no gain of distillation.
+    Each learning rate has one, because a tuned rate is no gain of distillation. A control has neither loss nor target,
+    because its only term is the cross entropy.
     """
     alpha = _alpha_or_weight(0.0, grid.alpha_weighs)
     rates = {*grid.learning_rates, grid.default_learning_rate}
-    return tuple(sorted((Setting(None, alpha, 0.0, rate) for rate in rates), key=_by_rate))
+    return tuple(sorted((Setting(None, alpha, 0.0, rate) for rate in rates), key=_order))
+
+
+def omissions(grid: Grid) -> Iterator[str]:
+    """Yield a sentence for each combination of configured values that no pair tries."""
+    for name in grid.losses:
+        excluding = [each for each in grid.transfer_sets if not allows_loss(each, name)]
+        if excluding:
+            yield f"{name} needs labels, so it is not tried on {' and '.join(excluding)}."
+    if 1.0 in grid.temperatures:
+        tried: dict[str, str] = {}
+        for name in _with_default_first(grid):
+            kept = tried.setdefault(_computed_loss(name, 1.0) or name, name)
+            if kept != name:
+                yield f"{name} at T = 1 is the same computation as {kept}, so only {kept} is tried there."
+
+
+def allows_loss(transfer_set: str, loss: str) -> bool:
+    """Return whether a loss is defined on a kind of transfer set."""
+    return not (PAIR_LOSSES[loss].needs_labels and TRANSFER_SETS[transfer_set].unlabelled_sources)
+
+
+def _losses(grid: Grid, transfer_set: TransferSet) -> tuple[str | None, ...]:
+    return (
+        tuple(name for name in _with_default_first(grid) if allows_loss(transfer_set, name)) if grid.losses else (None,)
+    )
+
+
+def _with_default_first(grid: Grid) -> list[str]:
+    return sorted(grid.losses, key=lambda name: name != grid.default_loss)
+
+
+def _computed_loss(loss: str | None, temperature: float) -> str | None:
+    """Return the name under which the same computation is known."""
+    return loss if loss is None or temperature != 1 else PAIR_LOSSES[loss].same_at_temperature_1 or loss
 
 
 def _alpha_or_weight(value: float, alpha_weighs: LossTerm) -> float:
@@ -66,5 +121,11 @@ def _alpha_or_weight(value: float, alpha_weighs: LossTerm) -> float:
     return value if alpha_weighs == "distillation" else 1 - value
 
 
-def _by_rate(setting: Setting) -> tuple[float, ...]:
-    return (setting.learning_rate or 0.0, setting.temperature or 0.0, setting.alpha)
+def _order(setting: Setting) -> tuple[float | str, ...]:
+    return (
+        setting.loss or "",
+        setting.learning_rate or 0.0,
+        setting.target or "",
+        setting.temperature or 0.0,
+        setting.alpha,
+    )

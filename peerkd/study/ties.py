@@ -8,17 +8,20 @@ first would look preferred.
 Shape suffixes: N = settings or trials; values may have further axes before that of the settings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
+from peerkd.study.defaults import DEFAULT_TEMPERATURE, UntunedDefault, default_weight
 
 SAME_ACCURACY: Final = 1e-9
 """The tolerance of a comparison. Accuracies are counts divided by one number, so two accuracies that differ by less are
 the same count. The same holds for their differences and means."""
+
+CHANGE_COLUMNS: Final = ("transfer_set", "temperature", "distillation_weight", "learning_rate", "loss", "target")
+"""The columns of settings or trials from which ``num_changes`` is computed."""
 
 _NUM_DIGITS: Final = 9
 
@@ -54,31 +57,27 @@ def best(values_N: NDArray[np.float64], num_changes_N: NDArray[np.int64]) -> NDA
     return positions
 
 
-def num_changes(
-    transfer_sets: Sequence[str] | NDArray[np.str_],
-    temperatures: Sequence[float | None] | NDArray[np.float64],
-    weights: Sequence[float] | NDArray[np.float64],
-    learning_rates: Sequence[float | None] | NDArray[np.float64],
-    *,
-    default_transfer_set: str | None,
-    default_learning_rate: float | None,
-) -> NDArray[np.int64]:
-    """Return how many of temperature, weight, learning rate and transfer set differ from the untuned default: (N,).
+def num_changes(columns: Mapping[str, Sequence[Any] | NDArray[Any]], *, default: UntunedDefault) -> NDArray[np.int64]:
+    """Return how many values of each setting differ from the untuned default: (N,).
+
+    The values are temperature, weight of the divergence, learning rate, loss, target and transfer set.
 
     Args:
-        transfer_sets: The kind of each setting's transfer set.
-        temperatures: None or NaN for a control.
-        weights: Weights of the divergence. The weight of the default depends on the kind of transfer set.
-        learning_rates: None or NaN if the experiment tries only one.
-        default_transfer_set: The default's kind of transfer set. None: the kind is not counted.
-        default_learning_rate: The default's rate, if the experiment tries several.
+        columns: The columns of ``CHANGE_COLUMNS``, and others, which are ignored. A missing value is None or NaN. It
+            counts as a change of the temperature, because only a control has none, and as no change of another value.
+        default: The untuned default. The weight of the default depends on the kind of transfer set.
     """
-    temperature_N, weight_N, rate_N = (_floats(each) for each in (temperatures, weights, learning_rates))
+    names = columns["transfer_set"]
+    temperature_N, weight_N, rate_N = (
+        _floats(columns[name]) for name in ("temperature", "distillation_weight", "learning_rate")
+    )
     changes_N: NDArray[np.int64] = (temperature_N != DEFAULT_TEMPERATURE).astype(np.int64)
-    changes_N += weight_N != np.array([default_weight(name) for name in transfer_sets])
-    changes_N += ~np.isnan(rate_N) & (rate_N != _floats(default_learning_rate))
-    if default_transfer_set is not None:
-        changes_N += np.asarray(transfer_sets) != default_transfer_set
+    changes_N += weight_N != np.array([default_weight(name) for name in names])
+    changes_N += ~np.isnan(rate_N) & (rate_N != _floats(default.learning_rate))
+    for name, usual in (("loss", default.loss), ("target", default.target)):
+        changes_N += np.array([value is not None and value != usual for value in columns[name]], dtype=np.bool_)
+    if default.transfer_set is not None:
+        changes_N += np.asarray(names) != default.transfer_set
     return changes_N
 
 

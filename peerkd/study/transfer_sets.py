@@ -21,6 +21,9 @@ TransferSet = Literal[
 Source = Literal["student", "teacher", "public"]
 """The origin of samples: the training set of the student or of the teacher, or the public set."""
 
+Movable = Literal["samples", "weights", "logits"]
+"""What may leave a peer: its raw samples, its network, or what its network predicts for samples."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransferSetFacts:
@@ -71,6 +74,22 @@ class TransferSetFacts:
     def depends_on_teacher(self) -> bool:
         """Whether the samples differ between teachers. Otherwise a student has one control for all of its teachers."""
         return "teacher" in self.sources
+
+    @property
+    def moves(self) -> frozenset[Movable]:
+        """What leaves the teacher. A student is trained where its own data are, and nothing leaves it.
+
+        The teacher's samples leave it if the student trains on them. The teacher's network leaves it if it has to
+        predict the student's samples. Otherwise it predicts its own or public samples at home, and the logits leave it.
+        """
+        moved: set[Movable] = {"samples"} if self.depends_on_teacher else set()
+        moved.add("weights" if "student" in self.taught_sources else "logits")
+        return frozenset(moved)
+
+    @property
+    def keeps_data_home(self) -> bool:
+        """Whether no raw sample of a peer leaves it."""
+        return "samples" not in self.moves
 
     @property
     def needs_public_set(self) -> bool:

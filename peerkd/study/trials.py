@@ -10,7 +10,12 @@ from typing import Any, Final, NamedTuple
 
 from peerkd.study.transfer_sets import TransferSet, table_position
 
-IDENTITY_COLUMNS: Final = ("student", "teacher", "transfer_set", "temperature", "alpha", "learning_rate")
+LATER_COLUMNS: Final = ("loss", "target")
+"""Columns that a record, or a table, from before they existed does not have. They have no value there."""
+
+_FIRST_COLUMNS: Final = ("student", "teacher", "transfer_set", "temperature", "alpha", "learning_rate")
+
+IDENTITY_COLUMNS: Final = (*_FIRST_COLUMNS, *LATER_COLUMNS)
 """The columns of a record or a table that together identify a trial inside an experiment."""
 
 
@@ -29,6 +34,12 @@ class Setting(NamedTuple):
     learning_rate: float | None = None
     """The rate of the first step. None: that of the recipe, because the experiment tries no other."""
 
+    loss: str | None = None
+    """The name of the loss in ``PAIR_LOSSES``. None for a control, or if the experiment tries only one."""
+
+    target: str | None = None
+    """The label of the target in ``TARGET_LABELS``. None for a control, or if the experiment tries only one."""
+
 
 class Trial(NamedTuple):
     """One training of one student."""
@@ -43,12 +54,12 @@ class Trial(NamedTuple):
     @property
     def identity(self) -> tuple[object, ...]:
         """The values that distinguish this trial from all others of the sweep; equal to the identity of its record."""
-        temperature, alpha, _, rate = self.setting
-        return self.student, self.teacher, self.transfer_set, temperature, alpha, rate
+        temperature, alpha, _, rate, loss, target = self.setting
+        return self.student, self.teacher, self.transfer_set, temperature, alpha, rate, loss, target
 
     def to_record(self) -> dict[str, Any]:
         """Return the columns of the trial's record that describe the trial."""
-        temperature, alpha, weight, rate = self.setting
+        temperature, alpha, weight, rate, loss, target = self.setting
         return {
             "student": self.student,
             "teacher": self.teacher,
@@ -57,13 +68,19 @@ class Trial(NamedTuple):
             "alpha": alpha,
             "distillation_weight": weight,
             "learning_rate": rate,
+            "loss": loss,
+            "target": target,
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Trial":
         """Return the trial that a journal's record or a table's row describes."""
         setting = Setting(
-            record["temperature"], record["alpha"], record["distillation_weight"], record["learning_rate"]
+            record["temperature"],
+            record["alpha"],
+            record["distillation_weight"],
+            record["learning_rate"],
+            *map(record.get, LATER_COLUMNS),
         )
         return cls(record["student"], record["teacher"], record["transfer_set"], setting)
 
@@ -96,12 +113,18 @@ class Unit:
 
 def record_identity(record: Mapping[str, Any]) -> tuple[object, ...]:
     """Return the identity of the trial that a journal's record or a table's row describes."""
-    return tuple(record[name] for name in IDENTITY_COLUMNS)
+    return (*(record[name] for name in _FIRST_COLUMNS), *map(record.get, LATER_COLUMNS))
 
 
 def setting_order(
-    transfer_set: str, temperature: float | None, alpha: float, distillation_weight: float, learning_rate: float | None
-) -> tuple[float, ...]:
+    transfer_set: str,
+    temperature: float | None,
+    alpha: float,
+    distillation_weight: float,
+    learning_rate: float | None,
+    loss: str | None,
+    target: str | None,
+) -> tuple[float | str, ...]:
     """Return the key that sorts the settings of a pair, and its controls, as in the table of trials."""
     return (
         table_position(transfer_set),
@@ -109,6 +132,8 @@ def setting_order(
         0.0 if temperature is None else temperature,
         alpha,
         learning_rate or 0.0,
+        loss or "",
+        target or "",
     )
 
 

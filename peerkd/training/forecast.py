@@ -15,6 +15,7 @@ from peerkd.config.given_peers import PeerNetwork
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.study.grid import control_settings, settings
+from peerkd.study.moved_bytes import MovedBytes, TeacherSizes, moved_bytes
 from peerkd.study.plan import plan
 from peerkd.study.transfer_sets import TRANSFER_SETS, SourceSizes, epoch_size, grouped_by_samples, taught_size
 from peerkd.training.file_sizes import weights_bytes
@@ -103,6 +104,9 @@ class Forecast:
 
     table_bytes: int
 
+    moved: Mapping[str, MovedBytes]
+    """The bytes that leave the teachers of all pairs, by kind of transfer set."""
+
 
 class Rates(NamedTuple):
     """Seconds that one process takes for one sample with one network."""
@@ -125,9 +129,9 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
     num_peers = config.partition.num_peers
     num_pairs = num_peers * (num_peers - 1)
     num_trials = plan(config.grid, range(num_peers)).num_trials
-    num_settings = sum(len(settings(config.grid, transfer_set)) for transfer_set in config.sweep.transfer_sets)
+    num_settings = sum(len(settings(config.grid, transfer_set)) for transfer_set in config.sweep.tried_transfer_sets)
     trained, teacher_forwards = (
-        {name: _pair_samples(name, samples, size) for name in config.sweep.transfer_sets}
+        {name: _pair_samples(name, samples, size) for name in config.sweep.tried_transfer_sets}
         for size in (partial(epoch_size, batch_size=config.distill.batch_size), taught_size)
     )
     num_distilled = sum(len(settings(config.grid, name)) * num for name, num in trained.items())
@@ -137,9 +141,9 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
     # Logits serve all kinds with the same samples. Where these do not depend on the student, they serve all students.
     num_teacher_forwards = sum(
         teacher_forwards[name] if TRANSFER_SETS[name].depends_on_student else teacher_forwards[name] // (num_peers - 1)
-        for name, *_ in grouped_by_samples(config.sweep.transfer_sets)
+        for name, *_ in grouped_by_samples(config.sweep.tried_transfer_sets)
     )
-    if config.distill.target.pair_target.needs_student:
+    if any(target.pair_target.needs_student for target in config.tried_targets.values()):
         # The student's old self predicts the same samples, in every pair.
         num_teacher_forwards += sum(teacher_forwards.values())
     num_measured_epochs = config.distill.epochs if config.sweep.validate_every_epoch else 0
@@ -164,7 +168,7 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
         num_pretraining_samples=samples.training * config.num_trained_peers // num_peers * config.pretrain.epochs,
         num_distillation_samples=num_distilled * config.distill.epochs,
         num_control_samples=num_controlled * config.distill.epochs,
-        num_teacher_samples=num_teacher_forwards * (config.distill.epochs if config.teachers_vary else 1),
+        num_teacher_samples=num_teacher_forwards * config.num_teacher_views,
         num_improvement_samples=num_improved,
         num_evaluation_samples=num_evaluated_between
         + (num_trials + (1 + _EVALUATIONS_OF_BETTER_PEER) * num_peers) * num_evaluated,
@@ -188,6 +192,18 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
                 + _ROW_BYTES_PER_MEASURED_EPOCH * num_measured_epochs
             )
         ),
+        moved={
+            name: moved_bytes(
+                name,
+                map(TeacherSizes, samples.training_by_peer, peer_bytes),
+                num_students=num_peers - 1,
+                num_public_samples=samples.public,
+                bytes_per_image=math.prod(samples.image_shape_CHW),
+                num_classes=samples.num_classes,
+                num_views=config.num_teacher_views,
+            )
+            for name in config.sweep.tried_transfer_sets
+        },
     )
 
 

@@ -195,6 +195,9 @@ def state_name(trial: Trial, *, num_epochs: int) -> str:
     setting = f"{temperature}-{trial.setting.alpha!r}"
     if trial.setting.learning_rate is not None:
         setting += f"-{trial.setting.learning_rate!r}"
+    for name in (trial.setting.loss, trial.setting.target):
+        if name is not None:
+            setting += f"-{name}"
     return f"{trial.student:04d}-{teacher}-{trial.transfer_set}-{setting}-{num_epochs}.safetensors"
 
 

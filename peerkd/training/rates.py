@@ -87,7 +87,7 @@ def measure(inputs: RateInputs, network: PeerNetwork, *, device: torch.device) -
     """Return the rates of one network with the recipes and precisions of an experiment."""
     # Architectures whose students train side by side are measured only that way.
     is_tiny = network.is_plain and should_stack(network.name, image_shape_CHW=inputs.samples.image_shape_CHW)
-    num_settings = len(settings(inputs.config.grid, inputs.config.sweep.transfer_sets[0]))
+    num_settings = len(settings(inputs.config.grid, inputs.config.sweep.tried_transfer_sets[0]))
     num_samples = _PILOT_SAMPLES * (8 if is_tiny else 1)
     pilot = _Workload(
         num_samples=num_samples, num_evaluated=num_samples, num_trials=num_settings if is_tiny else 1, epochs=1
@@ -129,7 +129,7 @@ def measure(inputs: RateInputs, network: PeerNetwork, *, device: torch.device) -
 def _scale(inputs: RateInputs, pilot: _Workload, *, pilot_seconds: float) -> _Workload:
     """Return how much work fits into a repetition, which takes about five times as long as its smaller unit."""
     samples, recipe = inputs.samples, inputs.config.distill
-    num_settings = len(settings(inputs.config.grid, inputs.config.sweep.transfer_sets[0]))
+    num_settings = len(settings(inputs.config.grid, inputs.config.sweep.tried_transfer_sets[0]))
     # The number of samples of a set for which the repetition has time, with the pilot's number of trials.
     num_affordable = int(_REPETITION_SECONDS * pilot.num_samples / pilot_seconds / 5)
     num_samples = max(samples.training // inputs.config.partition.num_peers, 2)
@@ -173,7 +173,7 @@ class _Units:
             weights = peers.build_peer(network, dataset, seed=peer).state_dict()
             save_tensors(folder / peers.weights_name(peer), weights)
         self._sweep = SweepRunner(sweep_inputs, device=device)
-        transfer_set = config.sweep.transfer_sets[0]
+        transfer_set = config.sweep.tried_transfer_sets[0]
         grid = settings(config.grid, transfer_set)[: scale.num_trials]
         self._trials = tuple(Trial(_STUDENT, _TEACHER, transfer_set, setting) for setting in grid)
         self._num_done = {False: 0, True: 0}

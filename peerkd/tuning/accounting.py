@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from peerkd.arrays import FloatArray, IntArray
+from peerkd.losses.targets import target_of_label
 from peerkd.study.transfer_sets import TRANSFER_SETS, grouped_by_samples
 from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import Space
@@ -159,8 +160,12 @@ def _units(space: Space) -> tuple[IntArray, IntArray]:
     groups = grouped_by_samples(setting.transfer_set for setting in space.settings)
     group_of = {name: place for place, names in enumerate(groups) for name in names}
     units_QS = np.empty((space.num_pairs, len(space.settings)), dtype=np.int64)
-    for place, (name, *_) in enumerate(space.settings):
+    for place, setting in enumerate(space.settings):
+        name = setting.transfer_set
+        # Where some targets need predictions of the student's old self, their settings are units of their own.
+        needs_student = setting.target is not None and target_of_label(setting.target).needs_student
         students_Q = space.students_Q + 1 if TRANSFER_SETS[name].depends_on_student else 0
-        units_QS[:, place] = (space.teachers_Q * base + students_Q) * len(groups) + group_of[name]
+        units_QS[:, place] = (space.teachers_Q * base + students_Q) * 2 * len(groups)
+        units_QS[:, place] += 2 * group_of[name] + needs_student
     _, firsts_U, numbers = np.unique(units_QS, return_index=True, return_inverse=True)
     return numbers.reshape(units_QS.shape), firsts_U

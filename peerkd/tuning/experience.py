@@ -114,8 +114,9 @@ class Experience:
         if missing := [name for name in self.feature_names if name not in space.feature_names]:
             names = missing[0] if len(missing) == 1 else f"{missing[0]}, ..."
             yield f"the study lacks {plural(len(missing), 'feature')} of pairs ({names})"
-        if len({setting.learning_rate for setting in space.settings}) > 1:
-            yield "several learning rates are tried"
+        for name, nouns in (("learning_rate", "learning rates"), ("loss", "losses"), ("target", "targets")):
+            if len({getattr(setting, name) for setting in space.settings}) > 1:
+                yield f"several {nouns} are tried"
         for name in dict.fromkeys(setting.transfer_set for setting in space.settings):
             if name not in self.transfer_sets:
                 yield f"the transfer set {name} is unknown to it"

@@ -70,8 +70,8 @@ class Feasibility:
     def substitute(self, pair: int, setting: int) -> int | None:
         """Return the setting on the same transfer set that is least likely to diverge, in place of a given one.
 
-        Ties are broken in favour of the same temperature and alpha, and then of the first setting. None is returned if
-        all settings on the transfer set were tried or are ruled out.
+        Ties are broken in favour of the same loss, target, temperature and alpha, and then of the first setting. None
+        is returned if all settings on the transfer set were tried or are ruled out.
         """
         wanted = self._settings[setting]
         is_open_S = ~self._is_known_QS[pair] & ~self.is_ruled_out([pair])[0]
@@ -83,7 +83,7 @@ class Feasibility:
 
         def rank(place: int) -> tuple[float, bool, int]:
             other = self._settings[place]
-            is_different = (other.temperature, other.alpha) != (wanted.temperature, wanted.alpha)
+            is_different = other._replace(learning_rate=None) != wanted._replace(learning_rate=None)
             return float(self._chance_S[place]), is_different, place
 
         return min(places, key=rank) if places else None

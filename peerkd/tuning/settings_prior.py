@@ -58,6 +58,13 @@ class Smoothness:
     log2_rate_length: float = 1.5
     """Length scale of the learning rate in octaves, fitted to one sweep of digits with six peers."""
 
+    across_losses_share: float = 0.8
+    """Share of the variance that settings with different losses have in common. It was not fitted: most losses have
+    the same minimum."""
+
+    across_targets_share: float = 0.5
+    """Share of the variance that settings with different targets have in common. It was not fitted."""
+
 
 ACROSS_PAIRS: Final = Smoothness(across_sets_share=0.25, constant_share=0.55)
 """The kernel of what similar pairs have in common."""
@@ -98,7 +105,9 @@ def covariance(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> Floa
     Learning", section 4.2.4). With ``s`` the relative spread of a transfer set, ``b`` the share across sets, ``c`` the
     constant share and ``d2`` the squared scaled distance in log2 temperature, weight and log2 learning rate::
 
-        k(x, y) = s(x) * s(y) * (b + (1 - b) * [same set]) * (c + (1 - c) * exp(-d2(x, y) / 2))
+        k(x, y) = s(x) * s(y) * (b + (1 - b) * [same set]) * (c + (1 - c) * exp(-d2(x, y) / 2)) * q(x, y)
+
+    ``q`` has such a factor for the loss and one for the target. It is 1 in a study with one loss and one target.
     """
     sets_S = np.array([setting.transfer_set for setting in settings])
     spread_S = np.array([_set_prior(setting).relative_spread for setting in settings])
@@ -106,14 +115,27 @@ def covariance(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> Floa
     shared, constant = smoothness.across_sets_share, smoothness.constant_share
     same_set_SS = shared + (1 - shared) * (sets_S[:, None] == sets_S[None, :])
     correlation_SS = same_set_SS * (constant + (1 - constant) * np.exp(-squared_SS / 2))
+    correlation_SS *= _categorical(settings, smoothness)
     covariance_SS: FloatArray = correlation_SS * np.multiply.outer(spread_S, spread_S)
     return covariance_SS
 
 
 def similarity(settings: Sequence[SettingOnSet]) -> FloatArray:
-    """Return the similarity of settings (S, S) in temperature, weight and learning rate, at most 1, on any sets."""
+    """Return the similarity of settings (S, S) in all but the transfer set, at most 1."""
     similarity_SS: FloatArray = np.exp(-_squared_distances(settings, WITHIN_PAIR) / 2)
-    return similarity_SS
+    return similarity_SS * _categorical(settings, WITHIN_PAIR)
+
+
+def _categorical(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> FloatArray:
+    """Return the factors of the kernel for loss and target: (S, S), exactly 1 between settings that share both."""
+    factor_SS = np.ones((len(settings), len(settings)))
+    for names, share in (
+        ([each.loss or "" for each in settings], smoothness.across_losses_share),
+        ([each.target or "" for each in settings], smoothness.across_targets_share),
+    ):
+        names_S = np.array(names)
+        factor_SS *= np.where(names_S[:, None] == names_S[None, :], 1.0, share)
+    return factor_SS
 
 
 def _set_prior(setting: SettingOnSet) -> _SetPrior:

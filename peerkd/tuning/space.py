@@ -31,6 +31,12 @@ class SettingOnSet(NamedTuple):
     learning_rate: float | None = None
     """Learning rate, or None where the study has only one."""
 
+    loss: str | None = None
+    """Name of the loss, or None where the study has only one."""
+
+    target: str | None = None
+    """Label of the target, or None where the study has only one."""
+
 
 class ControlOnSet(NamedTuple):
     """A training without a teacher, with its transfer set."""
@@ -72,10 +78,11 @@ class Space:
     """Whether the objective is the gain of global accuracy, without a limit. Experience covers no other objective."""
 
     term: DistillationTerm = HINTON
-    """The loss of all trials. Experience covers no other than the default."""
+    """The loss of all trials, or of the untuned default. Experience covers no other than Hinton's."""
 
     target_title: str | None = None
-    """The target of all trials in words if it is another than the teacher, which is all that experience covers."""
+    """The target of all trials, or of the untuned default, in words if it is another than the teacher, which is all
+    that experience covers."""
 
     teacher_mode: Literal["eval", "train"] = "eval"
     """See ``ConventionsConfig.teacher_mode``. Experience covers no other than the default."""

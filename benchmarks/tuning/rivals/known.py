@@ -137,5 +137,4 @@ def _matched(space: Space, earlier: Sequence[EarlierSweep]) -> FloatArray:
 
 def _recipe(space: Space, place: int) -> tuple[object, ...]:
     # The weight is compared instead of alpha, which may weigh the other term in an earlier experiment.
-    setting = space.settings[place]
-    return setting.transfer_set, setting.temperature, setting.distillation_weight, setting.learning_rate
+    return space.settings[place]._replace(alpha=0.0)

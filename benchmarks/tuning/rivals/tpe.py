@@ -19,6 +19,7 @@ _Name: TypeAlias = tuple[str | float | None, ...]
 """Values of a setting on the axes."""
 
 _AXES: Final = ("transfer_set", "temperature", "alpha")
+_OTHER_AXES: Final = ("learning_rate", "loss", "target")
 
 _MAX_REPEATS: Final = 10
 """Number of consecutive unusable suggestions, those that the pair has tried or cannot try, after which a random setting
@@ -29,9 +30,9 @@ def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Script
     """Return the tuner.
 
     Each turn of a pair is a whole trial of the setting that its study suggests. The study treats transfer set,
-    temperature, alpha and, if there are several, learning rate as categories. Pairs take turns in a random order. The
-    first ten suggestions for a pair are random, the default of Optuna. A pair gets the best setting that it tried if
-    that is a gain. A pair without a turn gets the setting that did best on the other pairs.
+    temperature, alpha and, if there are several, learning rate, loss and target as categories. Pairs take turns in a
+    random order. The first ten suggestions for a pair are random, the default of Optuna. A pair gets the best setting
+    that it tried if that is a gain. A pair without a turn gets the setting that did best on the other pairs.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     known = Known(space, earlier)
@@ -41,8 +42,8 @@ def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Script
 
 def _study(known: Known, pair: int, seed: int) -> Script:
     space = known.space
-    has_rates = len({setting.learning_rate for setting in space.settings}) > 1
-    axes = (*_AXES, "learning_rate") if has_rates else _AXES
+    several = (name for name in _OTHER_AXES if len({getattr(setting, name) for setting in space.settings}) > 1)
+    axes = (*_AXES, *several)
     names: list[_Name] = [tuple(getattr(setting, axis) for axis in axes) for setting in space.settings]
     distributions: dict[str, BaseDistribution] = {
         axis: CategoricalDistribution(tuple(dict.fromkeys(name[place] for name in names)))

@@ -87,6 +87,9 @@ class PairLoss(NamedTuple):
     """Whether D is defined if the target gives the probability 0 to some classes, because the teacher, or the student
     to which the target is restricted, does not know them."""
 
+    same_at_temperature_1: str | None = None
+    """The name of the loss that D is equal to at T = 1. A study that tries both omits one of them there."""
+
     check: Callable[..., None] | None = None
     """A function that takes the hyper-parameters as keyword arguments, and raises a ``ValueError`` if they do not fit
     together. Its sentence begins with the name of a hyper-parameter."""

@@ -28,4 +28,5 @@ LOSS: Final = PairLoss(
     formula="KL(p || q1), with q1 = softmax(student logits)",
     tex=r"\mathrm{KL}(p \Vert q^{(1)}) = \sum_k p_k \log \frac{p_k}{q_k^{(1)}}, \qquad q^{(1)} = \mathrm{softmax}(s)",
     source="Zheng and Yang 2024, arXiv:2402.11148, section 3",
+    same_at_temperature_1="kl",
 )

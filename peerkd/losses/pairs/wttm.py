@@ -35,4 +35,6 @@ LOSS: Final = PairLoss(
     tex=r"\Big(\sum_k \big(p_k^{(1)}\big)^{1 / T}\Big) \, \mathrm{KL}(p \Vert q^{(1)}), \qquad "
     r"p^{(1)} = \mathrm{softmax}(t), \quad q^{(1)} = \mathrm{softmax}(s)",
     source="Zheng and Yang 2024, arXiv:2402.11148, section 4",
+    # The power sum of probabilities at T = 1 is 1.
+    same_at_temperature_1="kl",
 )

@@ -23,3 +23,14 @@ PAIR_TARGETS: Final[Mapping[str, PairTarget]] = {
     )
 }
 """Every target by its name."""
+
+PRIOR_ADJUSTED: Final = "+prior_adjusted"
+"""The end of the label of a target that is made from prior-adjusted logits."""
+
+TARGET_LABELS: Final = tuple(f"{name}{end}" for name in PAIR_TARGETS for end in ("", PRIOR_ADJUSTED))
+"""The label of every target, with and without prior adjustment, such as ``class_counts+prior_adjusted``."""
+
+
+def target_of_label(label: str) -> PairTarget:
+    """Return the target of a label of ``TARGET_LABELS``, whether or not it is prior-adjusted."""
+    return PAIR_TARGETS[label.removesuffix(PRIOR_ADJUSTED)]

@@ -16,6 +16,7 @@ from peerkd.results.divergence import Divergence
 from peerkd.results.front import FrontPoint
 from peerkd.results.grid_edges import GridEdge, grid_edges
 from peerkd.results.intervals import Estimate, mean_over_pairs
+from peerkd.study.defaults import DIMENSIONS
 from peerkd.study.student_choice import StudentDecision
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
@@ -31,7 +32,9 @@ class PairChoice:
     temperature: float | None
     alpha: float | None
     learning_rate: float | None
-    """Learning rate. None if the student is left unchanged, or if the experiment has only one rate."""
+    loss: str | None
+    target: str | None
+    """Each of these three is None if the student is left unchanged, or if the experiment has only one."""
 
     num_trials: int
     epochs: int
@@ -143,9 +146,9 @@ class TuningFindings:
     """The trainings that diverged. They are never chosen, and no mean includes them."""
 
     @property
-    def has_rates(self) -> bool:
-        """Whether any choice names a learning rate."""
-        return any(choice.learning_rate is not None for choice in self.choices)
+    def dimensions(self) -> tuple[str, ...]:
+        """The names among ``DIMENSIONS`` of which any choice has a value."""
+        return tuple(name for name in DIMENSIONS if any(getattr(choice, name) is not None for choice in self.choices))
 
     @property
     def num_pairs(self) -> int:
@@ -180,17 +183,7 @@ class TuningFindings:
 
 
 _FIELDS: Final = (
-    *(
-        "student",
-        "teacher",
-        "decision",
-        "transfer_set",
-        "temperature",
-        "alpha",
-        "learning_rate",
-        "num_trials",
-        "epochs",
-    ),
+    *("student", "teacher", "decision", "transfer_set", "temperature", "alpha", *DIMENSIONS, "num_trials", "epochs"),
     *("validation_gain", "predicted_gain", "predicted_gain_deviation", "test_gain"),
     *("corrected_gain", "corrected_gain_low", "corrected_gain_high", "advantage", "advantage_low", "advantage_high"),
 )

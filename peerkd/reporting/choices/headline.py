@@ -30,12 +30,11 @@ def describe(findings: TuningFindings, place: int) -> str:
     assert choice.transfer_set is not None
     assert choice.temperature is not None
     assert choice.alpha is not None
+    others = choice.learning_rate, choice.loss, choice.target
+    words = setting(choice.transfer_set, choice.temperature, choice.alpha, *others)
     # Without a trial, the epoch to stop after is unknown.
     stop = f", for {plural(choice.epochs, 'epoch')}" if findings.chooses_epochs and choice.epochs else ""
-    return (
-        f"peer {choice.student} should learn from peer {choice.teacher} with "
-        f"{setting(choice.transfer_set, choice.temperature, choice.alpha, choice.learning_rate)}{stop}"
-    )
+    return f"peer {choice.student} should learn from peer {choice.teacher} with {words}{stop}"
 
 
 def _plan(findings: TuningFindings) -> str:

@@ -54,7 +54,7 @@ def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "limit": limit,
         "metric": objective.accuracy_in_words,
         "limit_sentence": objective.limit_in_words,
-        "tuned_names": wording.tuned_names(has_rates=bool(facts.config.sweep.learning_rates)),
+        "tuned_names": wording.tuned_names(facts.config.untuned_default.dimensions),
         "settings": settings_map(findings),
         "gain_maps": [
             heatmaps.pairs_map(findings.expected_PP, caption="Expected, validation", limit=limit),
@@ -77,7 +77,7 @@ def settings_map(findings: TuningFindings) -> heatmaps.HeatMap:
     cells = [[heatmaps.Cell("")] * num_peers for _ in range(num_peers)]
     for choice in findings.choices:
         cells[choice.student][choice.teacher] = _setting_cell(choice, findings)
-    return heatmaps.settings_map(cells, has_rates=findings.has_rates)
+    return heatmaps.settings_map(cells, dimensions=findings.dimensions)
 
 
 def _setting_cell(choice: PairChoice, findings: TuningFindings) -> heatmaps.Cell:
@@ -90,7 +90,7 @@ def _setting_cell(choice: PairChoice, findings: TuningFindings) -> heatmaps.Cell
         choice.transfer_set,
         choice.temperature,
         choice.alpha,
-        choice.learning_rate,
+        {name: getattr(choice, name) for name in findings.dimensions},
         epochs=choice.epochs if findings.chooses_epochs and choice.epochs else None,
         is_muted=not choice.epochs,
     )

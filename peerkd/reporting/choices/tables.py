@@ -9,12 +9,13 @@ from peerkd.reporting.choices.findings import TuningFindings
 from peerkd.reporting.choices.headline import describe, headline
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.improved import terminal_line
-from peerkd.reporting.wording import loss_in_words, points
+from peerkd.reporting.wording import points, tried_losses_in_words
+from peerkd.study.defaults import DIMENSIONS
 from peerkd.wording import plural
 
 _NUM_SHOWN: Final = 5
 _COLUMNS: Final = (
-    *("student", "teacher", "transfer_set", "temperature", "alpha", "learning_rate"),
+    *("student", "teacher", "transfer_set", "temperature", "alpha", *DIMENSIONS),
     *("expected_gain", "corrected_gain_low", "corrected_gain_high", "advantage", "advantage_low", "advantage_high"),
     *("predicted_gain_deviation", "validation_gain", "test_gain", "num_trials", "epochs"),
 )
@@ -24,7 +25,7 @@ def plan_csv(findings: TuningFindings) -> str:
     """Return one line for each recommendation to distil. Gains are fractions of accuracy."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = [name for name in _COLUMNS if name != "learning_rate" or findings.has_rates]
+    columns = [name for name in _COLUMNS if name not in DIMENSIONS or name in findings.dimensions]
     writer.writerow([*columns, "expected_gain_in_other_position"])
     for advice in findings.plan:
         values = [*(getattr(advice.choice, name) for name in columns), advice.other_gain]
@@ -60,7 +61,7 @@ def summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
 
 def terminal_summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     """Return the findings for a terminal."""
-    lines = [summary(findings, facts), f"  loss: {loss_in_words(facts.config.distill)}"]
+    lines = [summary(findings, facts), f"  loss: {tried_losses_in_words(facts.config)}"]
     lines += [f"  {named.text}" for named in headline(findings) if named.topic != "Plan"]
     if findings.plan:
         shown = f", {_NUM_SHOWN} of {len(findings.plan):,}" if len(findings.plan) > _NUM_SHOWN else ""

@@ -246,7 +246,10 @@ def _write(
     return {
         # The features are not included: other software may round them differently and still lead to the same choices.
         "fingerprint": keys.fingerprint(
-            [trials.fingerprint, *(arrow.fingerprint(table) for table, _ in tables.values())]
+            [
+                trials.fingerprint,
+                *(arrow.fingerprint(table, later_columns=kind.later_columns) for table, kind in tables.values()),
+            ]
         ),
         "trials_fingerprint": trials.fingerprint,
         "num_trials": trials.num_trials,

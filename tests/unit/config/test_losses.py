@@ -6,9 +6,11 @@ import pytest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.losses import loss_config, loss_section
 from peerkd.config.resolve import override
+from peerkd.config.targets import target_config
 from peerkd.config.training import DistillConfig
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.term import HINTON
+from peerkd.losses.targets import TARGET_LABELS, target_of_label
 from tests.pair_losses import WEIGHTED_BRIER
 
 SECTION = loss_section(WEIGHTED_BRIER)
@@ -104,6 +106,33 @@ def test_a_loss_that_needs_labels_excludes_the_sets_on_which_its_samples_have_no
     config = ExperimentConfig.from_mapping(values)
     needing = PAIR_LOSSES["kl"]._replace(needs_labels=True)
     monkeypatch.setattr(type(config.distill.loss), "pair_loss", needing)
+    monkeypatch.setitem(PAIR_LOSSES, "kl", needing)
     message = f"sweep.transfer_sets must not contain {name} when distill.loss.kind is kl, which needs labels,"
     with pytest.raises(ValueError, match=f"^{message}"):
         ExperimentConfig.from_mapping(values)
+
+
+@pytest.mark.parametrize("name", ["public_unlabelled", "student_and_public", "teacher_unlabelled"])
+def test_a_loss_that_no_transfer_set_allows_is_refused_in_the_grid(name: str) -> None:
+    values = {"partition": {"public_fraction": 0.1}, "sweep": {"transfer_sets": [name], "losses": ["kl", "dkd"]}}
+    message = rf"sweep.losses must not contain dkd, which needs labels, unless .* got transfer sets \['{name}'\]."
+    with pytest.raises(ValueError, match=message):
+        ExperimentConfig.from_mapping(values)
+    values["sweep"]["transfer_sets"] = ["student", name]
+    assert set(ExperimentConfig.from_mapping(values).tried_losses) == {"kl", "dkd"}
+
+
+def test_a_loss_of_the_grid_has_the_hyper_parameters_of_the_recipe_if_it_is_that_loss() -> None:
+    values = {
+        "distill": {"loss": {"kind": "dkd", "nckd_weight": 2.0}},
+        "sweep": {"losses": ["jensen_shannon", "dkd"]},
+    }
+    tried = ExperimentConfig.from_mapping(values).tried_losses
+    assert tried["dkd"].parameters == {"tckd_weight": 1.0, "nckd_weight": 2.0}
+    assert tried["jensen_shannon"].parameters == {"teacher_share": 0.5}
+
+
+@pytest.mark.parametrize("label", TARGET_LABELS)
+def test_the_label_of_a_target_is_that_of_its_config(label: str) -> None:
+    assert target_config(label).label == label
+    assert target_config(label).pair_target is target_of_label(label)

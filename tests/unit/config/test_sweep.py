@@ -69,5 +69,39 @@ def test_every_field_is_written_and_read_back() -> None:
 
 def test_a_grid_that_is_too_large_for_memory_is_refused() -> None:
     values = {"temperatures": list(range(1, 401)), "alphas": [place / 100 for place in range(100)]}
-    message = "temperatures, alphas, transfer_sets and learning_rates must give at most 100,000 settings, got 120,000."
+    message = (
+        "temperatures, alphas, transfer_sets, learning_rates, losses and targets must give at most 100,000 settings, "
+        "got 120,000."
+    )
     assert refusal(values) == message
+    assert refusal({**values, "losses": ["kl", "dkd"]}).endswith("got 240,000.")
+
+
+def test_sets_on_which_samples_of_a_peer_leave_it_are_omitted_if_data_stay_at_home() -> None:
+    values = {"transfer_sets": ["teacher", "both", "student_and_public", "student"], "data_stays_home": True}
+    config = SweepConfig.from_mapping(values)
+    assert config.tried_transfer_sets == ("student_and_public", "student")
+    assert config.resolved_default_transfer_set == "student_and_public"
+    assert config.transfer_sets == tuple(values["transfer_sets"])
+    assert SweepConfig().tried_transfer_sets == SweepConfig().transfer_sets
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"transfer_sets": ["teacher", "both", "teacher_unlabelled"]},
+            "transfer_sets must contain student or public or public_unlabelled or student_and_public when "
+            "data_stays_home is true, because samples of a peer leave it on all others, got ['teacher', 'both', "
+            "'teacher_unlabelled'].",
+        ),
+        (
+            {"default_transfer_set": "both"},
+            "default_transfer_set must be one of transfer_sets ['student'] on which data stay at home, got both.",
+        ),
+    ],
+)
+def test_an_experiment_without_a_set_on_which_data_stay_at_home_is_refused(
+    values: dict[str, Any], message: str
+) -> None:
+    assert refusal({**values, "data_stays_home": True}) == message

@@ -56,9 +56,9 @@ def test_forgetting_is_drawn_as_a_loss_and_written_without_a_sign():
 
 
 def test_a_setting_has_its_details_in_small_print():
-    usual = heatmaps.setting_cell("both", 4.0, 0.9, None, is_default=True)
+    usual = heatmaps.setting_cell("both", 4.0, 0.9, {}, is_default=True)
     assert (usual.text, usual.small_print, usual.style) == ("4 / 0.9", "both", "setting default")
-    unlabelled = heatmaps.setting_cell("public_unlabelled", 4.0, 1.0, None)
+    unlabelled = heatmaps.setting_cell("public_unlabelled", 4.0, 1.0, {})
     assert unlabelled.text == "4 / \N{EN DASH}"
-    stopped = heatmaps.setting_cell("both", 4.0, 0.9, 0.08, epochs=3, is_muted=True)
+    stopped = heatmaps.setting_cell("both", 4.0, 0.9, {"learning_rate": 0.08}, epochs=3, is_muted=True)
     assert (stopped.small_print, stopped.style) == ("both, 0.08, 3 epochs", "setting muted")

@@ -7,6 +7,7 @@ from peerkd.config.training import ConventionsConfig, DistillConfig
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.reporting import wording
 from peerkd.results.intervals import Estimate
+from peerkd.study.defaults import UntunedDefault
 from tests.pair_losses import WEIGHTED_BRIER
 
 
@@ -29,8 +30,11 @@ def test_a_share_of_pairs_is_a_count():
 
 def test_settings_are_written_as_short_as_possible():
     assert wording.setting("both", 4.0, 0.1) == "transfer set both, T=4, alpha=0.1"
-    assert wording.default_setting("student") == "transfer set student, T=1, alpha=0.5"
-    assert wording.default_setting("public_unlabelled") == "transfer set public_unlabelled, T=1, divergence alone"
+    assert wording.default_setting(UntunedDefault("student")) == "transfer set student, T=1, alpha=0.5"
+    assert (
+        wording.default_setting(UntunedDefault("public_unlabelled"))
+        == "transfer set public_unlabelled, T=1, divergence alone"
+    )
 
 
 def test_a_setting_without_labels_names_no_alpha_whatever_alpha_weighs():
@@ -47,8 +51,8 @@ def test_a_setting_without_labels_names_no_alpha_whatever_alpha_weighs():
     ],
 )
 def test_the_default_is_that_of_the_transfer_sets(transfer_sets, text):
-    assert wording.default_recipe(transfer_sets) == text
-    assert wording.default_recipe(transfer_sets, 0.02) == f"{text}, learning rate 0.02"
+    assert wording.default_recipe(transfer_sets, UntunedDefault(None)) == text
+    assert wording.default_recipe(transfer_sets, UntunedDefault(None, 0.02)) == f"{text}, learning rate 0.02"
 
 
 def test_only_the_sets_of_the_experiment_are_said_to_have_no_labels():

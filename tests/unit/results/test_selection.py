@@ -5,6 +5,7 @@ import pytest
 
 from peerkd.results.selection import NO_ROW, Candidates, candidates, choose, choose_single
 from peerkd.results.table import RECORD_COLUMNS, assemble
+from peerkd.study.defaults import UntunedDefault
 from tests.tables import Study, control, diverged, pairs, record
 
 
@@ -191,7 +192,7 @@ def test_a_rate_other_than_the_recipes_counts_as_a_change():
         control(learning_rate=0.1, validation_global_accuracy_after=0.65),
         learning_rate=0.02,
     )
-    trials = candidates(table, metric="global_accuracy", default_learning_rate=0.02)
+    trials = candidates(table, metric="global_accuracy", default=UntunedDefault(None, learning_rate=0.02))
     choice = choose(trials, default_transfer_set="student")
     assert row_of(table, choice.default)["learning_rate"] == 0.02
     # Both have one change, so the first in the order of the table wins.
@@ -204,7 +205,7 @@ def test_a_rate_other_than_the_recipes_counts_as_a_change():
 
 def test_a_setting_at_another_rate_is_not_the_default():
     table = two_peers(trial(1.0, 0.5, 0.7, learning_rate=0.1), learning_rate=0.1)
-    trials = candidates(table, metric="global_accuracy", default_learning_rate=0.02)
+    trials = candidates(table, metric="global_accuracy", default=UntunedDefault(None, learning_rate=0.02))
     with pytest.raises(ValueError, match="must have a trial of the default on student"):
         choose(trials, default_transfer_set="student")
 

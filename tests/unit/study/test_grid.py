@@ -2,7 +2,7 @@ import pytest
 
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
-from peerkd.study.grid import control_settings, settings
+from peerkd.study.grid import control_settings, omissions, settings
 from peerkd.study.trials import Setting
 from tests.unit.study.grids import grid
 
@@ -43,3 +43,61 @@ def test_the_grid_of_an_experiment_names_a_default_rate_only_if_there_are_severa
     assert plain == grid(alpha_weighs="cross_entropy")
     rates = resolve(JOINTKD, preset="digits", overrides="sweep.learning_rates=[0.1] distill.learning_rate=0.02").grid
     assert rates == grid(learning_rates=(0.1,), default_learning_rate=0.02)
+
+
+def test_every_loss_and_target_is_tried_with_every_setting_and_the_untuned_default_has_its_own() -> None:
+    tried = settings(
+        grid(
+            temperatures=(4.0,),
+            alphas=(0.9,),
+            losses=("kl", "dkd"),
+            default_loss="kl",
+            targets=("mean+prior_adjusted",),
+            default_target="teacher",
+        ),
+        "student",
+    )
+    assert tried == (
+        Setting(4.0, 0.9, 0.9, None, "dkd", "mean+prior_adjusted"),
+        Setting(4.0, 0.9, 0.9, None, "kl", "mean+prior_adjusted"),
+        Setting(1.0, 0.5, 0.5, None, "kl", "teacher"),
+    )
+
+
+def test_a_control_has_neither_loss_nor_target_so_that_it_is_trained_once() -> None:
+    several = grid(losses=("kl", "dkd"), default_loss="kl", targets=("mean",), default_target="teacher")
+    assert control_settings(several) == control_settings(grid())
+
+
+def test_a_loss_that_needs_labels_is_omitted_where_there_are_none() -> None:
+    several = grid(
+        transfer_sets=("student", "public_unlabelled", "student_and_public"), losses=("kl", "dkd"), default_loss="kl"
+    )
+    assert {each.loss for each in settings(several, "student")} == {"kl", "dkd"}
+    for name in ("public_unlabelled", "student_and_public"):
+        assert {each.loss for each in settings(several, name)} == {"kl"}
+    assert "dkd needs labels, so it is not tried on public_unlabelled and student_and_public." in omissions(several)
+
+
+def test_losses_that_are_the_same_computation_at_one_temperature_are_tried_once_there() -> None:
+    several = grid(temperatures=(1.0, 2.0), alphas=(0.3, 0.5), losses=("ttm", "wttm", "kl"), default_loss="kl")
+    tried = settings(several, "student")
+    assert {each.loss for each in tried if each.temperature == 1} == {"kl"}
+    assert {each.loss for each in tried if each.temperature == 2} == {"ttm", "wttm", "kl"}
+    assert list(omissions(several)) == [
+        f"{name} at T = 1 is the same computation as kl, so only kl is tried there." for name in ("ttm", "wttm")
+    ]
+    without_kl = grid(temperatures=(1.0,), alphas=(0.3,), losses=("wttm", "ttm"), default_loss="wttm")
+    assert {each.loss for each in settings(without_kl, "student")} == {"wttm"}
+
+
+def test_a_grid_without_losses_and_targets_omits_nothing() -> None:
+    assert list(omissions(grid())) == []
+
+
+def test_the_grid_of_an_experiment_names_a_default_loss_and_target_only_if_there_are_several() -> None:
+    overrides = "sweep.losses=[dkd] sweep.targets=[class_counts+prior_adjusted] distill.target.kind=mean"
+    several = resolve(JOINTKD, preset="digits", overrides=overrides).grid
+    assert several == grid(
+        losses=("dkd",), default_loss="kl", targets=("class_counts+prior_adjusted",), default_target="mean"
+    )

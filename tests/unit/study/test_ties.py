@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peerkd.study.defaults import UntunedDefault
 from peerkd.study.ties import SAME_ACCURACY, best, is_above, is_at_least, num_changes, rounded
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
@@ -40,18 +41,24 @@ def test_equal_counts_are_neither_above_nor_below_one_another() -> None:
 @pytest.mark.parametrize("name", TRANSFER_SETS)
 def test_each_hyper_parameter_that_differs_from_the_default_counts_once(name: str) -> None:
     weight = 0.5 if TRANSFER_SETS[name].uses_labels else 1.0
-    default = {"default_transfer_set": name, "default_learning_rate": 0.02}
-    changes = num_changes(
-        [name] * 5,
-        [1.0, 4.0, None, 4.0, 1.0],
-        [weight, weight, 0.0, 0.9, weight],
-        [0.02, 0.02, 0.02, 0.1, 0.1],
-        **default,
-    )
-    assert changes.tolist() == [0, 1, 2, 3, 1]
+    columns = {
+        "transfer_set": [name] * 6,
+        "temperature": [1.0, 4.0, None, 4.0, 1.0, 1.0],
+        "distillation_weight": [weight, weight, 0.0, 0.9, weight, weight],
+        "learning_rate": [0.02, 0.02, 0.02, 0.1, 0.1, 0.02],
+        "loss": ["kl", "kl", None, "kl", "kl", "dkd"],
+        "target": ["mean", "mean", None, "mean", "mean", "teacher"],
+    }
+    changes = num_changes(columns, default=UntunedDefault(name, learning_rate=0.02, loss="kl", target="mean"))
+    assert changes.tolist() == [0, 1, 2, 3, 1, 2]
 
 
-def test_the_transfer_set_and_the_rate_count_only_if_there_are_several() -> None:
-    columns = (["student", "both"], [1.0, 1.0], [0.5, 0.5], [None, None])
-    assert num_changes(*columns, default_transfer_set="student", default_learning_rate=None).tolist() == [0, 1]
-    assert num_changes(*columns, default_transfer_set=None, default_learning_rate=None).tolist() == [0, 0]
+def test_values_of_which_there_is_only_one_do_not_count() -> None:
+    columns: dict[str, list[object]] = {
+        "transfer_set": ["student", "both"],
+        "temperature": [1.0, 1.0],
+        "distillation_weight": [0.5, 0.5],
+        **{name: [None, None] for name in ("learning_rate", "loss", "target")},
+    }
+    assert num_changes(columns, default=UntunedDefault("student")).tolist() == [0, 1]
+    assert num_changes(columns, default=UntunedDefault(None)).tolist() == [0, 0]

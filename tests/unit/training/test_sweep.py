@@ -29,6 +29,7 @@ from peerkd.training.inputs import EngineChoice, EpochRange
 from peerkd.training.peers import sample_set, weights_name
 from peerkd.training.stacked.losses import FAST_GRADIENTS
 from peerkd.training.sweep import SweepRunner
+from peerkd.training.sweep_data import SweepData
 from peerkd.training.trial_state import load_state, state_path
 from tests.pair_losses import WEIGHTED_BRIER
 from tests.plans import whole_plan
@@ -309,13 +310,13 @@ def test_a_study_runs_a_teacher_over_an_epoch_of_a_set_once(tiny, tmp_path, monk
 @pytest.mark.parametrize(("kept_bytes", "num_read"), [(2**28, 3), (1, 4)], ids=["all fit", "only two"])
 def test_a_study_reads_a_transfer_set_once_if_all_fit(tiny, tmp_path, monkeypatch, kept_bytes, num_read):
     read = []
-    read_transfer_set = SweepRunner._read_transfer_set
+    read_transfer_set = SweepData._read_transfer_set
 
     def counted(sweep, owners):
         read.append(owners)
         return read_transfer_set(sweep, owners)
 
-    monkeypatch.setattr(SweepRunner, "_read_transfer_set", counted)
+    monkeypatch.setattr(SweepData, "_read_transfer_set", counted)
     monkeypatch.setattr("peerkd.training.cache_sizes._KEPT_SETS_BYTES", kept_bytes)
     units = {(unit.owners, unit.teacher): unit for unit in whole_plan(tiny.config)}
     sweep = SweepRunner(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))

@@ -25,11 +25,18 @@ RATE = 0.05
 """A rate in addition to the recipe's 0.02."""
 
 
+LOSSES = ("dkd", "jensen_shannon", "kl")
+"""One of them has no gradient that is written by hand."""
+
+TARGET = "class_counts+prior_adjusted"
+
+
 def planned(tiny) -> list[Unit]:
-    """Return the units of the experiment, each with trials at two learning rates."""
-    sweep = tiny.config.sweep.model_copy(update={"learning_rates": (RATE,)})
+    """Return the units of the experiment, each with trials at two learning rates, of several losses and two targets."""
+    dimensions = {"learning_rates": (RATE,), "losses": LOSSES, "targets": (TARGET,)}
+    sweep = tiny.config.sweep.model_copy(update=dimensions)
     units = list(whole_plan(tiny.config.model_copy(update={"sweep": sweep})))
-    # Trials without a rate of their own use the recipe's.
+    # Trials without values of their own use the recipe's.
     written = {_key(unit): unit.trials for unit in whole_plan(tiny.config)}
     return [replace(unit, trials=unit.trials + written[_key(unit)]) for unit in units]
 
@@ -39,10 +46,12 @@ def _key(unit: Unit) -> tuple[object, ...]:
     return unit.samples, unit.teacher, trial.student, trial.teacher, trial.transfer_set
 
 
-def opened(tiny, folder: Path, *, size: int = 1, precision: str = "float32") -> SweepRunner:
-    config = tiny.config.model_copy(update={"distill": tiny.config.distill.model_copy(update={"precision": precision})})
+def opened(tiny, folder: Path, *, size: int = 1, precision: str = "float32", **changes: Any) -> SweepRunner:
+    distill = tiny.config.distill.model_copy(update={"precision": precision}).changed(**changes)
+    several = tiny.config.sweep.model_copy(update={"losses": LOSSES})
+    config = tiny.config.model_copy(update={"distill": distill, "sweep": several})
     sweep = SweepRunner(replace(tiny.sweep_inputs, config=config, states_folder=folder), device=CPU)
-    sweep._group_sizes = FixedSize(size)
+    sweep.engines._group_sizes = FixedSize(size)
     return sweep
 
 
@@ -58,8 +67,9 @@ class FixedSize(GroupSizes):
 def done(sweep: SweepRunner, task: Unit | EpochRange) -> dict[Trial, dict[str, Any]]:
     unit = task.unit if isinstance(task, EpochRange) else task
     records = [made for made in sweep.do(task) if not isinstance(made, EngineChoice)]
-    of_trial = dict(zip(unit.trials, records, strict=True))
-    return {trial: {**record, "seconds": None} for trial, record in of_trial.items()}
+    of_identity = {record_identity(record): {**record, "seconds": None} for record in records}
+    assert len(of_identity) == len(records) == len(unit.trials)
+    return {trial: of_identity[trial.identity] for trial in unit.trials}
 
 
 def assert_same_state(one: Path, other: Path) -> None:
@@ -154,6 +164,30 @@ def test_an_explicit_rate_equals_the_recipes(tiny, tmp_path: Path, size: int) ->
         wanted = done(opened(tiny, tmp_path, size=size), replace(unit, trials=trials))
         got = done(opened(tiny, tmp_path, size=size), replace(unit, trials=at_rate))
         assert list(got.values()) == [{**record, "learning_rate": rate} for record in wanted.values()]
+
+
+@pytest.mark.parametrize("size", [1, 8])
+@pytest.mark.parametrize(("loss", "target"), [("dkd", TARGET), ("jensen_shannon", "teacher")])
+def test_a_loss_and_a_target_of_a_trial_equal_the_recipes(
+    tiny, tmp_path: Path, size: int, loss: str, target: str
+) -> None:
+    for peer in range(2):
+        unit = next(
+            unit
+            for unit in whole_plan(tiny.config)
+            if unit.teacher is not None and unit.trials[0].student == peer and unit.trials[0].transfer_set == "student"
+        )
+        trials = unit.trials[:2]
+        named = tuple(trial._replace(setting=trial.setting._replace(loss=loss, target=target)) for trial in trials)
+        wanted = done(opened(tiny, tmp_path, size=size, loss=loss, target=target), replace(unit, trials=trials))
+        got = done(opened(tiny, tmp_path, size=size), replace(unit, trials=(*named, *trials)))
+        assert [got[trial] for trial in named] == [
+            {**record, "loss": loss, "target": target} for record in wanted.values()
+        ]
+        # The trials without names, which have the loss and the target of the recipe, end elsewhere.
+        assert [got[trial]["test_correct_bits"] for trial in trials] != [
+            record["test_correct_bits"] for record in wanted.values()
+        ]
 
 
 def test_ranges_that_cannot_be_joined_are_refused(tiny, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_accuracies_by_epoch_are_those_of_epoch_ranges_evaluated_separately(
     by_epoch = opened(tiny, tmp_path / "by_epoch", validates=True, precision=precision)
     in_ranges = opened(tiny, tmp_path / "in_ranges", validates=False, precision=precision)
     units = some_units(tiny)
-    stacked = {by_epoch._is_stacked(tiny.config.networks[trial.student]) for u in units for trial in u.trials}
+    stacked = {by_epoch.engines.is_stacked(tiny.config.networks[trial.student]) for u in units for trial in u.trials}
     assert stacked == ({True, False} if precision == "float32" else {False})
     for unit in units:
         wholes = records(by_epoch, unit)

@@ -162,7 +162,7 @@ def test_experience_covers_only_one_learning_rate(experience: Experience) -> Non
     assert experience.covers(with_settings(space, slow, slow._replace(alpha=0.1, distillation_weight=0.1)))
     assert not experience.covers(with_settings(space, slow, fast))
     spread = replace(simulated(2), space=with_settings(simulated(2).space, *_at_two_rates()))
-    with pytest.raises(ValueError, match=r"All tables must have one learning rate, got several in "):
+    with pytest.raises(ValueError, match=r"All tables must have one learning rate, loss and target, got several in "):
         learn([spread, spread], provenance="")
 
 

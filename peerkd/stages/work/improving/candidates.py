@@ -68,14 +68,8 @@ def best_with_teacher(
 
 def _num_changes(config: ExperimentConfig, trials: pa.Table) -> IntArray:
     """Return the number of hyper-parameters of each trial that differ from the untuned default: (N,)."""
-    return ties.num_changes(
-        np.array(trials["transfer_set"].to_pylist(), dtype=np.str_),
-        trials["temperature"].to_numpy(),
-        trials["distillation_weight"].to_numpy(),
-        trials["learning_rate"].to_numpy().astype(np.float64),
-        default_transfer_set=config.sweep.resolved_default_transfer_set,
-        default_learning_rate=config.default_learning_rate,
-    )
+    columns = {name: trials[name].to_pylist() for name in ties.CHANGE_COLUMNS}
+    return ties.num_changes(columns, default=config.untuned_default)
 
 
 def _advise(

@@ -9,6 +9,7 @@ from peerkd.config.given_peers import PeerNetwork
 from peerkd.data.dataset import ImageDataset
 from peerkd.reporting.model_card import CardSetting, ModelCard
 from peerkd.reporting.wording import conventions_in_words, loss_formula
+from peerkd.results.schema import LOSS, TARGET
 from peerkd.stages.journals import Record
 from peerkd.stages.work.improving.judged import JudgedStudy
 from peerkd.training.inputs import student_name
@@ -37,6 +38,8 @@ def build_card(
     student = record["student"]
     (peer,) = [each for each in study.peers.metadata["peers"] if each["peer"] == student]
     sizes = study.partition.metadata
+    trial = record["trial"] or {}
+    recipe = config.distill.changed(loss=trial.get(LOSS), target=trial.get(TARGET))
     return ModelCard(
         student=student,
         decision=record["decision"],
@@ -56,8 +59,8 @@ def build_card(
         },
         chosen_by=chosen_by,
         max_own_drop=None if chosen_by is None else study.objective.max_own_drop,
-        loss=loss_formula(config.distill),
-        conventions=tuple(conventions_in_words(config.distill)),
+        loss=loss_formula(recipe),
+        conventions=tuple(conventions_in_words(recipe)),
         seed=config.seed,
         fingerprints={
             "data set": dataset.fingerprint,
@@ -108,6 +111,8 @@ def card_setting(config: ExperimentConfig, trial: Mapping[str, Any] | None) -> C
         alpha=trial["alpha"],
         distillation_weight=trial["distillation_weight"],
         learning_rate=trial["learning_rate"] or config.distill.learning_rate,
+        loss=trial.get(LOSS),
+        target=trial.get(TARGET),
         epochs=trial["epochs"],
         num_transfer_samples=trial["num_transfer_samples"],
     )

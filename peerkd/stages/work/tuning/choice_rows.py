@@ -96,6 +96,8 @@ class ChoiceRows:
                 "alpha": setting and setting.alpha,
                 "distillation_weight": setting and setting.distillation_weight,
                 "learning_rate": setting and setting.learning_rate,
+                "loss": setting and setting.loss,
+                "target": setting and setting.target,
                 "num_trials": int(num_trials_Q[pair]),
                 "epochs": int(outcome.epochs_Q[pair]),
                 "validation_gain": _known(outcome.gains_Q[pair]),

@@ -138,8 +138,7 @@ def shards_of(planned: Iteration, space: Space, before: StudyProgress) -> list[S
         _together(trials[start : start + num_together], samples, first_epoch=first, last_epoch=last)
         for samples in sorted(alike, key=lambda samples: (-costs[samples], samples))
         for (first, last), unordered in alike[samples].items()
-        # Trials with the same teacher are neighbours, so its logits are computed once; then trials with the same rate.
-        for trials in [sorted(unordered, key=_place)]
+        for trials in [sorted(unordered, key=_neighbourhood)]
         for start in range(0, len(trials), num_together)
     ]
     return (
@@ -173,6 +172,10 @@ def _teacher(trial: Trial) -> int | None:
     return trial.teacher if trial.setting.distillation_weight > 0 else None
 
 
-def _place(trial: Trial) -> tuple[int, float]:
+def _neighbourhood(trial: Trial) -> tuple[int, str, float]:
+    """Return the key that sorts trials, so that neighbours have the teacher in common, then the loss and the rate.
+
+    The logits of a teacher are then computed once.
+    """
     teacher = _teacher(trial)
-    return -1 if teacher is None else teacher, trial.setting.learning_rate or 0.0
+    return -1 if teacher is None else teacher, trial.setting.loss or "", trial.setting.learning_rate or 0.0

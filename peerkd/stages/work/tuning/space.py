@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.study.grid import control_settings, settings
-from peerkd.study.ties import num_changes
+from peerkd.study.ties import CHANGE_COLUMNS, num_changes
 from peerkd.study.transfer_sets import TRANSFER_SETS, SourceSizes, epoch_size, taught_size
 from peerkd.study.trials import Setting, Trial, setting_order
 from peerkd.tuning.space import ControlOnSet, SettingOnSet, Space
@@ -41,22 +41,17 @@ def build_space(
                 setting.alpha,
                 setting.distillation_weight,
                 setting.learning_rate,
+                setting.loss,
+                setting.target,
             )
-            for transfer_set in config.sweep.transfer_sets
+            for transfer_set in config.sweep.tried_transfer_sets
             for setting in settings(config.grid, transfer_set)
             if setting.temperature is not None
         ),
         key=lambda each: setting_order(*each),
     )
-    sets_S, temperatures_S, _, weights_S, rates_S = zip(*grid, strict=True)
-    num_changes_S = num_changes(
-        sets_S,
-        temperatures_S,
-        weights_S,
-        rates_S,
-        default_transfer_set=config.sweep.resolved_default_transfer_set,
-        default_learning_rate=config.default_learning_rate,
-    )
+    columns = {name: [getattr(setting, name) for setting in grid] for name in CHANGE_COLUMNS}
+    num_changes_S = num_changes(columns, default=config.untuned_default)
     peers_P = np.arange(len(num_train)) if peers is None else np.array(peers, dtype=np.int64)
     pairs_Q2 = peers_P[np.argwhere(~np.eye(len(peers_P), dtype=bool))]
     sizes_Q = [
@@ -65,7 +60,9 @@ def build_space(
     ]
     # If the student's old self has a part in the target, it predicts the samples of the divergence, too. It is counted
     # wherever the teacher is.
-    num_predicting = 1 + config.distill.target.pair_target.needs_student
+    num_predicting_S = np.array(
+        [1 + config.distill.target_labelled(setting.target).pair_target.needs_student for setting in grid]
+    )
     names = () if features is None else tuple(name for name in features.column_names if name not in _IDENTITY_COLUMNS)
     return Space(
         students_Q=pairs_Q2[:, 0],
@@ -73,7 +70,7 @@ def build_space(
         settings=tuple(grid),
         controls=tuple(
             ControlOnSet(transfer_set, control)
-            for transfer_set in config.sweep.transfer_sets
+            for transfer_set in config.sweep.tried_transfer_sets
             if TRANSFER_SETS[transfer_set].uses_labels
             for control in control_settings(config.grid)
         ),
@@ -85,7 +82,7 @@ def build_space(
             ],
             dtype=np.int64,
         ),
-        num_taught_samples_QS=num_predicting
+        num_taught_samples_QS=num_predicting_S
         * np.array([[taught_size(each.transfer_set, sizes) for each in grid] for sizes in sizes_Q], dtype=np.int64),
         num_epochs=config.distill.epochs,
         feature_names=names,
@@ -111,5 +108,5 @@ def trial_of(space: Space, *, pair: int, setting: int) -> Trial:
         int(space.students_Q[pair]),
         int(space.teachers_Q[pair]),
         chosen.transfer_set,
-        Setting(chosen.temperature, chosen.alpha, chosen.distillation_weight, chosen.learning_rate),
+        Setting(*chosen[1:]),
     )

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from peerkd.config.given_peers import PeerNetwork
+from peerkd.config.training import DistillConfig
 from peerkd.study.trials import Trial, Unit, record_identity
 from peerkd.training.captured.lane_pool import LanePool
 from peerkd.training.captured.lanes import MAX_LANES, EagerSteps
@@ -146,17 +147,21 @@ class Ticking:
 def sweep_in_lanes(tiny, folder: Path, *, more_pay: bool = True, make_steps: Any = EagerSteps) -> SweepRunner:
     """Open a sweep as on a GPU, except for the device."""
     sweep = SweepRunner(replace(tiny.sweep_inputs, states_folder=folder), device=torch.device("cpu"))
-    sweep._lane_pool = LanePool(
-        lambda name: sweep._build_network(PeerNetwork(name)),
-        num_architectures=3,
-        image_shape_CHW=sweep._dataset.image_shape,
-        num_classes=sweep._dataset.num_classes,
-        recipe=sweep._recipe,
-        device=torch.device("cpu"),
-        max_batch_samples=2 * sweep._recipe.batch_size,
-        make_steps=make_steps,
-        clock=Ticking(growth=1 if more_pay else 4),
-    )
+
+    def open_pool(recipe: DistillConfig, *, num_architectures: int) -> LanePool:
+        return LanePool(
+            lambda name: sweep.data.build_network(PeerNetwork(name)),
+            num_architectures=num_architectures,
+            image_shape_CHW=sweep.data.dataset.image_shape,
+            num_classes=sweep.data.dataset.num_classes,
+            recipe=recipe,
+            device=torch.device("cpu"),
+            max_batch_samples=2 * recipe.batch_size,
+            make_steps=make_steps,
+            clock=Ticking(growth=1 if more_pay else 4),
+        )
+
+    sweep.engines._has_lanes, sweep.engines._open_lane_pool = True, open_pool
     return sweep
 
 
@@ -215,4 +220,5 @@ def test_a_sweep_whose_steps_cannot_be_captured_equals_the_plain_one(tiny, tmp_p
 
 
 def test_without_a_gpu_nothing_of_it_is_imported(tiny) -> None:
-    assert SweepRunner(tiny.sweep_inputs, device=torch.device("cpu"))._lane_pool is None
+    engines = SweepRunner(tiny.sweep_inputs, device=torch.device("cpu")).engines
+    assert not engines._has_lanes

@@ -1,0 +1,172 @@
+"""The choice of the engine that trains some students of a sweep: one at a time, side by side, or in captured steps.
+
+The engines give the same bits. The choice, and the number of students that train together, change only the duration.
+Students that train together have the loss in common.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.given_peers import PeerNetwork
+from peerkd.config.training import DistillConfig
+from peerkd.seeds import derive_seed
+from peerkd.study.transfer_sets import TRANSFER_SETS
+from peerkd.study.trials import Trial
+from peerkd.training.group_size import GroupSizes
+from peerkd.training.inputs import EngineChoice
+from peerkd.training.joined_samples import TransferSamples
+from peerkd.training.peers import known_classes
+from peerkd.training.samples import FirstBatches
+from peerkd.training.stacked.losses import FAST_GRADIENTS
+from peerkd.training.stacked.students import Students, should_stack
+from peerkd.training.student_groups import SingleStudent, StackedGroup, StudentGroup
+from peerkd.training.sweep_data import SweepData
+from peerkd.training.trial_state import TrialState
+
+if TYPE_CHECKING:
+    from peerkd.training.captured.lane_pool import LanePool
+
+_NUM_MEASURED_BATCHES: Final = 2
+
+_ADAPTED: Final = "one student at a time, because only plain networks train together"
+_ONE_BY_ONE: Final = "one student at a time, because the network is from another package"
+
+
+class Engines:
+    """The engines of a sweep in one process."""
+
+    def __init__(self, config: ExperimentConfig, data: SweepData, *, device: torch.device) -> None:
+        self._config, self._data, self._device = config, data, device
+        self._recipes = {name: config.distill.changed(loss=name) for name in config.tried_losses}
+        self._group_sizes = GroupSizes()
+        self._has_lanes = device.type == "cuda"
+        self._lane_pools: dict[str, LanePool] = {}
+        self._choices = list(self._first_choices())
+
+    def loss(self, trial: Trial) -> str:
+        """Return the name of the loss by whose engine a trial is trained. A control has any loss with the weight 0."""
+        return trial.setting.loss or self._config.distill.loss.kind
+
+    def take_choices(self) -> list[EngineChoice]:
+        """Return the choices that were made since the last call."""
+        choices, self._choices = self._choices, []
+        for source in self._lane_pools.values() if self._has_lanes else (self._group_sizes,):
+            choices += source.take_choices()
+        return choices
+
+    def is_stacked(self, network: PeerNetwork) -> bool:
+        """Return whether students of a network train side by side."""
+        if self._has_lanes or self._config.distill.precision != "float32":
+            return False
+        return network.is_plain and should_stack(network.name, image_shape_CHW=self._data.dataset.image_shape)
+
+    def group_size(self, network: PeerNetwork, loss: str, samples: TransferSamples, *, num_trials: int) -> int:
+        """Return how many students to train together, measured when the first large group is requested."""
+        if self._has_lanes:
+            return max(self._num_lanes(network, loss, samples), 1)
+        if not self.is_stacked(network):
+            return 1
+
+        def train(num_students: int) -> None:
+            start = TrialState(self._data.network(network).state_dict(), {})
+            self.stack(network, [start] * num_students).train(
+                FirstBatches(samples, _NUM_MEASURED_BATCHES),
+                teacher_logits=[None] * num_students,
+                distillation_weights=[0.0] * num_students,
+                temperatures=[None] * num_students,
+                recipe=self._recipes[loss],
+                epochs=range(1),
+            )
+
+        kind = f"{network.name} with {loss}" if len(self._recipes) > 1 else network.name
+        return self._group_sizes.best(kind, train, num_students=num_trials)
+
+    def students(self, trials: Sequence[Trial], starts: Sequence[TrialState], samples: TransferSamples) -> StudentGroup:
+        """Return students of one network and one loss in the states from which their trials start or go on.
+
+        Their number is at most ``group_size``.
+        """
+        network, loss = self._config.networks[trials[0].student], self.loss(trials[0])
+        recipe = self._recipes[loss]
+        if self.is_stacked(network):
+            return StackedGroup(self.stack(network, starts), trials, recipe=recipe)
+        if self._has_lanes and self._num_lanes(network, loss, samples):
+            return self._lane_pool(loss).students(network.name, trials, starts)
+        (trial,), (start,) = trials, starts
+        return SingleStudent(
+            self._data.network(network),
+            trial,
+            start,
+            recipe=recipe,
+            # All settings share their random numbers, as they share the order of the batches.
+            noise_seed=None if network.is_built_in else partial(derive_seed, self._config.seed, "noise", samples.name),
+            known_K=known_classes(network, self._data.dataset, device=self._device),
+        )
+
+    def stack(self, network: PeerNetwork, starts: Sequence[TrialState]) -> Students:
+        """Return students of a network for which ``is_stacked`` is true, side by side."""
+        return Students(
+            network.name,
+            [start.weights for start in starts],
+            momenta=[start.momenta for start in starts],
+            image_shape_CHW=self._data.dataset.image_shape,
+            num_classes=self._data.dataset.num_classes,
+        )
+
+    def _num_lanes(self, network: PeerNetwork, loss: str, samples: TransferSamples) -> int:
+        """Return how many students of a network to train at once in captured steps; 0 if its steps are not captured.
+
+        A network of another package may do anything in a step, such as draw random numbers or read a value. The
+        captured steps have no masks for classes that a student does not know.
+        """
+        return self._lane_pool(loss).number(network.name, samples) if network.is_plain else 0
+
+    def _lane_pool(self, loss: str) -> "LanePool":
+        """Return the lanes whose steps compute a loss."""
+        if loss not in self._lane_pools:
+            num_architectures = len({network.name for network in self._config.networks if network.is_plain})
+            # Pools that are opened later find only the memory that the earlier ones left.
+            num_pools_left = len(self._recipes) - len(self._lane_pools)
+            self._lane_pools[loss] = self._open_lane_pool(
+                self._recipes[loss], num_architectures=num_architectures * num_pools_left
+            )
+        return self._lane_pools[loss]
+
+    def _open_lane_pool(self, recipe: DistillConfig, *, num_architectures: int) -> "LanePool":
+        # Only a GPU needs this module.
+        from peerkd.training.captured.lane_pool import LanePool
+
+        has_split = any(TRANSFER_SETS[name].is_split for name in self._config.sweep.tried_transfer_sets)
+        return LanePool(
+            lambda name: self._data.build_network(PeerNetwork(name)),
+            num_architectures=num_architectures,
+            image_shape_CHW=self._data.dataset.image_shape,
+            num_classes=self._data.dataset.num_classes,
+            recipe=recipe,
+            device=self._device,
+            max_batch_samples=recipe.batch_size * (2 if has_split else 1),
+        )
+
+    def _first_choices(self) -> tuple[EngineChoice, ...]:
+        """Return a line for the log for each reason why a fast engine is not used."""
+        others = {network.name: _ONE_BY_ONE for network in self._config.networks if not network.is_built_in}
+        adapted = {
+            f"{network.name} with an adapter": _ADAPTED
+            for network in self._config.networks
+            if network.is_built_in and not network.is_plain
+        }
+        any_stacked = any(map(self.is_stacked, self._config.networks))
+        return (
+            *(_autograd_choice(name) for name in self._recipes if any_stacked and name not in FAST_GRADIENTS),
+            *(EngineChoice(name, f"{name}: {reason}") for name, reason in (others | adapted).items()),
+        )
+
+
+def _autograd_choice(loss: str) -> EngineChoice:
+    """Return a line for the log on a loss for which students side by side have no fast path."""
+    text = f"{loss}: students side by side use autograd, because no gradient is written by hand for this loss"
+    return EngineChoice(f"loss {loss}", text)
