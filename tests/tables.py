@@ -30,6 +30,8 @@ def record(**changes: Any) -> dict[str, Any]:
         "alpha": 0.5,
         "distillation_weight": 0.5,
         "learning_rate": None,
+        "loss": None,
+        "target": None,
         "seed": 0,
         "num_transfer_samples": 100,
         "epochs": 1,
@@ -95,6 +97,8 @@ class Study:
         alphas: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9),
         transfer_sets: tuple[str, ...] = ("student", "teacher", "both"),
         learning_rates: tuple[float, ...] = (),
+        losses: tuple[str, ...] = (),
+        targets: tuple[str, ...] = (),
         num_validation_samples: int = 270,
         num_test_samples: int = 450,
         teaching: float = 1.0,
@@ -118,6 +122,8 @@ class Study:
                 temperatures=temperatures,
                 alphas=alphas,
                 learning_rates=learning_rates,
+                losses=losses,
+                targets=targets,
                 transfer_sets=transfer_sets,  # type: ignore[arg-type]
                 selection_metric=selection_metric,  # type: ignore[arg-type]
             ),
@@ -147,7 +153,15 @@ class Study:
             alphas = self.config.sweep.alphas if facts.uses_labels else (1.0,)
             for temperature in self.config.sweep.temperatures:
                 for alpha in alphas:
-                    yield from (self._trial(s, t, name, temperature, alpha, rate) for s, t in pairs(num_peers))
+                    for named in self._losses_and_targets():
+                        for s, t in pairs(num_peers):
+                            yield self._trial(s, t, name, temperature, alpha, rate) | named
+
+    def _losses_and_targets(self) -> list[dict[str, str | None]]:
+        sweep = self.config.sweep
+        return [
+            {"loss": loss, "target": target} for loss in sweep.losses or (None,) for target in sweep.targets or (None,)
+        ]
 
     def _trial(
         self,

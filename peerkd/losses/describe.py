@@ -30,6 +30,8 @@ With another `distill.target`, p is that [target](targets.md).
 .venv/bin/peerkd run jointkd --set distill.loss.kind=reverse_kl
 .venv/bin/peerkd run jointkd --set distill.loss.kind=dkd --set distill.loss.nckd_weight=2
 ```
+
+`sweep.losses` [tries several losses](sweep.md) for each pair.
 """
 
 _TARGETS_INTRODUCTION: Final = r"""<!-- Written by `make docs` from peerkd/losses/targets/. Edit that. -->
@@ -59,6 +61,9 @@ samples.
 .venv/bin/peerkd run jointkd --set distill.target.kind=class_counts --set distill.target.prior_adjusted=true \
   --set "sweep.transfer_sets=[student_and_public]" --set partition.public_fraction=0.1
 ```
+
+`sweep.targets` [tries several targets](sweep.md) for each pair, each named by its kind, with or without
+`+prior_adjusted`.
 """
 
 

@@ -72,7 +72,7 @@ class ChoiceCounts:
     num_without_labels: int
     """The number of pairs that chose a set without labels, where alpha has no effect."""
 
-    dimensions: Mapping[str, Mapping[float | str, int]]
+    dimensions: Mapping[str, Mapping[Any, int]]
     """Counts by name of each of the ``UntunedDefault.dimensions``."""
 
     transfer_set: Mapping[str, int]

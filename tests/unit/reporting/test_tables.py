@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,8 +91,8 @@ def test_settings_name_their_learning_rate_if_there_are_several(with_rates, find
         found.settings.learning_rate[pair] for pair in np.ndindex(5, 5) if pair[0] != pair[1]
     ]
     assert "learning_rate" not in pairs_csv(findings)
-    assert sum(found.counts.learning_rate.values()) == 20
-    assert list(found.counts.learning_rate) == [0.005, 0.02, 0.08]
+    assert sum(found.counts.dimensions["learning_rate"].values()) == 20
+    assert list(found.counts.dimensions["learning_rate"]) == [0.005, 0.02, 0.08]
     flat = summary(found, study.facts)
     assert flat["default_setting"] == "transfer set student, T=1, alpha=0.5, learning rate 0.02"
     assert str(flat["single_setting"]).endswith(f"learning rate {found.single.learning_rate:g}")
@@ -121,3 +122,35 @@ def test_the_teachers_part_is_measured_against_the_control_with_the_same_rate(wi
         name, rate = str(found.settings.transfer_set[student, teacher]), found.settings.learning_rate[student, teacher]
         whose = None if name == "student" else teacher
         assert found.gain_from_data[student, teacher] == rows[student, whose, name, rate]
+
+
+def test_settings_name_their_loss_and_target_if_there_are_several():
+    study = Study(
+        num_peers=3,
+        temperatures=(1.0, 4.0),
+        alphas=(0.5,),
+        losses=("kl", "dkd"),
+        targets=("teacher", "class_counts+prior_adjusted"),
+    )
+    found = compute_findings(study.table, study.facts)
+    page, text, flat = render(found, study.facts), terminal_summary(found, study.facts), summary(found, study.facts)
+    rows = list(csv.DictReader(io.StringIO(pairs_csv(found))))
+    assert [(row["loss"], row["target"]) for row in rows] == [
+        (found.settings.loss[pair], found.settings.target[pair]) for pair in np.ndindex(3, 3) if pair[0] != pair[1]
+    ]
+    assert {name: sum(counts.values()) for name, counts in found.counts.dimensions.items()} == {"loss": 6, "target": 6}
+    assert flat["default_setting"] == "transfer set student, T=1, alpha=0.5, loss kl, target teacher"
+    assert str(flat["single_setting"]).endswith(f"loss {found.single.loss}, target {found.single.target}")
+    assert "tried for each pair: loss kl, dkd; tried for each pair: target" in " ".join(text.split())
+    assert "loss kl, dkd; target teacher, class_counts+prior_adjusted; transfer set student" in page
+    assert "The best temperature, alpha, loss and target differ from the default" in page
+    assert "transfer set with loss and target" in page
+    assert "With loss dkd, D = tckd_weight" in page
+    assert "D has hyper-parameters of its own: tckd_weight = 1 and nckd_weight = 8." in page
+    assert "With target class_counts+prior_adjusted, p is made otherwise. The target is teacher and old self" in page
+
+
+def test_the_page_shows_what_leaves_the_peers(study, findings):
+    page = render(findings, study.facts)
+    assert '<th scope="row">student</th><td class="num">0 bytes</td><td class="num">8.7 MiB</td>' in page
+    assert "What leaves the peers" not in render(findings, replace(study.facts, moved={}))

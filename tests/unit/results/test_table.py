@@ -7,9 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
+from peerkd.results import arrow
 from peerkd.results.schema import BY_EPOCH_COLUMNS, TRIALS_SCHEMA
 from peerkd.results.table import (
     DERIVED_COLUMNS,
+    NOT_IN_FINGERPRINT,
     RECORD_COLUMNS,
     assemble,
     fingerprint,
@@ -299,3 +301,39 @@ def test_invalid_numbers_are_refused_with_column_and_row(tmp_path, reads, column
         ArtifactCorruptError, match=f"trials.parquet does not contain a table of trials: {column} {message}"
     ):
         reads(path)
+
+
+def test_a_table_from_before_losses_and_targets_were_columns_is_read_with_none_and_keeps_its_fingerprint(tmp_path):
+    table, path = assemble([record(), control()]), tmp_path / "trials.parquet"
+    before = table.drop_columns(["loss", "target"])
+    pq.write_table(before, path)
+    assert read_table(path).equals(table)
+    with mapped_table(path) as mapped:
+        assert mapped.equals(table)
+    write_table(table, path)
+    without_time = arrow.fingerprint(before, without=NOT_IN_FINGERPRINT)
+    assert fingerprint(table) == fingerprint_file(path) == without_time
+    named = assemble([record(loss="dkd", target="mean"), control()])
+    write_table(named, path)
+    assert fingerprint(named) == fingerprint_file(path) != without_time
+
+
+def test_a_record_from_before_losses_and_targets_were_columns_is_one_with_none():
+    rows = [record(), control()]
+    before = [{name: value for name, value in row.items() if name not in ("loss", "target")} for row in rows]
+    assert assemble(before).equals(assemble(rows))
+
+
+def test_trials_that_differ_in_loss_or_target_are_different_trials_in_a_fixed_order():
+    rows = [record(loss=loss, target=target) for loss, target in (("kl", "mean"), ("dkd", "teacher"), ("dkd", "mean"))]
+    table = assemble([*rows, control()])
+    assert table.select(["loss", "target"]).to_pylist() == [
+        {"loss": None, "target": None},
+        {"loss": "dkd", "target": "mean"},
+        {"loss": "dkd", "target": "teacher"},
+        {"loss": "kl", "target": "mean"},
+    ]
+    # All have the gain of the one control subtracted.
+    assert table["test_global_gain_from_data"].null_count == 0
+    with pytest.raises(ValueError, match=r"^Each trial must appear once, got two with .*, loss kl, target mean\.$"):
+        assemble([rows[0], rows[0]])

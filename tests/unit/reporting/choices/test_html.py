@@ -82,6 +82,25 @@ def test_settings_name_their_learning_rate_if_there_are_several(conclude):
     assert dict(zip(header.split(","), line.split(","), strict=True))["learning_rate"] == "0.08"
 
 
+def test_settings_name_their_loss_and_target_if_there_are_several(conclude):
+    setting = {"transfer_set": "both", "temperature": 4.0, "alpha": 0.9, "distillation_weight": 0.9}
+    named = {**setting, "loss": "dkd", "target": "class_counts+prior_adjusted"}
+    rows = (
+        row(0, 1, setting=named, trials=3, epochs=3, seen=0.05, predicted=0.04, test=0.03),
+        row(1, 0, predicted=0.0),
+    )
+    found = conclude(rows)
+    facts = Study(num_peers=2, losses=("kl", "dkd"), targets=("teacher", "class_counts+prior_adjusted")).facts
+    page, text = render(found, facts), terminal_summary(found, facts)
+    assert '<th scope="col" class="num">loss</th><th scope="col" class="num">target</th>' in page
+    assert '<td class="num">dkd</td><td class="num">class_counts+prior_adjusted</td>' in page
+    assert "<small>both, dkd, class_counts+prior_adjusted</small>" in page
+    assert "T=4, alpha=0.9, loss dkd, target class_counts+prior_adjusted" in text
+    (header, line) = plan_csv(found).splitlines()
+    values = dict(zip(header.split(","), line.split(","), strict=True))
+    assert (values["loss"], values["target"]) == ("dkd", "class_counts+prior_adjusted")
+
+
 def test_without_several_rates_no_column_for_them_exists(concluded, page):
     assert "learning_rate" not in plan_csv(concluded)
     assert '<th scope="col" class="num">learning rate</th>' not in page
