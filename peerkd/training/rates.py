@@ -174,7 +174,9 @@ class _Units:
             save_tensors(folder / peers.weights_name(peer), weights)
         self._sweep = SweepRunner(sweep_inputs, device=device)
         transfer_set = config.sweep.tried_transfer_sets[0]
-        grid = settings(config.grid, transfer_set)[: scale.num_trials]
+        # Settings of one loss are neighbours, so some of every loss are taken.
+        tried = settings(config.grid, transfer_set)
+        grid = tried[:: max(len(tried) // scale.num_trials, 1)][: scale.num_trials]
         self._trials = tuple(Trial(_STUDENT, _TEACHER, transfer_set, setting) for setting in grid)
         self._num_done = {False: 0, True: 0}
         self.seconds(doubled=False)  # The first call includes work that is done only once.
