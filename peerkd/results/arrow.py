@@ -247,10 +247,10 @@ def _reading(path: Path, kind: TableKind) -> Iterator[None]:
 def _checked_file(table: pa.Table, path: Path, kind: TableKind, *, first_row: int = 0) -> pa.Table:
     for name in kind.later_columns:
         if name not in table.column_names:
-            column = kind.schema.field(name)
-            table = table.add_column(
-                kind.schema.get_field_index(name), column, pa.nulls(table.num_rows, type=column.type)
-            )
+            column, place = kind.schema.field(name), kind.schema.get_field_index(name)
+            # A table that lacks other columns, too, is refused below.
+            place = min(place, table.num_columns)
+            table = table.add_column(place, column, pa.nulls(table.num_rows, type=column.type))
     try:
         return checked(table, kind, first_row=first_row)
     except ValueError as error:

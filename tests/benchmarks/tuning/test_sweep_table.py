@@ -11,6 +11,7 @@ import pytest
 from benchmarks.tuning.replay import Replay, load_earlier, load_replay
 from peerkd.study.objective import Objective
 from peerkd.study.splits import OWN_WEIGHTS
+from peerkd.tuning.space import SettingOnSet
 from tests.benchmarks.tuning.conftest import NUM_EPOCHS, NUM_PAIRS, NUM_SETTINGS, STUDY
 from tests.tables import Study
 
@@ -180,9 +181,9 @@ def test_learning_rates_are_a_dimension_of_the_settings(at_rates: Path) -> None:
     space = replay.space
     assert len(space.settings) == len(set(space.settings)) == 2 * 2 * 3 * 3
     assert {setting.learning_rate for setting in space.settings} == set(RATES)
-    assert space.settings[space.default_setting] == ("student", 1.0, 0.5, 0.5, 0.02)
+    assert space.settings[space.default_setting] == SettingOnSet("student", 1.0, 0.5, 0.5, 0.02)
     rows = [row for row in pq.read_table(at_rates).to_pylist() if row["distillation_weight"] > 0]
-    names = ("transfer_set", "temperature", "alpha", "distillation_weight", "learning_rate")
+    names = ("transfer_set", "temperature", "alpha", "distillation_weight", "learning_rate", "loss", "target")
     assert [tuple(setting) for setting in space.settings] == [tuple(row[n] for n in names) for row in rows[:36]]
     gains = [row["validation_global_accuracy_after"] - row["validation_global_accuracy_before"] for row in rows]
     np.testing.assert_allclose(replay.gains_QSE[:, :, -1].ravel(), gains, atol=1e-12)

@@ -107,7 +107,7 @@ def test_the_space_is_the_grid_in_the_order_of_the_table(space):
     assert [setting.transfer_set for setting in space.settings] == ["student"] * 4 + ["both"] * 4 + [
         "public_unlabelled"
     ] * 2
-    assert space.settings[0][1:] == (1.0, 0.5, 0.5, None)
+    assert space.settings[0][1:] == (1.0, 0.5, 0.5, None, None, None)
     default = space.settings[space.default_setting]
     assert default == ("public_unlabelled", 1.0, 1.0, 1.0, None)
     assert list(zip(space.students_Q, space.teachers_Q, strict=True))[3:6] == [(0, 4), (1, 0), (1, 2)]
