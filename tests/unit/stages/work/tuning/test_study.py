@@ -109,7 +109,7 @@ def test_the_space_is_the_grid_in_the_order_of_the_table(space):
     ] * 2
     assert space.settings[0][1:] == (1.0, 0.5, 0.5, None, None, None)
     default = space.settings[space.default_setting]
-    assert default == ("public_unlabelled", 1.0, 1.0, 1.0, None)
+    assert default == ("public_unlabelled", 1.0, 1.0, 1.0, None, None, None)
     assert list(zip(space.students_Q, space.teachers_Q, strict=True))[3:6] == [(0, 4), (1, 0), (1, 2)]
     assert space.num_samples_QS[3].tolist() == [30] * 4 + [140] * 4 + [40] * 2
 
