@@ -7,7 +7,7 @@ kept in their order up to some moment, as in journaling file systems. POSIX prom
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.faults.shim import Operation
@@ -39,8 +39,8 @@ def disk_after(operations: Sequence[Operation], moment: int, root: Path, target:
         target: A new folder for the state.
         rng: Draws among the possible states.
     """
-    before = operations[:moment]
-    lasting = _lasting_names(before, up_to=rng.randint(0, moment))
+    before = _with_unseen_creations(operations[:moment])
+    lasting = _lasting_names(before, up_to=rng.randint(0, len(before)))
     files: dict[int, _File] = {}
     tree = _Folder()
     for number, operation in enumerate(before):
@@ -48,6 +48,25 @@ def disk_after(operations: Sequence[Operation], moment: int, root: Path, target:
         if number in lasting:
             _apply_name(tree, operation, root)
     _write(tree, target, {inode: _surviving(file, rng) for inode, file in files.items()})
+
+
+def _with_unseen_creations(operations: Sequence[Operation]) -> list[Operation]:
+    """Return the operations with the creation of each renamed file before its first operation, if it was not logged.
+
+    A library that calls the kernel without the functions of libc, as safetensors does, creates files without the shim.
+    """
+    known = {operation.inode for operation in operations if operation.name in ("create", "mkdir", "link")}
+    unseen: dict[int, Operation] = {}
+    for operation in operations:
+        if operation.name == "rename" and operation.inode not in known:
+            unseen.setdefault(operation.inode, operation)
+    complete: list[Operation] = []
+    for operation in operations:
+        renamed = unseen.pop(operation.inode, None)
+        if renamed:
+            complete.append(replace(renamed, name="create", new_parent=0, new_path="", data=b""))
+        complete.append(operation)
+    return complete
 
 
 def _lasting_names(operations: Sequence[Operation], *, up_to: int) -> set[int]:
