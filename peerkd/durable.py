@@ -31,6 +31,14 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Create a folder and those above it, unless they exist, and wait until their names are on the disk."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
+
+
 def sync_files(folder: Path, names: Iterable[str]) -> None:
     """Wait until files below a folder, and the entries of the folders above them, have been synced to disk."""
     folders = {folder}

@@ -34,7 +34,7 @@ from peerkd.artifacts.store import (
     published_keys,
     verify_folder,
 )
-from peerkd.durable import sync_files, sync_folder
+from peerkd.durable import make_folder, sync_files, sync_folder
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError, StoreUnavailableError, WorkspaceBusyError
 from peerkd.retry import Limit, Retries
 from peerkd.system_errors import add_path_to_errors, translate
@@ -119,7 +119,7 @@ class FilesystemStore:
         workspace = self._workspace(check_name(key))
         lock_path = workspace.with_suffix(".lock")
         try:
-            lock_path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(lock_path.parent)
             lock = lock_path.open("a")
         except OSError as error:
             refusal = translate(error)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from peerkd.errors import ArtifactCorruptError
@@ -28,7 +28,8 @@ def save_tensors(
     """
     partial = path.with_suffix(".writing")
     words = dict(metadata or {}) | ({SEAL: UNSEALED} if is_sealed else {})
-    save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, partial, words)
+    # save_file would leave a temporary file of another name if the process were killed, and the artifact would have it.
+    partial.write_bytes(save({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, words))
     if is_sealed:
         seal(partial)
     partial.replace(path)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from peerkd.data.augment import normalize
@@ -133,7 +133,7 @@ def _compare(expected_NK: Tensor, found_NK: Tensor) -> Comparison:
 
 def _write_safetensors(network: nn.Module, path: Path, card: str, _: Tensor, build: Callable[[], nn.Module]) -> _Logits:
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, path, metadata={"format": "pt", CARD_NAME: card})
+    path.write_bytes(save(tensors, metadata={"format": "pt", CARD_NAME: card}))
     again = build()
     again.load_state_dict(load_file(path))
     return again.eval()

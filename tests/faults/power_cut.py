@@ -6,7 +6,7 @@ kept in their order up to some moment, as in journaling file systems. POSIX prom
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def disk_after(operations: Sequence[Operation], moment: int, root: Path, target:
         target: A new folder for the state.
         rng: Draws among the possible states.
     """
-    before = _with_unseen_creations(operations[:moment])
+    before = _with_unseen_renamings(operations[:moment])
     lasting = _lasting_names(before, up_to=rng.randint(0, len(before)))
     files: dict[int, _File] = {}
     tree = _Folder()
@@ -50,23 +50,50 @@ def disk_after(operations: Sequence[Operation], moment: int, root: Path, target:
     _write(tree, target, {inode: _surviving(file, rng) for inode, file in files.items()})
 
 
-def _with_unseen_creations(operations: Sequence[Operation]) -> list[Operation]:
-    """Return the operations with the creation of each renamed file before its first operation, if it was not logged.
+def _with_unseen_renamings(operations: Sequence[Operation]) -> list[Operation]:
+    """Return the operations with a renaming wherever a file has another name than the one that was logged.
 
-    A library that calls the kernel without the functions of libc, as safetensors does, creates files without the shim.
+    A library that calls the kernel without the functions of libc renames files without the shim, as safetensors does
+    with the temporary file that it writes to.
     """
-    known = {operation.inode for operation in operations if operation.name in ("create", "mkdir", "link")}
-    unseen: dict[int, Operation] = {}
-    for operation in operations:
-        if operation.name == "rename" and operation.inode not in known:
-            unseen.setdefault(operation.inode, operation)
+    paths: dict[int, str] = {}
+    """The path of each file and folder by its inode."""
+    parents: dict[int, int] = {}
     complete: list[Operation] = []
     for operation in operations:
-        renamed = unseen.pop(operation.inode, None)
-        if renamed:
-            complete.append(replace(renamed, name="create", new_parent=0, new_path="", data=b""))
+        inode, known = operation.inode, paths.get(operation.inode)
+        if operation.name in ("create", "mkdir"):
+            paths[inode], parents[inode] = operation.path, operation.parent
+        elif operation.name in ("content", "rename") and known is not None and known != operation.path:
+            parent = parents[inode]
+            unseen = replace(
+                operation,
+                name="rename",
+                path=known,
+                new_path=operation.path,
+                parent=parent,
+                new_parent=parent,
+                data=b"",
+            )
+            complete.append(unseen)
+            paths = _after_renaming(paths, unseen)
+        if operation.name == "rename":
+            paths = _after_renaming(paths, operation)
+            parents[inode] = operation.new_parent
+        elif operation.name in ("unlink", "rmdir"):
+            paths = {each: path for each, path in paths.items() if path != operation.path}
         complete.append(operation)
     return complete
+
+
+def _after_renaming(paths: Mapping[int, str], operation: Operation) -> dict[int, str]:
+    """Return the paths after a file or a folder was renamed, without a file that it replaced."""
+
+    def renamed(path: str) -> str:
+        is_inside = path == operation.path or path.startswith(f"{operation.path}/")
+        return operation.new_path + path[len(operation.path) :] if is_inside else path
+
+    return {inode: renamed(path) for inode, path in paths.items() if path != operation.new_path}
 
 
 def _lasting_names(operations: Sequence[Operation], *, up_to: int) -> set[int]:

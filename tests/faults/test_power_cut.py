@@ -15,11 +15,14 @@ def operation(name: str, path: str, **changes: object) -> Operation:
     return Operation(name=name, path=path, **{**values, **changes})  # type: ignore[arg-type]
 
 
-def test_a_file_whose_creation_was_not_seen_survives_with_its_name_once_both_are_synced(tmp_path: Path) -> None:
+def test_a_file_that_was_renamed_unseen_has_its_name_once_both_are_synced(tmp_path: Path) -> None:
     operations = [
-        operation("create", "/store/other", inode=8),
+        operation("create", "/store/before"),
+        operation("write", "/store/before", data=b"other"),
+        operation("unlink", "/store/before"),
+        operation("create", "/store/.tmp1"),
+        operation("write", "/store/.tmp1", data=b"weights"),
         operation("content", PARTIAL, data=b"weights"),
-        operation("write", "/store/other", inode=8, data=b"x"),
         operation("rename", PARTIAL, new_parent=1, new_path=FINAL),
         operation("sync", FINAL, data=b"weights"),
         operation("sync-folder", "/store", inode=1),
@@ -27,8 +30,21 @@ def test_a_file_whose_creation_was_not_seen_survives_with_its_name_once_both_are
     for seed in range(20):
         target = tmp_path / str(seed)
         disk_after(operations, len(operations), ROOT, target, rng=random.Random(seed))
-        assert (target / "a.safetensors").read_bytes() == b"weights"
-        assert not (target / "a.writing").exists()
+        assert {path.name: path.read_bytes() for path in target.iterdir()} == {"a.safetensors": b"weights"}
+
+
+def test_files_in_a_renamed_folder_are_not_renamed_again(tmp_path: Path) -> None:
+    operations = [
+        operation("mkdir", "/store/a.partial", inode=2),
+        operation("create", "/store/a.partial/file", parent=2),
+        operation("rename", "/store/a.partial", inode=2, new_parent=1, new_path="/store/a"),
+        operation("content", "/store/a/file", data=b"weights"),
+        operation("sync", "/store/a/file", data=b"weights"),
+        operation("sync-folder", "/store/a", inode=2),
+        operation("sync-folder", "/store", inode=1),
+    ]
+    disk_after(operations, len(operations), ROOT, tmp_path / "disk", rng=random.Random(0))
+    assert (tmp_path / "disk/a/file").read_bytes() == b"weights"
 
 
 def test_a_name_that_was_not_synced_may_be_lost(tmp_path: Path) -> None:

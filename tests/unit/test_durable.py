@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from peerkd.durable import replace_whole, sync_file, sync_folder
+from peerkd.durable import make_folder, replace_whole, sync_file, sync_folder
 
 
 def fail_with(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +44,17 @@ def test_a_file_is_synced_before_it_replaces_another_and_its_folder_afterwards(
     monkeypatch.setattr("os.fsync", fsync)
     replace_whole(partial, path)
     assert synced == [("a.partial", b"old"), (tmp_path.name, b"new")]
+
+
+def test_the_names_of_new_folders_are_synced_from_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[str, list[str]]] = []
+
+    def fsync(descriptor: int) -> None:
+        folder = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append((folder.name, os.listdir(folder)))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    make_folder(tmp_path / "a/b")
+    assert synced == [(tmp_path.name, ["a"]), ("a", ["b"])]
+    make_folder(tmp_path / "a/b")
+    assert len(synced) == 2

@@ -1,4 +1,7 @@
 import pickle
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -22,17 +25,23 @@ def test_channels_last_weights_are_saved_by_value(tmp_path):
     assert torch.equal(load_tensors(tmp_path / "t")[0]["weight"], weight)
 
 
-def test_an_interrupted_write_leaves_the_earlier_file(tmp_path, monkeypatch):
-    save_tensors(tmp_path / "t", {"weight": torch.ones(2)})
-
-    def fail(tensors, path, metadata):
-        path.write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr("peerkd.training.checkpoints.save_file", fail)
-    with pytest.raises(OSError, match="disk full"):
-        save_tensors(tmp_path / "t", {"weight": torch.zeros(2)})
-    assert torch.equal(load_tensors(tmp_path / "t")[0]["weight"], torch.ones(2))
+def test_a_kill_in_the_middle_of_a_write_leaves_the_earlier_file_and_no_name_that_stays(tmp_path):
+    path = tmp_path / "t.safetensors"
+    save_tensors(path, {"weight": torch.ones(2)})
+    write_and_die = """
+import resource, signal, sys, torch
+from pathlib import Path
+from peerkd.training.checkpoints import save_tensors
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+save_tensors(Path(sys.argv[1]), {"weight": torch.zeros(10_000)})
+"""
+    killed = subprocess.run([sys.executable, "-c", write_and_die, str(path)], check=False)
+    assert killed.returncode == -signal.SIGXFSZ
+    assert torch.equal(load_tensors(path)[0]["weight"], torch.ones(2))
+    # The next attempt writes to the same name, so the artifact has no other file.
+    save_tensors(path, {"weight": torch.zeros(2)})
+    assert [each.name for each in tmp_path.iterdir()] == ["t.safetensors"]
 
 
 @pytest.mark.parametrize("content", [b"", b"short", pickle.dumps({"weight": [1.0]})])
