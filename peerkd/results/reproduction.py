@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from peerkd.results.schema import BY_EPOCH_COLUMNS
+from peerkd.results.schema import BY_EPOCH_COLUMNS, CORRECT_BITS
 from peerkd.results.table import NOT_IN_FINGERPRINT, RECORD_COLUMNS, assemble
 from peerkd.study.trials import IDENTITY_COLUMNS
 
@@ -35,7 +35,14 @@ def differing_columns(record: Mapping[str, Any], row: pa.Table) -> list[str] | N
     again = assemble([record])
     num_epochs, num_known = record["epochs"], row["epochs"][0].as_py()
     if num_epochs == num_known:
-        return [name for name in RECORD_COLUMNS if name not in NOT_IN_FINGERPRINT and not again[name].equals(row[name])]
+        return [
+            name
+            for name in RECORD_COLUMNS
+            if name not in NOT_IN_FINGERPRINT
+            and not again[name].equals(row[name])
+            # A table from before the bits were recorded has none to compare with.
+            and not (name == CORRECT_BITS["validation"] and row[name].null_count)
+        ]
     known = {name: row[name][0].as_py() for name in BY_EPOCH_COLUMNS.values()}
     if num_epochs > num_known or None in known.values():
         return None

@@ -58,8 +58,11 @@ def _check_values(table: pa.Table, first_row: int) -> None:
             )
 
 
+MAY_LACK: Final = (*LATER_COLUMNS, CORRECT_BITS["validation"])
+"""The columns that a record, or a table, from before they existed does not have."""
+
 KIND: Final = arrow.TableKind(
-    "table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA, check_values=_check_values, later_columns=LATER_COLUMNS
+    "table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA, check_values=_check_values, later_columns=MAY_LACK
 )
 
 
@@ -85,7 +88,7 @@ def assemble(records: Iterable[Record]) -> pa.Table:
     _refuse_duplicates(rows)
 
     columns: dict[str, Any] = {
-        name: [row.get(name) if name in LATER_COLUMNS else row[name] for row in rows] for name in RECORD_COLUMNS
+        name: [row.get(name) if name in MAY_LACK else row[name] for row in rows] for name in RECORD_COLUMNS
     }
     for split in SPLITS:
         columns[CORRECT_BITS[split]] = [
@@ -109,7 +112,7 @@ def assemble(records: Iterable[Record]) -> pa.Table:
 
 def fingerprint(table: pa.Table) -> str:
     """Return the SHA-256 of every column except ``seconds``; see ``TableKind.later_columns``."""
-    return arrow.fingerprint(table, without=NOT_IN_FINGERPRINT, later_columns=LATER_COLUMNS)
+    return arrow.fingerprint(table, without=NOT_IN_FINGERPRINT, later_columns=MAY_LACK)
 
 
 def num_finite(table: pa.Table) -> int:
@@ -146,7 +149,7 @@ def check_record(row: Record) -> None:
     """
     expected = set(RECORD_COLUMNS)
     required = _REQUIRED_COLUMNS if row.get(IS_FINITE) is False else (*_REQUIRED_COLUMNS, *_REQUIRED_IF_FINITE)
-    lacking = expected - row.keys() - {*LATER_COLUMNS} | {name for name in required if row.get(name) is None}
+    lacking = expected - row.keys() - {*MAY_LACK} | {name for name in required if row.get(name) is None}
     for problem, names in (("lacks", lacking), ("must not have", row.keys() - expected - {CHECKSUM})):
         if names:
             raise ValueError(f"A record of a trial {problem} {', '.join(sorted(names))}.")

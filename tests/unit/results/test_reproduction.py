@@ -54,3 +54,9 @@ def test_a_trial_that_stops_early_is_compared_up_to_its_last_epoch():
 def test_without_a_result_after_as_many_epochs_nothing_can_be_said():
     assert differing_columns(by_epoch(record(), 0.25, 0.5), assemble([by_epoch(record(), 0.25)])) is None
     assert differing_columns(record(epochs=1), assemble([record(epochs=3)])) is None
+
+
+def test_a_row_from_before_the_validation_bits_were_recorded_is_compared_in_everything_else():
+    old = assemble([record(validation_correct_bits=None)])
+    assert differing_columns(record(), old) == []
+    assert differing_columns(record(test_global_accuracy_after=0.75), old) == ["test_global_accuracy_after"]

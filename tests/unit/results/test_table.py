@@ -337,3 +337,11 @@ def test_trials_that_differ_in_loss_or_target_are_different_trials_in_a_fixed_or
     assert table["test_global_gain_from_data"].null_count == 0
     with pytest.raises(ValueError, match=r"^Each trial must appear once, got two with .*, loss kl, target mean\.$"):
         assemble([rows[0], rows[0]])
+
+
+def test_a_table_and_a_record_from_before_the_validation_bits_were_recorded_have_none(tmp_path):
+    old = assemble([record()]).drop_columns(["validation_correct_bits"])
+    pq.write_table(old, tmp_path / "trials.parquet")
+    assert read_table(tmp_path / "trials.parquet")["validation_correct_bits"].to_pylist() == [None]
+    earlier = {name: value for name, value in record().items() if name != "validation_correct_bits"}
+    assert assemble([earlier]).equals(read_table(tmp_path / "trials.parquet"))
