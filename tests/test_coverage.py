@@ -49,6 +49,7 @@ COVERED_BY = {
     "peerkd.study.splits": "unit/study/test_objective.py",
     "peerkd.training.cache_sizes": "unit/training/test_sweep.py",
     "peerkd.training.devices": "unit/training/test_finite.py",
+    "peerkd.training.engines": "unit/training/test_sweep_equality.py",
     "peerkd.training.evaluate": "unit/training/test_sweep.py",
     "peerkd.training.fork_server": "unit/training/test_process_pool.py",
     "peerkd.training.improve": "unit/stages/test_improve_peers.py",

@@ -230,7 +230,7 @@ RECIPES: Final = {
         selected="test_example_codistillation or every_method_is_expected or (example_codistillation and made_of)",
     ),
     "pair_loss": Recipe(
-        "A pair loss, by which a student distils from its teacher:",
+        "A pair loss, with which a student distils from its teacher:",
         (
             Edit(
                 _LOSSES,

@@ -10,7 +10,7 @@ from torch import nn
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
-from peerkd.training import rates, sweep
+from peerkd.training import rates
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.forecast import PartitionSizes, Rates
 from peerkd.training.samples import SampleSet
@@ -48,7 +48,7 @@ def test_the_teacher_is_timed_by_its_passes_over_the_set(
         passed.append(len(samples))
         return teacher_logits(teacher, samples, **options)
 
-    monkeypatch.setattr(sweep, "teacher_logits", counted)
+    monkeypatch.setattr("peerkd.training.sweep_data.teacher_logits", counted)
     config = resolve(JOINTKD, preset="digits", overrides=f"peers.architectures=[mlp] {overrides}")
     inputs = rates.RateInputs(config=config, samples=SAMPLES, device="cpu")
     scale = rates._Workload(num_samples=8, num_evaluated=8, num_trials=2, epochs=2)

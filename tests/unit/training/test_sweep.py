@@ -266,7 +266,7 @@ def test_a_teacher_runs_once_if_epochs_do_not_differ(tiny, monkeypatch, is_augme
         passed.append(epochs)
         return teacher_logits(teacher, samples, epochs=epochs, **options)
 
-    monkeypatch.setattr("peerkd.training.sweep.teacher_logits", counted)
+    monkeypatch.setattr("peerkd.training.sweep_data.teacher_logits", counted)
     experiment = tiny if is_augmented else without_augmentation(tiny, teacher_mode=teacher_mode)
     unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher == 2 and len(unit.owners) == 2)
     sweep = SweepRunner(experiment.sweep_inputs, device=torch.device("cpu"))
@@ -296,7 +296,7 @@ def test_a_study_runs_a_teacher_over_an_epoch_of_a_set_once(tiny, tmp_path, monk
         passed.append((len(samples), epochs))
         return teacher_logits(teacher, samples, epochs=epochs, **options)
 
-    monkeypatch.setattr("peerkd.training.sweep.teacher_logits", counted)
+    monkeypatch.setattr("peerkd.training.sweep_data.teacher_logits", counted)
     unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher == 1 and len(unit.owners) == 2)
     first, second = (replace(unit, trials=unit.trials[place : place + 1]) for place in range(2))
     sweep = SweepRunner(replace(tiny.sweep_inputs, states_folder=tmp_path), device=torch.device("cpu"))
