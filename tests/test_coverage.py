@@ -46,6 +46,7 @@ COVERED_BY = {
     "peerkd.stages.work.tuning.coordinator": "unit/stages/test_tune_pairs.py",
     "peerkd.stages.work.tuning.features": "unit/stages/test_tune_pairs.py",
     "peerkd.stages.work.tuning.iteration_history": "unit/stages/test_tune_pairs.py",
+    "peerkd.stages.work.tuning.outcome": "unit/stages/work/tuning/test_study.py",
     "peerkd.study.splits": "unit/study/test_objective.py",
     "peerkd.training.cache_sizes": "unit/training/test_sweep.py",
     "peerkd.training.devices": "unit/training/test_finite.py",

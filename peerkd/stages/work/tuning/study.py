@@ -9,13 +9,13 @@ Shape suffixes: Q = ordered pairs.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Final
 
 import numpy as np
 
 from peerkd.arrays import FloatArray, IntArray
 from peerkd.stages.work.tuning.iterations import Iteration, Phase, StudyProgress
+from peerkd.stages.work.tuning.outcome import CurvePoint, Predicting, StudyOutcome, where_chosen
 from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.tuning.accounting import CostLedger
 from peerkd.tuning.protocol import Observation, Suggestion, Tuner
@@ -45,63 +45,6 @@ MAX_ITERATIONS: Final = 100
 An iteration costs at least the corresponding fraction of the budget, however short its trials are. Each iteration
 leaves files to be listed, and costs the tuner some time.
 """
-
-
-@runtime_checkable
-class Predicting(Protocol):
-    """A tuner that predicts the gains of its choices."""
-
-    def predicted(self) -> FloatArray:
-        """Return the expected validation gain (Q,) of each of ``choices``; 0 where the student stays unchanged."""
-        ...
-
-    def deviations(self) -> FloatArray:
-        """Return the standard deviation (Q,) of each of ``predicted``. This takes longer than ``predicted``."""
-        ...
-
-
-class CurvePoint(NamedTuple):
-    """A summary of the choices after an iteration."""
-
-    iteration: int
-    phase: Phase
-    spent_share: float
-    num_trials: int
-    num_pairs_tried: int
-    num_pairs_distilled: int
-    """The number of pairs for which a setting was chosen."""
-
-    num_chosen_measured: int
-    """The number of pairs whose chosen setting was measured."""
-
-    mean_observed_gain: float
-    """The mean over all pairs. A choice that was not measured counts 0, and so does an unchanged student."""
-
-    mean_predicted_gain: float | None
-    """The mean over all pairs, or None if the tuner does not predict."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class StudyOutcome:
-    """The choices, with their observed and predicted gains."""
-
-    wanted_Q: IntArray
-    """The tuner's choices, except those that were observed to break a limit on forgetting."""
-
-    choices_Q: IntArray
-    """The final choices. Under a limit, a wanted setting that was never measured is not chosen."""
-
-    gains_Q: FloatArray
-    """The observed validation gains after ``epochs_Q``; NaN where the choice was not tried."""
-
-    epochs_Q: IntArray
-    """The trained epochs of each choice, or the chosen epoch to stop after; 0 where the choice was not tried."""
-
-    expected_Q: FloatArray
-    """The expected gains of ``wanted_Q``: predicted if the tuner predicts them, else observed, else NaN."""
-
-    predicted_Q: FloatArray
-    """The predicted gains of ``choices_Q``; NaN where the tuner does not predict or chose another setting."""
 
 
 def suggestions_per_iteration(num_affordable: float) -> int:
@@ -263,7 +206,7 @@ class TunedStudy:
         with self._timed():
             if not isinstance(self._tuner, Predicting):
                 return np.full(len(chosen_Q), np.nan)
-            return _where_chosen(
+            return where_chosen(
                 self._tuner.deviations(), chosen_Q=chosen_Q, choices_Q=np.asarray(self._tuner.choices())
             )
 
@@ -282,7 +225,7 @@ class TunedStudy:
             gains_Q=self._gains(chosen_Q),
             epochs_Q=self._epochs(chosen_Q),
             expected_Q=np.where(is_predicted_Q, predicted_Q, self._gains(wanted_Q)),
-            predicted_Q=_where_chosen(predicted_Q, chosen_Q=chosen_Q, choices_Q=choices_Q),
+            predicted_Q=where_chosen(predicted_Q, chosen_Q=chosen_Q, choices_Q=choices_Q),
         )
 
     def _gains(self, choices_Q: IntArray) -> FloatArray:
@@ -403,7 +346,7 @@ class TunedStudy:
             num_pairs_distilled=int(is_distilled_Q.sum()),
             num_chosen_measured=int((is_distilled_Q & ~np.isnan(outcome.gains_Q)).sum()),
             mean_observed_gain=float(np.nan_to_num(outcome.gains_Q, nan=0.0).mean()),
-            mean_predicted_gain=_mean_predicted(outcome),
+            mean_predicted_gain=outcome.mean_predicted_gain,
         )
 
     @contextmanager
@@ -413,19 +356,6 @@ class TunedStudy:
             yield
         finally:
             self.tuner_seconds += self._clock() - started
-
-
-def _where_chosen(values_Q: FloatArray, *, chosen_Q: IntArray, choices_Q: IntArray) -> FloatArray:
-    """Return the tuner's values for its own choices, 0 for students that stay unchanged instead, and NaN elsewhere."""
-    other_Q = np.where(chosen_Q == NO_SETTING, 0.0 * values_Q, np.nan)
-    return np.where(chosen_Q == choices_Q, values_Q, other_Q)
-
-
-def _mean_predicted(outcome: StudyOutcome) -> float | None:
-    """Return the mean over all pairs. A choice that replaced a forbidden one counts with its observed gain."""
-    if np.isnan(outcome.predicted_Q).all():
-        return None
-    return float(np.where(np.isnan(outcome.predicted_Q), outcome.gains_Q, outcome.predicted_Q).mean())
 
 
 class _IterationCost:
