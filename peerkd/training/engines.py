@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import torch
+from torch import nn
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import PeerNetwork
@@ -28,6 +29,7 @@ from peerkd.training.sweep_data import SweepData
 from peerkd.training.trial_state import TrialState
 
 if TYPE_CHECKING:
+    from peerkd.training.captured.graphs import GraphOwner
     from peerkd.training.captured.lane_pool import LanePool
 
 _NUM_MEASURED_BATCHES: Final = 2
@@ -44,8 +46,18 @@ class Engines:
         self._recipes = {name: config.distill.changed(loss=name) for name in config.tried_losses}
         self._group_sizes = GroupSizes()
         self._has_lanes = device.type == "cuda"
+        if self._has_lanes:
+            _choose_repeatable_algorithms()
+        self._graph_owner: GraphOwner | None = None
         self._lane_pools: dict[str, LanePool] = {}
         self._choices = list(self._first_choices())
+
+    def close(self) -> None:
+        """End the lanes and free their memory. Students that were returned before cannot be used any more."""
+        self._lane_pools.clear()
+        if self._graph_owner is not None:
+            self._graph_owner.close()
+            self._graph_owner = None
 
     def loss(self, trial: Trial) -> str:
         """Return the name of the loss by whose engine a trial is trained. A control has any loss with the weight 0."""
@@ -137,18 +149,22 @@ class Engines:
         return self._lane_pools[loss]
 
     def _open_lane_pool(self, recipe: DistillConfig, *, num_architectures: int) -> "LanePool":
-        # Only a GPU needs this module.
+        # Only a GPU needs these modules.
+        from peerkd.training.captured.graphs import GraphOwner
         from peerkd.training.captured.lane_pool import LanePool
+
+        self._graph_owner = self._graph_owner or GraphOwner(self._device)
 
         has_split = any(TRANSFER_SETS[name].is_split for name in self._config.sweep.tried_transfer_sets)
         return LanePool(
-            lambda name: self._data.build_network(PeerNetwork(name)),
+            partial(_plain_network, self._data),
             num_architectures=num_architectures,
             image_shape_CHW=self._data.dataset.image_shape,
             num_classes=self._data.dataset.num_classes,
             recipe=recipe,
             device=self._device,
             max_batch_samples=recipe.batch_size * (2 if has_split else 1),
+            make_steps=self._graph_owner.new_steps,
         )
 
     def _first_choices(self) -> tuple[EngineChoice, ...]:
@@ -164,6 +180,17 @@ class Engines:
             *(_autograd_choice(name) for name in self._recipes if any_stacked and name not in FAST_GRADIENTS),
             *(EngineChoice(name, f"{name}: {reason}") for name, reason in (others | adapted).items()),
         )
+
+
+def _choose_repeatable_algorithms() -> None:
+    # Only a GPU needs this module.
+    from peerkd.training.captured.graphs import choose_repeatable_algorithms
+
+    choose_repeatable_algorithms()
+
+
+def _plain_network(data: SweepData, architecture: str) -> nn.Module:
+    return data.build_network(PeerNetwork(architecture))
 
 
 def _autograd_choice(loss: str) -> EngineChoice:

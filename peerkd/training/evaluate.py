@@ -5,7 +5,6 @@ channels, H W = image size.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from peerkd.results import outcome
 from peerkd.study.splits import SPLITS
 from peerkd.training.devices import autocast
 from peerkd.training.finite import predicted_classes
+from peerkd.training.kept_results import kept_results
 
 _BATCH_SIZE: Final = 500
 
@@ -60,9 +60,9 @@ class Evaluator:
         self._owns = {"validation": assignment.own_validation, "test": assignment.own_test}
         self._mean_C = torch.tensor(dataset.channel_mean, device=device)
         self._std_C = torch.tensor(dataset.channel_std, device=device)
-        self._samples = cache(self._read_samples)
+        self._samples = kept_results(self._read_samples)
         # Peers whose own samples are all among the global ones share one tensor.
-        self._images = cache(self._read_images)
+        self._images = kept_results(self._read_images)
 
     def predict(self, network: nn.Module, *, peer: int, splits: Sequence[str] = SPLITS) -> Predictions:
         """Return the predicted classes of a peer's evaluation samples. The network is left in evaluation mode."""

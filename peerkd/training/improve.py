@@ -18,7 +18,7 @@ from peerkd.study.trials import Trial, Unit, record_identity
 from peerkd.training.checkpoints import save_tensors
 from peerkd.training.devices import process_device
 from peerkd.training.inputs import EngineChoice, EpochRange, ImproveInputs, StudentTask
-from peerkd.training.process_pool import TaskFunction
+from peerkd.training.process_pool import OpenTask, TaskFunction
 from peerkd.training.sweep import SweepRunner
 from peerkd.training.trial_state import load_state, state_path
 
@@ -34,7 +34,7 @@ def start(inputs: ImproveInputs, *, process_index: int) -> TaskFunction:
     def perform(task: StudentTask) -> Iterator[dict[str, Any]]:
         yield improve(task, inputs, runner)
 
-    return perform
+    return OpenTask(perform, runner.close)
 
 
 def improve(task: StudentTask, inputs: ImproveInputs, runner: SweepRunner) -> dict[str, Any]:

@@ -8,7 +8,6 @@ Shape suffixes: P = peers, N = samples of one part, B = batch, K = classes, C = 
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -30,6 +29,7 @@ from peerkd.training.checkpoints import copy_state, load_state_of
 from peerkd.training.devices import autocast, process_device
 from peerkd.training.finite import are_finite, check_peer_logits
 from peerkd.training.inputs import SweepInputs
+from peerkd.training.kept_results import kept_results
 from peerkd.training.peers import build_peer, known_classes, weights_name
 from peerkd.training.process_pool import TaskFunction
 
@@ -88,7 +88,7 @@ class _PeerNetworks:
 
     def __init__(self, inputs: SweepInputs, dataset: ImageDataset, *, device: torch.device) -> None:
         self._inputs, self._dataset, self._device = inputs, dataset, device
-        self._network = cache(self._build_network)
+        self._network = kept_results(self._build_network)
         self._mean_C = torch.tensor(dataset.channel_mean, device=device)
         self._std_C = torch.tensor(dataset.channel_std, device=device)
 

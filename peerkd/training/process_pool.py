@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -29,6 +30,19 @@ _FORK_SERVER: Final = "peerkd.training.fork_server"
 TaskFunction = Callable[[Any], Iterator[Any]]
 """A function that does one task and yields its results one by one."""
 
+
+@dataclass(frozen=True, slots=True)
+class OpenTask:
+    """A ``TaskFunction`` that has opened something, and the function that closes it after the last task."""
+
+    perform: TaskFunction
+    close: Callable[[], None]
+
+    def __call__(self, task: Any) -> Iterator[Any]:
+        """Do a task."""
+        return self.perform(task)
+
+
 Tag = TypeVar("Tag")
 
 
@@ -45,8 +59,8 @@ def run_in_processes(
 
     Args:
         start: ``module:function``. Each process calls the function once, with ``arguments`` and ``process_index``,
-            which counts from 0; the function returns what does a task there. It is a name so that only the processes
-            import torch.
+            which counts from 0; the function returns what does a task there. An ``OpenTask`` is closed at the end.
+            It is a name so that only the processes import torch.
         arguments: Arguments of ``start``, which are pickled.
         tasks: Pairs of a tag, which stays here, and a task. The next one is requested when a process is idle. None
             means that no task is ready, and the next one is requested again after ``poll_seconds``.
@@ -115,8 +129,8 @@ def _in_this_process(
     num_threads = torch.get_num_threads()
     # One thread, as in the processes of the pool, because the results must be equal.
     torch.set_num_threads(1)
+    perform: TaskFunction | None = None
     try:
-        perform: TaskFunction | None = None
         for task in tasks:
             if task is None:
                 time.sleep(poll_seconds)
@@ -127,6 +141,12 @@ def _in_this_process(
                 yield tag, result
     finally:
         torch.set_num_threads(num_threads)
+        _close(perform)
+
+
+def _close(perform: TaskFunction | None) -> None:
+    if isinstance(perform, OpenTask):
+        perform.close()
 
 
 def _load(start: str) -> Callable[..., TaskFunction]:
@@ -182,6 +202,7 @@ def _serve(
     # Objects that were imported before the fork stay, so the garbage collector need not look at them.
     gc.freeze()
     gc.enable()
+    perform: TaskFunction | None = None
     try:
         threading.Thread(target=_end_with_parent, daemon=True).start()
         import torch
@@ -204,6 +225,8 @@ def _serve(
         sent = plain_error(error) or error
         sent.add_note(f"In process {number}:\n{traceback.format_exc()}")
         pipe.send(("error", sent))
+    finally:
+        _close(perform)
 
 
 def _end_with_parent() -> None:

@@ -6,6 +6,7 @@ Otherwise both are smaller. A short pilot measurement estimates the time.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -92,18 +93,21 @@ def measure(inputs: RateInputs, network: PeerNetwork, *, device: torch.device) -
     pilot = _Workload(
         num_samples=num_samples, num_evaluated=num_samples, num_trials=num_settings if is_tiny else 1, epochs=1
     )
-    with TemporaryDirectory() as folder:
-        pilot_seconds = _Units(inputs, network, pilot, folder=Path(folder), device=device).seconds(doubled=False)
+    with (
+        TemporaryDirectory() as folder,
+        closing(_Units(inputs, network, pilot, folder=Path(folder), device=device)) as units,
+    ):
+        pilot_seconds = units.seconds(doubled=False)
     scale = _scale(inputs, pilot, pilot_seconds=pilot_seconds)
     with TemporaryDirectory() as folder:
-        units = _Units(inputs, network, scale, folder=Path(folder), device=device)
-        repetitions = _repeated(
-            lambda: (
-                units.seconds(doubled=False),
-                units.seconds(doubled=True),
-                units.seconds(doubled=True, only_teacher=True),
+        with closing(_Units(inputs, network, scale, folder=Path(folder), device=device)) as units:
+            repetitions = _repeated(
+                lambda: (
+                    units.seconds(doubled=False),
+                    units.seconds(doubled=True),
+                    units.seconds(doubled=True, only_teacher=True),
+                )
             )
-        )
         single, double, teacher = (min(each) for each in zip(*repetitions, strict=True))
         pretraining = _pretraining_seconds(inputs, network, scale, folder=Path(folder), device=device)
     num_epoch_samples = scale.num_samples * scale.epochs
@@ -180,6 +184,10 @@ class _Units:
         self._trials = tuple(Trial(_STUDENT, _TEACHER, transfer_set, setting) for setting in grid)
         self._num_done = {False: 0, True: 0}
         self.seconds(doubled=False)  # The first call includes work that is done only once.
+
+    def close(self) -> None:
+        """End the sweep, so that another one can be opened in this process."""
+        self._sweep.close()
 
     def seconds(self, *, doubled: bool, only_teacher: bool = False) -> float:
         """Train a unit on a set that was not used before, and return how long it took.

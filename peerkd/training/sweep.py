@@ -6,9 +6,8 @@ record of a trial depends neither on the other trials nor on how many were train
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,8 +23,9 @@ from peerkd.training.evaluate import Evaluator, Predictions
 from peerkd.training.finite import all_answered, check_peer_logits
 from peerkd.training.inputs import EngineChoice, EpochRange, JointEpochRanges, SweepInputs, epoch_ranges
 from peerkd.training.joined_samples import TransferSamples
+from peerkd.training.kept_results import kept_results
 from peerkd.training.pair_targets import PairTargets, class_counts
-from peerkd.training.process_pool import TaskFunction
+from peerkd.training.process_pool import OpenTask, TaskFunction
 from peerkd.training.student_groups import StudentGroup
 from peerkd.training.sweep_data import SweepData
 from peerkd.training.trial_state import TrialState, check_state, load_state, save_state, state_path
@@ -37,7 +37,10 @@ None if it was not measured.
 
 
 class SweepRunner:
-    """The pre-trained peers, their transfer sets and their evaluation, opened once in a process."""
+    """The pre-trained peers, their transfer sets and their evaluation, opened once in a process.
+
+    On a GPU ``close`` must be called, because a process can have the lanes of one sweep at a time.
+    """
 
     def __init__(self, inputs: SweepInputs, *, device: torch.device) -> None:
         self._inputs, self._config = inputs, inputs.config
@@ -50,7 +53,18 @@ class SweepRunner:
             self._evaluator if self._recipe.precision == "float32" else Evaluator(*parts, device=device)
         )
         self._counts_PK = class_counts(*parts, device=device)
-        self._before = cache(self._predict_before)
+        self._before = kept_results(self._predict_before)
+
+    def close(self) -> None:
+        """End the engines and free the memory of their lanes."""
+        self.engines.close()
+
+    def __enter__(self) -> Self:
+        """Return the sweep, which the end of the context closes."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def do(self, task: Unit | EpochRange | JointEpochRanges) -> Iterator[dict[str, Any] | EngineChoice]:
         """Train and evaluate every trial of a unit, or an epoch range of each, and yield each trial's record.
@@ -195,4 +209,5 @@ def _without_last(measured: _ByEpoch) -> _ByEpoch:
 
 def start(inputs: SweepInputs, *, process_index: int) -> TaskFunction:
     """Open the sweep in this process, and return the function that trains a unit, or a range of its epochs."""
-    return SweepRunner(inputs, device=process_device(inputs.device, process_index=process_index)).do
+    runner = SweepRunner(inputs, device=process_device(inputs.device, process_index=process_index))
+    return OpenTask(runner.do, runner.close)

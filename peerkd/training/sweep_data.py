@@ -5,7 +5,6 @@ All of it is opened when it is first needed, and kept as far as memory allows.
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache, lru_cache
 from typing import Final
 
 import numpy as np
@@ -24,6 +23,7 @@ from peerkd.training.devices import seeded
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.inputs import SweepInputs
 from peerkd.training.joined_samples import JoinedSamples, TransferSamples
+from peerkd.training.kept_results import kept_results
 from peerkd.training.peers import build_peer, sample_set, weights_name
 from peerkd.training.samples import SampleSet
 
@@ -40,13 +40,13 @@ class SweepData:
         self.dataset = open_dataset(inputs.dataset_folder)
         self.assignment = Assignment.load(inputs.partition_folder)
         # One module for each network; its state is replaced for each trial.
-        self.network = cache(self.build_network)
-        self.peer_state = lru_cache(maxsize=_NUM_KEPT_PEERS)(self._load_peer_state)
+        self.network = kept_results(self.build_network)
+        self.peer_state = kept_results(self._load_peer_state, maxsize=_NUM_KEPT_PEERS)
         kept_sets = num_kept_sets(self.dataset, self.assignment, num_epochs=self._recipe.epochs)
         num_kept = NUM_NEIGHBOURS if inputs.states_folder is None else kept_sets
-        self._sample_set = lru_cache(maxsize=num_kept)(self._read_transfer_set)
+        self._sample_set = kept_results(self._read_transfer_set, maxsize=num_kept)
         kept_logits = num_kept_logits(self.dataset, self.assignment)
-        self._kept_logits = lru_cache(maxsize=kept_logits)(self._make_logits)
+        self._kept_logits = kept_results(self._make_logits, maxsize=kept_logits)
 
     def transfer_set(self, unit: Unit) -> TransferSamples:
         """Return the samples of a unit."""

@@ -2,13 +2,17 @@
 
 The procedure follows torch's notes on CUDA graphs (pytorch.org/docs, "CUDA semantics"): a step is warmed up on a side
 stream, then captured on it, with memory from a pool that only this lane's graphs use. They may share one pool, because
-steps of one lane never run at the same time. Graphs of one stream are never freed one by one, because torch may then
-clear memory to which the others still point (pytorch/pytorch issue 193402).
+steps of one lane never run at the same time.
+
+One ``GraphOwner`` of a process has all streams and graphs, and frees the graphs together when nothing runs. Graphs of
+one stream are never freed one by one, because torch may then clear memory to which the others still point
+(pytorch/pytorch issue 193402).
 """
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Final
+from functools import cache
+from typing import Final, Self
 
 import torch
 from torch import Tensor
@@ -23,6 +27,9 @@ allocate memory.
 _MAX_GRAPHS: Final = 64
 """The most graphs of a lane. Batches of further sizes are processed without a graph, by the same arithmetic."""
 
+_NUM_STREAMS: Final = 32
+"""The number of streams that torch provides. It hands out further ones as the same again."""
+
 _KEPT_FREE_FRACTION: Final = 0.2
 """The fraction of the GPU's memory that is left for data sets, logits of teachers and evaluation."""
 
@@ -30,10 +37,9 @@ _KEPT_FREE_FRACTION: Final = 0.2
 class CapturedSteps:
     """The steps of one lane, captured for each batch size and replayed in a stream of their own."""
 
-    def __init__(self, device: torch.device) -> None:
-        """Create a stream and a memory pool."""
-        self._device = device
-        self._stream = torch.cuda.Stream(device)
+    def __init__(self, device: torch.device, stream: torch.cuda.Stream) -> None:
+        """Create a memory pool. ``GraphOwner.new_steps`` calls this."""
+        self._device, self._stream = device, stream
         self._pool = torch.cuda.graph_pool_handle()
         self._graphs: dict[BatchSize, torch.cuda.CUDAGraph] = {}
         self._steps: dict[BatchSize, Callable[[], None]] = {}
@@ -53,6 +59,8 @@ class CapturedSteps:
             self._graphs[size] = self._capture(step, num_warm_up_steps=1 if self._graphs else _NUM_FIRST_STEPS)
         except RuntimeError:
             if not self._graphs:
+                # The lane will be dropped. Its owner keeps these steps, which must not keep the student's memory.
+                self._steps.clear()
                 raise
         finally:
             with torch.no_grad():
@@ -72,15 +80,29 @@ class CapturedSteps:
         """Make the current stream wait for the steps."""
         torch.cuda.current_stream(self._device).wait_stream(self._stream)
 
+    def free(self) -> None:
+        """Free all graphs. The owner calls this, for all its steps, when no work is queued."""
+        for graph in (*self._graphs.values(), *self._failed):
+            graph.reset()
+        self._graphs.clear()
+        self._failed.clear()
+        self._steps.clear()
+
     def _capture(self, step: Callable[[], None], *, num_warm_up_steps: int) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         # The current stream is entered explicitly, so that it is current again after a failed capture, whatever torch
         # does then.
         with torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.current_stream(self._device)):
             self._stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self._stream):
-                for _ in range(num_warm_up_steps):
-                    step()
+            try:
+                with torch.cuda.stream(self._stream):
+                    for _ in range(num_warm_up_steps):
+                        step()
+            except BaseException:
+                # The work that was queued before the error goes on. It must end before the tensors that it changes are
+                # restored or freed.
+                self._stream.synchronize()
+                raise
             self.join()
             try:
                 with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
@@ -91,12 +113,75 @@ class CapturedSteps:
         return graph
 
 
+class GraphOwner:
+    """The streams and graphs of all lanes of this process, which end together."""
+
+    _has_open = False
+
+    def __init__(self, device: torch.device) -> None:
+        """Become the owner in this process.
+
+        Raises:
+            RuntimeError: If another owner is open in this process.
+        """
+        if GraphOwner._has_open:
+            raise RuntimeError(
+                "A process can have the CUDA graphs of one sweep at a time, and an earlier sweep of this process is "
+                "open; call its close method first."
+            )
+        self._device = device
+        self._steps: list[CapturedSteps] = []
+        self._is_open = GraphOwner._has_open = True
+
+    def new_steps(self) -> CapturedSteps:
+        """Return the steps of a new lane. Lanes that are created one after another have different streams.
+
+        Raises:
+            RuntimeError: If the owner is closed.
+        """
+        if not self._is_open:
+            raise RuntimeError("The owner of CUDA graphs must be open when a lane is created, got a closed one.")
+        streams = _streams(self._device)
+        steps = CapturedSteps(self._device, streams[len(self._steps) % len(streams)])
+        self._steps.append(steps)
+        return steps
+
+    def close(self) -> None:
+        """Wait for the GPU, then free all graphs. The lanes cannot be used any more. A second call does nothing."""
+        if not self._is_open:
+            return
+        try:
+            finish(self._device)
+            for steps in self._steps:
+                steps.free()
+        finally:
+            self._steps.clear()
+            self._is_open = GraphOwner._has_open = False
+
+    def __enter__(self) -> Self:
+        """Return the owner, which the end of the context closes."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@cache
+def _streams(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
+    """Return all streams that torch has for a device. They serve one owner after another until the process ends."""
+    return tuple(torch.cuda.Stream(device) for _ in range(_NUM_STREAMS))
+
+
 def choose_repeatable_algorithms() -> None:
     """Make this process use algorithms with a fixed order of addition, and never choose an algorithm by its speed.
 
     Otherwise a student's last bits would depend on what else the GPU does. This must be called before the process
     multiplies its first matrices on the GPU, because cuBLAS reads its variable then (its documentation, "Results
     reproducibility"). float32 keeps torch's meaning: convolutions may use TF32.
+
+    One operation has no such algorithm: where the windows of max pooling overlap, its backward pass adds the gradients
+    in any order (pytorch/pytorch issue 85425). The networks for ImageNet have such windows in their stems, so on a GPU
+    the last bits of their students may differ between two runs, and with what else the GPU does.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.deterministic = True

@@ -5,6 +5,7 @@ The number is measured, because it changes the time and no result.
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import torch
@@ -58,17 +59,15 @@ class LanePool:
             recipe: The recipe of all trials.
             device: The device of all tensors.
             max_batch_samples: The number of samples in the largest batch. None: the recipe's batch size.
-            make_steps: A function that creates the steps of a lane. None means CUDA graphs on a GPU, and calls
-                elsewhere.
+            make_steps: A function that creates the steps of a lane. None: steps are called.
             free_bytes: A function that returns the free memory. None means the GPU's, and no limit elsewhere.
             clock: A function that returns seconds.
         """
-        is_gpu = device.type == "cuda"
-        if is_gpu:
-            graphs.choose_repeatable_algorithms()
         self._build, self._recipe, self._device, self._clock = build, recipe, device, clock
-        self._make_steps = make_steps or ((lambda: graphs.CapturedSteps(device)) if is_gpu else EagerSteps)
-        self._free_bytes = free_bytes or ((lambda: graphs.free_bytes(device)) if is_gpu else (lambda: 2**62))
+        self._make_steps = make_steps or EagerSteps
+        self._free_bytes = free_bytes or (
+            partial(graphs.free_bytes, device) if device.type == "cuda" else (lambda: 2**62)
+        )
         self._num_not_opened = num_architectures
         self._batch = BatchBuffers(
             num_samples=max_batch_samples or recipe.batch_size,
@@ -105,7 +104,7 @@ class LanePool:
 
     def _open(self, architecture: str, batch_sizes: Sequence[BatchSize]) -> tuple[Lanes, int]:
         lanes = Lanes(
-            lambda: self._build(architecture),
+            partial(self._build, architecture),
             self._batch,
             recipe=self._recipe,
             make_steps=self._make_steps,

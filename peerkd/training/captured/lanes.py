@@ -1,9 +1,10 @@
 """Lanes for students of one architecture that train at once on the same batches.
 
 A lane consists of the buffers of one student and the steps that run on them. A student's result does not depend on the
-other lanes: they share only the batch, which steps do not change. On a GPU each lane has a stream, graphs and memory of
-its own. Copies into and out of the buffers are queued in the current stream: lanes begin a step when the batch has been
-copied, and the next batch is copied when all lanes have finished.
+other lanes: they share only the batch, which steps do not change. The exception is a network for ImageNet on a GPU; see
+``graphs.choose_repeatable_algorithms``. On a GPU each lane has a stream, graphs and memory of its own. Copies into and
+out of the buffers are queued in the current stream: lanes begin a step when the batch has been copied, and the next
+batch is copied when all lanes have finished.
 """
 
 from collections.abc import Callable, Mapping, Sequence

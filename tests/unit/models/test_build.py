@@ -17,6 +17,16 @@ def weights(architecture: str, *, seed: int) -> dict[str, torch.Tensor]:
     return dict(network.named_parameters())
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_only_networks_for_imagenet_have_max_pooling_with_windows_that_overlap(architecture: str) -> None:
+    """``peerkd.training.captured.graphs`` says so, because a GPU adds the gradients of such windows in any order."""
+    with torch.device("meta"):
+        network = build_network(architecture, image_shape_CHW=COLOUR, num_classes=10, seed=0)
+    poolings = [module for module in network.modules() if isinstance(module, torch.nn.MaxPool2d)]
+    overlap = any(pooling.kernel_size != pooling.stride for pooling in poolings)
+    assert overlap == (ARCHITECTURE_FACTS[architecture].module == "imagenet")
+
+
 @pytest.mark.parametrize(
     ("architecture", "num_grey", "num_colour"),
     [

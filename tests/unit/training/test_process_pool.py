@@ -9,12 +9,13 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from peerkd.errors import DataSourceError, WorkerDiedError
-from peerkd.training.process_pool import TaskFunction, _serve, run_in_processes
+from peerkd.training.process_pool import OpenTask, TaskFunction, _serve, run_in_processes
 from tests.debugger import no_processes
 
 HERE = "tests.unit.training.test_process_pool"
@@ -46,6 +47,15 @@ def misfortunes(*, process_index: int) -> TaskFunction:
         yield 1
 
     return perform
+
+
+def opened(log: Path, *, process_index: int) -> TaskFunction:
+    def perform(task: int) -> Iterator[int]:
+        if task < 0:
+            raise ValueError("task must be at least 0.")
+        yield task
+
+    return OpenTask(perform, lambda: log.write_text("closed"))
 
 
 def identities(*, process_index: int) -> TaskFunction:
@@ -99,6 +109,14 @@ class TestInTheCallingProcess:
             with pytest.raises(kind) as caught:
                 list(run_in_processes(f"{HERE}:misfortunes", (), tagged([task]), num_processes=0))
             assert caught.traceback[-1].name == "perform"
+
+    @pytest.mark.parametrize("tasks", [[1, 2], [1, -1]])
+    def test_what_was_opened_is_closed_at_the_end_and_after_an_error(self, tasks: list[int], tmp_path: Path):
+        log = tmp_path / "log"
+        with suppress(ValueError):
+            for _ in run_in_processes(f"{HERE}:opened", (log,), tagged(tasks), num_processes=0):
+                assert not log.exists()
+        assert log.read_text() == "closed"
 
     def test_without_tasks_nothing_is_imported(self):
         assert list(run_in_processes("no.such:module", (), [], num_processes=0)) == []
@@ -283,6 +301,12 @@ def test_a_process_without_memory_for_a_thread_reports_it(monkeypatch: pytest.Mo
     _serve(there, f"{HERE}:squares", (0,), 0, 1)
     kind, error = here.recv()
     assert (kind, error.errno, error.strerror) == ("error", errno.EAGAIN, "no further thread can be started")
+
+
+def test_what_a_process_has_opened_is_closed_at_the_end(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert len(list(run_in_processes(f"{HERE}:opened", (log,), tagged([1, 2]), num_processes=1))) == 2
+    assert log.read_text() == "closed"
 
 
 def test_a_killed_process_is_reported_and_the_others_are_ended():

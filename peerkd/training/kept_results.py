@@ -1,0 +1,36 @@
+"""Results of methods, kept in their object without a reference cycle.
+
+``self.read = cache(self._read)`` is a cycle: the object refers to the cache, the cache to the bound method, and the
+method to the object. Such an object is freed when the garbage collector happens to run, which for memory of a GPU may
+be while other code captures or replays graphs.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import ParamSpec, TypeVar, cast
+from weakref import WeakMethod
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
+
+def kept_results(
+    method: Callable[_Parameters, _Result], *, maxsize: int | None = None
+) -> Callable[_Parameters, _Result]:
+    """Return a function that calls a method once for each combination of arguments, for an attribute of its object.
+
+    The function must not be called after the object is gone.
+
+    Args:
+        method: A bound method. Its arguments must be hashable and are positional.
+        maxsize: The number of results that are kept, the least recently used ones being dropped first. None: all.
+    """
+    reference: WeakMethod[Callable[_Parameters, _Result]] = WeakMethod(method)
+
+    def call(*arguments: _Parameters.args, **named: _Parameters.kwargs) -> _Result:
+        alive = reference()
+        assert alive is not None
+        return alive(*arguments, **named)
+
+    # The type of ``lru_cache`` loses the parameters.
+    return cast("Callable[_Parameters, _Result]", lru_cache(maxsize=maxsize)(call))
