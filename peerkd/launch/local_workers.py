@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Final, NoReturn
 
 from peerkd.config.cluster import ClusterConfig
+from peerkd.cores import NUM_CORES_VARIABLE, count_cores
 from peerkd.errors import StageFailedError
 from peerkd.launch.exit_codes import (
     ERROR_FILE_VARIABLE,
@@ -23,13 +24,13 @@ from peerkd.launch.exit_codes import (
     read_error_file,
     reserve_error_file,
 )
+from peerkd.launch.gpus import GPUS_VARIABLE, gpus_of, visible_gpus
 from peerkd.launch.order import JobAccount, StageOrder
 from peerkd.launch.torchrun import ENDPOINT_VARIABLE
-from peerkd.launch.worker import NUM_CORES_VARIABLE, NUM_WORKERS_VARIABLE, WORKER_INDEX_VARIABLE, count_cores
+from peerkd.launch.worker import NUM_WORKERS_VARIABLE, WORKER_INDEX_VARIABLE
 from peerkd.metrics.progress import LINE_PREFIX
 from peerkd.system_errors import translate_output
 
-_GPUS_VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
 _NUM_SHOWN_LINES: Final = 40
 _INTERVAL_SECONDS: Final = 0.1
 _GRACE_SECONDS: Final = 10.0
@@ -64,7 +65,10 @@ class LocalWorkers:
                 failed.raise_error()
         return [
             JobAccount(
-                name="local", seconds=time.monotonic() - started, num_workers=self._num_workers, gpus_per_worker=0
+                name="local",
+                seconds=time.monotonic() - started,
+                num_workers=self._num_workers,
+                gpus_per_worker=len(gpus_of(order.config_json)) / self._num_workers,
             )
         ]
 
@@ -81,11 +85,11 @@ class LocalWorkers:
             shared[ENDPOINT_VARIABLE] = f"localhost:{_free_port()}"
         own: list[dict[str, str]] = [{WORKER_INDEX_VARIABLE: str(index)} for index in range(self._num_workers)]
         if self._num_workers > 1:
-            gpus = _gpus()
+            gpus = visible_gpus()
             for index, each in enumerate(own):
                 each[NUM_CORES_VARIABLE] = str(_share(count_cores(), index, self._num_workers))
                 if gpus:
-                    each[_GPUS_VARIABLE] = ",".join(gpus[index :: self._num_workers] or [gpus[index % len(gpus)]])
+                    each[GPUS_VARIABLE] = ",".join(gpus[index :: self._num_workers] or [gpus[index % len(gpus)]])
         return [{**os.environ, **shared, **each} for each in own]
 
 
@@ -168,13 +172,6 @@ def _end(workers: Sequence[_LocalWorker]) -> None:
             worker.process.kill()
             worker.process.wait()
         worker.close()
-
-
-def _gpus() -> list[str]:
-    """Return the GPUs that may be used, as numbers or names. This process does not import torch."""
-    if _GPUS_VARIABLE in os.environ:
-        return [gpu for gpu in os.environ[_GPUS_VARIABLE].split(",") if gpu]
-    return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
 
 
 def _share(total: int, index: int, num_workers: int) -> int:

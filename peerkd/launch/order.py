@@ -49,7 +49,9 @@ class JobAccount:
     """Time from start to end, without time in a queue."""
 
     num_workers: int
-    gpus_per_worker: int
+
+    gpus_per_worker: float
+    """The mean number of GPUs of a worker. Workers on one machine share its GPUs, so it need not be whole."""
 
     queue_seconds: float = 0.0
     """Time from the job's creation to its start."""

@@ -11,8 +11,6 @@ from peerkd.excerpt import plain
 WORKER_INDEX_VARIABLE: Final = "PEERKD_WORKER_INDEX"
 NUM_WORKERS_VARIABLE: Final = "PEERKD_NUM_WORKERS"
 RUN_ID_VARIABLE: Final = "PEERKD_RUN_ID"
-NUM_CORES_VARIABLE: Final = "PEERKD_NUM_CORES"
-"""The variable with the number of CPU cores for a worker. A container shows all cores of its machine."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,19 +58,3 @@ def this_worker(environment: Mapping[str, str] | None = None) -> Worker:
     if index >= num_workers:
         raise ValueError(f"{WORKER_INDEX_VARIABLE} must be below {NUM_WORKERS_VARIABLE} ({num_workers}), got {index}.")
     return Worker(index=index, num_workers=num_workers, run_id=environment.get(RUN_ID_VARIABLE, ""))
-
-
-def count_cores(environment: Mapping[str, str] | None = None) -> int:
-    """Return the number of CPU cores that this process may use.
-
-    Raises:
-        ValueError: If the environment variable is not a whole number above 0.
-    """
-    text = (os.environ if environment is None else environment).get(NUM_CORES_VARIABLE, "")
-    if text:
-        if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
-            raise ValueError(f"{NUM_CORES_VARIABLE} must be a whole number above 0, got {plain(text)}.")
-        return int(text)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

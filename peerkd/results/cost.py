@@ -26,7 +26,7 @@ class Account:
     step: str
     seconds: float
     num_workers: int
-    gpus_per_worker: int
+    gpus_per_worker: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

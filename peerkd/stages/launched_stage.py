@@ -18,6 +18,7 @@ from peerkd.config.strict import StrictConfig
 from peerkd.errors import StageFailedError
 from peerkd.launch.backends import choose_backend, open_backend
 from peerkd.launch.exit_codes import exiting_on_errors
+from peerkd.launch.gpus import gpus_of
 from peerkd.launch.order import JobAccount, StageOrder
 from peerkd.launch.worker import Worker
 from peerkd.metrics.endpoint import recording
@@ -179,7 +180,9 @@ class LaunchedStage(Generic[Config]):
         with recording(self.name):
             self.work(config, source, store, Worker(is_in_process=True))
         seconds = time.monotonic() - started
-        return [JobAccount(name="in-process", seconds=seconds, num_workers=1, gpus_per_worker=0)]
+        # One process uses one GPU.
+        num_gpus = min(len(gpus_of(config.to_json())), 1)
+        return [JobAccount(name="in-process", seconds=seconds, num_workers=1, gpus_per_worker=num_gpus)]
 
 
 def check_num_processes(num_processes: int, *, num_workers: int) -> None:

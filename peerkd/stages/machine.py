@@ -5,10 +5,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from peerkd import __version__
 from peerkd.config.experiment import ComputeConfig
-from peerkd.launch.worker import count_cores
+from peerkd.cores import count_cores
 
-_PACKAGES: Final = ("peerkd", "torch", "torchvision", "numpy", "pyarrow", "scikit-learn")
+_PACKAGES: Final = ("torch", "torchvision", "numpy", "pyarrow", "scikit-learn")
 
 
 def choose_device(compute: ComputeConfig, *, is_in_process: bool = False) -> tuple[str, int]:
@@ -36,7 +37,9 @@ def describe_processor() -> str:
 
 def software_versions() -> dict[str, str]:
     """Return the versions of the packages that compute results."""
-    return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
+    # peerkd itself may run from a clone, without being installed.
+    own = {"python": platform.python_version(), "peerkd": __version__}
+    return {**own, **{package: version(package) for package in _PACKAGES}}
 
 
 def _count_gpus() -> int:

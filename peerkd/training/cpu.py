@@ -4,9 +4,14 @@ import ctypes
 import os
 from typing import Final
 
+from peerkd.cores import count_cores
+
 # These values are defined in malloc.h of glibc.
 _TRIM_THRESHOLD: Final = -1
 _MMAP_MAX: Final = -4
+
+_LEAST_READING_THREADS: Final = 2
+_MOST_READING_THREADS: Final = 16
 
 
 def pin_to_core(process_index: int, *, num_processes: int) -> None:
@@ -20,6 +25,20 @@ def pin_to_core(process_index: int, *, num_processes: int) -> None:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) == num_processes:
         os.sched_setaffinity(0, {cores[process_index]})
+
+
+def num_reading_threads(*, num_gpus: int) -> int:
+    """Return the number of threads that read and decode images ahead of a training in this process.
+
+    A process for a GPU has an equal part of the cores that this process may use. Without a GPU the cores train, and two
+    threads suffice: one begins a batch while the other waits for the slowest part of its own.
+
+    Args:
+        num_gpus: The number of GPUs that this process can see; 0 for a training on the CPU.
+    """
+    if num_gpus == 0:
+        return _LEAST_READING_THREADS
+    return min(max(count_cores() // num_gpus, _LEAST_READING_THREADS), _MOST_READING_THREADS)
 
 
 def keep_freed_memory() -> None:

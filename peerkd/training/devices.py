@@ -1,18 +1,30 @@
 """The device of a process, the precision of its forward passes, and the GPU memory that it uses."""
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+_MAX_CONNECTIONS: Final = "32"
+"""The most connections between a process and a GPU that CUDA allows; its default is 8."""
+
 
 def process_device(device: str, *, process_index: int) -> torch.device:
-    """Return the device of a process: the CPU, or for ``cuda`` the GPU at its index modulo the number of GPUs."""
-    if device == "cuda":
-        return torch.device("cuda", process_index % torch.cuda.device_count())
-    return torch.device(device)
+    """Return the device of a process: the CPU, or for ``cuda`` the GPU at its index modulo the number of GPUs.
+
+    A GPU becomes the current one of the process. Otherwise a call that names no GPU, such as one that pins memory,
+    would create a context on the first GPU in every process, which takes hundreds of megabytes there.
+    """
+    if device != "cuda":
+        return torch.device(device)
+    # CUDA reads this when it starts. Streams beyond the number of connections share one, and then wait for each other.
+    os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", _MAX_CONNECTIONS)
+    own = torch.device("cuda", process_index % torch.cuda.device_count())
+    torch.cuda.set_device(own)
+    return own
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:

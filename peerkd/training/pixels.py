@@ -19,8 +19,8 @@ from torch import Tensor
 
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.streamed import StreamedDataset
+from peerkd.training.cpu import num_reading_threads
 
-_NUM_BATCHES_AHEAD: Final = 3
 _BLOCK_BYTES: Final = 2**26
 _GPU_RESIDENT_BYTES: Final = 2**33
 
@@ -78,7 +78,14 @@ class Pixels:
             return
         indices_of_batches = [self._indices_S[order_S[start:stop]] for start, stop in spans]
         if self._is_streamed:
-            batches = prefetch(self._read, indices_of_batches, num_ahead=_NUM_BATCHES_AHEAD)
+            num_threads = num_reading_threads(num_gpus=torch.cuda.device_count() if self._device.type == "cuda" else 0)
+            batches = prefetch(
+                self._read,
+                indices_of_batches,
+                # Every thread has a batch to read while one waits to be used.
+                num_ahead=num_threads + 1,
+                num_threads=num_threads,
+            )
         else:
             batches = map(self._read, indices_of_batches)
         for images_BCHW in batches:
@@ -101,7 +108,7 @@ class Pixels:
 
 
 def prefetch(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], *, num_ahead: int, num_threads: int = 2
+    function: Callable[[_Item], _Result], items: Iterable[_Item], *, num_ahead: int, num_threads: int
 ) -> Iterator[_Result]:
     """Yield ``function(item)`` for every item in order, while threads compute the next results.
 
@@ -112,8 +119,7 @@ def prefetch(
         function: A function that releases the global interpreter lock while it works.
         items: The arguments, one for each result.
         num_ahead: The most results that exist or are being computed beyond the one yielded, at least 1.
-        num_threads: The number of threads. With two, one begins an item while the other waits for the slowest part of
-            its own.
+        num_threads: The number of threads.
     """
     pending: deque[Future[_Result]] = deque()
     pool = ThreadPoolExecutor(num_threads, thread_name_prefix="prefetch")

@@ -13,6 +13,7 @@ import pytest
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import StageFailedError
 from peerkd.launch import local_workers
+from peerkd.launch.gpus import gpus_of
 from peerkd.launch.local_workers import LocalWorkers
 from peerkd.launch.order import StageOrder
 
@@ -57,7 +58,8 @@ def test_each_worker_gets_its_number_and_its_share_of_the_cores(carry_out, tmp_p
     monkeypatch.setenv("PEERKD_NUM_CORES", "5")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
     (account,) = carry_out(TELL, num_workers=2)
-    assert (account.num_workers, account.gpu_seconds) == (2, 0)
+    assert (account.num_workers, account.gpus_per_worker) == (2, 1.5)
+    assert account.gpu_seconds == pytest.approx(3 * account.seconds)
     assert account.seconds > 0
     first, second = told(tmp_path)
     assert [(each["PEERKD_WORKER_INDEX"], each["PEERKD_NUM_WORKERS"]) for each in (first, second)] == [
@@ -68,6 +70,25 @@ def test_each_worker_gets_its_number_and_its_share_of_the_cores(carry_out, tmp_p
     assert [each["CUDA_VISIBLE_DEVICES"] for each in (first, second)] == ["0,2", "1"]
     assert first["PEERKD_RUNNER_PID"] == str(os.getpid())
     assert "PET_RDZV_ENDPOINT" not in first
+
+
+@pytest.mark.parametrize(
+    ("visible", "config", "expected"),
+    [
+        ("0,1", '{"compute": {"device": "auto"}}', 2),
+        ("0,1", '{"compute": {"device": "cpu"}}', 0),
+        ("0,1", "{}", 2),
+        ("MIG-a", "{}", 1),
+        ("", "{}", 0),
+        ("-1", "{}", 0),
+        ("2,-1,3", "{}", 1),
+    ],
+)
+def test_workers_occupy_the_visible_gpus_unless_they_compute_on_the_cpu(
+    visible: str, config: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert len(gpus_of(config)) == expected
 
 
 def test_a_single_worker_has_the_whole_machine(carry_out, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 import pytest
 
-from peerkd.launch.worker import Worker, count_cores, this_worker
+from peerkd.cores import count_cores
+from peerkd.launch.worker import Worker, this_worker
 
 
 def test_without_variables_a_process_is_the_only_worker():

@@ -136,7 +136,10 @@ def test_a_description_that_breaks_a_rule_ends_the_stage_with_a_sentence(store, 
     assert "pretrain_peers: error: service_account must be peerkd-worker or one of " in capsys.readouterr().out
 
 
-def test_the_calling_process_does_the_work_if_there_are_no_workers(store, partition, monkeypatch):
+@pytest.mark.parametrize(("gpus", "num_gpus"), [("", 0), ("0,1", 1)])
+def test_the_calling_process_does_the_work_if_there_are_no_workers(store, partition, monkeypatch, gpus, num_gpus):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+
     def perform(config, source, store, worker):
         assert (source, worker.is_in_process, worker.is_alone, worker.is_first) == (partition, True, True, True)
         key = pretrain_peers.key(config, source)
@@ -147,7 +150,7 @@ def test_the_calling_process_does_the_work_if_there_are_no_workers(store, partit
     monkeypatch.setattr(launched_stage, "import_module", modules.__getitem__)
     made = pretrain_peers.STAGE.make(ExperimentConfig(), partition, store)
     (account,) = find_accounts(made.key, store)
-    assert (account.name, account.num_workers, account.gpus_per_worker) == ("in-process", 1, 0)
+    assert (account.name, account.num_workers, account.gpus_per_worker) == ("in-process", 1, num_gpus)
 
 
 def test_a_task_without_accounts_has_none(store):

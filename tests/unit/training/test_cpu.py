@@ -1,9 +1,13 @@
-"""Memory of separate processes, because a process cannot undo how it requests memory."""
+"""Threads that read images, and memory. The memory is that of separate processes, because a process cannot undo how it
+requests memory.
+"""
 
 import subprocess
 import sys
 
 import pytest
+
+from peerkd.training.cpu import num_reading_threads
 
 SCRIPT = """
 import ctypes, resource, sys
@@ -34,3 +38,13 @@ def test_memory_of_a_freed_tensor_serves_the_next_one() -> None:
     given_back, _ = num_page_faults("given back")
     # Some systems reclaim idle pages by themselves.
     assert kept < given_back / 2
+
+
+@pytest.mark.parametrize(
+    ("num_cores", "num_gpus", "expected"), [(16, 1, 16), (16, 4, 4), (64, 1, 16), (4, 8, 2), (16, 0, 2), (1, 0, 2)]
+)
+def test_threads_that_read_images_follow_the_cores_of_a_gpu(
+    num_cores: int, num_gpus: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PEERKD_NUM_CORES", str(num_cores))
+    assert num_reading_threads(num_gpus=num_gpus) == expected

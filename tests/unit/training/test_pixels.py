@@ -98,13 +98,13 @@ def test_results_have_the_order_of_the_items_whatever_takes_longest():
         return item * item
 
     assert list(prefetch(slow_at_first, range(12), num_ahead=3, num_threads=4)) == [item * item for item in range(12)]
-    assert list(prefetch(slow_at_first, [], num_ahead=3)) == []
+    assert list(prefetch(slow_at_first, [], num_ahead=3, num_threads=2)) == []
     assert not names_of_threads()
 
 
 def test_no_more_than_num_ahead_results_are_computed_ahead():
     begun = []
-    results = prefetch(lambda item: begun.append(item) or item, range(100), num_ahead=2)
+    results = prefetch(lambda item: begun.append(item) or item, range(100), num_ahead=2, num_threads=2)
     assert not begun
     for expected in range(10):
         assert next(results) == expected
@@ -114,7 +114,7 @@ def test_no_more_than_num_ahead_results_are_computed_ahead():
 
 def test_results_are_computed_while_the_caller_works():
     begun = threading.Event()
-    results = prefetch(lambda item: begun.set() if item == 1 else None, range(2), num_ahead=1)
+    results = prefetch(lambda item: begun.set() if item == 1 else None, range(2), num_ahead=1, num_threads=2)
     next(results)
     assert begun.wait(timeout=10)
     results.close()
@@ -126,7 +126,7 @@ def test_an_exception_reaches_the_caller_unchanged_and_in_order():
             raise KeyError(item)
         return item
 
-    results = prefetch(fail_at_two, range(100), num_ahead=4)
+    results = prefetch(fail_at_two, range(100), num_ahead=4, num_threads=2)
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(KeyError, match="2"):
         next(results)
@@ -137,7 +137,7 @@ def test_an_exception_reaches_the_caller_unchanged_and_in_order():
 @pytest.mark.parametrize("abandon", ["close", "drop"])
 def test_an_abandoned_iterator_leaves_no_work_behind(abandon):
     begun = []
-    results = prefetch(begun.append, range(100), num_ahead=5)
+    results = prefetch(begun.append, range(100), num_ahead=5, num_threads=2)
     next(results)
     if abandon == "close":
         results.close()

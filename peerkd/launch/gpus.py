@@ -1,0 +1,23 @@
+"""The GPUs of this machine that a run may use, found without torch."""
+
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+GPUS_VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that may be used, as numbers or names."""
+    if GPUS_VARIABLE in os.environ:
+        # CUDA ignores a number below 0 and all that follows it. People write -1 for no GPU.
+        names = os.environ[GPUS_VARIABLE].partition("-1")[0].split(",")
+        return [name for name in names if name]
+    return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+
+
+def gpus_of(config_json: str) -> list[str]:
+    """Return the GPUs that the workers of an experiment occupy on this machine: all, unless it computes on the CPU."""
+    is_on_cpu = json.loads(config_json).get("compute", {}).get("device") == "cpu"
+    return [] if is_on_cpu else visible_gpus()
