@@ -59,12 +59,16 @@ manifests: setup ## Build and check the manifests and images that a cluster uses
 	@$(BIN)/pytest tests/manifests
 
 ##@ Measure
-.PHONY: bench bench-gpu bench-pcl bench-tuning
+.PHONY: bench bench-gpu gpu-check bench-pcl bench-tuning
 bench: setup ## Compare the speed of a sweep with other programs, in half an hour; ARGS="--quick", "--output FILE", or --help
 	@$(BIN)/python -m benchmarks.sweep $(ARGS)
 
-bench-gpu: setup ## Run the same benchmark on a GPU
-	@$(BIN)/python -m benchmarks.sweep --device cuda --batch 128 --samples 2560 --workloads resnet18 resnet20 digits $(ARGS)
+bench-gpu: ## Run the same benchmark on a GPU, with a Python that gpu-check finds; ARGS="--quick" takes some minutes
+	@python=$$($(PYTHON) -m benchmarks.gpu_check.interpreter) || exit 2; PYTHONPATH=.:$$PYTHONPATH "$$python" \
+	-m benchmarks.sweep --device cuda --batch 128 --samples 2560 --workloads resnet18 resnet20 digits $(ARGS)
+
+gpu-check: ## Check the code for GPUs in 8 minutes, with any Python that has torch; ARGS="--wheels FOLDER", or --help
+	@$(PYTHON) -m benchmarks.gpu_check $(ARGS)
 
 bench-pcl: setup ## Time a step of PCL; ARGS="--architectures resnet32 --output FILE", or --help
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.pcl_step $(ARGS)

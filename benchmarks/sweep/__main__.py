@@ -1,8 +1,10 @@
 """Compare the time of a sweep in peerkd and in simpler programs: ``python -m benchmarks.sweep --help``."""
 
 import argparse
+import math
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
@@ -14,20 +16,21 @@ from benchmarks.machine_facts import closing_facts, load_average
 from benchmarks.markdown import facts_table
 from benchmarks.sweep.agreement import Agreement, compare, reference_accuracies
 from benchmarks.sweep.arithmetic import MatrixRates, count_flops
-from benchmarks.sweep.contestants import ENGINE, GROUPED, PROCESS, VMAP, contestants
+from benchmarks.sweep.contestants import ENGINE, GROUPED, LOOP, PROCESS, VMAP, contestants
 from benchmarks.sweep.outcome import Layout
 from benchmarks.sweep.prepare import prepare
 from benchmarks.sweep.rounds import Measured, time_in_turn
 from benchmarks.sweep.tables import agreement_table, quotient_table, rate_table
 from benchmarks.sweep.workloads import SYNTHETIC_NAME, WORKLOADS, Workload, find_workload
 from peerkd.config.experiment import ComputeConfig
+from peerkd.cores import count_cores
 from peerkd.data.packed import read_packed
 from peerkd.data.partition.assignment import Assignment
-from peerkd.launch.worker import count_cores
 from peerkd.stages.machine import choose_device, describe_processor
 
 _NO_GPU = 2
 _DISAGREEMENT = 1
+_QUICK_GPU_SECONDS = 240.0
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -41,10 +44,15 @@ def main(words: Sequence[str] | None = None) -> int:
     layouts = _layouts(arguments.device)
     loads = [load_average()]
     sections, document, all_agree = [], "", True
+    deadline = time.monotonic() + _limit_seconds(arguments)
     with tempfile.TemporaryDirectory(prefix="peerkd-bench-") as temporary:
         folder = arguments.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         for name in arguments.workloads:
+            if sections and time.monotonic() > deadline:
+                sections.append(f"## {name}\n\nOmitted, because the time of --limit-seconds was used up.")
+                document = _document(sections, loads, arguments.device, layouts)
+                continue
             workload = find_workload(
                 name,
                 num_processes=max(layout.num_processes for layout in layouts),
@@ -54,7 +62,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 batch_size=arguments.batch,
                 data=arguments.data,
             )
-            section, agrees = _time_workload(name, workload, folder, arguments, layouts)
+            section, agrees = _time_workload(name, workload, folder, arguments, layouts, deadline)
             sections.append(section)
             all_agree = all_agree and agrees
             document = _document(sections, loads, arguments.device, layouts)
@@ -92,38 +100,53 @@ def compare_all(all_measured: Sequence[Measured]) -> dict[tuple[str, str], Agree
 
 
 def _time_workload(
-    name: str, workload: Workload, folder: Path, arguments: argparse.Namespace, layouts: Sequence[Layout]
+    name: str,
+    workload: Workload,
+    folder: Path,
+    arguments: argparse.Namespace,
+    layouts: Sequence[Layout],
+    deadline: float,
 ) -> tuple[str, bool]:
     # The preparation runs in its own process, so that the memory it leaves allocated is not counted for a contestant.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         inputs = executor.submit(prepare, workload.config, folder, device=arguments.device).result()
     dataset, assignment = read_packed(inputs.dataset_folder), Assignment.load(inputs.partition_folder)
-    flops = count_flops(workload.config, image_shape_CHW=dataset.image_shape, num_classes=dataset.num_classes)
+    flops = count_flops(
+        workload.config.architectures[0], image_shape_CHW=dataset.image_shape, num_classes=dataset.num_classes
+    )
     with closing(MatrixRates(device=arguments.device, seconds=0.1 if arguments.quick else 0.5)) as rates:
         all_measured = time_in_turn(
             list(contestants(workload, inputs, layouts, is_quick=arguments.quick)),
             rates,
             num_rounds=workload.num_rounds,
             name=name,
+            deadline=deadline,
         )
+        product_rates = rates.measure_all(layouts[0])
     recipe = workload.config.distill
     num_judged = len(assignment.validation) + len(assignment.test)
-    (of_processes,) = (each for each in all_measured if each.contestant.name == PROCESS)
-    start_fraction = mean(lap.start_fraction or 0 for lap in of_processes.laps)
+    start_fractions = [
+        lap.start_fraction or 0 for each in all_measured if each.contestant.name == PROCESS for lap in each.laps
+    ]
     agreements = compare_all(all_measured)
     present = {each.contestant.name for each in all_measured}
-    left_out = [each for each in (VMAP, GROUPED) if each not in present]
+    left_out = [each for each in (PROCESS, LOOP, VMAP, GROUPED) if each not in present]
     facts = {
         "Network": f"{workload.config.architectures[0]}, {flops.step / 1e6:,.1f} MFLOP a sample and step",
         "Images": f"{_data_text(workload)}, {'x'.join(map(str, dataset.image_shape))}",
         "Transfer sets": ", ".join(workload.config.sweep.tried_transfer_sets)
         + f"; {mean(map(len, assignment.train)):,.0f} samples of each peer",
         "Trial": f"epochs: {recipe.epochs}, in batches of up to {recipe.batch_size}; then {num_judged} samples judged",
-        "Rounds": f"{workload.num_rounds}",
+        "Rounds": f"{max(len(each.laps) for each in all_measured)}",
+        "Matrix products": ", ".join(f"{kind} {rate / 1e9:,.0f} GFLOP/s" for kind, rate in product_rates.items()),
         "Ways to run": "the first of each program's, unmeasured"
         if arguments.quick
         else "the fastest of each program's, measured before",
-        "A process a trial": f"{100 * start_fraction:.0f} % of its time go by before it trains",
+        **(
+            {"A process a trial": f"{100 * mean(start_fractions):.0f} % of its time go by before it trains"}
+            if start_fractions
+            else {}
+        ),
         **({"Left out for their time": ", ".join(left_out)} if left_out else {}),
     }
     parts = [
@@ -152,6 +175,12 @@ def _layouts(device: str) -> list[Layout]:
     return [Layout(num_cores, 1), Layout(1, num_cores)] if num_cores > 1 else [Layout(1, 1)]
 
 
+def _limit_seconds(arguments: argparse.Namespace) -> float:
+    if arguments.limit_seconds is not None:
+        return float(arguments.limit_seconds)
+    return _QUICK_GPU_SECONDS if arguments.quick and arguments.device == "cuda" else math.inf
+
+
 def _gpu_name() -> str:
     import torch
 
@@ -171,6 +200,11 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
         help=", ".join(WORKLOADS),
     )
     parser.add_argument("--quick", action="store_true", help="one round of few trials: to see that it runs")
+    parser.add_argument(
+        "--limit-seconds",
+        type=float,
+        help="after which no further program begins; None: no limit, or 240 for a quick run on a GPU",
+    )
     parser.add_argument("--rounds", type=int, help="repeats; None: the workload's own number")
     parser.add_argument("--samples", type=int, help="of a ResNet's transfer set; None: the workload's own number")
     parser.add_argument("--batch", type=int, help="samples of a step of a ResNet; None: the workload's own number")

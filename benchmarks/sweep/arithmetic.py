@@ -1,13 +1,11 @@
 """The number of operations of a trial, and the rate at which the machine multiplies matrices."""
 
-import time
 from typing import NamedTuple
 
+from benchmarks.matrix_rate import matrix_rate, product_kind, product_kinds
 from benchmarks.sweep.outcome import Lap, Layout
 from benchmarks.sweep.pool import Pool
-from peerkd.config.experiment import ExperimentConfig
 
-_MATRIX_SIZE = 2048
 _NUM_COUNTED = 2
 
 
@@ -20,14 +18,14 @@ class SampleFlops(NamedTuple):
     forward: float
 
 
-def count_flops(config: ExperimentConfig, *, image_shape_CHW: tuple[int, int, int], num_classes: int) -> SampleFlops:
+def count_flops(architecture: str, *, image_shape_CHW: tuple[int, int, int], num_classes: int) -> SampleFlops:
     """Count the operations that torch executes for one sample."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from peerkd.models.build import build_network
 
-    network = build_network(config.architectures[0], image_shape_CHW=image_shape_CHW, num_classes=num_classes, seed=0)
+    network = build_network(architecture, image_shape_CHW=image_shape_CHW, num_classes=num_classes, seed=0)
     images_NCHW = torch.zeros(_NUM_COUNTED, *image_shape_CHW)
     with FlopCounterMode(display=False) as step:
         network(images_NCHW).sum().backward()
@@ -58,14 +56,18 @@ class MatrixRates:
         self._seconds = seconds
         self._pools: dict[Layout, Pool] = {}
 
-    def measure(self, layout: Layout) -> dict[str, float]:
-        """Return FLOP/s of all processes together, by precision."""
+    def measure(self, layout: Layout, precision: str) -> float:
+        """Return the FLOP/s, of all processes together, to which a program in a precision is compared."""
+        return self._measure(layout, product_kind(precision, device=self._device))
+
+    def measure_all(self, layout: Layout) -> dict[str, float]:
+        """Return FLOP/s of all processes together, by kind of product."""
+        return {kind: self._measure(layout, kind) for kind in product_kinds(self._device)}
+
+    def _measure(self, layout: Layout, kind: str) -> float:
         if layout not in self._pools:
             self._pools[layout] = Pool(layout)
-        return {
-            precision: sum(self._pools[layout].everywhere(_multiply, precision, self._device, self._seconds))
-            for precision in ("float32", "bfloat16")
-        }
+        return sum(self._pools[layout].everywhere(_multiply, kind, self._device, self._seconds))
 
     def close(self) -> None:
         """End the processes."""
@@ -73,17 +75,5 @@ class MatrixRates:
             pool.close()
 
 
-def _multiply(precision: str, device: str, seconds: float) -> float:
-    import torch
-
-    shape = (_MATRIX_SIZE, _MATRIX_SIZE)
-    one, other = (torch.randn(shape, device=device).to(getattr(torch, precision)) for _ in range(2))
-    product = one @ other
-    num_products = 0
-    started = time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        torch.mm(one, other, out=product)
-        if device == "cuda":
-            torch.cuda.synchronize()
-        num_products += 1
-    return num_products * 2 * _MATRIX_SIZE**3 / (time.perf_counter() - started)
+def _multiply(kind: str, device: str, seconds: float) -> float:
+    return matrix_rate(kind, device=device, seconds=seconds)

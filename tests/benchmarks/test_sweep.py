@@ -181,7 +181,7 @@ def test_ratios_are_computed_within_a_round() -> None:
 
 
 def test_floating_point_operations_are_counted_exactly() -> None:
-    flops = count_flops(TINY.config, image_shape_CHW=(1, 8, 8), num_classes=10)
+    flops = count_flops("small_cnn", image_shape_CHW=(1, 8, 8), num_classes=10)
     convolutions = 2 * 64 * 9 * 16 + 2 * 16 * 9 * 16 * 32
     assert flops.forward == convolutions + 2 * 128 * 10
     # The gradient of the images is not computed.
