@@ -24,7 +24,7 @@ from benchmarks.markdown import table as markdown_table
 from peerkd.arrays import FloatArray
 from peerkd.results import choices
 from peerkd.results.advice import COVERAGE
-from peerkd.results.pair_advice import Predictions, advise_pairs, test_gains
+from peerkd.results.pair_advice import Predictions, advise_pairs, gains_on_test
 from peerkd.results.reproduction import find_row
 from peerkd.results.selection import candidates, choose, num_changes_of, rows_of_pairs
 from peerkd.results.table import mapped_table, read_table
@@ -91,7 +91,7 @@ def score_sweep(name: str, trials: pa.Table, sets_P: Sequence[EvaluationSets]) -
         sets_P=sets_P,
         num_changes=num_changes_of(found, None),
     )
-    gain_PP, control_PP = (test_gains(trials, rows, Objective()) for rows in (advice.distillation, advice.control))
+    gain_PP, control_PP = (gains_on_test(trials, rows, Objective()) for rows in (advice.distillation, advice.control))
     return Scored(
         name=name,
         is_covered_PP=_covered(advice.gain, gain_PP),
@@ -192,7 +192,7 @@ def score_tuned(name: str, rows: Sequence[Mapping[str, Any]], swept: pa.Table) -
     """
     # The controls of a sweep are chosen on validation, among all transfer sets.
     controls = choose(candidates(swept, metric="global_accuracy"), default_transfer_set="student").control
-    control_PP = test_gains(swept, controls, Objective())
+    control_PP = gains_on_test(swept, controls, Objective())
     over_PP, covered_PP = (np.full(controls.shape, np.nan) for _ in range(2))
     for row in rows:
         pair = row["student"], row["teacher"]

@@ -136,14 +136,14 @@ def advise_pairs(
 
 def on_test(advice: PairAdvice, table: pa.Table, objective: Objective) -> AdviceOnTest:
     """Return what came of the advice to distil on test."""
-    distilled_PP = test_gains(table, advice.distillation, objective)
-    control_PP = test_gains(table, advice.control, objective)
+    distilled_PP = gains_on_test(table, advice.distillation, objective)
+    control_PP = gains_on_test(table, advice.control, objective)
     # Without any control that was trained, the unchanged student, whose gain is 0, is the only one.
     over_PP = np.where(advice.decision == "distil", distilled_PP - np.fmax(control_PP, 0), np.nan)
     return AdviceOnTest(over_best_control=mean_over_pairs(over_PP), num_worse=int(ties.is_above(0, over_PP).sum()))
 
 
-def test_gains(table: pa.Table, rows_PP: IntArray, objective: Objective) -> FloatArray:
+def gains_on_test(table: pa.Table, rows_PP: IntArray, objective: Objective) -> FloatArray:
     """Return the gains on test by an objective of the trials in some rows, NaN without a row."""
     return objective.gains({scope: at(table, f"test_{scope}_gain", rows_PP) for scope in objective.scopes})
 

@@ -2,13 +2,12 @@
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from peerkd.config.data import AugmentationConfig
 from peerkd.config.losses import loss_section
@@ -16,11 +15,8 @@ from peerkd.config.targets import TargetConfig
 from peerkd.data.augment import apply_views, draw_views, normalize
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
-from peerkd.errors import ArtifactCorruptError
 from peerkd.losses.pairs import dkd, kl
 from peerkd.models.build import build_network
-from peerkd.results.schema import BY_EPOCH_COLUMNS
-from peerkd.results.table import check_record
 from peerkd.seeds import derive_seed, generator
 from peerkd.study.transfer_sets import PUBLIC, TRANSFER_SETS
 from peerkd.study.trials import Trial, Unit
@@ -33,6 +29,7 @@ from peerkd.training.sweep_data import SweepData
 from peerkd.training.trial_state import load_state, state_path
 from tests.pair_losses import WEIGHTED_BRIER
 from tests.plans import whole_plan
+from tests.sweep_records import records_of, without_seconds
 
 TOLERANCES = {"mlp": 1e-4, "small_cnn": 1e-3}
 """The tolerance, as a fraction of the distance that the weights move. In twenty layers rounding grows too large to be
@@ -122,10 +119,6 @@ def some_trials(config) -> list[tuple[Unit, Trial]]:
             kind = (trial.transfer_set, unit.teacher is None, config.architectures[trial.student])
             chosen[kind] = (unit, trial)
     return list(chosen.values())
-
-
-def records_of(sweep: SweepRunner, task: Unit | EpochRange) -> list[dict[str, Any]]:
-    return [made for made in sweep.do(task) if not isinstance(made, EngineChoice)]
 
 
 def test_each_kind_of_trial_ends_in_the_weights_of_a_plain_loop(tiny, tmp_path):
@@ -369,57 +362,3 @@ def test_a_trial_does_not_depend_on_what_was_done_before_it(tiny):
             fresh = SweepRunner(tiny.sweep_inputs, device=torch.device("cpu"))
             apart += records_of(fresh, replace(unit, trials=(trial,)))
     assert [without_seconds(record) for record in apart[::-1]] == [without_seconds(record) for record in records]
-
-
-def without_seconds(record):
-    return {name: value for name, value in record.items() if name != "seconds"}
-
-
-def stormy(tiny, folder, **changes):
-    """Return the tiny experiment with a second learning rate at which every student diverges."""
-    sweep = tiny.config.sweep.model_copy(update={"learning_rates": (0.02, 1e20), **changes})
-    return replace(tiny.sweep_inputs, config=tiny.config.model_copy(update={"sweep": sweep}), states_folder=folder)
-
-
-def test_a_trial_that_diverges_has_no_accuracies_no_state_and_no_effect_on_others(tiny, tmp_path):
-    inputs = stormy(tiny, tmp_path / "stormy", validate_every_epoch=True)
-    calm = replace(inputs, states_folder=tmp_path / "calm")
-    unit = next(unit for unit in whole_plan(inputs.config) if unit.teacher == 1 and len(unit.owners) == 2)
-    slow = replace(unit, trials=tuple(each for each in unit.trials if each.setting.learning_rate == 0.02))
-    records = records_of(SweepRunner(inputs, device=torch.device("cpu")), unit)
-    finite = [record for record in records if record["is_finite"]]
-    assert [record["learning_rate"] for record in finite] == [0.02] * len(slow.trials)
-    alone = records_of(SweepRunner(calm, device=torch.device("cpu")), slow)
-    assert [without_seconds(record) for record in alone] == [without_seconds(record) for record in finite]
-    for trial, record in zip(unit.trials, records, strict=True):
-        assert record["is_finite"] == state_path(tmp_path / "stormy", trial, num_epochs=2).exists()
-        check_record(record)
-        if not record["is_finite"]:
-            assert {value for name, value in record.items() if "_after" in name or "_flips" in name} == {None}
-            assert record["test_correct_bits"] is None
-            assert {record[name][-1] for name in BY_EPOCH_COLUMNS.values()} == {None}
-            assert record["test_global_accuracy_before"] > 0
-
-
-@pytest.mark.parametrize(
-    ("spoil", "sentence"),
-    [
-        (
-            lambda weights: weights | {"classifier.bias": torch.full((10,), torch.nan)},
-            r"classifier\.bias of .*peer-001\.safetensors must be finite",
-        ),
-        (lambda weights: weights | {"classifier.bias": torch.zeros(1)}, r"shape \(10,\), got float32 of shape \(1,\)"),
-        (
-            lambda weights: {name: each for name, each in weights.items() if name != "classifier.bias"},
-            r"lacks the tensor classifier\.bias\.",
-        ),
-    ],
-    ids=["NaN", "a shape that would be broadcast", "a tensor that is missing"],
-)
-def test_weights_that_do_not_fit_a_peer_are_refused(tiny, tmp_path, spoil, sentence):
-    for peer in range(3):
-        weights = load_file(tiny.peers / weights_name(peer))
-        save_file(spoil(weights) if peer == 1 else weights, tmp_path / weights_name(peer))
-    unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher == 1)
-    with pytest.raises(ArtifactCorruptError, match=sentence):
-        records_of(SweepRunner(replace(tiny.sweep_inputs, peers_folder=tmp_path), device=torch.device("cpu")), unit)

@@ -1,15 +1,10 @@
 """The decisions of a study with invented gains and without training."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from peerkd.config.pipelines import JOINTKD
-from peerkd.config.resolve import resolve
-from peerkd.stages.work.tuning import iterations
-from peerkd.stages.work.tuning.iterations import MAX_TRIALS, Iteration, StudyProgress, num_trials, shards_of
-from peerkd.stages.work.tuning.space import build_space, trial_of
+from peerkd.stages.work.tuning.iterations import Iteration
+from peerkd.stages.work.tuning.space import build_space
 from peerkd.stages.work.tuning.study import (
     FINISH_FRACTION,
     MAX_ITERATIONS,
@@ -17,30 +12,12 @@ from peerkd.stages.work.tuning.study import (
     TunedStudy,
     suggestions_per_iteration,
 )
-from peerkd.study.trials import Setting, Trial
 from peerkd.tuning.accounting import CostLedger
 from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import NO_SETTING
 from peerkd.tuning.validation import ValidationResult, diverged
 from tests.tuners import HalvingTuner
-
-CONFIG = resolve(
-    JOINTKD,
-    preset="digits",
-    overrides="partition.num_peers=5 distill.epochs=4 sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
-    "partition.public_fraction=0.1 sweep.transfer_sets=[public_unlabelled,both,student]",
-)
-SIZES = [30, 50, 70, 90, 110]
-
-
-@pytest.fixture
-def with_controls():
-    return build_space(CONFIG, num_train=SIZES, num_public=40, features=None)
-
-
-@pytest.fixture
-def space(with_controls):
-    return replace(with_controls, controls=())
+from tests.unit.stages.work.tuning.invented import CONFIG, SIZES, Scripted, finished, gain, opened, step
 
 
 def test_a_set_whose_divergence_has_samples_of_its_own_costs_what_is_trained_and_what_is_taught():
@@ -58,49 +35,6 @@ def test_a_set_whose_divergence_has_samples_of_its_own_costs_what_is_trained_and
     assert ledger.prices([0], np.array([4]))[0, 0, 4] == pytest.approx(ledger.price(first))
     ledger.charge(first)
     assert ledger.price(Suggestion(0, 5, 4)) == 4 * 100
-
-
-def gain(suggestion):
-    """Return a gain that depends only on the trial and grows with its epochs."""
-    return float(np.sin(7 * suggestion.pair + 3 * suggestion.setting)) * suggestion.num_epochs / 100
-
-
-class Scripted:
-    """A tuner with scripted suggestions and one fixed choice."""
-
-    def __init__(self, space, suggestions, choice=NO_SETTING):
-        self._space, self.batches, self.told, self._choice = space, list(suggestions), [], choice
-
-    def ask(self, num):
-        return self.batches.pop(0) if self.batches else []
-
-    def tell(self, observation):
-        self.told.append(observation)
-
-    def choices(self):
-        return np.full(self._space.num_pairs, self._choice)
-
-
-def opened(space, tuner, *, budget=0.3):
-    return TunedStudy(space, lambda: tuner, CostLedger(space), budget_fraction=budget)
-
-
-def step(study):
-    """Observe all results that are needed, and return the next iteration."""
-    while True:
-        while study.num_observed < study.num_needed:
-            study.observe(
-                [ValidationResult(gain(suggestion)) for suggestion in study.iterations[study.num_observed].suggestions]
-            )
-        if planned := study.plan(seconds=1.0):
-            study.accept(planned)
-            return planned
-
-
-def finished(study):
-    while step(study).phase != "end":
-        pass
-    return study
 
 
 def test_the_space_is_the_grid_in_the_order_of_the_table(space):
@@ -309,56 +243,6 @@ def test_an_iteration_is_a_twentieth_of_what_can_be_afforded(num_affordable, siz
     assert suggestions_per_iteration(num_affordable) == size
 
 
-def test_an_iteration_is_read_back_from_its_file():
-    planned = Iteration(number=3, phase="search", suggestions=(Suggestion(1, 2, 3),), seconds=1.5)
-    assert Iteration.from_line(planned.to_line()) == planned
-    assert planned.name == "scratch/iterations/0003.json"
-
-
-def test_trials_with_the_same_set_and_epochs_share_a_task(space, monkeypatch):
-    monkeypatch.setattr(iterations, "_NUM_TASKS", 1)
-    before = StudyProgress()
-    before.add([Suggestion(3, 0, 1)])
-    suggestions = (
-        Suggestion(3, 0, 4),
-        Suggestion(3, 1, 4),
-        Suggestion(0, 2, 4),
-        Suggestion(3, 3, 4),
-        Suggestion(3, 4, 4),
-        Suggestion(7, 8, 4),
-        Suggestion(3, 8, 4),
-    )
-    shards = shards_of(Iteration(number=2, phase="search", suggestions=suggestions, seconds=0.0), space, before)
-    assert [shard.name for shard in shards] == [f"0002-{number:04d}" for number in range(len(shards))]
-    assert [
-        [(each.unit.owners, each.unit.teacher, each.first_epoch, len(each.unit.trials)) for each in task.ranges]
-        for shard in shards
-        for task in shard.tasks
-    ] == [
-        [((0, 4), 4, 0, 1)],
-        [((0,), 4, 1, 1)],
-        [((0,), 1, 0, 1), ((0,), 4, 0, 2)],
-        [((), 4, 0, 2)],
-    ]
-
-
-@pytest.mark.parametrize(("num_asks", "sizes"), [(3, [1, 1, 1]), (8, [2, 2, 2, 2]), (9, [2, 2, 2, 2, 1])])
-def test_a_small_iteration_is_split_into_tasks_for_several_processes(space, num_asks, sizes):
-    suggestions = tuple(Suggestion(pair, 8, 1) for pair in range(num_asks))  # on the public set
-    planned = Iteration(number=0, phase="search", suggestions=suggestions, seconds=0.0)
-    tasks = [task for shard in shards_of(planned, space, StudyProgress()) for task in shard.tasks]
-    assert [num_trials([task]) for task in tasks] == sizes
-
-
-def test_many_trials_of_one_kind_are_several_tasks(space, monkeypatch):
-    monkeypatch.setattr(iterations, "_NUM_TASKS", 1)
-    suggestions = tuple(Suggestion(pair, 8 + setting, 1) for pair in range(space.num_pairs) for setting in range(2))
-    planned = Iteration(number=0, phase="search", suggestions=suggestions, seconds=0.0)
-    tasks = [task for shard in shards_of(planned, space, StudyProgress()) for task in shard.tasks]
-    assert max(num_trials([task]) for task in tasks) == MAX_TRIALS
-    assert num_trials(tasks) == len(suggestions)
-
-
 def test_a_trial_that_diverged_is_over_and_never_chosen_whatever_the_tuner_wants(space):
     tuner = Scripted(space, [[Suggestion(0, 1, 1)], [Suggestion(0, 1, 4), Suggestion(1, 1, 4)]], choice=1)
     study = opened(space, tuner)
@@ -398,78 +282,3 @@ def test_a_trial_that_diverged_later_is_not_chosen_at_an_earlier_epoch(space):
         study.accept(study.plan(seconds=0.0))
         study.observe([result])
     assert study.outcome().choices_Q[0] == NO_SETTING
-
-
-def test_the_controls_follow_the_settings_and_need_labels(with_controls):
-    assert [each.transfer_set for each in with_controls.controls] == ["both", "student"]
-    assert {each.setting for each in with_controls.controls} == {Setting(None, 0.0, 0.0)}
-    assert trial_of(with_controls, pair=3, setting=10) == Trial(0, 4, "both", Setting(None, 0.0, 0.0))
-    assert trial_of(with_controls, pair=3, setting=11) == Trial(0, None, "student", Setting(None, 0.0, 0.0))
-
-
-def test_a_study_begins_with_one_control_for_each_student(with_controls):
-    study = opened(with_controls, Scripted(with_controls, []))
-    first = study.plan(seconds=0.0)
-    assert first.phase == "control"
-    assert first.suggestions == tuple(Suggestion(4 * student, 11, 4) for student in range(5))
-
-
-def test_controls_cost_what_they_train_and_no_teacher(with_controls):
-    ledger = CostLedger(with_controls)
-    ledger.charge(Suggestion(3, 10, 4))
-    assert ledger.spent == 4 * (30 + 110)
-    ledger.charge(Suggestion(0, 11, 4))
-    assert ledger.spent == 4 * (30 + 110) + 4 * 30
-    assert ledger.full == CostLedger(replace(with_controls, controls=())).full
-
-
-def test_a_tuner_is_not_told_of_controls(with_controls):
-    tuner = Scripted(with_controls, [[Suggestion(0, 4, 4)]])
-    finished(opened(with_controls, tuner, budget=0.9))
-    assert [observation.suggestion for observation in tuner.told] == [Suggestion(0, 4, 4)]
-
-
-def finish_of(space, choice, *, gain, of_control):
-    """Return the suggestions of the last iterations if pair 0 has chosen a setting with a gain."""
-    tuner = Scripted(space, [[Suggestion(0, choice, 4)]])
-    tuner.choices = lambda: np.array([choice] + [NO_SETTING] * (space.num_pairs - 1))
-    study = opened(space, tuner, budget=0.9)
-    while not study.iterations or study.iterations[-1].phase != "end":
-        while study.num_observed < study.num_needed:
-            found = study.iterations[study.num_observed].suggestions
-            study.observe(
-                [ValidationResult(of_control if each.setting >= 10 else gain, num_epochs=4) for each in found]
-            )
-        if planned := study.plan(seconds=0.0):
-            study.accept(planned)
-    return [each for planned in study.iterations if planned.phase == "finish" for each in planned.suggestions]
-
-
-def test_a_choice_on_data_of_the_teacher_ends_with_its_control(with_controls):
-    # Setting 4 is one on the data of both peers, setting 0 one on the student's own, whose control exists already.
-    assert finish_of(with_controls, 4, gain=0.02, of_control=0.01) == [Suggestion(0, 10, 4)]
-    assert finish_of(with_controls, 0, gain=0.02, of_control=0.01) == []
-
-
-@pytest.mark.parametrize(("gain", "of_control"), [(0.01, 0.02), (-0.01, -0.02)], ids=["a control", "doing nothing"])
-def test_a_choice_that_is_worse_than_a_simpler_one_needs_no_further_control(with_controls, gain, of_control):
-    assert finish_of(with_controls, 4, gain=gain, of_control=of_control) == []
-
-
-def test_shards_of_controls_have_no_teacher_and_the_samples_of_their_owners(with_controls):
-    planned = Iteration(
-        number=0,
-        phase="finish",
-        suggestions=(Suggestion(3, 10, 4), Suggestion(3, 11, 4), Suggestion(3, 4, 4)),
-        seconds=0.0,
-    )
-    units = [
-        each.unit
-        for shard in shards_of(planned, with_controls, StudyProgress())
-        for task in shard.tasks
-        for each in task.ranges
-    ]
-    found = {
-        (unit.owners, unit.teacher): [trial.setting.distillation_weight for trial in unit.trials] for unit in units
-    }
-    assert found == {((0, 4), None): [0.0], ((0,), None): [0.0], ((0, 4), 4): [0.5]}
