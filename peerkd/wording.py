@@ -1,4 +1,4 @@
-"""Numbers in sentences: counts with their nouns, and sizes in readable units."""
+"""Numbers in sentences: counts with their nouns, and sizes and times in readable units."""
 
 from typing import Final
 
@@ -23,3 +23,14 @@ def format_bytes(num_bytes: int) -> str:
     while value >= _KIBIBYTE and unit < len(_UNITS) - 1:
         value, unit = value / _KIBIBYTE, unit + 1
     return f"{value:,.0f} {_UNITS[unit]}" if unit == 0 else f"{value:,.1f} {_UNITS[unit]}"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a time as readable text, in at most two units."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    if minutes < 120:
+        return f"{minutes} min"
+    hours = round(seconds / 3600)
+    return f"{hours} h" if hours < 48 else f"{hours // 24:,} d {hours % 24} h"

@@ -11,6 +11,7 @@ from peerkd import __version__
 from peerkd.cli.command import StrictTyper
 from peerkd.cli.exit_codes import check_arguments, exiting_on_errors
 from peerkd.cli.options import (
+    AsJson,
     DryRun,
     Experiment,
     Jobs,
@@ -18,7 +19,9 @@ from peerkd.cli.options import (
     Output,
     PipelineName,
     RunBackend,
+    RunName,
     Server,
+    StorePlace,
     Strategy,
     Watching,
 )
@@ -106,6 +109,39 @@ def plan_jointkd(
     from peerkd.cli.plan import plan
 
     plan(experiment, measure=measure)
+
+
+@app.command("runs")
+def runs(place: StorePlace, as_json: AsJson = False) -> None:
+    """List the runs of a store, the latest first: state, result, cost and size.
+
+    Example: peerkd runs --store s3://peerkd/runs
+    """
+    from peerkd.cli.runs import show_runs
+
+    show_runs(place, as_json=as_json)
+
+
+@app.command("show")
+def show(run: RunName, place: StorePlace, as_json: AsJson = False) -> None:
+    """Print the summary of a run, and where its report, tables and networks are.
+
+    Example: peerkd show latest
+    """
+    from peerkd.cli.runs import show_run
+
+    show_run(place, run, as_json=as_json)
+
+
+@app.command("open")
+def open_in_browser(run: RunName, place: StorePlace) -> None:
+    """Open the report of a run in the browser, and print its path.
+
+    Example: peerkd open latest
+    """
+    from peerkd.cli.runs import open_report
+
+    open_report(place, run)
 
 
 @app.command("export")

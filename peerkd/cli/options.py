@@ -104,6 +104,53 @@ WatchPatience = Annotated[
 ]
 
 
+StoreFolder = Annotated[
+    Path | None,
+    typer.Option("--output", help="Folder that is the artifact store, as for 'peerkd run'.", show_default="runs"),
+]
+StoreAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--store", metavar="ADDRESS", help="Address of the artifact store instead, such as s3://bucket/prefix."
+    ),
+]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="Run: its name, a key or fingerprint, the beginning of one of these, or latest."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
+
+
+class StorePlace(NamedTuple):
+    """The options of commands that read the runs of a store."""
+
+    output: StoreFolder = None
+    store: StoreAddress = None
+
+    @property
+    def address(self) -> str:
+        """The address of the store: an absolute path, or an address in S3.
+
+        Raises:
+            ValueError: If both options are given, the address is not valid, or the folder does not exist.
+        """
+        from peerkd.artifacts.open import S3_SCHEME, check_address
+        from peerkd.excerpt import plain_path
+
+        if self.output is not None and self.store is not None:
+            raise ValueError("output must not be given together with store, which names another place.")
+        address = str(self.output or "runs") if self.store is None else self.store
+        check_address(address)
+        if address.startswith(S3_SCHEME):
+            return address
+        if not Path(address).is_dir():
+            field = "output" if self.store is None else "store"
+            raise ValueError(f"{field} must be the folder of a store, got {plain_path(address)}, which is no folder.")
+        return str(Path(address).absolute())
+
+
 class Experiment(NamedTuple):
     """The options that describe an experiment."""
 

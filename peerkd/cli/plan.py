@@ -20,7 +20,7 @@ from peerkd.stages.given_weights import file_sizes, found_weights
 from peerkd.stages.peer_data import read_data
 from peerkd.study.grid import omissions
 from peerkd.training.forecast import Forecast, Rates, forecast, measure_partition, process_seconds
-from peerkd.wording import format_bytes, plural
+from peerkd.wording import format_bytes, format_duration, plural
 
 
 def plan(experiment: Experiment, *, measure: bool | None) -> None:
@@ -157,18 +157,7 @@ def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[st
     yield ""
     hours = seconds / 3600
     yield _line(f"hours on one {what}", f"{hours:,.{2 if hours >= 1 else 3}f}", "only trainings and evaluations")
-    yield _line("time on this machine", duration(seconds / num_workers), f"{num_workers:,} in parallel")
-
-
-def duration(seconds: float) -> str:
-    """Return a time as readable text, in at most two units."""
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    if minutes < 120:
-        return f"{minutes} min"
-    hours = round(seconds / 3600)
-    return f"{hours} h" if hours < 48 else f"{hours // 24:,} d {hours % 24} h"
+    yield _line("time on this machine", format_duration(seconds / num_workers), f"{num_workers:,} in parallel")
 
 
 def _line(name: str, value: str, note: str = "") -> str:

@@ -9,11 +9,13 @@ import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, TypeAlias
 
 from peerkd.config.prices import Prices
+
+if TYPE_CHECKING:
+    # Lists of runs show costs, and must not wait for this import.
+    import pyarrow as pa
 
 Pair: TypeAlias = tuple[int, int | None]
 """Student and teacher. The teacher is None for a training on the student's own data, which serves all its pairs."""
@@ -73,7 +75,7 @@ def run_cost(
     )
 
 
-def seconds_of_pairs(trials: pa.Table) -> dict[Pair, float]:
+def seconds_of_pairs(trials: "pa.Table") -> dict[Pair, float]:
     """Return the sum of the seconds of each pair's trials, from the table of trials."""
     summed = (
         trials.select(["student", "teacher", "seconds"])

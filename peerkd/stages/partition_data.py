@@ -27,6 +27,7 @@ from peerkd.stages.given_weights import Weights, file_sizes, found_weights, publ
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.peer_data import open_data
 from peerkd.stages.published_peers import check_same_data, find_published
+from peerkd.stages.run_record import find_route, record_run
 from peerkd.training.forecast import forecast, measure_partition
 from peerkd.wording import plural
 
@@ -73,6 +74,8 @@ def partition(
 ) -> Manifest:
     """Publish the data set, the partition, and given or published weights, unless the store has them already.
 
+    A record of the run is published too, with which ``peerkd runs`` lists it.
+
     Args:
         config: The experiment.
         store: The artifact store.
@@ -111,9 +114,11 @@ def partition(
     dataset = publish_source(source, store)
     artifact = key(config, dataset, weights)
     summary = f"{plural(len(sizes), 'peer')} with {_range(sizes)} of {source.dataset.name}"
+    route = find_route(JOINTKD.name, strategy)
     done = store.find(artifact)
     if done:
         print_line(NAME, f"already done: {summary}")
+        record_run(config, done, store, route=route)
         return done
     with store.open_workspace(artifact) as workspace:
         assignment.save(workspace.folder)
@@ -122,6 +127,7 @@ def partition(
             artifact, metadata={"inputs": inputs, "warnings": too_little, **_describe(assignment, source.dataset)}
         )
     print_line(NAME, summary)
+    record_run(config, manifest, store, route=route)
     return manifest
 
 

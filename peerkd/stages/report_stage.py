@@ -16,6 +16,7 @@ from peerkd.results.cost import RunCost, to_csv
 from peerkd.stages.cost import Accounts, gather_accounts
 from peerkd.stages.dataset import published_remarks
 from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.run_record import now, run_of_report
 
 Config = TypeVar("Config", bound=StrictConfig)
 
@@ -133,6 +134,8 @@ class ReportStage(Generic[Config]):
                 key,
                 metadata={
                     "inputs": {self.input_name: references.reference(source)},
+                    "run": run_of_report(config, source, store, report_stage=self.name),
+                    "finished_at": now(),
                     "summary": contents.summary,
                 },
             )

@@ -22,6 +22,7 @@ from peerkd.stages.dataset import open_source, print_remarks, publish_source
 from peerkd.stages.free_space import check_free_space
 from peerkd.stages.hold_out import hold_out
 from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.run_record import find_route, record_run
 from peerkd.training.bounds import batch_bounds, part_of
 from peerkd.training.file_sizes import weights_bytes
 from peerkd.training.forecast import packed_bytes
@@ -64,6 +65,8 @@ def run(
 def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     """Publish the data set and the split of a study, unless the store has them already.
 
+    A record of the run is published too, with which ``peerkd runs`` lists it.
+
     Raises:
         ValueError: If an architecture cannot take the images, the data cannot be split as the config says, or the store
             has too little space for the results.
@@ -91,9 +94,11 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
         "num_test": len(assignment.test),
     }
     summary = "{num_train:,} training, {num_validation:,} validation and {num_test:,} test samples".format(**sizes)
+    route = find_route(PCL.name, None)
     done = store.find(artifact)
     if done:
         print_line(NAME, f"already done: {summary} of {source.dataset.name}")
+        record_run(config, done, store, route=route)
         return done
     with store.open_workspace(artifact) as workspace:
         assignment.save(workspace.folder)
@@ -110,6 +115,7 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
             },
         )
     print_line(NAME, f"{summary} of {source.dataset.name}")
+    record_run(config, manifest, store, route=route)
     return manifest
 
 

@@ -8,9 +8,11 @@ import sys
 import pytest
 import torch
 
+from peerkd.artifacts.open import open_store
 from peerkd.results.curves import read_curves
 from peerkd.results.table import fingerprint
 from peerkd.stages.shard_queue import ShardQueue
+from peerkd.stages.stored_runs import list_runs
 from peerkd.training import student_groups
 from tests.debugger import Stop
 from tests.pipelines.experiments import NUM_TINY_TRIALS, TINY, num_lines, trials
@@ -69,6 +71,9 @@ def test_a_study_of_methods_runs_in_one_process(run_here, tmp_path):
     assert run_here(tmp_path / "runs", SMALL_STUDY, pipeline="pcl") == 0
     (path,) = (tmp_path / "runs").glob("train_pcl/*/curves.parquet")
     assert read_curves(path).num_rows
+    (run,) = list_runs(open_store(str(tmp_path / "runs")), notify=pytest.fail)
+    assert (run.pipeline, run.is_finished) == ("pcl", True)
+    assert run.key.startswith("run/")
 
 
 def test_an_interrupted_run_says_so_and_continues(run_here, tmp_path, capsys, monkeypatch):

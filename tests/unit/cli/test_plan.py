@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from peerkd.cli import plan as plan_module
-from peerkd.cli.plan import duration
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.training import process_pool
 from peerkd.training.forecast import Rates
+from peerkd.wording import format_duration
 from tests.unit.cli.conftest import Outcome
 from tests.unit.cli.test_main import BAD_INPUTS
 
@@ -99,7 +99,7 @@ def test_rates_are_measured_in_a_process_of_their_own(peerkd) -> None:
     [(1.4, "1 s"), (89.0, "89 s"), (110.0, "2 min"), (7_000, "117 min"), (7_200, "2 h"), (180_000, "2 d 2 h")],
 )
 def test_times_have_readable_units(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_learning_rates_multiply_settings_and_controls(peerkd) -> None:

@@ -7,6 +7,8 @@ from peerkd.artifacts import references
 from peerkd.artifacts.open import open_store
 from peerkd.results.curves import fingerprint, write_curves
 from peerkd.stages import compare_methods, train_pcl
+from peerkd.stages.run_record import find_route, record_run
+from peerkd.stages.stored_runs import list_runs
 from tests.curves import MethodStudy
 
 
@@ -123,6 +125,16 @@ def test_finished_work_is_not_repeated_and_another_baseline_is_another_compariso
     evaluation = study.config.evaluation.model_copy(update={"baseline": "pcl"})
     other = study.config.model_copy(update={"evaluation": evaluation})
     assert compare_methods.STAGE.make(other, runs, store).key != first.key
+
+
+def test_a_report_names_its_run_and_the_time_of_its_end(study, store, runs):
+    split = references.follow(runs.metadata["inputs"]["split"], store)
+    record = record_run(study.config, split, store, route=find_route("pcl", None))
+    made = compare_methods.STAGE.make(study.config, runs, store)
+    assert made.metadata["run"] == record.key
+    (run,) = list_runs(store, notify=pytest.fail)
+    assert (run.key, run.report, run.finished_at) == (record.key, made, made.metadata["finished_at"])
+    assert run.headline == "against plain: 0 above, 0 below, 1 undecided"
 
 
 def test_the_place_of_computation_does_not_change_the_study(study, store, runs):

@@ -1,0 +1,61 @@
+"""The result of a run in one short phrase, from the summary in the manifest of its report."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from peerkd.wording import plural
+
+
+def run_headline(summary: Any) -> str:
+    """Return the result of a run in a phrase. It is empty if the summary has no result that this version knows.
+
+    Args:
+        summary: The summary in the manifest of a report: a text for a tuned study, or the headline numbers.
+    """
+    if isinstance(summary, str):
+        # The text begins with the name of the experiment.
+        return summary.partition(": ")[2]
+    if not isinstance(summary, Mapping):
+        return ""
+    return _sweep(summary) if "experiment" in summary else _methods(summary) if "study" in summary else ""
+
+
+def _sweep(summary: Mapping[str, Any]) -> str:
+    num_distilled, num_pairs = (_number(summary, name) for name in ("num_pairs_to_distil", "num_pairs"))
+    if num_distilled is not None and num_pairs is not None:
+        gain = _with_bounds(summary, "advised_over_best_control")
+        over = f", {gain} over the better control on test" if gain else ""
+        return f"the student should learn in {num_distilled:,.0f} of {plural(round(num_pairs), 'ordered pair')}{over}"
+    # An earlier version of the report gave no advice.
+    gain = _with_bounds(summary, "gain_from_teacher")
+    return f"teacher's part of the best setting's gain {gain}" if gain else ""
+
+
+def _methods(summary: Mapping[str, Any]) -> str:
+    """Count the methods whose 95 % interval of the difference to the baseline excludes 0."""
+    ending = "_over_baseline_points"
+    compared = [name.removesuffix(ending) for name in summary if name.endswith(ending)]
+    if not compared:
+        return ""
+    bounds = [
+        tuple(_number(summary, f"{name}_over_baseline_{bound}_points") for bound in ("low", "high"))
+        for name in compared
+    ]
+    num_above = sum(low is not None and low > 0 for low, _ in bounds)
+    num_below = sum(high is not None and high < 0 for _, high in bounds)
+    undecided = len(compared) - num_above - num_below
+    return f"against {summary.get('baseline')}: {num_above} above, {num_below} below, {undecided} undecided"
+
+
+def _with_bounds(summary: Mapping[str, Any], name: str) -> str:
+    """Return a difference in points of accuracy with its interval, if it has one. A missing difference is empty."""
+    value, low, high = (_number(summary, f"{name}{bound}_points") for bound in ("", "_low", "_high"))
+    if value is None:
+        return ""
+    return f"{value:+.1f} points" + ("" if low is None or high is None else f" ({low:+.1f} to {high:+.1f})")
+
+
+def _number(summary: Mapping[str, Any], name: str) -> float | None:
+    value = summary.get(name)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -1,0 +1,142 @@
+"""The record of a run, which its first stage publishes so that the run can be listed before its report exists.
+
+The key of a record covers the pipeline, the strategy, the config and the division of the data, so a command that is
+repeated finds the record of its first attempt.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from peerkd.artifacts import keys, references
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.data import ClassesPerPeer, DirichletLabels, ShardsPerPeer
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.given_peers import STORE_SCHEME
+from peerkd.config.pcl import PclConfig
+from peerkd.config.pipelines import JOINTKD, PCL
+from peerkd.config.strict import StrictConfig
+
+NOUN: Final = "run"
+EXPERIMENT_NAME: Final = "experiment.json"
+"""The file with the whole config, which ``peerkd run --config`` reads. It lacks the section ``compute``, which changes
+no result."""
+
+
+class Route(NamedTuple):
+    """A pipeline with the stages that it runs, in this order, with one strategy."""
+
+    pipeline: str
+    strategy: str | None
+    """``sweep`` or ``tune``; None for a pipeline without this choice."""
+
+    stages: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """The pipeline and the strategy, as in ``jointkd tune``."""
+        return " ".join(filter(None, (self.pipeline, self.strategy)))
+
+
+ROUTES: Final = (
+    Route(
+        JOINTKD.name, "sweep", ("partition_data", "pretrain_peers", "distill_pairs", "improve_peers", "build_report")
+    ),
+    Route(JOINTKD.name, "tune", ("partition_data", "pretrain_peers", "tune_pairs", "improve_peers", "report_choices")),
+    Route(PCL.name, None, ("split_data", "train_pcl", "compare_methods")),
+)
+
+
+def find_route(pipeline: str, strategy: str | None) -> Route:
+    """Return the stages of a pipeline with a strategy."""
+    return next(route for route in ROUTES if (route.pipeline, route.strategy) == (pipeline, strategy))
+
+
+def record_run(
+    config: ExperimentConfig | PclConfig, division: Manifest, store: ArtifactStore, *, route: Route
+) -> Manifest:
+    """Publish the record of a run that begins, unless an earlier attempt has published it.
+
+    Args:
+        config: The whole experiment or study.
+        division: The partition or the split of the data set, with which the run begins.
+        store: The artifact store.
+        route: The stages of the run.
+    """
+    key = key_of_run(config, division, route=route)
+    done = store.find(key)
+    if done:
+        return done
+    text = json.dumps({name: value for name, value in json.loads(config.to_json()).items() if name != "compute"})
+    with store.open_workspace(key) as workspace:
+        (workspace.folder / EXPERIMENT_NAME).write_text(text, encoding="utf-8")
+        return store.publish(
+            key,
+            metadata={
+                "inputs": {"division": references.reference(division)},
+                "starts_from": _peers_from_store(config, store),
+                "pipeline": route.pipeline,
+                "strategy": route.strategy,
+                "experiment": config.name,
+                "skew": skew_in_a_word(config),
+                "started_at": now(),
+            },
+        )
+
+
+def key_of_run(config: StrictConfig, division: Manifest, *, route: Route) -> str:
+    """Return the key of the record of a run."""
+    return keys.key(
+        NOUN,
+        {
+            "pipeline": route.pipeline,
+            "strategy": route.strategy,
+            "division": division.fingerprint,
+            "config": keys.differences(config, without=("compute",)),
+        },
+    )
+
+
+def run_of_report(config: StrictConfig, results: Manifest, store: ArtifactStore, *, report_stage: str) -> str:
+    """Return the key of the run to which a report belongs, given the artifact that the report is about."""
+    route = next(route for route in ROUTES if route.stages[-1] == report_stage)
+    division = results
+    for name in ("trials", "peers", "partition", "split"):
+        reference = division.metadata["inputs"].get(name)
+        if reference:
+            division = references.follow(reference, store)
+    return key_of_run(config, division, route=route)
+
+
+def skew_in_a_word(config: ExperimentConfig | PclConfig) -> str:
+    """Return how the data are divided, as in ``dirichlet0.3``, for the name of a run."""
+    if isinstance(config, PclConfig):
+        return PCL.name
+    if config.has_peer_data:
+        return "own-data"
+    skew = config.partition.label_skew
+    match skew:
+        case DirichletLabels():
+            return f"{skew.kind}{skew.concentration:g}"
+        case ClassesPerPeer():
+            return f"{skew.kind}{skew.classes_per_peer}"
+        case ShardsPerPeer():
+            return f"{skew.kind}{skew.shards_per_peer}"
+    return skew.kind
+
+
+def now() -> str:
+    """Return the time to the second in UTC, as ISO 8601 writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _peers_from_store(config: ExperimentConfig | PclConfig, store: ArtifactStore) -> list[dict[str, str]]:
+    """Return references to the artifacts of other runs that the config names, without which it cannot be repeated."""
+    if isinstance(config, PclConfig):
+        return []
+    named = [config.peers.from_] if config.peers.from_ else []
+    addresses = [peer.weights for peer in config.peers.given if peer.weights and peer.weights.startswith(STORE_SCHEME)]
+    # An address is store:KEY/FILE, and a key has two parts.
+    named += ["/".join(address.removeprefix(STORE_SCHEME).split("/")[:2]) for address in addresses]
+    found = [store.find(key) for key in dict.fromkeys(named)]
+    return [references.reference(manifest) for manifest in found if manifest]

@@ -1,0 +1,356 @@
+"""The runs of a store, which ``peerkd runs`` and ``peerkd show`` present.
+
+A run is found by its record. What its next stages would compute has a key that follows from its config, so the stages
+that are left are known exactly. Runs of earlier versions have no record: they are found by their reports, and
+unfinished ones by their latest artifact.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from peerkd.artifacts import keys
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.cluster import resolve_cluster
+from peerkd.config.pipelines import find_pipeline
+from peerkd.config.strict import StrictConfig
+from peerkd.errors import ArtifactCorruptError
+from peerkd.excerpt import plain
+from peerkd.reporting.run_headline import run_headline
+from peerkd.results.cost import Account, Cost, run_cost
+from peerkd.stages.command import LAUNCHED, find_stage
+from peerkd.stages.launched_stage import key_of_accounts
+from peerkd.stages.run_record import EXPERIMENT_NAME, NOUN, ROUTES, Route, find_route
+
+LATEST: Final = "latest"
+"""The name by which the run that began last can be called."""
+
+_NUM_DIGITS: Final = 4
+"""The number of digits of a fingerprint in the name of a run. It is larger where two runs would have one name."""
+_NUM_LISTED: Final = 5
+"""The largest number of runs in a message."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredRun:
+    """A run as a store shows it."""
+
+    name: str
+    """A name for people: the experiment, how its data are divided, and the beginning of a fingerprint."""
+
+    key: str
+    """The key of the record of the run; without a record, that of its report or of its latest artifact."""
+
+    pipeline: str
+    strategy: str | None
+    """``sweep`` or ``tune``. None for a pipeline without strategies, or before the stage that differs."""
+
+    started_at: str | None
+    """The time when the run began, in UTC as ISO 8601 writes it. None if an earlier version did not record it."""
+
+    finished_at: str | None
+    """The time when the report was published. None without a report, or if an earlier version did not record it."""
+
+    stages_left: tuple[str, ...]
+    """The stages whose results the store lacks, the report included. Empty for a finished run."""
+
+    headline: str
+    """The result in a phrase. Empty for an unfinished run."""
+
+    cost: Cost | None
+    """The resources of all jobs behind the run, including those that it shares with other runs. None if unknown."""
+
+    artifacts: Mapping[str, Manifest]
+    """The artifacts that the run needs, by key, without the accounts of their jobs."""
+
+    report: Manifest | None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has its report."""
+        return self.report is not None
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of all files that the run needs, including those that it shares with other runs."""
+        return sum(entry.num_bytes for manifest in self.artifacts.values() for entry in manifest.files.values())
+
+    def find(self, noun: str) -> Manifest | None:
+        """Return the artifact of a kind in the chain of this run, the latest one if there are several."""
+        found = [manifest for key, manifest in self.artifacts.items() if key.partition("/")[0] == noun]
+        return found[-1] if found else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts of the run as JSON values."""
+        return {
+            "name": self.name,
+            "key": self.key,
+            "pipeline": self.pipeline,
+            "strategy": self.strategy,
+            "state": "finished" if self.is_finished else "unfinished",
+            "stages_left": list(self.stages_left),
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "headline": self.headline,
+            "worker_seconds": self.cost and self.cost.worker_seconds,
+            "gpu_seconds": self.cost and self.cost.gpu_seconds,
+            "cost": self.cost and self.cost.money,
+            "num_bytes": self.num_bytes,
+            "report": self.report and self.report.key,
+        }
+
+
+def list_runs(store: ArtifactStore, *, notify: Callable[[str], None]) -> list[StoredRun]:
+    """Return the runs of a store, the one that began last first. Runs without a recorded time come at the end.
+
+    Args:
+        store: The artifact store.
+        notify: Called with a message if the manifest of an artifact is damaged; the artifact counts as missing.
+    """
+    manifests = _read_manifests(store, notify=notify)
+    runs = [_recorded(manifest, manifests, store) for key, manifest in manifests.items() if _noun(key) == NOUN]
+    shown = {run.report.key for run in runs if run.report}
+    recorded = {run.key for run in runs}
+    reports = {route.stages[-1]: route for route in ROUTES}
+    for key, manifest in manifests.items():
+        # A run whose prices have changed has several reports, of which one is shown.
+        if _noun(key) in reports and key not in shown and manifest.metadata.get("run") not in recorded:
+            runs.append(_reported(manifest, manifests, route=reports[_noun(key)]))
+    runs += _without_report(manifests, known={key for run in runs for key in run.artifacts})
+    runs.sort(key=lambda run: (run.started_at or run.finished_at or "", run.name), reverse=True)
+    return _with_distinct_names(runs)
+
+
+def find_run(runs: Sequence[StoredRun], text: str) -> StoredRun:
+    """Return the run with a name, or with a name, key or fingerprint that begins with a text; or the latest run.
+
+    Raises:
+        ValueError: If no run or several runs match.
+    """
+    if not runs:
+        raise ValueError(f"RUN must be a run of the store, which has none, got {plain(text)}.")
+    if text == LATEST:
+        return runs[0]
+    exact = [run for run in runs if text in _names(run)]
+    found = exact or [run for run in runs if any(name.startswith(text) for name in _names(run))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ValueError(f"RUN must name one run, got {plain(text)}, which fits {_listed(run.name for run in found)}.")
+    names = [run.name for run in runs]
+    near = difflib.get_close_matches(text[:80], [LATEST, *names], n=1)
+    meant = f"did you mean {near[0]}?" if near else f"the store has {_listed(names)}"
+    raise ValueError(f"RUN must be a run of the store, got {plain(text)} ({meant}).")
+
+
+def _names(run: StoredRun) -> list[str]:
+    """Return the texts by which a person can call a run: its name, and keys and fingerprints of its own results."""
+    names = [run.name, run.key, run.key.partition("/")[2]]
+    if run.report:
+        names += [run.report.key, run.report.key.partition("/")[2]]
+    for noun in ("distill_pairs", "tune_pairs", "train_pcl"):
+        results = run.find(noun)
+        if results:
+            names += [results.key, results.key.partition("/")[2], results.metadata.get("fingerprint", results.key)]
+    return names
+
+
+def _listed(names: Iterable[str]) -> str:
+    known = list(names)
+    more = f" and {len(known) - _NUM_LISTED:,} more" if len(known) > _NUM_LISTED else ""
+    return ", ".join(known[:_NUM_LISTED]) + more
+
+
+def _noun(key: str) -> str:
+    return key.partition("/")[0]
+
+
+def _read_manifests(store: ArtifactStore, *, notify: Callable[[str], None]) -> dict[str, Manifest]:
+    manifests = {}
+    for key in store.keys():  # noqa: SIM118
+        try:
+            manifest = store.find(key)
+        except ArtifactCorruptError as error:
+            notify(str(error))
+            continue
+        if manifest:
+            manifests[key] = manifest
+    return manifests
+
+
+def _recorded(record: Manifest, manifests: Mapping[str, Manifest], store: ArtifactStore) -> StoredRun:
+    """Return a run that has a record."""
+    described = record.metadata
+    route = find_route(described["pipeline"], described["strategy"])
+    reports = [
+        manifest
+        for key, manifest in manifests.items()
+        if _noun(key) == route.stages[-1] and manifest.metadata.get("run") == record.key
+    ]
+    left: tuple[str, ...] = ()
+    last = record
+    if not reports:
+        last, left, reports = _follow_stages(record, manifests, store, route=route)
+    report = max(reports, key=lambda manifest: manifest.metadata.get("finished_at", ""), default=None)
+    chain = _chain([record, last, *reports], manifests)
+    return _describe(
+        record.key,
+        chain,
+        manifests,
+        route=route,
+        name=f"{described['experiment']}-{described['skew']}",
+        started_at=described["started_at"],
+        report=report,
+        stages_left=() if report else left,
+    )
+
+
+def _follow_stages(
+    record: Manifest, manifests: Mapping[str, Manifest], store: ArtifactStore, *, route: Route
+) -> tuple[Manifest, tuple[str, ...], list[Manifest]]:
+    """Return the last artifact that a repeated run would find, the stages that are left, and reports without a run."""
+    division = manifests.get(record.metadata["inputs"]["division"]["key"])
+    if division is None:
+        return record, route.stages, []
+    last, left = division, list(route.stages[1:])
+    try:
+        folder = store.fetch(record.key)
+        text = (folder / EXPERIMENT_NAME).read_text(encoding="utf-8")
+        config = find_pipeline(route.pipeline).config.from_json(text)
+    except (ValueError, ArtifactCorruptError):
+        # Another version wrote the config, and this one refuses it.
+        return last, tuple(left), []
+    while left[0] in LAUNCHED:
+        found = manifests.get(find_stage(left[0]).key(config, last))
+        if found is None:
+            return last, tuple(left), []
+        last = found
+        left.pop(0)
+    return last, tuple(left), [each for each in manifests.values() if _is_report_of(each, last, config, route=route)]
+
+
+def _is_report_of(manifest: Manifest, results: Manifest, config: StrictConfig, *, route: Route) -> bool:
+    """Return whether a report of an earlier version, which names no run, is about these results and this config."""
+    if _noun(manifest.key) != route.stages[-1] or "run" in manifest.metadata:
+        return False
+    summary = manifest.metadata.get("summary")
+    found = summary.get("config_fingerprint") if isinstance(summary, Mapping) else None
+    ours = keys.fingerprint(keys.differences(config, without=("compute",)))
+    return results.key in _inputs(manifest) and found in (None, ours)
+
+
+def _reported(report: Manifest, manifests: Mapping[str, Manifest], *, route: Route) -> StoredRun:
+    """Return a run that has a report and no record."""
+    summary = report.metadata.get("summary")
+    name = route.pipeline
+    if isinstance(summary, str):
+        name = summary.partition(":")[0]
+    elif isinstance(summary, Mapping):
+        name = next((str(summary[field]) for field in ("experiment", "study") if field in summary), name)
+    return _describe(report.key, _chain([report], manifests), manifests, route=route, name=name, report=report)
+
+
+def _without_report(manifests: Mapping[str, Manifest], *, known: set[str]) -> Iterator[StoredRun]:
+    """Yield a run for each artifact that no run and no other artifact needs."""
+    needed = known | {key for manifest in manifests.values() for key in _inputs(manifest)}
+    for key, manifest in manifests.items():
+        routes = [route for route in ROUTES if _noun(key) in route.stages]
+        if key in needed or not routes:
+            continue
+        chain = _chain([manifest], manifests)
+        present = {_noun(each) for each in chain}
+        # The better peers of both strategies come from the same stage, and the trials before them differ.
+        route = max(routes, key=lambda each: len(present.intersection(each.stages)))
+        data = next((each for each in chain.values() if _noun(each.key) == "dataset"), None)
+        strategy = route.strategy if present.intersection(("distill_pairs", "tune_pairs")) else None
+        yield replace(
+            _describe(
+                key,
+                chain,
+                manifests,
+                route=route,
+                name=str(data.metadata.get("name", route.pipeline)) if data else route.pipeline,
+                stages_left=route.stages[route.stages.index(_noun(key)) + 1 :],
+            ),
+            strategy=strategy,
+        )
+
+
+def _inputs(manifest: Manifest) -> Iterator[str]:
+    """Yield the keys of the artifacts from which an artifact was computed."""
+    for value in manifest.metadata.get("inputs", {}).values():
+        for reference in value if isinstance(value, list) else [value]:
+            if reference:
+                yield reference["key"]
+
+
+def _chain(last: Iterable[Manifest], manifests: Mapping[str, Manifest]) -> dict[str, Manifest]:
+    """Return artifacts and all those from which they were computed, inputs before outputs. Missing ones are omitted."""
+    chain: dict[str, Manifest] = {}
+
+    def add(manifest: Manifest) -> None:
+        if manifest.key in chain:
+            return
+        for key in _inputs(manifest):
+            if key in manifests:
+                add(manifests[key])
+        chain[manifest.key] = manifest
+
+    for manifest in last:
+        add(manifest)
+    return chain
+
+
+def _describe(
+    key: str,
+    chain: Mapping[str, Manifest],
+    manifests: Mapping[str, Manifest],
+    *,
+    route: Route,
+    name: str,
+    started_at: str | None = None,
+    report: Manifest | None = None,
+    stages_left: tuple[str, ...] = (),
+) -> StoredRun:
+    return StoredRun(
+        name=name,
+        key=key,
+        pipeline=route.pipeline,
+        strategy=route.strategy,
+        started_at=started_at,
+        finished_at=report.metadata.get("finished_at") if report else None,
+        stages_left=stages_left,
+        headline=run_headline(report.metadata.get("summary")) if report else "",
+        cost=_cost(chain, manifests),
+        artifacts=chain,
+        report=report,
+    )
+
+
+def _cost(chain: Iterable[str], manifests: Mapping[str, Manifest]) -> Cost | None:
+    accounts = [
+        Account(
+            step=_noun(key),
+            seconds=job["seconds"],
+            num_workers=job["num_workers"],
+            gpus_per_worker=job["gpus_per_worker"],
+        )
+        for key in chain
+        if key_of_accounts(key) in manifests
+        for job in manifests[key_of_accounts(key)].metadata["jobs"]
+    ]
+    return run_cost(accounts, prices=resolve_cluster().prices).total if accounts else None
+
+
+def _with_distinct_names(runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """Return the runs with the beginning of their fingerprints in their names, as long as needed to tell them apart."""
+    named = []
+    for run in runs:
+        digits = run.key.partition("/")[2]
+        others = [other.key.partition("/")[2] for other in runs if other.name == run.name and other is not run]
+        num = _NUM_DIGITS
+        while num < len(digits) and any(other[:num] == digits[:num] for other in others):
+            num += 1
+        named.append(replace(run, name=f"{run.name}-{digits[:num]}"))
+    return named
