@@ -61,10 +61,17 @@ def test_the_teacher_is_timed_by_its_passes_over_the_set(
 @pytest.mark.parametrize(("overrides", "num_passes"), [("", 1), ("distill.conventions.teacher_mode=train", 3)])
 def test_rates_reproduce_the_measured_times(overrides: str, num_passes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     made_of = Rates(pretraining=7e-6, distillation=3e-6, teacher=2e-6, evaluation=1e-6)
+    opened: list[Any] = []
 
     class Reckoned:
         def __init__(self, inputs: rates.RateInputs, architecture: str, scale: rates._Workload, **places: Any) -> None:
-            self._scale = scale
+            # A process can have the lanes of one sweep at a time.
+            assert all(each.is_closed for each in opened)
+            opened.append(self)
+            self.is_closed, self._scale = False, scale
+
+        def close(self) -> None:
+            self.is_closed = True
 
         def seconds(self, *, doubled: bool, only_teacher: bool = False) -> float:
             scale, num_samples = self._scale, self._scale.num_samples * (1 + doubled)
@@ -77,6 +84,7 @@ def test_rates_reproduce_the_measured_times(overrides: str, num_passes: int, mon
     config = resolve(JOINTKD, preset="digits", overrides=f"distill.epochs=3 {overrides}")
     inputs = rates.RateInputs(config=config, samples=SAMPLES, device="cpu")
     assert rates.measure(inputs, PeerNetwork("small_cnn"), device=torch.device("cpu")) == pytest.approx(made_of)
+    assert [each.is_closed for each in opened] == [True, True]
 
 
 @pytest.mark.parametrize("pilot_seconds", [1e-4, 0.1, 100.0])
