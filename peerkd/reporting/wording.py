@@ -167,7 +167,7 @@ def _sets_without_labels(transfer_sets: Iterable[str]) -> str:
 
 
 def single_setting(single: SingleSetting | None) -> str:
-    """Return the best setting for all pairs in words, or that no setting is left."""
+    """Return in words the one setting that is best for all pairs, or that none could be chosen."""
     if single is None:
         return "none: every setting diverged for some pair"
     return setting(

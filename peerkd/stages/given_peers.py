@@ -16,7 +16,7 @@ WEIGHTS: Final = "weights"
 
 
 def published_weights(partition: Manifest) -> list[Mapping[str, str] | None]:
-    """Return the references to the weights of the peers that a partition names; empty if it names none."""
+    """Return the references to given weights in a partition's manifest, one for each peer; empty if none were given."""
     return list(partition.metadata.get("inputs", {}).get(WEIGHTS, []))
 
 

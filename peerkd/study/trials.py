@@ -102,8 +102,8 @@ class Unit:
     trials: tuple[Trial, ...]
 
     unlabelled_owners: tuple[int, ...] = ()
-    """The peers whose samples the divergence uses without labels, if the cross entropy uses other samples. The result
-    of the function ``unlabelled_owners``."""
+    """The peers whose samples only the divergence uses, without labels. Empty if it uses those of the cross entropy.
+    The result of the function ``unlabelled_owners``."""
 
     @property
     def samples(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

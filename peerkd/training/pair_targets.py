@@ -39,9 +39,9 @@ class PairTargets:
         self._made: dict[tuple[object, ...], TeacherLogits] = {}
 
     def of_group(self, group: Sequence[tuple[Trial, int | None]]) -> list[TeacherLogits | None]:
-        """Return the target of each trial, which comes with its teacher; None for a control.
+        """Return the target of each trial of a group, made with the trial's teacher; None for a control.
 
-        Only the logits and targets of this group stay in memory, and neighbouring groups share them.
+        Only the logits and targets of this group stay in memory. Those that the next group needs too are kept.
         """
         needed = [(trial, teacher) for trial, teacher in group if teacher is not None]
         peers = {peer for trial, teacher in needed for peer in self._peers(trial, teacher)}

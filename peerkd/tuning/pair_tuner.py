@@ -307,7 +307,7 @@ class PairTuner:
         return None
 
     def _score(self, pairs: Sequence[int]) -> None:
-        """Put the best candidate of each of some pairs into the queue, if any has a value."""
+        """Put the best candidate of each given pair into the queue, unless no candidate of the pair has a value."""
         posteriors, raised = self._with_pending(pairs), []
         noise_variance_C = self._posterior.noise_variance + self._variances_C
         while some := list(islice(posteriors, _NUM_PAIRS_AT_ONCE)):

@@ -50,7 +50,7 @@ class PodHistory:
 
     @property
     def pods(self) -> dict[int, Pod]:
-        """The last existing pod of each worker."""
+        """The newest pod of each worker among those that still exist."""
         return {self._kind.worker_index(pod): pod for pod in self._pods.values()}
 
     def num_failures(self, worker: int) -> int:

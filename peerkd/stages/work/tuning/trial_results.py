@@ -61,7 +61,7 @@ def gains_at_end(records: Sequence[Record], objective: Objective, *, split: str)
 
 
 def gains_by_epoch(record: Record, objective: Objective, *, split: str) -> dict[str, FloatArray]:
-    """Return the gain of a trial on a split after each epoch of its record (E,), for each scope of an objective.
+    """Return the gain of a trial on a split after each of its E recorded epochs, (E,), by scope: global or own.
 
     The gain is NaN after an epoch at which the network was not finite.
     """
