@@ -18,7 +18,7 @@ from peerkd.training.trial_state import load_state, state_path
 from tests.plans import whole_plan
 
 CPU = torch.device("cpu")
-NUM_EXAMPLES = 7
+NUM_EXAMPLES = 4
 
 
 RATE = 0.05
