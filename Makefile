@@ -59,7 +59,7 @@ manifests: setup ## Build and check the manifests and images that a cluster uses
 	@$(BIN)/pytest tests/manifests
 
 ##@ Measure
-.PHONY: bench bench-gpu gpu-check bench-pcl bench-tuning
+.PHONY: bench bench-gpu gpu-check bench-pcl bench-tuning bench-teacher
 bench: setup ## Compare the speed of a sweep with other programs, in half an hour; ARGS="--quick", "--output FILE", or --help
 	@$(BIN)/python -m benchmarks.sweep $(ARGS)
 
@@ -75,6 +75,9 @@ bench-pcl: setup ## Time a step of PCL; ARGS="--architectures resnet32 --output 
 
 bench-tuning: setup ## Compare the tuner with other tuners on full sweeps; ARGS="--quick", "TABLE... --output FILE", or --help
 	@$(BIN)/python -m benchmarks.tuning $(ARGS)
+
+bench-teacher: setup ## Measure what a teacher is worth, by transfer set, loss and target; ARGS="--output FILE", or --help
+	@$(BIN)/python -m benchmarks.teacher_part $(ARGS)
 
 ##@ Develop
 .PHONY: setup format compile compiled docs sizes licences rules lock clean
