@@ -1,4 +1,4 @@
-"""A store that works like S3: every worker has its own folder, and sees only the files that others save."""
+"""Tuned studies, and a store like S3: every worker has a folder, and sees only the files that others save."""
 
 import hashlib
 import shutil
@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.store import Workspace
+from peerkd.launch.worker import Worker
+from peerkd.stages import partition_data, tune_pairs
+from peerkd.stages.work import pretrain_peers
+from peerkd.stages.work import tune_pairs as work
+from tests import tuners
+from tests.tuned_studies import Study, config
 
 
 class Remote:
@@ -58,3 +65,31 @@ class RemoteWorkspace:
 @pytest.fixture
 def remote(tmp_path: Path) -> Remote:
     return Remote(tmp_path / "workers")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store that contains the peers."""
+    root = tmp_path_factory.mktemp("store")
+    store = FilesystemStore(root)
+    partition = partition_data.partition(config(), store)
+    pretrain_peers.perform(config(), partition, store, Worker())
+    return root
+
+
+@pytest.fixture(scope="module")
+def tuned(trained, tmp_path_factory):
+    """Return a function that runs a tuned study in a separate store."""
+
+    def tune(more=""):
+        root = tmp_path_factory.mktemp("study") / "store"
+        shutil.copytree(trained, root)
+        store = FilesystemStore(root)
+        (folder,) = (path.parent for path in root.glob("pretrain_peers/*/manifest.json"))
+        peers = store.find(f"pretrain_peers/{folder.name}")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(work.pair_tuner, "build", tuners.build)
+            work.perform(config(more), peers, store, Worker())
+        return Study(store, store.find(tune_pairs.key(config(more), peers)))
+
+    return tune

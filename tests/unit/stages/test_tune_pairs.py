@@ -1,98 +1,20 @@
 """A tuned study of a tiny experiment by a worker in this process, with real trials and a simple tuner."""
 
 import json
-import shutil
 
 import pyarrow.parquet as pq
 import pytest
 
 from peerkd.artifacts.filesystem import FilesystemStore
-from peerkd.config.pipelines import JOINTKD
-from peerkd.config.resolve import resolve
 from peerkd.launch.worker import Worker
-from peerkd.results import choices
-from peerkd.results.features import read_features
 from peerkd.results.table import read_table
-from peerkd.stages import improve_peers, partition_data, report_choices, tune_pairs
-from peerkd.stages.work import pretrain_peers
-from peerkd.stages.work import tune_pairs as work
-from tests import tuners
-
-OVERRIDES = (
-    "partition.num_peers=4 data.max_train_samples=450 data.max_test_samples=150 pretrain.epochs=2 distill.epochs=4 "
-    "peers.architectures=[mlp,mlp,small_cnn,mlp] sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
-    "tune.budget_fraction=0.3 compute.num_workers=2 compute.device=cpu"
-)
-NUM_PAIRS, NUM_SETTINGS = 12, 12
-
-
-def config(more=""):
-    return resolve(JOINTKD, preset="digits", overrides=f"{OVERRIDES} {more}")
-
-
-class Study:
-    def __init__(self, store, manifest):
-        self.store, self.manifest = store, manifest
-        self.metadata, folder = manifest.metadata, store.fetch(manifest.key)
-        self.names = set(manifest.files)
-        self.trials = read_table(folder / tune_pairs.TRIALS_NAME).to_pylist()
-        self.choices = choices.read_table(folder / tune_pairs.CHOICES_NAME, choices.CHOICES).to_pylist()
-        self.curve = choices.read_table(folder / tune_pairs.CURVE_NAME, choices.CURVE).to_pylist()
-        self.features = read_features(folder / tune_pairs.FEATURES_NAME)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A store that contains the peers."""
-    root = tmp_path_factory.mktemp("store")
-    store = FilesystemStore(root)
-    partition = partition_data.partition(config(), store)
-    pretrain_peers.perform(config(), partition, store, Worker())
-    return root
-
-
-@pytest.fixture(scope="module")
-def tuned(trained, tmp_path_factory):
-    """Return a function that runs a tuned study in a separate store."""
-
-    def tune(more=""):
-        root = tmp_path_factory.mktemp("study") / "store"
-        shutil.copytree(trained, root)
-        store = FilesystemStore(root)
-        (folder,) = (path.parent for path in root.glob("pretrain_peers/*/manifest.json"))
-        peers = store.find(f"pretrain_peers/{folder.name}")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(work.pair_tuner, "build", tuners.build)
-            work.perform(config(more), peers, store, Worker())
-        return Study(store, store.find(tune_pairs.key(config(more), peers)))
-
-    return tune
-
-
-def improve(settings, study):
-    return improve_peers.STAGE.make(settings, study.manifest, study.store)
-
-
-def report(settings, study):
-    return report_choices.STAGE.make(settings, improve(settings, study), study.store)
+from peerkd.stages import tune_pairs
+from tests.tuned_studies import NUM_PAIRS, config, distillations, identity, improve, report, with_setting
 
 
 @pytest.fixture(scope="module")
 def study(tuned):
     return tuned()
-
-
-def distillations(study):
-    return [row for row in study.trials if row["distillation_weight"] > 0]
-
-
-def with_setting(study):
-    """Return the rows of the choices for pairs that have a setting, advised or not."""
-    return [row for row in study.choices if row["transfer_set"] is not None]
-
-
-def identity(row):
-    return tuple(row[name] for name in ("student", "teacher", "transfer_set", "temperature", "alpha"))
 
 
 def test_the_artifact_is_tables_and_nothing_else(study):
@@ -364,66 +286,10 @@ def test_the_key_covers_exactly_what_changes_the_study(trained, override, is_oth
     assert (tune_pairs.key(config(override), peers) != tune_pairs.key(config(), peers)) == is_other
 
 
-RATES = "sweep.learning_rates=[0.005,0.1] sweep.temperatures=[4] sweep.alphas=[0.9] sweep.transfer_sets=[student,both]"
-
-
-@pytest.fixture(scope="module")
-def at_rates(tuned):
-    return tuned(f"{RATES} distill.epochs=2")
-
-
-def test_the_learning_rate_is_tuned_too(at_rates):
-    # The default has the rate of the recipe.
-    assert {row["learning_rate"] for row in at_rates.trials} == {0.005, 0.02, 0.1}
-    chosen = {row["learning_rate"] for row in with_setting(at_rates)}
-    assert chosen <= {0.005, 0.02, 0.1}
-    assert chosen
-    assert all(row["learning_rate"] is None for row in at_rates.choices if row["transfer_set"] is None)
-    best = {}
-    for row in at_rates.trials:
-        best.setdefault((row["student"], row["teacher"]), {})[(*identity(row), row["learning_rate"])] = row[
-            "validation_global_gain"
-        ]
-    for row in with_setting(at_rates):
-        pair = row["student"], row["teacher"]
-        assert best[pair][(*identity(row), row["learning_rate"])] == pytest.approx(row["validation_gain"])
-
-
 def test_the_rates_of_a_study_of_one_rate_are_null(study):
     folder = study.store.fetch(study.manifest.key)
     for name in (tune_pairs.TRIALS_NAME, tune_pairs.CHOICES_NAME):
         assert set(pq.read_table(folder / name)["learning_rate"].to_pylist()) == {None}
-
-
-def test_whole_trials_at_several_rates_equal_those_of_the_sweep(at_rates, trained):
-    from peerkd.stages import distill_pairs
-    from peerkd.stages.work import distill_pairs as sweep
-
-    store, settings = FilesystemStore(trained), config(f"{RATES} distill.epochs=2")
-    (folder,) = (path.parent for path in trained.glob("pretrain_peers/*/manifest.json"))
-    peers = store.find(f"pretrain_peers/{folder.name}")
-    sweep.perform(settings, peers, store, Worker())
-    path = store.fetch(distill_pairs.key(settings, peers)) / distill_pairs.TABLE_NAME
-    rows = read_table(path).to_pylist()
-    controls = [row["learning_rate"] for row in rows if row["distillation_weight"] == 0]
-    # Four students have controls on their own data, and twelve pairs have the others.
-    assert {rate: controls.count(rate) for rate in controls} == dict.fromkeys((0.005, 0.02, 0.1), 4 + 12)
-    assert len(rows) == len(controls) + 12 * 2 * 3
-    swept = {(*identity(row), row["learning_rate"]): row for row in rows}
-    names = [name for name in at_rates.trials[0] if name != "seconds" and "gain_from" not in name]
-    whole = [row for row in at_rates.trials if row["epochs"] == 2]
-    assert whole
-    for row in whole:
-        assert [row[name] for name in names] == [swept[(*identity(row), row["learning_rate"])][name] for name in names]
-
-
-def test_the_report_of_a_study_names_learning_rates(at_rates):
-    settings = config(f"{RATES} distill.epochs=2")
-    folder = at_rates.store.fetch(report(settings, at_rates).key)
-    (header, *lines) = (folder / "plan.csv").read_text().splitlines()
-    place = header.split(",").index("learning_rate")
-    assert {line.split(",")[place] for line in lines} <= {"0.005", "0.02", "0.1"}
-    assert (", learning rate " in (folder / "summary.txt").read_text()) is bool(lines)
 
 
 @pytest.mark.parametrize("more", ["", "tune.chooses_epochs=true"])
