@@ -49,7 +49,8 @@ def open_backend(
     Args:
         launch: The launch description, which names the backend.
         cluster: The number of workers, and their resources.
-        run_id: The id of the run. Empty: it is derived from the order, so the same order finds its earlier job again.
+        run_id: The id of the run. If it is empty, it is derived from the order, so that a repeated order finds the job
+            that it created before.
         environment: See ``choose_backend``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The errors of a stage: each becomes one sentence and an exit code for the caller."""
+"""How a stage ends with an error: with one sentence and an exit code, which other processes can read."""
 
 import json
 import os
@@ -18,16 +18,21 @@ from peerkd.metrics.progress import print_line
 from peerkd.system_errors import add_path_to_errors, translate
 
 ERROR_FILE_VARIABLE = "PEERKD_ERROR_FILE"
-"""The variable with the file to which an error is written. A pipeline reports only that a step failed, not why."""
+"""The environment variable with the path of the file to which a stage writes its error.
+
+The process that runs the pipeline reads the file, because a pipeline reports only that a step failed and not why."""
 
 RUNNER_PID_VARIABLE = "PEERKD_RUNNER_PID"
-"""The variable with the id of the process that runs the pipeline. When that process ends, the stage ends too."""
+"""The environment variable with the id of the process that runs the pipeline. When that process ends, the stage ends
+too."""
 
 TERMINATION_LOG_VARIABLE = "PEERKD_TERMINATION_LOG"
-"""The variable with the file to which only the sentence is written. Kubernetes shows it in the container's status."""
+"""The environment variable with the path of the container's termination message file.
+
+A stage writes the sentence of its error to that file, and Kubernetes shows it in the status of the container."""
 
 OUT_OF_MEMORY: Final = "out_of_memory"
-"""The key of a JSON termination message that states that the container's memory ran out."""
+"""A key in a termination message of the form JSON. Its value is true if the memory of the container ran out."""
 
 EXIT_USER_ERROR = 2
 EXIT_FAILURE = 1
@@ -38,23 +43,28 @@ final."""
 EXIT_TERMINATED = 143
 _TERMINATION_LOG: Final = "/dev/termination-log"
 _TERMINATION_LOG_BYTES: Final = 4096
-"""The part of the file that Kubernetes reads."""
+"""The maximum size of a termination message. Kubernetes ignores what exceeds it."""
 
 _ERROR_FILE_BYTES: Final = 16_384
 _OOM_COUNTERS: Final = (
     Path("/sys/fs/cgroup/memory.events"),
     Path("/sys/fs/cgroup/memory/memory.oom_control"),
 )
-"""Files of control groups of version 2 and of version 1. Both contain a line such as ``oom_kill 3``."""
+"""The files in which cgroup v2 and cgroup v1 count the processes that were killed for lack of memory.
+
+Both contain a line such as ``oom_kill 3``."""
 
 
 @contextmanager
 def exiting_on_errors(stage: str) -> Iterator[None]:
-    """Run the body of a stage, and exit with a code and one sentence after each error of this package.
+    """End the process with one sentence and an exit code if the body of the ``with`` statement raises a known error.
 
-    The code is 2 if a user can fix the error, a full disk for instance; 138 if another attempt may succeed (the store
-    did not answer, a process was killed, memory ran out); 1 for any other failure outside this program. Any other
-    exception is a defect of this program and passes with its traceback.
+    The exit code is 2 if a user can fix the cause, such as a full disk. It is 138 if another attempt may succeed,
+    because the store did not answer, a process was killed or memory ran out. It is 1 for any other failure outside this
+    program. Any other exception is a defect of this program and is raised as it is, with its traceback.
+
+    Args:
+        stage: The name of the stage, with which the printed sentence begins.
     """
     num_kills_before = num_memory_kills()
     try:
@@ -90,10 +100,13 @@ def exit_code(error: ValueError | PeerKDError) -> int:
 
 @contextmanager
 def exiting_on_sigterm(*, within_seconds: float = 25.0) -> Iterator[None]:
-    """Make SIGTERM end the body like an error, so that it saves its work; the exit code is 143.
+    """Raise ``SystemExit`` in the body of the ``with`` statement when SIGTERM arrives, so that it can save its work.
+
+    The exit code is 143.
 
     Args:
-        within_seconds: The time limit for saving. Kubernetes kills a container after 30 seconds.
+        within_seconds: The time after which the process ends even if it is still saving. Kubernetes kills a container
+            after 30 seconds.
     """
 
     def leave(_number: int, _frame: FrameType | None) -> None:
@@ -111,7 +124,11 @@ def exiting_on_sigterm(*, within_seconds: float = 25.0) -> Iterator[None]:
 
 
 def num_memory_kills(counters: tuple[Path, ...] = _OOM_COUNTERS) -> int:
-    """Return how often the kernel killed a process of this container for lack of memory; 0 without a counter."""
+    """Return how many processes of this container the kernel has killed for lack of memory.
+
+    Args:
+        counters: The files that may contain the number. The first that exists is read; if none exists, 0 is returned.
+    """
     for path in counters:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()

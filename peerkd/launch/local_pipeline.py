@@ -61,9 +61,10 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
 
 
 def _without_run(text: str) -> str:
-    """Return a compiled pipeline whose tasks receive no run id.
+    """Return the YAML of a compiled pipeline in which the tasks receive an empty run id.
 
-    kfp would create a new id every time, and a repeated command would not find the job that is named after the old id.
+    kfp would create a new id in each run. Jobs are named after the id, so a repeated command would not find the job of
+    the interrupted one.
     """
     return text.replace(f"constant: '{dsl.PIPELINE_JOB_ID_PLACEHOLDER}'", "constant: ''")
 

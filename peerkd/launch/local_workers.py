@@ -38,7 +38,10 @@ _GRACE_SECONDS: Final = 10.0
 
 
 class LocalWorkers:
-    """The backend that runs workers as processes on this machine. Only the number of workers can be set."""
+    """The backend that runs workers as processes on this machine.
+
+    It uses only the number of workers of a cluster's settings. Settings such as memory limits have no effect here.
+    """
 
     def __init__(self, cluster: ClusterConfig) -> None:
         self._num_workers = cluster.num_workers
@@ -46,9 +49,11 @@ class LocalWorkers:
     def run(self, order: StageOrder) -> Sequence[JobAccount]:
         """Run the order's command line in each worker, wait for all of them, and relay their output.
 
+        If a worker fails, the others are ended before the error is raised.
+
         Raises:
             ValueError: If a worker found an error that the user can fix.
-            StageFailedError: If a worker failed for another reason. The others are ended first.
+            StageFailedError: If a worker failed for another reason.
         """
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:

@@ -10,10 +10,10 @@ POD_VARIABLE: Final = "KFP_POD_NAME"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageOrder:
-    """The work of a stage, after which the store has an artifact under ``key``."""
+    """The description of a stage's work. When the work is done, the store has an artifact under ``key``."""
 
     stage: str
-    """The stage's noun, such as ``distill_pairs``."""
+    """The name of the stage, such as ``distill_pairs``."""
 
     config_json: str
     """The whole experiment as JSON."""
@@ -28,7 +28,9 @@ class StageOrder:
     """The key of the artifact that must exist afterwards."""
 
     num_processes: int = 1
-    """The number of processes, of all workers together, that train one network. 1: the workers divide the work."""
+    """The number of processes that train one network together, counted over all workers.
+
+    If it is 1, no network is trained by several processes, and each worker does its own part of the stage's work."""
 
     def command(self) -> list[str]:
         """Return the command line of a worker. The environment specifies which worker it is."""

@@ -60,14 +60,14 @@ def read_package(path: Path) -> Package:
 
 
 def read_arguments(package: Package, pairs: Iterable[str]) -> dict[str, Any]:
-    """Return the arguments of ``key=value`` pairs, each of the type that the pipeline declares.
+    """Parse ``key=value`` pairs, and return the arguments with the types that the pipeline declares.
 
     The value of a text parameter stays text: ``num_workers=2`` sends "2". ``kfp run create`` sends a number, which the
     server refuses.
 
     Raises:
-        ValueError: If a pair has no key, a key is unknown or comes twice, a value is not of its type, a parameter
-            without default is missing, or the server would not take the arguments.
+        ValueError: If a pair has no key, a key is unknown or comes twice, a value does not have the declared type, a
+            parameter without default is missing, or the arguments exceed a limit of the server.
     """
     given: dict[str, Any] = {}
     for pair in pairs:
@@ -90,7 +90,7 @@ def read_arguments(package: Package, pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def texts(package: Package, arguments: Mapping[str, Any]) -> dict[str, str]:
-    """Return the value of every text parameter, given or default."""
+    """Return the value of every text parameter by its name: the given argument, else the default."""
     return {
         name: str(arguments.get(name, parameter.get("defaultValue", "")))
         for name, parameter in package.parameters.items()

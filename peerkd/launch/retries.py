@@ -12,8 +12,9 @@ REFUSAL_SECONDS: Final = 45.0
 """The time for which refusals are retried: a restarted server may refuse known clients for a moment."""
 
 UNKNOWN_CLIENT: Final = frozenset({301, 302, 303, 307, 308, 401, 403})
-"""The statuses with which a server, or a proxy in front of it, answers an unknown client. A redirect leads to a login
-page."""
+"""The HTTP statuses with which a server, or a proxy in front of it, answers a client that it does not know.
+
+They include redirects, because a proxy redirects unknown clients to a login page."""
 
 _FIRST_CONTACT_SECONDS: Final = 60.0
 """The time for which a service that has never answered is retried. Its address is probably wrong."""
@@ -25,12 +26,12 @@ ClusterError = ClusterUnavailableError | ClusterRefusedError
 
 
 def may_pass(status: int) -> bool:
-    """Return whether the same request may succeed later, by the HTTP status of its answer."""
+    """Return whether a request that was answered with this HTTP status may succeed later."""
     return status in _PASSING or status >= 500
 
 
 class ClusterRetries(Retries[ClusterError]):
-    """The retries of requests to a service of the cluster, with increasing waits between them."""
+    """Repeats a request to a service of the cluster, with increasing waits, until it succeeds or a limit is reached."""
 
     def __init__(
         self,
@@ -42,14 +43,14 @@ class ClusterRetries(Retries[ClusterError]):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Start without failures.
+        """Create a policy that has seen no failure yet.
 
         Args:
             limit_seconds: The time for which the service may fail.
             has_answered: Whether the service has answered before. If not, it may fail for at most a minute, and
                 refusals are not retried.
-            retried_refusals: The statuses of refusals that are retried for ``REFUSAL_SECONDS``.
-            on_failure: Called with each failure and its number in the series, before the wait.
+            retried_refusals: The HTTP statuses of refusals that are retried for ``REFUSAL_SECONDS``.
+            on_failure: Called before each wait with the error and with the number of failures since the last success.
             clock: Returns a monotonic time in seconds.
             sleep: Waits for a number of seconds.
         """
@@ -68,7 +69,14 @@ class ClusterRetries(Retries[ClusterError]):
 def limit_of(
     error: ClusterError, has_answered: bool, *, limit_seconds: float, retried_refusals: Collection[int]
 ) -> Limit:
-    """Return the time for which an error of a service is retried."""
+    """Return for how long requests are repeated after an error, and the error to raise after that.
+
+    Args:
+        error: The error of the last request.
+        has_answered: Whether the service has answered before.
+        limit_seconds: The time for which the service may fail.
+        retried_refusals: The HTTP statuses of refusals that are retried.
+    """
     if isinstance(error, ClusterRefusedError):
         is_retried = has_answered and error.status in retried_refusals
         # The time counts from the first refusal: a server may not know its clients after a long outage.

@@ -17,7 +17,7 @@ from peerkd.errors import WorkerDiedError
 from peerkd.launch.worker import Worker
 
 ENDPOINT_VARIABLE: Final = "PET_RDZV_ENDPOINT"
-"""The variable with host and port of the first worker. The launcher sets it, and torchrun reads it too."""
+"""The environment variable with host and port of the first worker. The launcher sets it, and torchrun reads it too."""
 
 _NUM_SHOWN_LINES: Final = 60
 """The number of last lines in an error message. torchrun ends with a long report of its own."""
@@ -72,11 +72,14 @@ def run_processes(
 
     Args:
         module: The module, run as ``python -m MODULE ARGUMENT`` in each process.
-        argument: The file that is its argument.
-        num_processes: The number of processes of all workers together.
+        argument: The path that each process receives as its command-line argument.
+        num_processes: The number of processes, counted over all workers.
         news_prefix: The beginning of output lines that are messages; the rest of such a line is JSON.
-        rendezvous: The rendezvous of the workers; None if all processes are on this machine. Rank 0 is on the first
-            worker.
+        rendezvous: The rendezvous of the workers, the first of which has rank 0; None if all processes are on this
+            machine.
+
+    Returns:
+        An iterator over the messages. It ends when all processes on this machine have ended.
 
     Raises:
         WorkerDiedError: If a process fails; the message ends with the last lines that were printed.

@@ -24,7 +24,7 @@ class Worker:
     """The number of workers of the stage, this one included."""
 
     run_id: str = ""
-    """The id of the run. Workers of different runs are different, even with the same index in the same stage."""
+    """The id of the run. With ``index``, it distinguishes this worker from workers of other runs of the same stage."""
 
     is_in_process: bool = False
     """Whether the calling process does the work, without further processes or torch threads."""
@@ -41,7 +41,12 @@ class Worker:
 
 
 def this_worker(environment: Mapping[str, str] | None = None) -> Worker:
-    """Return the worker that the environment specifies; by default, the only one.
+    """Return the worker that this process is, as its environment variables specify it.
+
+    Without these variables, the process is the only worker of its stage.
+
+    Args:
+        environment: The variables. None means those of this process.
 
     Raises:
         ValueError: If a value is not a number, or the index is not below the number of workers.

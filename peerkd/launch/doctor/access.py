@@ -30,7 +30,7 @@ def task_permissions(kinds: Sequence[JobKind]) -> tuple[Permission, ...]:
 
 @check("permissions", action="ask what you may do")
 def check_access(cluster: Cluster, kinds: Sequence[JobKind]) -> CheckResult:
-    """Check that you have the permissions of the launcher. The cluster is asked about each of them."""
+    """Check that the user has each permission that a launcher needs, by access reviews of the cluster."""
     lacking = _lacking(cluster, launcher_permissions(kinds), account="")
     if not lacking:
         return CheckResult("permissions", True, f"You have the permissions of the launcher in {cluster.namespace}.")
@@ -74,7 +74,10 @@ def _lacking(cluster: Cluster, permissions: Sequence[Permission], *, account: st
 
 
 def _is_allowed(cluster: Cluster, permission: Permission, verb: str, account: str) -> bool:
-    """Return whether a service account of the namespace has a permission; without an account, whether you have it."""
+    """Return whether a service account of the namespace has a permission.
+
+    If ``account`` is empty, the question is whether the user of this process has the permission.
+    """
     namespace = cluster.namespace
     spec: dict[str, Any] = {
         "resourceAttributes": {

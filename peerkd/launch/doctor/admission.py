@@ -19,12 +19,12 @@ _DENIED: Final = "denied"
 
 
 def sample_order(store: str) -> StageOrder:
-    """Return an order that is used only in the checks."""
+    """Return an order with placeholder values, from which the checks make the jobs of their dry runs."""
     return StageOrder(stage="distill_pairs", config_json="{}", store=store, inputs={}, key="distill_pairs/doctor")
 
 
 def check_job(cluster: Cluster, settings: ClusterConfig, store: str, kind: JobKind) -> CheckResult:
-    """Check that the schema of the job, webhooks and policies accept a job."""
+    """Check that the cluster accepts a job: its schema for this kind of job, its webhooks and its policies."""
     job = manifest_for(sample_order(store), settings, kind=kind).job
     return _try(cluster, "job", kind.resource, job, "a job", action=f"create {kind.name}s")
 

@@ -45,7 +45,7 @@ def check_kind(cluster: Cluster, kind: JobKind) -> CheckResult:
 
 
 def has_workflows(cluster: Cluster) -> bool:
-    """Return whether the cluster has Workflows; False if the permission to ask is missing."""
+    """Return whether the cluster serves Argo Workflows; False if the permission to ask is missing."""
     try:
         return _serves(cluster, WORKFLOWS)
     except ClusterRefusedError:
@@ -54,7 +54,7 @@ def has_workflows(cluster: Cluster) -> bool:
 
 @check("workflows", action="ask which resources exist")
 def check_workflows(cluster: Cluster) -> CheckResult:
-    """Check whether Kubeflow Pipelines, which creates Workflows, may be installed."""
+    """Check whether the cluster serves Argo Workflows, without which Kubeflow Pipelines cannot run."""
     if _serves(cluster, WORKFLOWS):
         return CheckResult("workflows", True, "The cluster has Argo Workflows: Kubeflow Pipelines can run here.")
     return CheckResult(

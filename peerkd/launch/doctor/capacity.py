@@ -109,7 +109,7 @@ def _tolerated(taint: Mapping[str, Any], tolerations: Iterable[Mapping[str, Any]
 
 
 def _amount(quantity: object) -> float:
-    """Return the value of a quantity in the cluster's own notation, which includes 1e3."""
+    """Return the value of a Kubernetes quantity, such as ``2Gi``, ``500m`` or ``1e3``, in units of the resource."""
     text = str(quantity)
     try:
         return float(text)

@@ -1,4 +1,4 @@
-"""The result of a check, and a decorator that turns a missing permission into one."""
+"""The result of a check, and a decorator that returns a result where the cluster refuses the check's request."""
 
 import functools
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class CheckResult(NamedTuple):
 
 
 def not_allowed(name: str, action: str) -> CheckResult:
-    """Return the result of a check that needs a permission which the user lacks.
+    """Return the result of a check that could not be made, because the user lacks a permission.
 
     Args:
         name: The name of the check.
@@ -40,7 +40,15 @@ def not_allowed(name: str, action: str) -> CheckResult:
 
 
 def refused(name: str, action: str, error: ClusterRefusedError) -> CheckResult:
-    """Return the result of a check whose request the cluster refused. A missing permission is not a failure."""
+    """Return the result of a check whose request the cluster refused.
+
+    If a permission is missing, the check counts as not made (``ok`` is None). After any other refusal it has failed.
+
+    Args:
+        name: The name of the check.
+        action: The action that needs a permission, as in "list nodes".
+        error: The refusal.
+    """
     if error.status == _STATUS_FORBIDDEN:
         return not_allowed(name, action)
     return CheckResult(name, False, str(error), "The message of the cluster names the problem.")

@@ -107,7 +107,7 @@ def _check_local_image(cluster: Cluster, local: ClusterConfig, settings: Cluster
 
 
 def check_versions() -> CheckResult:
-    """Return the installed versions, which help whoever is asked for support."""
+    """Check that the required packages are installed, and list their versions for support requests."""
     found = {package: _version(package) for package in _PACKAGES}
     text = ", ".join(f"{package} {number or 'absent'}" for package, number in found.items())
     if not all(found.get(package) for package in _NEEDED_PACKAGES):

@@ -12,7 +12,9 @@ _ENFORCE: Final = "pod-security.kubernetes.io/enforce"
 _LEVEL: Final = "restricted"
 _PART_OF: Final = "app.kubernetes.io/part-of"
 _PROFILE: Final = "kubeflow-profile"
-"""The label of a user's namespace, in which Kubeflow runs pods of its own in addition to the user's runs."""
+"""The value of the label ``part-of`` that marks a Kubeflow user's namespace.
+
+Kubeflow runs pods of its own in such a namespace, so its labels must not be changed."""
 
 _OURS: Final = {_PART_OF: "peerkd"}
 _OURS_BY_NAME: Final = {"app.kubernetes.io/name": "peerkd"}
@@ -34,16 +36,16 @@ _OTHERS: Final = frozenset(
         "training-operator",
     }
 )
-"""Namespaces of cluster components, besides those whose names begin with ``kube-`` or ``openshift-``."""
+"""Namespaces of cluster components. Those whose names begin with ``kube-`` or ``openshift-`` are recognised too."""
 
 _MORE: Final = re.compile(r"\(and (\d+) other pods?\)")
 
 
 @check("namespace", action="get the namespace")
 def check_namespace(cluster: Cluster) -> CheckResult:
-    """Check that the namespace exists, which pods it admits, and whether others have pods in it.
+    """Check that the namespace exists, which pods it admits, and whether it has pods that are not of peerkd.
 
-    The level ``restricted`` is recommended only if the API warns of no existing pod that violates it.
+    The pod security level ``restricted`` is recommended only if no existing pod violates it.
     """
     name = cluster.namespace
     try:
@@ -93,7 +95,7 @@ def _is_of_component(name: str) -> bool:
 
 
 def _num_pods_of_others(cluster: Cluster) -> int | None:
-    """Return the number of running or pending pods of others; None if you may not list pods."""
+    """Return the number of unfinished pods that peerkd has not created; None if the user may not list pods."""
     try:
         pods = cluster.list(PODS)["items"]
     except ClusterRefusedError:
@@ -110,7 +112,10 @@ def _is_ours(labels: dict[str, str]) -> bool:
 
 
 def _num_violating(cluster: Cluster) -> int | None:
-    """Return the number of pods that violate the level according to the API; None if you may not ask."""
+    """Return how many existing pods violate the pod security level ``restricted``.
+
+    The number comes from the API's warnings about a dry run of the label. None: the user may not make a dry run.
+    """
     change = {"metadata": {"labels": {_ENFORCE: _LEVEL}}}
     try:
         warnings = cluster.dry_run_warnings(NAMESPACES, cluster.namespace, change)

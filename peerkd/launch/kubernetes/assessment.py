@@ -11,8 +11,9 @@ from peerkd.launch.kubernetes.kinds.kind import Job, uid_of
 from peerkd.launch.kubernetes.pods import PodFailure, has_finished, is_running, startup_problem_of
 
 _MAX_OUT_OF_MEMORY: Final = 2
-"""The number of times that a worker may run out of memory. One time may be due to the node; after two, the limit is too
-low."""
+"""The number of times after which a worker that runs out of memory is not started again.
+
+One time may be due to the node. After a second time, the memory limit is taken to be too low."""
 
 _EXIT_USER_ERROR: Final = 2
 
@@ -46,13 +47,13 @@ class Assessment:
     phase: JobPhase
     text: str
     failure: PodFailure | None = None
-    """The first failure of a pod, if that is the cause."""
+    """The first failure of a pod, if the job failed because of it; else None."""
 
     is_user_error: bool = False
     """Whether the user can fix the cause."""
 
     topic: str = ""
-    """The topic of the text. Assessments of the same topic are printed only once, even if their texts differ."""
+    """The topic of ``text``. Of several assessments in a row with the same topic, only the first is printed."""
 
 
 def assess(

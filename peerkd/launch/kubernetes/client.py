@@ -50,7 +50,10 @@ class Cluster:
         self._transport = transport
 
     def separate(self) -> "Cluster":
-        """Return the same cluster with connections and locks of its own, for a signal handler, which must not wait."""
+        """Return a client of the same cluster with connections and locks of its own.
+
+        A signal handler needs one: it interrupts the main thread, and would wait for a lock that this thread holds.
+        """
         return Cluster(Transport(self._transport.configuration), namespace=self.namespace)
 
     def create(self, resource: Resource, body: Mapping[str, Any], *, is_dry_run: bool = False) -> dict[str, Any]:
@@ -210,7 +213,7 @@ class Cluster:
         body: Any = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> Any:
-        """Return the JSON answer to a request of any other form."""
+        """Send a request that no other method covers, and return the JSON answer."""
         return self._transport.json(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
 
     def dry_run_warnings(self, resource: Resource, name: str, change: Mapping[str, Any]) -> tuple[str, ...]:
@@ -236,7 +239,7 @@ class Cluster:
 
 
 def connect(*, namespace: str | None = None) -> Cluster:
-    """Return the cluster in which this process runs, else that of the kubeconfig. This sends no request.
+    """Return a client of the cluster in which this process runs, else of the kubeconfig's, without sending a request.
 
     Args:
         namespace: The namespace of all requests. None means that of the pod, or of the kubeconfig, or ``default``.

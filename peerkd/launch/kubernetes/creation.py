@@ -19,7 +19,7 @@ _STATUS_CONFLICT: Final = 409
 _DELETION_POLL_SECONDS: Final = 0.5
 _DELETION_LIMIT_SECONDS: Final = 300.0
 _CLOCK_TOLERANCE: Final = timedelta(seconds=60)
-"""The greatest difference between the clocks of two machines that is expected."""
+"""The greatest difference that the clocks of two machines may have."""
 
 
 class JobCreator:
@@ -44,7 +44,9 @@ class JobCreator:
         self._attempt = 1
 
     def create(self) -> Job:
-        """Return a job that matches the manifest: a new one, or the existing one.
+        """Create the order's job, or adopt the existing job of the same name, and return it.
+
+        A job is adopted if it has the same manifest and has not failed. Any other job of this run is deleted first.
 
         Raises:
             ValueError: If an object that was not created for this run has the job's name.
@@ -71,7 +73,7 @@ class JobCreator:
             self.remove(existing)
 
     def remove(self, job: Job) -> None:
-        """Delete a job, wait until it and its pods no longer exist, and count one more attempt.
+        """Delete a job, and wait until it and its pods no longer exist. The next job counts as another attempt.
 
         Raises:
             JobFailedError: If the job still exists after some minutes.

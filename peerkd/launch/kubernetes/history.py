@@ -9,9 +9,9 @@ from peerkd.launch.kubernetes.pods import Pod, PodFailure, failure_of, is_runnin
 
 
 class PodHistory:
-    """The pods of a job, the failures of earlier ones, and how long the job was running, silent or blocked.
+    """The pods of a job, the failures of its earlier pods, and how long the job was running, silent or blocked.
 
-    Times are sums of seconds between calls of ``advance``, so that the clocks of two machines are never compared.
+    Durations grow only in ``advance``, by the time since its last call. So they need only this machine's clock.
     """
 
     def __init__(
@@ -24,21 +24,25 @@ class PodHistory:
     ) -> None:
         self._kind = kind
         self.running_seconds = running_seconds
-        """Time in which at least one worker was running."""
+        """The time in which at least one worker was running."""
 
         self.silent_seconds = 0.0
-        """Time in which workers were running, their logs were followed, and none reported progress."""
+        """The time since a worker last reported progress or had a new pod.
+
+        It is counted only while workers run and their logs are read."""
 
         self.blocked_seconds: dict[str, float] = {}
-        """Time for which each obstacle has blocked the job: ``start`` or ``schedule`` with a pod's UID; ``create`` if
-        pods cannot be created; ``controller`` if the controller has not acknowledged the job; ``failure`` if it has not
-        noticed a failure."""
+        """The time for which each present obstacle has blocked the job, by the name of the obstacle.
+
+        The names are ``start UID`` (the pod with this UID cannot start), ``schedule UID`` (no node has room for it),
+        ``create`` (pods cannot be created), ``controller`` (the controller has not acknowledged the job) and
+        ``failure`` (the controller has not noticed that a pod failed)."""
 
         self.failures: list[PodFailure] = []
-        """Failures of this job's pods, in the order in which they became known."""
+        """The failures of this job's pods, in the order in which they became known."""
 
         self.num_out_of_memory: Counter[int] = Counter(num_out_of_memory or {})
-        """Number of times that each worker ran out of memory, over all attempts of the order."""
+        """The number of times that each worker ran out of memory in all attempts at the order, by index of worker."""
 
         self._num_earlier_disruptions: Counter[int] = Counter(num_disruptions or {})
         self._pods: dict[str, Pod] = {}
@@ -54,19 +58,19 @@ class PodHistory:
         return {self._kind.worker_index(pod): pod for pod in self._pods.values()}
 
     def num_failures(self, worker: int) -> int:
-        """Return how often a worker of this job failed, disruptions not counted."""
+        """Return how often a worker of this job failed, without disruptions."""
         return sum(failure.worker == worker and not failure.is_disruption for failure in self.failures)
 
     @property
     def num_disruptions(self) -> Counter[int]:
-        """Number of times that the cluster removed each worker's pod, over all attempts of the order.
+        """The number of times that the cluster removed a worker's pod in all attempts at the order, by index of worker.
 
         Pods that were deleted because the job was suspended are not counted.
         """
         return self._num_earlier_disruptions + Counter(each.worker for each in self.failures if each.is_disruption)
 
     def replace_pods(self, pods: Iterable[Pod]) -> None:
-        """Record a complete list of pods. A known pod that the list lacks no longer exists."""
+        """Record a complete list of the existing pods. A known pod that is missing in the list counts as deleted."""
         listed = list(pods)
         existing = {uid_of(pod) for pod in listed}
         for uid in self._pods.keys() - existing:
@@ -75,7 +79,12 @@ class PodHistory:
             self.change_pod("MODIFIED", pod)
 
     def change_pod(self, change: str, pod: Pod) -> None:
-        """Record one change of one pod: ADDED, MODIFIED or DELETED."""
+        """Record a change of a pod.
+
+        Args:
+            change: The type of the change: ADDED, MODIFIED or DELETED.
+            pod: The pod after the change, or its last state if it was deleted.
+        """
         uid, is_gone = uid_of(pod), change == "DELETED"
         if uid not in self._num_suspensions_before:
             self._num_suspensions_before[uid] = self._num_suspensions
@@ -102,14 +111,15 @@ class PodHistory:
         is_following_logs: bool = True,
         is_connected: bool = True,
     ) -> None:
-        """Add the time since the last call to every duration that continued through it.
+        """Add the time since the last call to each of the durations whose condition holds now.
 
         Args:
             job: The job as it was last observed.
             now_seconds: The time of a monotonic clock.
             events: Warnings about the job and its pods.
-            is_following_logs: Whether the workers' logs are being read.
-            is_connected: Whether the API answers. Otherwise a problem that was last observed may have been resolved.
+            is_following_logs: Whether the workers' logs are being read. If not, the job does not count as silent.
+            is_connected: Whether the API answers. If not, obstacles may have been removed unnoticed, and their
+                durations do not grow.
         """
         events = list(events)
         elapsed = 0.0 if self._advanced_at is None else now_seconds - self._advanced_at
@@ -145,7 +155,10 @@ class PodHistory:
                 yield f"{problem.kind} {uid}"
 
     def _confirm(self, worker: int) -> None:
-        """Count the deletion of a worker's earlier pod as a failure, unless the job was suspended in between."""
+        """Count deletions of a worker's earlier pods as failures, unless the job has been suspended since.
+
+        This is called when the worker has a new pod.
+        """
         for failure in [each for each in self._unconfirmed if each.worker == worker]:
             self._unconfirmed.remove(failure)
             if self._num_suspensions_before[failure.uid] == self._num_suspensions:
@@ -153,7 +166,7 @@ class PodHistory:
 
 
 def pod_creation_failure(job: Job, pods: Mapping[int, Pod], events: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return why pods of a job cannot be created; None if all exist or no event gives a reason."""
+    """Return the reason for which pods of a job cannot be created; None if all exist or no event gives a reason."""
     if len(pods) >= job.status.num_workers:
         return None
     failures = [event for event in events if event.get("reason") in job.kind.pod_creation_failures]

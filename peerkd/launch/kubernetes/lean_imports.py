@@ -11,13 +11,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def lean_imports(*packages: str) -> Iterator[None]:
-    """Import modules of these packages, within this context, without their packages' ``__init__``.
+    """Let the body of the ``with`` statement import modules of these packages without running their ``__init__``.
 
-    Afterwards the packages are as if they had never been imported, so that a later import loads them completely. If
-    they are already imported, the context has no effect.
+    Afterwards the packages count as not imported, so that a later import loads them completely. If one of them is
+    already imported, the context has no effect.
 
     Args:
-        packages: Names of packages, each after the package that contains it.
+        packages: The names of the packages. A subpackage must come after the package that contains it.
     """
     if any(package in sys.modules for package in packages):
         yield

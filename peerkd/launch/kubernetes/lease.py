@@ -16,12 +16,12 @@ _STATUS_CONFLICT: Final = 409
 
 
 def lease_now() -> str:
-    """Return a new value of the lease."""
+    """Return the current time as the value of the annotation that renews a lease."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class LeaseRenewer:
-    """A context in which a thread renews a job's lease four times per lease period."""
+    """A context manager whose thread renews the lease of a job four times in each period of ``lease_seconds``."""
 
     def __init__(
         self,

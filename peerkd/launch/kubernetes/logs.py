@@ -31,11 +31,11 @@ class LogPosition:
 
     @property
     def since_time(self) -> str | None:
-        """The time from which to request the log; None for all of it."""
+        """The time from which to request the log, in the API's format; None to request the whole log."""
         return self._last_text
 
     def new_lines(self, lines: Iterator[str]) -> Iterator[str]:
-        """Yield the lines of a stream that earlier streams did not contain, without their times."""
+        """Yield the lines of a stream that no earlier stream contained. The time before each line is removed."""
         seen_until, num_to_skip = self.last, self._num_with_last
         for each in lines:
             text, _, line = each.partition(" ")
@@ -69,7 +69,7 @@ class _Follower:
 
 
 class LogFollowers:
-    """Follows the logs of a job's pods, each in a thread of its own."""
+    """Reads the logs of a job's pods while they are written, each log in a thread of its own."""
 
     def __init__(
         self,
@@ -91,7 +91,12 @@ class LogFollowers:
         return any(follower.is_following for follower in self._followers.values())
 
     def update(self, pod: Pod, *, is_gone: bool = False) -> None:
-        """Follow the log of a pod once its container has started, and take note of the container's end."""
+        """Start to follow a pod's log once its container has started, and note when the container has ended.
+
+        Args:
+            pod: The pod as it was last observed.
+            is_gone: Whether the pod no longer exists.
+        """
         follower = self._followers.get(uid_of(pod))
         if follower is None and has_log(pod, self._kind) and not is_gone:
             follower = self._followers[uid_of(pod)] = _Follower(self._kind.worker_index(pod), name_of(pod))

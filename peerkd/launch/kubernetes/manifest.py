@@ -54,9 +54,11 @@ _PASSED_ON: Final = (
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
 )
-"""Environment variables of the launcher about the store that its workers receive too; entries of the cluster's ``env``
-replace them. They contain no keys, because many people can read a manifest, and name no file, because the workers do
-not have it."""
+"""The environment variables about the store that a launcher passes on to its workers.
+
+Entries of the cluster's ``env`` replace them. Variables with keys are not passed on, because many people can read a
+manifest. Variables that name a file are not passed on either, because the workers do not have the file."""
+
 _ENDPOINTS: Final = frozenset({"PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"})
 _POD_ANNOTATIONS: Final = {
     # Autoscalers that drain or consolidate nodes do not evict these pods.
@@ -66,7 +68,7 @@ _POD_ANNOTATIONS: Final = {
 
 
 class _Request(NamedTuple):
-    """Everything that determines the manifest of a job."""
+    """The arguments of ``manifest_for``, which determine the manifest of a job."""
 
     order: StageOrder
     cluster: ClusterConfig
@@ -76,7 +78,7 @@ class _Request(NamedTuple):
 
     @property
     def run(self) -> str:
-        """The label of the run."""
+        """The value of the label that names the run."""
         return names.label_value(names.run_of(self.order, self.run_id))
 
     @property
@@ -100,10 +102,14 @@ def manifest_for(
     run_id: str = "",
     environment: Mapping[str, str] = os.environ,
 ) -> JobManifest:
-    """Return the manifest of an order's job. The same order has the same manifest, and so the same label ``spec``.
+    """Return the manifest of an order's job.
+
+    Equal arguments give equal manifests. The label ``LABEL_SPEC`` contains a hash of the manifest, by which a launcher
+    recognises an existing job that does the same work.
 
     Raises:
-        ValueError: If the workers cannot have equal numbers of the processes of one training, or a setting is invalid.
+        ValueError: If the number of processes of one training is not a multiple of the number of workers, or a setting
+            is invalid.
     """
     spec = _spec(_Request(order, cluster, kind, run_id, environment))
     serialize = ApiClient().sanitize_for_serialization
@@ -121,7 +127,7 @@ def pod_template_for(
     """Return the template of an order's pods.
 
     Raises:
-        ValueError: As ``manifest_for``.
+        ValueError: See ``manifest_for``.
     """
     spec = _spec(_Request(order, cluster, kind, "", environment))
     template: dict[str, Any] = ApiClient().sanitize_for_serialization(spec.pod_template)
@@ -164,7 +170,7 @@ def trainer_image(cluster: ClusterConfig, environment: Mapping[str, str]) -> str
     """Return the image of the workers that a launcher with these environment variables creates.
 
     Raises:
-        ValueError: If it is not the reference of an image.
+        ValueError: If the name of the image is not a valid image reference.
     """
     published = f"ghcr.io/peerkd/peerkd-trainer:{peerkd.__version__}"
     image = cluster.image or environment.get(IMAGE_VARIABLE) or published

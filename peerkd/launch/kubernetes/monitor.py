@@ -1,4 +1,4 @@
-"""The wait for one job: all observations of it arrive in one queue, and the job is assessed after each change."""
+"""Waiting for one job: all observations of the job arrive in one queue, and the job is assessed after each of them."""
 
 import contextlib
 import queue
@@ -24,7 +24,7 @@ from peerkd.metrics.progress import LINE_PREFIX
 _TICK_SECONDS: Final = 0.5
 _DRAIN_SECONDS: Final = 1.0
 _MAX_PODS_WITH_EVENTS: Final = 5
-"""The number of pods whose events are requested. Whatever blocks one pod usually blocks all."""
+"""The maximum number of pods whose events are requested. Whatever blocks one pod usually blocks all of them."""
 
 
 class JobMonitor:
@@ -73,7 +73,7 @@ class JobMonitor:
         return self._last_job
 
     def wait(self) -> Assessment:
-        """Return how the job ended.
+        """Wait until the job has ended, and return the final assessment.
 
         Raises:
             ClusterRefusedError: If the launcher may not read the job or its pods.
@@ -189,11 +189,11 @@ class JobMonitor:
             self._print_line(assessment.text)
 
     def _confirm(self, assessment: Assessment) -> Assessment:
-        """Read the job and its pods once more, because the two are observed separately.
+        """Read the job and its pods once more, and assess them again.
 
-        Either view may be older than the other.
-        A job that has succeeded must not fail because of an earlier observation, and the first failure of a pod may not
-        have been observed yet.
+        The job and its pods are observed separately, so one observation may be older than the other. A job that has
+        succeeded must not count as failed because of an old observation of a pod. If the job has failed, the pod that
+        failed first may not have been observed yet.
         """
         if assessment.phase is JobPhase.DELETED:
             return assessment

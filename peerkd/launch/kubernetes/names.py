@@ -12,43 +12,48 @@ LABEL_NAME: Final = "app.kubernetes.io/name"
 LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 OUR_LABELS: Final = {LABEL_NAME: "peerkd", LABEL_COMPONENT: "worker", LABEL_MANAGED_BY: "peerkd"}
-"""Labels of every object that a launcher creates."""
+"""The labels of every object that a launcher creates."""
 
 LABEL_RUN: Final = "peerkd.io/run"
 LABEL_STAGE: Final = "peerkd.io/stage"
 LABEL_SPEC: Final = "peerkd.io/spec"
-"""Label with the hash of a job's manifest. Two jobs with the same hash do the same work."""
+"""The label with the hash of a job's manifest. Two jobs with the same hash do the same work."""
 
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 LABEL_PRIORITY: Final = "kueue.x-k8s.io/priority-class"
 LABEL_JOB_OF_WORKLOAD: Final = "kueue.x-k8s.io/job-uid"
-"""Label that Kueue sets on the Workload of a job."""
+"""The label with the UID of a job, which Kueue sets on the Workload of the job."""
 
 LABEL_REQUEUED: Final = "peerkd.io/sent-back"
-"""Label of a Workload that the reaper has deactivated and will activate again."""
+"""The label of a Workload that the reaper has deactivated and will activate again."""
 
 ANNOTATION_LEASE_RENEWED: Final = "peerkd.io/lease-renewed"
-"""Annotation that changes as long as a launcher waits for the job. Its value is a time of the launcher's clock, for
-people. A process that watches the lease compares values with each other, and never with its own clock."""
+"""The annotation that a launcher rewrites regularly as long as it waits for the job.
+
+Its value is the launcher's time, which is only for people to read. The reaper checks only whether the value changes,
+because the clocks of two machines may differ."""
 
 ANNOTATION_LEASE_SECONDS: Final = "peerkd.io/lease-seconds"
 ANNOTATION_ATTEMPT: Final = "peerkd.io/attempt"
 ANNOTATION_WORKFLOW: Final = "peerkd.io/workflow"
-"""Annotation with the namespace and the name of the Workflow that the launcher belongs to."""
+"""The annotation with the namespace and the name of the Workflow that the launcher belongs to."""
 
 ANNOTATION_KEY: Final = "peerkd.io/key"
-"""Annotation with the key of the artifact that the job creates."""
+"""The annotation with the key of the artifact that the job creates."""
 
 _NUM_DIGITS: Final = 10
 
 
 def run_of(order: StageOrder, run_id: str) -> str:
-    """Return the ID of an order's run. Without an ID, it follows from the store and the key of the artifact."""
+    """Return the ID of an order's run: ``run_id``, or, if that is empty, a hash of the store and the artifact's key."""
     return run_id or "local-" + _digest(order.store, order.key)
 
 
 def job_name(order: StageOrder, *, run_id: str, max_length: int) -> str:
-    """Return the name of an order's job, which is the same for all tasks of a run that order the same artifact."""
+    """Return the name of an order's job, which is a hash of the run and of the key of the ordered artifact.
+
+    Two tasks of a run that order the same artifact therefore get the same job.
+    """
     stage = re.sub(r"[^a-z0-9]+", "-", order.stage.lower()).strip("-")
     stage = stage[: max_length - len("peerkd--") - _NUM_DIGITS].strip("-")
     return f"peerkd-{stage}-{_digest(run_of(order, run_id), order.key)}"
@@ -61,7 +66,7 @@ def label_value(text: str) -> str:
 
 
 def spec_hash(*manifests: Mapping[str, Any]) -> str:
-    """Return a hash of manifests. They must not contain anything that differs between two attempts."""
+    """Return a hash of manifests, which must not contain anything that differs between two attempts."""
     texts = (json.dumps(each, sort_keys=True) for each in manifests)
     return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
 

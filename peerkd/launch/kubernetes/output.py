@@ -19,11 +19,13 @@ _NUM_KEPT_LINES: Final = 40
 _NUM_WAITING_LINES: Final = 2000
 _NUM_LINES_OF_FAILURE: Final = 20
 _CONTROL_CHARACTERS: Final = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code != 9}
-"""Characters that could control the terminal. Workers run code and read data of other people."""
+"""The translation that replaces control characters.
+
+Workers run code and read data of other people, whose output must not control the user's terminal."""
 
 
 def with_worker(line: str, worker: int, *, num_workers: int) -> str:
-    """Return a worker's line with the worker's number. Progress of the only worker needs no number."""
+    """Return an output line of a worker with the worker's index in front, unless it is progress of the only worker."""
     if line.startswith(LINE_PREFIX):
         if num_workers == 1:
             return line
@@ -33,7 +35,10 @@ def with_worker(line: str, worker: int, *, num_workers: int) -> str:
 
 
 class Printer:
-    """Prints lines in a thread of its own, so that a slow reader delays no watch, and keeps the last of each worker."""
+    """Prints lines in a thread of its own, and keeps the last lines of each worker.
+
+    Because of the thread, a slow reader of the output does not delay the observation of the job.
+    """
 
     def __init__(self, *, num_workers: int, write: Callable[[str], object] | None = None) -> None:
         self._num_workers = num_workers
@@ -52,14 +57,14 @@ class Printer:
         self._waiting.put(with_worker(line, worker, num_workers=self._num_workers))
 
     def print_line(self, stage: str, text: str) -> None:
-        """Print a line of the launcher itself, or drop it if the reader has been slow for long."""
+        """Print a line of the launcher itself, or drop it if the reader is so slow that the buffer is full."""
         try:
             self._waiting.put(f"{LINE_PREFIX} {stage}: {text}", timeout=0.1)
         except queue.Full:
             return
 
     def last_lines(self, worker: int) -> Sequence[str]:
-        """Return the last lines of a worker, without its progress."""
+        """Return the last lines of a worker, without its progress lines."""
         return [line for line in self._kept[worker] if not line.startswith(LINE_PREFIX)]
 
     def flush(self, *, timeout_seconds: float) -> None:
@@ -81,13 +86,13 @@ class Printer:
 
 
 def failure_message(stage: str, job: str, assessment: Assessment, lines: Sequence[str]) -> str:
-    """Return the message of a failure.
+    """Return the error message for a job that failed.
 
     Args:
         stage: The stage of the job.
         job: The name of the job.
-        assessment: How the job ended.
-        lines: The last lines of the first worker that failed.
+        assessment: The final assessment of the job.
+        lines: The last output lines of the worker that failed first.
     """
     termination_message = assessment.failure.message if assessment.failure else ""
     if "\n" in termination_message:
@@ -103,7 +108,10 @@ def failure_message(stage: str, job: str, assessment: Assessment, lines: Sequenc
 def last_lines(
     assessment: Assessment, *, kind: JobKind, cluster: Cluster, history: PodHistory, printer: Printer
 ) -> Sequence[str]:
-    """Return the last lines of the first worker that failed: from its pod's log if possible, else from memory."""
+    """Return the last output lines of the worker that failed first, or no line if no worker failed.
+
+    They are read from the log of its pod. If the log cannot be read, they are the lines that the printer has kept.
+    """
     if assessment.failure is None:
         return ()
     pod = history.pods.get(assessment.failure.worker)

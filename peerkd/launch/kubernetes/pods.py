@@ -24,14 +24,18 @@ _DISRUPTION_REASONS: Final = frozenset(
         "UnexpectedAdmissionError",
     }
 )
-"""Reasons of pods that the cluster stopped or that the kubelet rejected, besides those that begin with ``OutOf``."""
+"""The values of ``reason`` in the status of a pod that the cluster stopped or that the kubelet rejected.
+
+Reasons that begin with ``OutOf`` have the same meaning."""
 
 _EXCEEDED_LIMIT: Final = re.compile(r"exceed(s|ed) (the limit|the total limit|its local ephemeral storage limit)")
-"""Part of the message of an eviction for which the pod itself is responsible, because it used too much disk space."""
+"""The pattern of the message of an eviction that the pod caused itself, because it used too much disk space."""
 
 _DELETION_EXIT_CODES: Final = (None, 137, 143)
-"""Exit codes of a pod that was deleted: its process ends at SIGTERM, or is killed after the grace period or with its
-node."""
+"""The exit codes of a pod that was deleted.
+
+Its process ends because of SIGTERM (143), is killed after the grace period (137), or leaves no exit code because its
+node is gone (None)."""
 
 _STARTUP_ERRORS: Final = frozenset(
     {
@@ -46,7 +50,7 @@ _STARTUP_ERRORS: Final = frozenset(
         "RunContainerError",
     }
 )
-"""Reasons of a waiting container that time alone does not resolve."""
+"""The reasons for which a container waits that do not go away by themselves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,14 +60,14 @@ class PodFailure:
     worker: int
     uid: str
     exit_code: int | None
-    """None if the container left no exit code, for instance because its node is gone."""
+    """The exit code of the container; None if there is none, for instance because the node is gone."""
 
     reason: str
     message: str
-    """The worker's termination message, or its last lines, or the cluster's message; or empty."""
+    """The worker's termination message, else its last output lines, else the cluster's message, else empty."""
 
     finished_at: str
-    """The time in the cluster's own format, or empty."""
+    """The time at which the container ended, in the API's format; empty if it is unknown."""
 
     was_deleted: bool
     """Whether the pod was deleted before its process had ended."""
@@ -92,11 +96,11 @@ class StartupProblem:
     """A problem that keeps a pod from starting."""
 
     kind: Literal["start", "schedule"]
-    """start: the pod's image, volumes or configuration are wrong. schedule: no node has room, which may change."""
+    """``start`` if the pod's image, volumes or configuration are wrong; ``schedule`` if no node has room for it."""
 
     text: str
     is_permanent: bool = False
-    """Whether waiting cannot help."""
+    """Whether the problem does not go away by itself."""
 
 
 def is_running(pod: Pod) -> bool:
@@ -208,7 +212,7 @@ def _phase(pod: Pod) -> str:
 
 
 def _scheduled(pod: Pod) -> Mapping[str, Any] | None:
-    """Return the condition PodScheduled if it is False, else None."""
+    """Return the condition PodScheduled if its status is False, else None."""
     conditions = (pod.get("status") or {}).get("conditions") or []
     return next(
         (each for each in conditions if each.get("type") == "PodScheduled" and each.get("status") == "False"), None

@@ -1,9 +1,13 @@
 """Deletion of jobs for which no launcher waits, and requeueing of jobs that have lost their nodes.
 
-A launcher that is stopped has a second to delete its job, and a launcher that is killed has no time at all. The reaper
-detects such a job in two ways. Its Workflow has ended or is being stopped: Workflows are watched, so the job is deleted
-immediately. Or its lease has not been renewed for ``lease_seconds``, which covers launchers outside of Kubeflow as
-well. The reaper also deletes jobs that ended long ago: the training operator does not delete some of those that failed.
+A launcher that is stopped has a second to delete its job, and a launcher that is killed has no time at all. A job may
+therefore be left behind, and the reaper deletes it for one of two reasons:
+
+- The Workflow that the job belongs to has ended or is being stopped. The reaper watches Workflows, so it deletes the
+  job immediately.
+- The lease of the job has not been renewed for ``lease_seconds``. This works for launchers outside of Kubeflow as well.
+
+The reaper also deletes jobs that ended long ago, because the training operator leaves some failed jobs behind.
 """
 
 import math
@@ -28,10 +32,10 @@ INTERVAL_SECONDS: Final = 3.0
 
 _MAX_STEP_SECONDS: Final = 3 * INTERVAL_SECONDS
 _CONTROLLER_SECONDS: Final = 120.0
-"""The time that the controller has to delete a job whose time to live has passed."""
+"""The time after the end of a job's time to live for which the reaper leaves the deletion to the controller."""
 
 _REQUEUE_INTERVAL_SECONDS: Final = 15.0
-"""The time between two searches for jobs without nodes, which list pods."""
+"""The time between two searches for jobs without nodes. It is longer, because these searches list pods."""
 
 _TIDY_SECONDS: Final = 60.0
 """The time between two searches for old summaries in a Pushgateway."""
@@ -40,7 +44,7 @@ _STATUS_NOT_FOUND: Final = 404
 
 
 class Reaper:
-    """Deletes and requeues the jobs of a namespace, in passes."""
+    """Deletes the jobs of a namespace for which no launcher waits, and requeues jobs that have lost their nodes."""
 
     def __init__(
         self,
@@ -61,7 +65,7 @@ class Reaper:
         self._refused: frozenset[str] = frozenset()
 
     def run_once(self) -> None:
-        """Delete the jobs for which no launcher waits, and from time to time requeue jobs without nodes."""
+        """Make one pass: delete jobs for which no launcher waits and, if it is time, requeue jobs without nodes."""
         try:
             existing = list(self._list())
             if self._is_api_away:

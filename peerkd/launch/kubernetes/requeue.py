@@ -1,9 +1,11 @@
 """Requeueing of jobs that hold quota in Kueue and have lost their nodes.
 
-When the nodes of a pool disappear, the controller replaces their pods. It sets the job's condition Restarting if it saw
-the old pods fail, and leaves it Running otherwise. Kueue can requeue the former and never requeues the latter, which
-would hold their quota and wait for nodes indefinitely. A Workload that is deactivated releases its quota. A Workload
-that is activated again is queued, and may be admitted to another pool.
+When the nodes of a pool disappear, the controller replaces the pods that ran there. If it saw the old pods fail, it
+sets the job's condition Restarting, and Kueue can requeue the job. If it did not, the job stays Running: Kueue never
+requeues it, and the job would hold its quota and wait for nodes indefinitely.
+
+The reaper therefore deactivates the Workload of such a job, which releases the quota, and activates it again. Kueue
+then queues the Workload, and may admit it to another pool.
 """
 
 import time
@@ -25,7 +27,10 @@ _REQUEUED: Final = {names.LABEL_REQUEUED: "true"}
 
 
 class Requeuer:
-    """Requeues jobs without nodes. The progress of a requeueing is stored in the Workload's label, not here."""
+    """Requeues jobs that have lost their nodes.
+
+    A label on the Workload shows that it must be activated again, so that a restarted reaper completes a requeueing.
+    """
 
     def __init__(
         self,
@@ -78,7 +83,7 @@ class Requeuer:
             self._last_logged = str(error)
 
     def reset(self) -> None:
-        """Forget all observations."""
+        """Forget for how long each job has been without a node."""
         self._without_node.reset()
 
     def _is_running(self, job: Job) -> bool:

@@ -25,8 +25,9 @@ from peerkd.metrics.summary import Summary, push_summary
 _DELETION_SECONDS: Final = 30.0
 _NOT_FOUND: Final = 404
 _RETRIED_REFUSALS: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
-"""Statuses of refusals that are retried: for a moment, a new API server may know neither its users nor custom
-resources."""
+"""The HTTP statuses of refusals that are retried.
+
+An API server that has just started may, for a moment, know neither its users nor the custom resources."""
 
 
 class KubernetesJobs:
@@ -45,15 +46,18 @@ class KubernetesJobs:
         self._connection, self._environment = connection, environment
 
     def run(self, order: StageOrder) -> list[JobAccount]:
-        """Return when the order's job has succeeded, with an account of each attempt that was waited for.
+        """Create or adopt the order's job, and wait until it has succeeded.
 
         If this is called in the main thread, SIGTERM and SIGINT delete the job.
+
+        Returns:
+            An account of each attempt that this call waited for.
 
         Raises:
             ValueError: If no cluster is configured, the job's name is taken, or the stage failed with an error that the
                 user can fix.
-            JobFailedError: If the job failed otherwise, or somebody deleted it.
-            ClusterRefusedError: If the cluster refuses the job, or to show it.
+            JobFailedError: If the job failed for another reason, or somebody deleted it.
+            ClusterRefusedError: If the cluster does not allow this launcher to create or to read the job.
             ClusterUnavailableError: If the API cannot be reached for longer than ``patience_seconds``.
         """
         requested_at = datetime.now(UTC)

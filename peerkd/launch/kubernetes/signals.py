@@ -17,11 +17,11 @@ _NUM_TRIES: Final = 2
 
 
 class DeleteOnSignal:
-    """A context in which SIGTERM or SIGINT deletes the launcher's job and ends the process with 143 or 130.
+    """A context manager in which SIGTERM or SIGINT deletes the launcher's job and ends the process with 143 or 130.
 
-    The context needs a client of its own, created beforehand: a signal interrupts whatever the main thread does, and so
-    its handler must not wait for a lock that the main thread holds. It prints nothing, because the reader of its output
-    may be gone. Outside of the main thread, which alone receives signals, the context does nothing.
+    It needs a client of its own, created beforehand: a signal interrupts whatever the main thread does, so the signal
+    handler must not wait for a lock that the main thread holds. The handler prints nothing, because the reader of the
+    output may be gone. Only the main thread receives signals, so in any other thread the context manager does nothing.
     """
 
     def __init__(self, cluster: Cluster, resource: Resource) -> None:
@@ -52,9 +52,10 @@ class DeleteOnSignal:
         self._job = None
 
     def create(self, create: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the job that ``create`` creates. A signal in the meantime waits for the job and then deletes it.
+        """Return the job that ``create`` creates. A signal that arrives meanwhile is handled after the creation.
 
-        A request to delete that overtook the one to create would find nothing, and the job would be created after it.
+        Otherwise the request to delete the job could reach the server before the request to create it, and the job
+        would remain.
         """
         self._is_creating = True
         try:

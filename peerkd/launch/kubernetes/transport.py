@@ -50,7 +50,7 @@ Query = Sequence[tuple[str, str]]
 
 
 class Transport:
-    """A pool of connections to one API server. May be used from several threads."""
+    """A pool of connections to one API server. Several threads may use one instance."""
 
     def __init__(self, configuration: Any) -> None:
         self.configuration = configuration
@@ -68,7 +68,7 @@ class Transport:
         content_type: str = _JSON,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> dict[str, Any]:
-        """Return the JSON object that a request is answered with.
+        """Send a request, and return the JSON object in the answer.
 
         Raises:
             ClusterRefusedError: If the API refuses the request.
@@ -84,7 +84,7 @@ class Transport:
         return decode(data, path)
 
     def lines(self, method: str, path: str, *, query: Query, silence_seconds: float) -> Iterator[str]:
-        """Yield the lines of a streamed answer, each as soon as it is complete.
+        """Send a request, and yield the lines of the streamed answer, each as soon as it is complete.
 
         Raises:
             ClusterRefusedError: If the API refuses the request.
@@ -108,7 +108,7 @@ class Transport:
     def warning_headers(
         self, method: str, path: str, *, query: Query, body: Any, content_type: str = _JSON
     ) -> list[str]:
-        """Return the ``Warning`` headers of the answer to a request.
+        """Send a request, and return the ``Warning`` headers of the answer.
 
         Raises:
             ClusterRefusedError: If the API refuses the request.
@@ -164,9 +164,10 @@ class Transport:
 
 
 def read_configuration() -> tuple[Any, str | None]:
-    """Return the configuration of the client, and the namespace that it names.
+    """Return the configuration of the package ``kubernetes`` for this process, and the namespace that it specifies.
 
-    A pod takes them from its service account, every other process from its kubeconfig.
+    In a pod, both come from the service account; in any other process, from the kubeconfig. The namespace is None if
+    the kubeconfig specifies none.
 
     Raises:
         ValueError: If no cluster is configured, or its configuration cannot be read.

@@ -1,23 +1,23 @@
-"""The times for which values have been unchanged, measured only by this process's own clock."""
+"""The times for which observed values have been unchanged, measured only by this process's own clock."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping
 
 
 class UnchangedTimes:
-    """The sum, for each name, of the times between observations through which its value was the same.
+    """Measures for how long each of several named values has been unchanged.
 
-    A time that another process has written is never compared with this clock. Only names of the last observation take
-    memory.
+    A value may be a time that another machine has written: values are only compared with each other, and never with
+    this process's clock. Names that the last observation lacks are forgotten.
     """
 
     def __init__(self, *, clock: Callable[[], float], max_step_seconds: float = math.inf) -> None:
-        """Start without any observation.
+        """Create an instance without observations.
 
         Args:
             clock: Returns the seconds of a monotonic clock.
-            max_step_seconds: The most that counts between two observations. An observer that was itself suspended for
-                longer has observed nothing in the meantime.
+            max_step_seconds: The longest time between two observations that is counted. If more time has passed, this
+                process was probably suspended, and cannot know whether the values changed.
         """
         self._clock, self._max_step_seconds = clock, max_step_seconds
         self._values: dict[str, Hashable] = {}
@@ -28,7 +28,11 @@ class UnchangedTimes:
         return len(self._values)
 
     def observe(self, values: Mapping[str, Hashable]) -> None:
-        """Record all values that exist now, by name."""
+        """Record the values that exist now. Each has been unchanged for 0 s if it is new or differs from before.
+
+        Args:
+            values: All values by name.
+        """
         now = self._clock()
         elapsed = 0.0 if self._observed_at is None else min(now - self._observed_at, self._max_step_seconds)
         self._observed_at = now
@@ -39,7 +43,7 @@ class UnchangedTimes:
         self._values = dict(values)
 
     def seconds(self, name: str) -> float:
-        """Return for how many seconds a value has been unchanged; 0 if the last observation lacks the name."""
+        """Return for how many seconds a name's value has been unchanged; 0 if the last observation lacks the name."""
         return self._seconds.get(name, 0.0)
 
     def reset(self) -> None:

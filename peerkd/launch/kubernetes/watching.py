@@ -12,7 +12,7 @@ from peerkd.launch.retries import ClusterRetries
 
 _STATUS_GONE: Final = 410
 _WATCH_SECONDS: Final = 30.0
-"""The length of one watch. A connection that died silently is noticed at its end."""
+"""The time after which a watch is ended and begun again, so that a connection that died silently is noticed."""
 
 _POLL_SECONDS: Final = 2.0
 
@@ -25,12 +25,14 @@ class JobObservation:
 
     resource: Resource
     kind: Literal["LIST", "CHANGE", "UNAVAILABLE", "GIVEN_UP"]
-    """LIST: all existing objects. CHANGE: one of them. UNAVAILABLE: the API does not answer. GIVEN_UP: it has not
-    answered for too long."""
+    """The kind of the observation.
+
+    LIST: ``items`` are all existing objects. CHANGE: ``items`` is one object that has changed. UNAVAILABLE: the API
+    does not answer. GIVEN_UP: the API has not answered for so long that the watcher has ended."""
 
     items: tuple[Mapping[str, Any], ...] = ()
     change: str = ""
-    """ADDED, MODIFIED or DELETED."""
+    """The type of a CHANGE: ADDED, MODIFIED or DELETED."""
 
     error: PeerKDError | None = None
 
@@ -63,7 +65,7 @@ class Watcher:
         threading.Thread(target=self.follow, daemon=True, name=f"watch-{self._resource.plural}").start()
 
     def stop(self) -> None:
-        """Pass on no further observation. The thread ends with its watch."""
+        """Pass on no further observation. The thread ends when its present watch ends."""
         self._is_stopped.set()
 
     def follow(self) -> None:

@@ -37,19 +37,23 @@ class Workflows:
         self._is_known = False
         self._last_logged = ""
         self.changed = threading.Event()
-        """Set when a Workflow has ended, or when all have been listed."""
+        """An event that is set when a Workflow has ended, or when all Workflows have been listed."""
 
     def may_have_ended(self, owner: WorkflowReference) -> bool:
-        """Return False if the Workflow was unfinished when it was last observed, or if Workflows are not observed."""
+        """Return whether an observed Workflow is no longer among the unfinished ones.
+
+        False if it was unfinished when it was last observed, or if Workflows cannot be observed. After True, call
+        ``reason_for_end``, because the Workflow may be newer than the last list.
+        """
         return self._is_known and owner.uid not in self._unfinished
 
     def follow(self, stop: threading.Event) -> None:
-        """List and watch until ``stop`` is set."""
+        """Keep the unfinished Workflows up to date until ``stop`` is set."""
         while not stop.is_set():
             stop.wait(self.follow_once())
 
     def follow_once(self) -> float:
-        """List once, then watch until the watch ends; return the seconds to wait before the next time."""
+        """List the Workflows, and watch them until the watch ends. Return the seconds to wait before the next call."""
         try:
             listed = self._cluster.list(WORKFLOWS, labels=_UNFINISHED)
             self._unfinished = frozenset(uid_of(each) for each in listed["items"] if not how_ended(each))
@@ -104,7 +108,7 @@ class Workflows:
 
 
 def how_ended(workflow: Mapping[str, Any]) -> str:
-    """Return how a Workflow has ended, as the end of a sentence; empty if it is unfinished."""
+    """Return how a Workflow has ended, in words that complete "The Workflow ..."; empty if it is unfinished."""
     if workflow["metadata"].get("deletionTimestamp"):
         return "is being deleted"
     # Kubeflow Pipelines terminates a run in this way; the Workflow takes another 20 s to end.

@@ -117,7 +117,7 @@ class Api:
         """Return the end of a log.
 
         Raises:
-            ClusterRefusedError: If the server does not have it.
+            ClusterRefusedError: If the server does not have the log.
             ClusterUnavailableError: If no answer arrives, or only a part of it.
         """
         response = self._send("GET", path, timeout_seconds=_ANSWER_SECONDS)
@@ -185,7 +185,7 @@ class Api:
 
 
 def segment(text: str) -> str:
-    """Return a text as one segment of a path."""
+    """Return a text as one segment of the path of a URL: all special characters are escaped, including slashes."""
     return quote(text, safe="")
 
 
@@ -197,7 +197,10 @@ def _reason(error: Exception) -> str:
 
 
 def _words(data: bytes) -> str:
-    """Return the server's own message. The errors of the server are JSON, and those of a proxy are pages."""
+    """Return the reason that an error answer gives, without markup.
+
+    The errors of the server are JSON. An HTML page comes from a proxy, and counts as an answer without a reason.
+    """
     try:
         told = json.loads(data)
         words = str(told.get("error") or told.get("message") or "")

@@ -9,7 +9,7 @@ from peerkd.metrics.progress import LINE_PREFIX
 
 _ERROR: Final = ": error: "
 _FATAL: Final = re.compile(r"^[EF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.-]+:\d+\] (.+)$")
-"""The pattern of a klog line at the level of an error, from the server's drivers and launchers."""
+"""The pattern of a log line with an error of Kubeflow Pipelines' own programs, which log with klog."""
 
 _EXCEPTION: Final = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit)(?:: .+)?$")
 """The pattern of the last line of a Python traceback."""
@@ -19,11 +19,12 @@ _MAX_SENTENCE: Final = 600
 
 
 def failure_of(run: Mapping[str, Any], *, log: Callable[[Sequence[str]], str]) -> str:
-    """Return the place and reason of a failure, such as " in partition-data: ..."; empty if the server gives none.
+    """Return where and why a run failed, such as " in partition-data: ..."; empty if the server says neither.
 
     Args:
         run: The run, as the server describes it.
-        log: A function that returns the end of the log of the first of the given pods that has one, or an empty text.
+        log: A function that receives names of pods, and returns the end of the log of the first of them that has a log,
+            or an empty text.
     """
     tasks = ((run.get("run_details") or {}).get("task_details")) or []
     pods = failed_pods(tasks)
@@ -71,7 +72,7 @@ def _place(pod: FailedPod, names: Mapping[str, str]) -> str:
 
 
 def _names_as_shown(run: Mapping[str, Any]) -> dict[str, str]:
-    """Return the display names of tasks, as the server's pages show them, by the tasks' keys."""
+    """Return the name under which the server's pages show each task, by the key of the task in the pipeline."""
     spec = run.get("pipeline_spec") or {}
     spec = spec.get("pipeline_spec", spec)
     graphs = [spec.get("root"), *(spec.get("components") or {}).values()]
@@ -86,7 +87,7 @@ def _tasks_of(component: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _server_message(tasks: Sequence[Mapping[str, Any]], pod: FailedPod) -> str:
-    """Return the server's own message about a task; it is usually empty."""
+    """Return the server's own message about the task of a pod; it is usually empty."""
     for task in tasks:
         if str(task.get("display_name", "")).removesuffix("-driver") == pod.task and task.get("state") == "FAILED":
             messages = map(_message, (task, *reversed(task.get("state_history") or [])))

@@ -35,10 +35,10 @@ class FailedPod:
     """A pod whose failure made the run fail."""
 
     node: str
-    """The identifier of its node in the Workflow; empty if it is unknown."""
+    """The identifier of the pod's node in the Workflow; empty if it is unknown."""
 
     task: str
-    """The key of its task in the pipeline."""
+    """The key of the pod's task in the pipeline."""
 
     iterations: tuple[tuple[str, int], ...] = ()
     """The loops around the pod, the outermost first: the task of each loop, and the iteration counted from 0."""
@@ -49,7 +49,10 @@ class FailedPod:
     ended_at: str = ""
 
     def pod_names(self) -> list[str]:
-        """Return the possible names of the pod: WORKFLOW-TEMPLATE-HASH for the node WORKFLOW-HASH."""
+        """Return the names that the pod may have, because the template in its name is not known.
+
+        The pod of the node WORKFLOW-HASH is called WORKFLOW-TEMPLATE-HASH, or like the node itself.
+        """
         if not self.node:
             return []
         workflow, _, digits = self.node.rpartition("-")
@@ -78,7 +81,7 @@ def failed_pods(tasks: Iterable[Task]) -> list[FailedPod]:
 
 
 def repeated_drivers(tasks: Iterable[Task]) -> list[str]:
-    """Return the tasks whose driver failed and was run again. The tasks after them often fail because of that."""
+    """Return the tasks whose driver failed and was run again, which often makes later tasks fail."""
     again = {
         match[1]
         for task in tasks
@@ -90,7 +93,7 @@ def repeated_drivers(tasks: Iterable[Task]) -> list[str]:
 
 
 def full_names(tasks: Iterable[Task]) -> dict[str, str]:
-    """Return the full names of nodes by identifier, as far as they can be derived from a run's tasks."""
+    """Return the full names of the nodes of a run, by identifier. Nodes whose names cannot be derived are missing."""
     tasks = list(tasks)
     wanted = {identifier for task in tasks for identifier in _children(task)}
     workflows = Counter(identifier.rpartition("-")[0] for identifier in wanted)
@@ -123,7 +126,7 @@ def full_names(tasks: Iterable[Task]) -> dict[str, str]:
 
 
 def _pods_of(task: Task, names: Mapping[str, str]) -> Iterable[FailedPod]:
-    """Yield the pods of a failed node: the last attempt if it was retried, else its own pod."""
+    """Yield the pods of a failed node: that of its last attempt if the node was retried, else its own pod."""
     shown = str(task["display_name"])
     ended_at = str(task.get("end_time") or "")
     children = {name: identifier for identifier in _children(task) if (name := names.get(identifier))}
@@ -166,7 +169,10 @@ def _pod(name: str, node: str, *, ended_at: str) -> FailedPod:
 
 
 def _by_display_name(task: Task) -> FailedPod | None:
-    """Return a failed task's pod by its display name alone, if full names cannot be derived (other server versions)."""
+    """Return the pod of a failed task by the task's display name alone; None if the name does not show the task.
+
+    Other versions of the server need this, because full names cannot be derived from their answers.
+    """
     shown = str(task["display_name"])
     if "(" in shown or shown in (_EXECUTOR, "root"):
         return None
@@ -196,7 +202,12 @@ def _last(name: str) -> str:
 
 
 def _hash(text: str, state: int = _FNV_OFFSET) -> int:
-    """Return the 32-bit FNV-1a hash of a text, or of an already hashed text followed by this one."""
+    """Return the 32-bit FNV-1a hash of a text.
+
+    Args:
+        text: The text.
+        state: The hash of another text. The result is then the hash of that text followed by this one.
+    """
     value = state
     for byte in text.encode():
         value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF

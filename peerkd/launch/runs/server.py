@@ -16,7 +16,9 @@ _RETRY_SECONDS: Final = 60.0
 """The time for which the server may be unreachable while a run is being sent."""
 
 _LOOK_SECONDS: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
-"""The waits before each search for a run whose creation was not acknowledged. After the last one, it is sent again."""
+"""The waits before each search for a run whose creation was not acknowledged.
+
+If no search finds the run, it is sent again."""
 
 _EQUALS: Final = 1
 """The code of the filter operation EQUALS in the API."""
@@ -41,7 +43,7 @@ class PipelineServer:
 
         Args:
             endpoint: The address of the server or its user interface, such as http://localhost:8080.
-            namespace: The namespace of the run on a multi-user server. Empty: the server's own.
+            namespace: The namespace of the run on a multi-user server. Empty means the server's own namespace.
             token: The bearer token, if the server requires one.
             clock: Returns a monotonic time in seconds.
             sleep: Waits for a number of seconds.
@@ -125,8 +127,8 @@ class PipelineServer:
         """Return a run, as the server describes it.
 
         Raises:
-            ClusterRefusedError: If the server does not show it.
-            ClusterUnavailableError: If no answer arrives, or one that does not describe a run.
+            ClusterRefusedError: If the server has no such run, or does not allow reading it.
+            ClusterUnavailableError: If no answer arrives, or the answer does not describe a run.
         """
         run = self._api.request("GET", f"/apis/v2beta1/runs/{segment(run_id)}")
         if not run.get("run_id") and not run.get("state"):
@@ -192,7 +194,7 @@ class PipelineServer:
 
 
 def _pipeline_spec(package: Package) -> dict[str, Any]:
-    """Return the pipeline in the form of the API, with settings for Kubernetes as a separate document."""
+    """Return the pipeline as the API expects it: the specification and the settings for Kubernetes under two keys."""
     if len(package.documents) == 1:
         return dict(package.documents[0])
     return {"pipeline_spec": package.documents[0], "platform_spec": package.documents[1]}

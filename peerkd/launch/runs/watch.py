@@ -12,7 +12,7 @@ from peerkd.launch.runs.server import PipelineServer
 SUCCEEDED: Final = "SUCCEEDED"
 FAILED: Final = "FAILED"
 CANCELED: Final = "CANCELED"
-"""The outcome of a run without a result and without a failure: a person terminated it, or it was skipped."""
+"""The outcome of a run that neither succeeded nor failed: a person terminated it, or it was skipped."""
 
 UNFINISHED: Final = "UNFINISHED"
 """The outcome of a watch that has timed out. The run continues."""
@@ -37,15 +37,16 @@ _FIRST_PAUSE_SECONDS: Final = 2.0
 _LONGEST_PAUSE_SECONDS: Final = 15.0
 _NOT_FOUND: Final = 404
 _RETRIED_REFUSALS: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
-"""The statuses of refusals that are retried. With 404, another replica of the server may not know a new run for a
-moment."""
+"""The HTTP statuses of refusals that are retried.
+
+404 is among them, because another replica of the server may not know a new run for a moment."""
 
 
 class Ending(NamedTuple):
     """The end of a watch."""
 
     outcome: str
-    """SUCCEEDED, FAILED, CANCELED, UNFINISHED or UNWATCHED."""
+    """One of the outcomes SUCCEEDED, FAILED, CANCELED, UNFINISHED and UNWATCHED."""
 
     message: str
     """A sentence for the user."""
@@ -67,15 +68,17 @@ def watch(
     The client of ``kfp`` is not used here: its ``wait_for_run_completion`` does not know CANCELED and never returns,
     and ``kfp run create --watch`` exits with 0 whatever the outcome of the run.
 
-    Failures that may pass are retried. ``patience_seconds`` is the limit for an answer of 408, 425, 429 or 5xx, an
-    answer that is not JSON, a connection that is refused, lost or silent, and a name that is not resolved. 45 seconds
-    are the limit for an unknown client (401, 403, or a redirect to a login page) and a run that is not found.
+    Failures that may pass are retried, and each kind has a time limit:
+
+    - ``patience_seconds`` if the server does not work: a status of 408, 425, 429 or 5xx; an answer that is not JSON; a
+      connection that is refused, lost or silent; or a host name that cannot be resolved.
+    - 45 seconds if the server does not know the client (401, 403, or a redirect to a login page) or the run (404).
 
     Args:
         server: The server of the run.
         run_id: The id of the run.
         is_known_run: Whether this server is known to have the run. If not, its first refusal is final.
-        timeout_seconds: The greatest time to wait. None: until the run ends.
+        timeout_seconds: The longest time to wait. None means to wait until the run ends.
         patience_seconds: The time for which the server may be unreachable.
         notify: Called with each message for the user.
         clock: Returns a monotonic time in seconds.
@@ -120,7 +123,7 @@ def watch(
 
 
 def interrupted(server: PipelineServer, run_id: str) -> Ending:
-    """Return the ending of a watch that a person has stopped."""
+    """Return the ending of a watch that a person has interrupted. The run itself continues."""
     return Ending(UNWATCHED, f"No longer watching the run {run_id}. It continues: {_next_steps(server, run_id)}")
 
 

@@ -15,7 +15,7 @@ Object = Mapping[str, Any]
 
 
 class Permission(NamedTuple):
-    """Verbs that a Role must allow on one resource."""
+    """The verbs that a Role must allow on one resource or subresource."""
 
     resource: Resource
     verbs: tuple[str, ...]
@@ -23,7 +23,7 @@ class Permission(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the resource in a Role, as in pods/log."""
+        """The name of the resource as a Role contains it, such as ``pods`` or ``pods/log``."""
         return f"{self.resource.plural}/{self.subresource}" if self.subresource else self.resource.plural
 
 
@@ -31,7 +31,7 @@ class Controller(NamedTuple):
     """The controller that creates the pods of a kind of job."""
 
     title: str
-    """Its name in a sentence, as in "training operator"."""
+    """The name of the controller in messages, such as "training operator"."""
 
     deployment: str
     min_version: tuple[int, int]
@@ -71,7 +71,7 @@ class JobStatus:
     num_workers: int
     is_suspended: bool
     is_acknowledged: bool
-    """Whether the controller has written a status, or a kind without one needs none."""
+    """Whether the controller has noticed the job. Always True for a kind whose controller writes no early status."""
 
     has_succeeded: bool
     has_failed: bool
@@ -82,10 +82,10 @@ class JobStatus:
     """The time of the last start. A job that was suspended and resumed started when it was resumed."""
 
     running_since: datetime | None
-    """The time at which the running pod started; None if no pod is running."""
+    """The time at which the job began to run, as its controller reports it; None if the job is not running."""
 
     restarting_since: datetime | None
-    """The time at which the controller began to replace failed pods, if none has run since then; else None."""
+    """The time at which the controller began to replace failed pods; None if it has not, or if the job runs again."""
 
     ended_at: datetime | None
     ttl_seconds_after_finished: int | None
@@ -96,16 +96,16 @@ class JobKind:
     """Everything that the launcher, the reaper and doctor need to know about one kind of job."""
 
     name: str
-    """The kind in manifests, as in ``PyTorchJob``."""
+    """The value of ``kind`` in manifests, such as ``PyTorchJob``."""
 
     resource: Resource
     controller: Controller
 
     manifest: Callable[[JobSpec], Any]
-    """A function that returns the job's typed model."""
+    """A function that returns the manifest of a job, as a typed model of a client package."""
 
     read_status: Callable[[Object], JobStatus]
-    """A function that returns the state of a job, given its object. Missing optional fields are not an error."""
+    """A function that returns the status of a job, given its object. It accepts objects without optional fields."""
 
     worker_host: Callable[[str, int], str]
     """A function that returns the host name of a pod from the job's name and the pod's index."""
@@ -114,28 +114,28 @@ class JobKind:
     """The name of the container that runs the training."""
 
     job_label: str
-    """The label of pods whose value is the job's name."""
+    """The key of the pod label that contains the job's name."""
 
     index_label: str
-    """The label of pods whose value is the index of the worker."""
+    """The key of the pod label that contains the index of the worker."""
 
     retryable_exit_codes: range
     """Exit codes after which a pod is replaced. Any other code above 0 fails the job."""
 
     pod_creation_failures: frozenset[str]
-    """Reasons of events about pods of a job that cannot be created."""
+    """The values of ``reason`` in those events that report that a pod of the job cannot be created."""
 
     permissions: tuple[Permission, ...]
-    """Permissions that the launcher needs in addition to those on pods and events."""
+    """The permissions that the launcher needs in addition to those on pods and events."""
 
     event_fields: Callable[["Job"], tuple[Mapping[str, str], ...]]
-    """A function that returns field selectors of the events about a job, without those about its pods."""
+    """A function that returns field selectors. They match the events about the job itself, and none about its pods."""
 
     propagation_policy: Literal["Foreground", "Background"] = "Foreground"
-    """The policy for the deletion of a job that is created again afterwards."""
+    """The propagation policy with which a job is deleted before it is created again."""
 
     max_name_length: int = 50
-    """The longest name of a job from which the names of its pods can be made."""
+    """The maximum length of a job's name. A longer name would make the names of its pods too long."""
 
     prerequisites: Callable[[JobSpec], tuple[Prerequisite, ...]] = lambda _: ()
     """A function that returns the objects that must exist before the job, in the order of their creation."""
@@ -196,11 +196,11 @@ def name_of(obj: Object) -> str:
 
 
 def condition(obj: Object, kind: str) -> Object | None:
-    """Return the condition of a type if its status is True, else None."""
+    """Return the condition of type ``kind`` in an object's status if it is True; None if it is False or missing."""
     conditions = (obj.get("status") or {}).get("conditions") or []
     return next((each for each in conditions if each.get("type") == kind and each.get("status") == "True"), None)
 
 
 def read_time(text: str | None) -> datetime | None:
-    """Return a time that the API has written."""
+    """Parse a time in the format of the Kubernetes API; None for None or an empty text."""
     return datetime.fromisoformat(text).astimezone(UTC) if text else None
