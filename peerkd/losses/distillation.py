@@ -1,4 +1,4 @@
-"""The loss of joint distillation of a pair: a distillation term and the cross entropy, weighted.
+"""The loss of a pair: the weighted sum of a distillation term D and the cross entropy CE.
 
 Shape suffixes: B = batch, K = classes.
 """
@@ -22,7 +22,7 @@ def joint_loss(
     known_K: Tensor | None = None,
     num_unlabelled: int = 0,
 ) -> Tensor:
-    """Return ``w * D + (1 - w) * CE``, a scalar.
+    """Return ``w * D + (1 - w) * CE``, a scalar: D is the distillation term, CE the cross entropy on labels.
 
     Both terms are means over all rows of the batch. If some rows have no labels, CE is the mean over the rows with
     labels, and D is the mean over those without; see ``rows_of_terms``.
@@ -36,7 +36,7 @@ def joint_loss(
         teacher_logits_BK: Scores of the teacher on the rows of D, required unless ``distillation_weight`` is 0.
         distillation_weight: w, from 0 to 1.
         temperature: T of D, required unless ``distillation_weight`` is 0.
-        term: D.
+        term: The distillation term D.
         known_K: Whether the student knows each class. The teacher's distribution is then restricted to the classes that
             the student knows, and renormalised; the cross entropy is the mean over the samples of these classes, and 0
             if the batch has none. None: it knows all of them.
@@ -77,7 +77,11 @@ def _cross_entropy(logits_BK: Tensor, labels_B: Tensor, known_K: Tensor | None) 
 
 
 def rows_of_terms(logits_BK: Tensor, *, num_unlabelled: int) -> tuple[Tensor, Tensor]:
-    """Return the rows of the cross entropy and those of D: all rows for both, if no rows lack labels."""
+    """Return the rows of a batch that the cross entropy uses, and those that D uses.
+
+    If the last ``num_unlabelled`` rows have no labels, D uses these and the cross entropy the others. If
+    ``num_unlabelled`` is 0, both use all rows.
+    """
     if not num_unlabelled:
         return logits_BK, logits_BK
     return logits_BK[:-num_unlabelled], logits_BK[-num_unlabelled:]

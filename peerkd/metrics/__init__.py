@@ -1,1 +1,1 @@
-"""Progress lines and metrics of work that is in progress. ``peerkd.results`` has its results."""
+"""Progress lines and metrics of a stage while it runs. The results of stages are in ``peerkd.results``."""

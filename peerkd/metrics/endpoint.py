@@ -10,7 +10,12 @@ from peerkd.metrics.recorder import recording_to
 
 @contextmanager
 def recording(stage: str, *, environment: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Serve what ``peerkd.metrics.recorder`` receives if the environment names a port, and drop it otherwise."""
+    """Serve the metrics that a stage reports in this context, if the environment names a port. Else ignore them.
+
+    Args:
+        stage: The name of the stage.
+        environment: The environment variables; those of this process by default.
+    """
     environment = os.environ if environment is None else environment
     if not environment.get(PORT_VARIABLE):
         yield

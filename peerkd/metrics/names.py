@@ -24,7 +24,7 @@ Writer = Literal["worker", "summary"]
 
 
 class Metric(NamedTuple):
-    """A metric: one row of the table."""
+    """A metric: its name, its meaning, and who reports it."""
 
     name: str
     kind: Literal["counter", "gauge"]
@@ -49,7 +49,7 @@ class Recorder(Protocol):
         """Increase a counter by an amount."""
 
     def describe(self, architecture: str) -> None:
-        """Set the architecture that is being trained in the info metric."""
+        """Write the name of the architecture that is being trained into the metric ``peerkd_worker_info``."""
 
 
 WORKER_INFO: Final = Metric(

@@ -9,7 +9,7 @@ from typing import Final
 from peerkd.metrics import recorder
 
 LINE_PREFIX = "peerkd |"
-"""The beginning of every line for people, by which it is distinguished from the output of libraries."""
+"""The beginning of every line that peerkd prints for people. It tells these lines from the output of libraries."""
 
 _DISK_IS_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -25,7 +25,7 @@ def print_line(stage: str, text: str) -> None:
 
 
 class Progress:
-    """A counter of finished units of work that prints every few seconds how many are finished and the remaining time.
+    """A counter of finished units of work. Every few seconds it prints how many are finished, and the remaining time.
 
     The rate includes only units that were finished since this process started, because a resumed run would otherwise
     appear too fast. The counts, and the time of the last progress, are also reported as metrics.
@@ -50,7 +50,7 @@ class Progress:
         self._record()
 
     def advance(self, num: int = 1) -> None:
-        """Count ``num`` more units. Print a line if the interval has passed, and always at the end."""
+        """Count ``num`` more units as finished. Print a line if the interval has passed or all units are finished."""
         now = self._clock()
         if self._rated_since is None:
             # The time of the first unit includes the start of the processes, so it is not part of the rate.

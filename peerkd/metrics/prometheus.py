@@ -24,7 +24,7 @@ WORKER_VARIABLE: Final = "PEERKD_WORKER_INDEX"
 GPUS_VARIABLE: Final = "PEERKD_GPUS_PER_WORKER"
 
 SUMMARY_JOB: Final = "peerkd"
-"""The label ``job`` of every pushed group, by which old groups are found."""
+"""The label ``job`` of every group that peerkd pushes. ``pushed_groups`` recognises the groups of peerkd by it."""
 
 _GATEWAY_TIMEOUT_SECONDS: Final = 5.0
 
@@ -59,7 +59,7 @@ class PrometheusRecorder:
         self._child(metric, labels).inc(amount)
 
     def describe(self, architecture: str) -> None:
-        """Replace the architecture in the info metric."""
+        """Replace the architecture in the metric ``peerkd_worker_info``."""
         self._metrics[names.WORKER_INFO.name].clear()
         self.set(names.WORKER_INFO, 1, run=self._run, architecture=architecture)
 
@@ -102,7 +102,7 @@ def serve(stage: str, environment: Mapping[str, str]) -> Iterator[Recorder | Non
 
 
 def push(gateway: str, values: Mapping[Metric, float], *, run: str, stage: str) -> None:
-    """Replace the group of a run's stage at a Pushgateway.
+    """Push metrics to a Pushgateway, as the group of this run and stage. They replace those of an earlier push.
 
     Raises:
         OSError: If the gateway cannot be reached or refuses the request.
@@ -117,7 +117,7 @@ def push(gateway: str, values: Mapping[Metric, float], *, run: str, stage: str) 
 
 
 def delete(gateway: str, *, run: str, stage: str) -> None:
-    """Delete the group of a run's stage, if it exists.
+    """Delete the metrics that were pushed for this run and stage from a Pushgateway, if there are any.
 
     Raises:
         OSError: If the gateway cannot be reached or refuses the request.

@@ -38,7 +38,7 @@ _current: Recorder = _SILENT
 
 @contextmanager
 def recording_to(recorder: Recorder | None) -> Iterator[None]:
-    """Send the values that the functions below receive to this recorder. ``None`` drops them."""
+    """Send the values that stages report in this context to a recorder. With ``None`` they are dropped."""
     global _current
     before, _current = _current, recorder or _SILENT
     try:
@@ -71,18 +71,24 @@ def samples(num: int) -> None:
 
 
 def losses(parts: Mapping[str, float | None]) -> None:
-    """Report the mean losses of an epoch, ``loss`` and ``loss/<part>``. ``None``, a loss that is not finite, is NaN."""
+    """Report the mean losses of an epoch, by the names ``loss`` and ``loss/<part>``.
+
+    ``None`` stands for a loss that is not finite. It is reported as NaN.
+    """
     for part, value in parts.items():
         _current.set(names.LOSS, math.nan if value is None else value, part=part.removeprefix("loss/"))
 
 
 def accuracy(split: str, share: float | None) -> None:
-    """Report the accuracy on a split, ``validation`` or ``test``, from 0 to 1. ``None`` becomes NaN."""
+    """Report the accuracy, from 0 to 1, on the split ``validation`` or ``test``.
+
+    ``None`` says that the logits were not finite. It is reported as NaN.
+    """
     _current.set(names.ACCURACY, math.nan if share is None else share, split=split)
 
 
 def diverged() -> None:
-    """Count a training that did not end in finite numbers."""
+    """Count a training that diverged: its weights or losses are no longer finite numbers."""
     _current.add(names.DIVERGED, 1)
 
 

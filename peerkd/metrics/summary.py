@@ -30,10 +30,10 @@ class Summary:
 
     succeeded: bool
     run_seconds: float
-    """The time for which it ran, over all attempts."""
+    """The time for which the job or stage ran, over all attempts."""
 
     queue_seconds: float = 0.0
-    """The time for which it was suspended or waited for a node."""
+    """The time for which the job was suspended or waited for a node."""
 
     gpu_seconds: float = 0.0
     """The number of GPUs times the seconds for which they were allocated, over all attempts."""
@@ -45,7 +45,7 @@ class Summary:
     num_restarts: int = 0
 
     def values(self) -> dict[Metric, float]:
-        """Return the values by metric, with the current time as the end of the job."""
+        """Return the value of each metric of a summary. The end of the job is the current time."""
         values: dict[Metric, float] = {
             names.JOB_SUCCESS: float(self.succeeded),
             names.JOB_END: time.time(),
@@ -59,7 +59,11 @@ class Summary:
 
 
 def push_summary(summary: Summary, *, run: str, stage: str) -> bool:
-    """Push a summary, which replaces an earlier one of the same stage of the run. Return whether the push succeeded."""
+    """Push a summary, which replaces an earlier one of the same stage and run.
+
+    Returns:
+        Whether it was pushed. False: no Pushgateway is configured, or it failed.
+    """
     gateway = os.environ.get(GATEWAY_VARIABLE)
     if not gateway:
         return False
@@ -74,7 +78,11 @@ def push_summary(summary: Summary, *, run: str, stage: str) -> bool:
 
 
 def delete_summary(*, run: str, stage: str) -> bool:
-    """Delete the summary of a stage of a run. Return whether the gateway accepted the request."""
+    """Delete the summary of a stage of a run.
+
+    Returns:
+        Whether the gateway accepted the request. False: no Pushgateway is configured, or it failed.
+    """
     gateway = os.environ.get(GATEWAY_VARIABLE)
     if not gateway:
         return False
@@ -89,7 +97,7 @@ def delete_summary(*, run: str, stage: str) -> bool:
 
 
 def delete_old_summaries(*, older_than_seconds: float = KEEP_SECONDS) -> int:
-    """Delete all summaries that were pushed longer ago than this. Return their number."""
+    """Delete all summaries that were pushed more than ``older_than_seconds`` ago. Return how many were deleted."""
     gateway = os.environ.get(GATEWAY_VARIABLE)
     if not gateway:
         return 0

@@ -1,7 +1,7 @@
-"""An adapter between a study and a network that was trained elsewhere: its input size, normalisation and classes.
+"""An adapter for networks that were trained outside peerkd with another image size, normalisation or set of classes.
 
-The adapter is a pair of hooks on the network's own module. The module's parameters and buffers thus keep their names,
-and a state that is saved is that of the user's network.
+The adapter is a pair of hooks on the user's module. The module's parameters and buffers thus keep their names, and its
+``state_dict`` remains that of the user's network.
 
 Shape suffixes: B = batch, C = image channels, H W = image size, K = classes of the study, L = classes of the network.
 """
@@ -33,12 +33,12 @@ class Normalization:
         return len(self.mean)
 
     def apply(self, pixels_BCHW: Tensor) -> Tensor:
-        """Return normalised images."""
+        """Return the normalised images of pixels in 0..1."""
         mean, std = self._constants(pixels_BCHW.device)
         return (pixels_BCHW - mean) / std
 
     def invert(self, images_BCHW: Tensor) -> Tensor:
-        """Return the pixels, in 0..1, of normalised images."""
+        """Return the pixels of normalised images, in 0..1. This is the inverse of ``apply``."""
         mean, std = self._constants(images_BCHW.device)
         return images_BCHW * std + mean
 
@@ -52,10 +52,10 @@ class Normalization:
 def adapt_input(
     network: nn.Module, *, study: Normalization, own: Normalization | None, image_size_pixels: int | None
 ) -> None:
-    """Convert the images of a study into those of a network, whenever the network is called.
+    """Make a network convert its inputs in every call, from the images of a study to those that it was trained on.
 
     Args:
-        network: The network, whose calls are changed.
+        network: The network, which is changed in place.
         study: The normalisation of the study's images.
         own: The normalisation that the network was trained with; None if it is that of the study. With one channel
             where the study has three, images become grey; with three where it has one, the channel is repeated.
@@ -74,7 +74,7 @@ def adapt_input(
 def convert_images(
     images_BCHW: Tensor, *, study: Normalization, own: Normalization | None, image_size_pixels: int | None
 ) -> Tensor:
-    """Return images of a study as a network takes them; see ``adapt_input``."""
+    """Convert images of a study to the size and normalisation that a network needs; see ``adapt_input``."""
     if image_size_pixels is not None and tuple(images_BCHW.shape[-2:]) != (image_size_pixels,) * 2:
         # Resizing is linear with weights that sum to 1, so it may precede the change of the normalisation.
         images_BCHW = F.interpolate(images_BCHW, size=(image_size_pixels,) * 2, mode="bilinear", antialias=True)
@@ -84,12 +84,12 @@ def convert_images(
 
 
 def adapt_output(network: nn.Module, *, classes: Sequence[int], num_classes: int) -> None:
-    """Convert the logits of a network into logits for the classes of a study, whenever the network is called.
+    """Make a network convert its outputs in every call, from logits of its classes to logits of a study's classes.
 
-    A class that the network does not know has ``MISSING_CLASS_LOGIT``, for which the probability is 0.
+    A class that the network does not know gets the logit ``MISSING_CLASS_LOGIT``, whose probability is 0.
 
     Args:
-        network: The network, whose calls are changed.
+        network: The network, which is changed in place.
         classes: The class of the study, from 0, for each of the network's L outputs. All differ.
         num_classes: The number of classes of the study, K.
     """

@@ -25,10 +25,10 @@ class BranchOutputs(NamedTuple):
     """The logits of each branch. A network with one branch and several views has N in place of B."""
 
     head_logits_BK: Tensor | None
-    """The logits of a joined, gated or fused head."""
+    """The logits of a joined, gated or fused head; None without such a head."""
 
     attention_BAA: Tensor | None
-    """The weights of an attention head: row a contains the weight of each teaching branch for branch a."""
+    """The weights of an attention head; None without one. Row a contains the weight of each branch that teaches a."""
 
     def float(self) -> "BranchOutputs":
         """Return the outputs in float32, in which the losses are computed."""
@@ -41,7 +41,7 @@ class BranchOutputs(NamedTuple):
 
 
 class _ScaledGradient(torch.autograd.Function):
-    """The identity in the forward pass; the backward pass multiplies the gradient by a factor."""
+    """A function that returns its input unchanged. Its backward pass multiplies the gradient by a factor."""
 
     @staticmethod
     def forward(context: Any, values: Tensor, factor: float) -> Tensor:
@@ -91,7 +91,7 @@ class BranchedNetwork(nn.Module):
         return len(self.branches)
 
     def forward(self, images_NCHW: Tensor, num_views: int = 1) -> BranchOutputs:
-        """Run every branch.
+        """Run the trunk, every branch, and the head if there is one.
 
         Args:
             images_NCHW: V views of B samples, those of view 0 first.
@@ -122,7 +122,11 @@ class BranchedNetwork(nn.Module):
         return BranchOutputs(logits_MBK, head_logits_BK, attention_BAA)
 
     def plain_state(self, branch: int) -> dict[str, Tensor]:
-        """Return the tensors of the trunk and of branch ``branch`` (from 0), named as in ``build_network``."""
+        """Return the state of one branch together with the trunk, with the tensor names of ``build_network``.
+
+        Args:
+            branch: The number of the branch, from 0.
+        """
         part = self.branches[branch]
         return {**self.trunk.state_dict(), **part.state_dict()}
 
@@ -236,7 +240,10 @@ def _build_head(
 
 @torch.no_grad()
 def _num_channels(network: nn.Sequential, first: int, image_shape_CHW: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Run an image of zeros; return the channels of the trunk's output and of the last maps, and the features."""
+    """Return the numbers of channels of the trunk's output and of the last feature maps, and the number of features.
+
+    They are found by running the network on an image of zeros.
+    """
     was_training = network.training
     network.eval()
     trunk = network[:first](torch.zeros(1, *image_shape_CHW))
@@ -246,7 +253,10 @@ def _num_channels(network: nn.Sequential, first: int, image_shape_CHW: tuple[int
 
 
 def _run(branch: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the feature maps, the features and the logits; without a pool, the features in place of the maps."""
+    """Return the feature maps, the features and the logits of a branch.
+
+    A branch without the block ``pool`` has no feature maps. Its features then also stand in their place.
+    """
     maps = None
     for name, block in branch.named_children():
         if name == POOL:

@@ -1,6 +1,7 @@
 """Networks of installed packages: those of torchvision and timm, and the factories of users' own packages.
 
-A name is an address in a config. Nothing in a checkpoint or a store decides what is imported.
+Only the config of a run names the network, and with it the module that is imported. A checkpoint or a file of the store
+never does, because importing a module executes its code.
 
 Shape suffixes: B = batch, C = image channels, H W = image size, K = classes.
 """
@@ -25,8 +26,8 @@ def build_installed(name: str, *, num_classes: int, seed: int) -> nn.Module:
     Args:
         name: ``torchvision:NAME``, ``timm:NAME`` or ``module:factory``.
         num_classes: The number of outputs, K.
-        seed: The seed of torch's generator while the network is built. The state of the generator does not change
-            otherwise.
+        seed: The seed of torch's global generator while the network is built. Afterwards the generator has the same
+            state as before.
 
     Raises:
         ValueError: If the package is not installed, has no such network, or fails to build it. The message is one
@@ -52,7 +53,7 @@ def build_installed(name: str, *, num_classes: int, seed: int) -> nn.Module:
 
 
 def describe(error: BaseException) -> str:
-    """Return the kind and the first line of an exception of a user's package."""
+    """Return the type and the first line of an exception that was raised by the code of a user's package."""
     text = next(iter(str(error).splitlines()), "")
     return plain(sentence(f"{type(error).__name__}{f': {text}' if text else ''}"), limit=_MAX_REASON_CHARACTERS).rstrip(
         "."

@@ -51,7 +51,10 @@ def resnet18(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.S
 
 
 def four_stages(network: ResNet, *, stem: nn.Sequential) -> nn.Sequential:
-    """Return a network of torchvision as named blocks with another stem. The modules are shared, not copied."""
+    """Return the blocks of a torchvision network under our names, with ``stem`` in place of the network's own stem.
+
+    The modules are shared with ``network``, not copied.
+    """
     return nn.Sequential(
         OrderedDict(
             stem=stem,
@@ -73,7 +76,10 @@ def _three_stages(
     num_classes: int,
     base_width: int = 64,
 ) -> nn.Sequential:
-    """Build stages of 16, 32 and 64 planes. The inner width of a bottleneck is ``planes * base_width / 64``."""
+    """Build a CIFAR network of three stages with 16, 32 and 64 planes, and ``num_blocks`` blocks in each stage.
+
+    The inner convolution of a bottleneck has ``planes * base_width / 64`` channels.
+    """
 
     def stage(channels: int, planes: int, *, stride: int) -> nn.Sequential:
         out_channels = planes * block.expansion

@@ -1,4 +1,4 @@
-"""The number of values in the weights of every architecture, derived from networks on the meta device.
+"""The number of weights of every architecture, counted on networks that are built on torch's meta device.
 
 ``make sizes`` writes them to ``peerkd/training/network_sizes.json``, because ``peerkd plan`` and the stages that divide
 the data forecast file sizes where torch is not installed.
@@ -15,17 +15,17 @@ from peerkd.models.build import ARCHITECTURES, build_network
 
 
 def value_counts(architecture: str) -> dict[str, int]:
-    """Return the coefficients from which the size of the weights follows for any images and classes.
+    """Return coefficients from which the number of an architecture's weights follows for any image shape and classes.
 
     The number of weights and running statistics is linear in the channels of an image, in its values and in the
-    classes: ``always + per_channel * C + per_value * C * H * W + per_class * K``. Four networks determine the
-    coefficients.
+    classes: ``always + per_channel * C + per_value * C * H * W + per_class * K``. Four networks of different sizes
+    determine the coefficients.
 
     Args:
         architecture: A key of ``ARCHITECTURES``.
 
     Returns:
-        The four coefficients, and ``num_tensors``, which counts the counters of batch normalisation as well.
+        The four coefficients, and ``num_tensors``, the number of all tensors in the network's ``state_dict``.
     """
     base, num_tensors = count_values(architecture, (1, 32, 32), 1)
     # Twice the height adds 32 * 32 values to an image of one channel.

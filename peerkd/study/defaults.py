@@ -6,33 +6,37 @@ from peerkd.study.transfer_sets import TRANSFER_SETS
 
 DEFAULT_TEMPERATURE: Final = 1.0
 DEFAULT_ALPHA: Final = 0.5
-"""The same weight for both terms of the loss, so that it does not matter which of them alpha weighs."""
+"""The alpha of the untuned default. Both terms of the loss have the same weight, whichever of them alpha weighs."""
 
 DIMENSIONS: Final = ("learning_rate", "loss", "target")
-"""The columns of a setting that have a value only if an experiment tries several."""
+"""The hyper-parameters that an experiment may or may not tune. A setting has a value for one of them only if the
+experiment tries several values of it."""
 
 
 class UntunedDefault(NamedTuple):
-    """The values of the untuned default that an experiment determines; temperature and weight are the same for all."""
+    """The values of the untuned default that depend on the experiment.
+
+    The other two do not: the temperature is ``DEFAULT_TEMPERATURE``, and the weight follows from ``DEFAULT_ALPHA``.
+    """
 
     transfer_set: str | None
-    """None: comparisons with the default ignore the transfer set."""
+    """The kind of transfer set. None: comparisons with the default ignore the transfer set."""
 
     learning_rate: float | None = None
-    """None: the experiment tries only one rate."""
+    """The learning rate of the first step. None: the experiment tries only one rate."""
 
     loss: str | None = None
-    """None: the experiment tries only one loss."""
+    """The name of the loss. None: the experiment tries only one loss."""
 
     target: str | None = None
-    """None: the experiment tries only one target."""
+    """The label of the target. None: the experiment tries only one target."""
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """The columns, other than those of every experiment, of which the experiment tries several values."""
+        """Those of ``DIMENSIONS`` that the experiment tunes."""
         return tuple(name for name in DIMENSIONS if getattr(self, name) is not None)
 
 
 def default_weight(transfer_set: str) -> float:
-    """Return the weight of the divergence in the untuned default: 1 where no labels are used."""
+    """Return the weight of the divergence in the untuned default: 0.5, or 1 if the transfer set has no labels."""
     return DEFAULT_ALPHA if TRANSFER_SETS[transfer_set].uses_labels else 1.0

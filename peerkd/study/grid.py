@@ -16,7 +16,7 @@ LossTerm = Literal["distillation", "cross_entropy"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grid:
-    """The values that are tried, as configured."""
+    """The values of the hyper-parameters that a sweep tries, as they stand in the config."""
 
     transfer_sets: tuple[TransferSet, ...]
     temperatures: tuple[float, ...]
@@ -46,9 +46,9 @@ def settings(grid: Grid, transfer_set: TransferSet) -> tuple[Setting, ...]:
     """Return the settings that a pair tries on one transfer set: the untuned default is one of them, controls are not.
 
     Without labels the weight of the divergence is 1, so only the temperature, the learning rate, the loss and the
-    target vary. Losses that the transfer set does not allow are omitted. Where two losses are the same computation,
-    the untuned default's is kept, or else the first. Settings of one loss and one learning rate are neighbours, so
-    that most students that are trained side by side have them in common.
+    target vary. Losses that the transfer set does not allow are omitted. If two losses are the same computation at
+    T = 1, only one of them is tried there: that of the untuned default, or else the first. Settings with the same loss
+    and learning rate follow one another, so that students that are trained together mostly share both.
     """
     # The untuned default comes first, so that no setting takes its place.
     tried = [(grid.default_loss, grid.default_learning_rate, grid.default_target, DEFAULT_TEMPERATURE, DEFAULT_ALPHA)]
@@ -74,8 +74,8 @@ def settings(grid: Grid, transfer_set: TransferSet) -> tuple[Setting, ...]:
 def control_settings(grid: Grid) -> tuple[Setting, ...]:
     """Return the settings of the controls.
 
-    Each learning rate has one, because a tuned rate is no gain of distillation. A control has neither loss nor target,
-    because its only term is the cross entropy.
+    There is one control for each learning rate, because a better rate alone is not a gain of distillation. A control
+    has neither loss nor target, because its only term is the cross entropy.
     """
     alpha = _alpha_or_weight(0.0, grid.alpha_weighs)
     rates = {*grid.learning_rates, grid.default_learning_rate}
@@ -112,12 +112,12 @@ def _with_default_first(grid: Grid) -> list[str]:
 
 
 def _computed_loss(loss: str | None, temperature: float) -> str | None:
-    """Return the name under which the same computation is known."""
+    """Return the loss or, at T = 1, the loss that it is then equal to; see ``PairLoss.same_at_temperature_1``."""
     return loss if loss is None or temperature != 1 else PAIR_LOSSES[loss].same_at_temperature_1 or loss
 
 
 def _alpha_or_weight(value: float, alpha_weighs: LossTerm) -> float:
-    """Return the weight of the divergence for an alpha, or the alpha for a weight: the rule is its own inverse."""
+    """Return the weight of the divergence for an alpha or, because the rule is its own inverse, alpha for a weight."""
     return value if alpha_weighs == "distillation" else 1 - value
 
 

@@ -23,7 +23,7 @@ class TeacherSizes(NamedTuple):
 
 
 class MovedBytes(NamedTuple):
-    """Numbers of bytes that leave teachers."""
+    """The numbers of bytes that leave teachers as images, as weights and as logits."""
 
     images: int
     """Raw samples, with one byte for each value of an image."""

@@ -36,7 +36,7 @@ class Objective:
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """The accuracies that it depends on: ``global``, ``own``, or both in this order."""
+        """The accuracies that the objective depends on: ``global``, ``own``, or both in this order."""
         needs_global, needs_own = self.own_weight < 1, self.own_weight > 0 or self.is_limited
         return ("global",) * needs_global + ("own",) * needs_own
 
@@ -51,23 +51,27 @@ class Objective:
         return self.own_weight == 0 and not self.is_limited
 
     def gains(self, gains: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Return the mean of gains by scope: arrays of one shape, for each of ``scopes``."""
+        """Return the weighted mean of global and own gains.
+
+        Args:
+            gains: An array of gains for each of ``scopes``, all of the same shape.
+        """
         if self.own_weight in (0, 1):
             return gains["own" if self.own_weight else "global"]
         return (1 - self.own_weight) * gains["global"] + self.own_weight * gains["own"]
 
     def allows(self, gains: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
-        """Return where the student keeps enough of its own accuracy, given gains on validation."""
+        """Return for each trial whether the student keeps enough of its own accuracy, given its gains on validation."""
         if self.max_own_drop is None:
             return np.ones(np.shape(self.gains(gains)), dtype=np.bool_)
         return is_at_least(gains["own"], -self.max_own_drop)
 
     def penalised_gains(self, gains: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Return the gains that a tuner observes: those of ``gains``, lowered where a trial breaks the limit.
+        """Return the gains that a tuner observes: the weighted mean gains, lowered where a trial breaks the limit.
 
         If a trial breaks the limit, its value is at most its gain of own accuracy, which is negative. Leaving the
-        student unchanged is then better, and a tuner that expects similar values of similar settings avoids that
-        region.
+        student unchanged is then better, and a tuner that expects similar values of similar settings avoids settings
+        like that of the trial.
         """
         mean = self.gains(gains)
         return np.where(self.allows(gains), mean, np.minimum(mean, gains["own"])) if self.is_limited else mean
@@ -92,5 +96,5 @@ class Objective:
 
 
 def objective_of(metric: Metric) -> Objective:
-    """Return the objective of a choice by one accuracy alone."""
+    """Return the objective that consists of one accuracy, without a limit."""
     return Objective(own_weight=OWN_WEIGHTS[metric])

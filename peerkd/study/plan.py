@@ -57,7 +57,7 @@ class Plan(Sequence[Unit]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Block:
-    """Equally large units on transfer sets with the same samples, all with a teacher or all without."""
+    """Units with equally many trials on transfer sets with the same samples. All have a teacher, or none has."""
 
     num_units: int
     num_owners: int
@@ -71,13 +71,13 @@ class _Block:
 def plan(grid: Grid, peers: Sequence[int]) -> Plan:
     """Return every trial of the sweep, each exactly once, as units.
 
-    Each ordered pair of peers tries every setting, so every peer is student and teacher to every other. A control
-    depends on no temperature and no teacher's logits, so it is one trial for each learning rate, however large the
-    grid is. Kinds of transfer sets with the same samples share their units, because they share the teacher's logits.
-    The largest units come first, so that no large one is still running when all others are done.
+    Each ordered pair of peers tries every setting, so every peer is a student, and a teacher, of every other peer. A
+    control has no temperature and uses no teacher's logits, so the number of controls grows only with the number of
+    learning rates. Kinds of transfer sets with the same samples share their units, because they share the teacher's
+    logits. The largest units come first, so that no large one is still running when all others are done.
 
     Args:
-        grid: The values that are tried.
+        grid: The values of the hyper-parameters that the sweep tries.
         peers: The peers that take part, ascending.
     """
     controls = control_settings(grid)
@@ -93,7 +93,7 @@ def plan(grid: Grid, peers: Sequence[int]) -> Plan:
 def _distillations(
     transfer_set: TransferSet, tried: Sequence[tuple[TransferSet, Setting]], peers: Sequence[int]
 ) -> _Block:
-    """Return the units with a teacher: one for each teacher whose logits serve all students, else one for each pair.
+    """Return the units with a teacher: one per teacher if its logits serve all students, else one for each pair.
 
     Args:
         transfer_set: The kind of transfer set, or one of several with the same samples.

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 SPLITS: Final = ("validation", "test")
-"""The set on which settings are chosen, and the set on which the chosen settings are reported."""
+"""The set of samples on which settings are chosen, and the set on which the chosen settings are reported."""
 
 SCOPES: Final = ("global", "own")
-"""All classes as the data set has them, and the student's own class distribution."""
+"""The class distribution of an evaluation set: that of the whole data set, or that of the student's own data."""
 
 Metric = Literal["global_accuracy", "own_accuracy"]
 """The accuracy by which a setting is chosen, if the choice uses only one of the two."""
@@ -17,7 +17,7 @@ OWN_WEIGHTS: Final[Mapping[Metric, float]] = {"global_accuracy": 0.0, "own_accur
 
 
 class NumSamples(NamedTuple):
-    """The sizes of a global evaluation set and of a student's own one."""
+    """The numbers of samples of a global evaluation set and of a student's own one."""
 
     global_set: int
     own_set: int

@@ -1,4 +1,4 @@
-"""The decisions for one student; ``peerkd.results.advice`` has the rule by which they are made."""
+"""The three possible decisions for a student. ``peerkd.results.advice`` contains the rule that makes them."""
 
 from typing import Literal
 
@@ -7,7 +7,11 @@ StudentDecision = Literal["distil", "fine_tune", "leave"]
 
 
 def decision(distillation_weight: float | None) -> StudentDecision:
-    """Return the decision that a choice amounts to, given the weight of its divergence; None for no training."""
+    """Return what is decided for a student if a setting with this weight of the divergence is chosen for it.
+
+    Args:
+        distillation_weight: The weight, 0 for a control. None: the choice is not to train the student.
+    """
     if distillation_weight is None:
         return "leave"
     return "distil" if distillation_weight > 0 else "fine_tune"

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from peerkd.study.defaults import DEFAULT_TEMPERATURE, UntunedDefault, default_weight
 
 SAME_ACCURACY: Final = 1e-9
-"""The tolerance of a comparison. Accuracies are counts divided by one number, so two accuracies that differ by less are
-the same count. The same holds for their differences and means."""
+"""The tolerance within which two accuracies count as equal. On one evaluation set, different numbers of right answers
+give accuracies that differ by much more, so a smaller difference is a rounding error. The same holds for gains."""
 
 CHANGE_COLUMNS: Final = ("transfer_set", "temperature", "distillation_weight", "learning_rate", "loss", "target")
 """The columns of settings or trials from which ``num_changes`` is computed."""
@@ -27,13 +27,13 @@ _NUM_DIGITS: Final = 9
 
 
 def is_above(first: ArrayLike, second: ArrayLike) -> NDArray[np.bool_]:
-    """Return where the first accuracy or gain is larger than the second, and not the same."""
+    """Return where the first accuracy or gain is larger than the second by more than ``SAME_ACCURACY``."""
     above: NDArray[np.bool_] = np.asarray(first) > np.asarray(second) + SAME_ACCURACY
     return above
 
 
 def is_at_least(first: ArrayLike, second: ArrayLike) -> NDArray[np.bool_]:
-    """Return where the first accuracy or gain is larger than the second, or the same."""
+    """Return where the first accuracy or gain is larger than the second or equal to it, within ``SAME_ACCURACY``."""
     at_least: NDArray[np.bool_] = np.asarray(first) >= np.asarray(second) - SAME_ACCURACY
     return at_least
 
@@ -44,11 +44,11 @@ def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def best(values_N: NDArray[np.float64], num_changes_N: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the position of the best value along the last axis, ties by the rule of this module.
+    """Return the position of the best value along the last axis. Ties are broken by the rule of this module.
 
     Args:
         values_N: At least one value; -inf for a setting that may only be chosen if no other setting exists.
-        num_changes_N: For each position of the last axis, as ``num_changes`` returns it.
+        num_changes_N: The result of ``num_changes`` for each position of the last axis.
     """
     order_N = np.argsort(num_changes_N, kind="stable")
     ordered_N = values_N[..., order_N]
@@ -58,13 +58,13 @@ def best(values_N: NDArray[np.float64], num_changes_N: NDArray[np.int64]) -> NDA
 
 
 def num_changes(columns: Mapping[str, Sequence[Any] | NDArray[Any]], *, default: UntunedDefault) -> NDArray[np.int64]:
-    """Return how many values of each setting differ from the untuned default: (N,).
+    """Return for each setting how many of its hyper-parameters differ from the untuned default, as an array (N,).
 
-    The values are temperature, weight of the divergence, learning rate, loss, target and transfer set.
+    The hyper-parameters are temperature, weight of the divergence, learning rate, loss, target and transfer set.
 
     Args:
-        columns: The columns of ``CHANGE_COLUMNS``, and others, which are ignored. A missing value is None or NaN. It
-            counts as a change of the temperature, because only a control has none, and as no change of another value.
+        columns: The columns of ``CHANGE_COLUMNS``, and others, which are ignored. A missing value is None or NaN. A
+            missing temperature counts as a change, because only controls have none. Other missing values do not count.
         default: The untuned default. The weight of the default depends on the kind of transfer set.
     """
     names = columns["transfer_set"]
@@ -82,5 +82,5 @@ def num_changes(columns: Mapping[str, Sequence[Any] | NDArray[Any]], *, default:
 
 
 def _floats(values: Any) -> NDArray[np.float64]:
-    """Return numbers as an array, NaN in place of None."""
+    """Return numbers, or a number, as an array of floats, with NaN in place of None."""
     return np.asarray(values, dtype=np.float64)

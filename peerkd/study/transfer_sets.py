@@ -128,10 +128,10 @@ _POSITIONS: Final = {name: position for position, name in enumerate(TRANSFER_SET
 
 
 def check_transfer_set(name: str) -> None:
-    """Check that a kind exists.
+    """Check that a kind of transfer set exists.
 
     Raises:
-        ValueError: If it does not.
+        ValueError: If there is no kind of this name.
     """
     if name not in TRANSFER_SETS:
         raise ValueError(f"transfer_set must be one of {', '.join(TRANSFER_SETS)}, got {name}.")
@@ -145,8 +145,8 @@ def table_position(name: str) -> int:
 def set_owners(name: str, *, student: int, teacher: int) -> tuple[int, ...]:
     """Return the owners of the samples of a pair's transfer set, ascending: peers, and ``PUBLIC`` before them.
 
-    The tuple is empty if all samples are public. It is that of the samples with labels if cross entropy and divergence
-    have samples of their own; see ``unlabelled_owners``.
+    The tuple is empty if all samples are public. If cross entropy and divergence have samples of their own, the result
+    contains the owners of the samples with labels, and ``unlabelled_owners`` returns the others.
     """
     facts = TRANSFER_SETS[name]
     owners = _owners(facts.labelled_sources or facts.unlabelled_sources, student=student, teacher=teacher)
@@ -154,7 +154,7 @@ def set_owners(name: str, *, student: int, teacher: int) -> tuple[int, ...]:
 
 
 def unlabelled_owners(name: str, *, student: int, teacher: int) -> tuple[int, ...]:
-    """Return the owners of the samples of the divergence if the cross entropy has others, else an empty tuple."""
+    """Return the owners of the samples that only the divergence uses; empty if it shares those of the cross entropy."""
     facts = TRANSFER_SETS[name]
     return _owners(facts.unlabelled_sources, student=student, teacher=teacher) if facts.is_split else ()
 
@@ -190,7 +190,7 @@ def epoch_size(name: str, sizes: SourceSizes, *, batch_size: int) -> int:
     """Return the number of samples that a student trains on in one epoch.
 
     If cross entropy and divergence have samples of their own, each batch has samples of both sets, and an epoch is one
-    pass over the set with more batches. The other one is passed through repeatedly meanwhile.
+    pass over the set with more batches. Meanwhile the smaller set is repeated.
 
     Args:
         name: The kind of the transfer set.
@@ -206,9 +206,9 @@ def epoch_size(name: str, sizes: SourceSizes, *, batch_size: int) -> int:
 
 
 def grouped_by_samples(names: Iterable[TransferSet]) -> list[tuple[TransferSet, ...]]:
-    """Return the kinds in groups, in the order of the first of each: kinds of one group have the same samples.
+    """Return the kinds in groups of kinds with the same samples. Groups have the order of their first kinds.
 
-    They differ only in their loss, so a teacher's logits serve all of them.
+    The kinds of a group differ only in their loss, so a teacher's logits serve all of them.
     """
     groups: dict[tuple[frozenset[Source], ...], list[TransferSet]] = {}
     for name in names:

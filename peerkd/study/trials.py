@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from peerkd.study.transfer_sets import TransferSet, table_position
 
 LATER_COLUMNS: Final = ("loss", "target")
-"""Columns that a record, or a table, from before they existed does not have. They have no value there."""
+"""Columns that were added later. Older records and tables lack them, and they are then read as having no value."""
 
 _FIRST_COLUMNS: Final = ("student", "teacher", "transfer_set", "temperature", "alpha", "learning_rate")
 
@@ -26,13 +26,13 @@ class Setting(NamedTuple):
     """None for a control."""
 
     alpha: float
-    """The weight as configured; see ``ConventionsConfig.alpha_weighs``."""
+    """The alpha as configured: the weight of the term that ``ConventionsConfig.alpha_weighs`` names."""
 
     distillation_weight: float
     """The weight of the divergence in the loss; 0 for a control."""
 
     learning_rate: float | None = None
-    """The rate of the first step. None: that of the recipe, because the experiment tries no other."""
+    """The learning rate of the first step. None: the experiment tries only that of the recipe."""
 
     loss: str | None = None
     """The name of the loss in ``PAIR_LOSSES``. None for a control, or if the experiment tries only one."""
@@ -42,23 +42,23 @@ class Setting(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """One training of one student."""
+    """One training of one student: on which transfer set, under which setting, and with which teacher, if any."""
 
     student: int
     teacher: int | None
-    """The peer whose logits or, in a control, whose data are used; None if a control uses no teacher's data."""
+    """The teacher. In a control, the peer whose training set is part of the transfer set, or None if there is none."""
 
     transfer_set: TransferSet
     setting: Setting
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """The values that distinguish this trial from all others of the sweep; equal to the identity of its record."""
+        """The values that distinguish this trial from all others of the sweep, as ``record_identity`` returns them."""
         temperature, alpha, _, rate, loss, target = self.setting
         return self.student, self.teacher, self.transfer_set, temperature, alpha, rate, loss, target
 
     def to_record(self) -> dict[str, Any]:
-        """Return the columns of the trial's record that describe the trial."""
+        """Return the columns of a record, and their values, by which ``from_record`` restores the trial."""
         temperature, alpha, weight, rate, loss, target = self.setting
         return {
             "student": self.student,
@@ -93,8 +93,8 @@ class Unit:
     """
 
     owners: tuple[int, ...]
-    """The peers whose training sets are joined to the transfer set, and ``PUBLIC`` if the public set is joined to them;
-    empty for the public set alone. The result of ``set_owners``."""
+    """The owners of the samples, as ``set_owners`` returns them: the peers whose training sets are joined, and
+    ``PUBLIC`` if the public set is joined to them. Empty if the public set is the whole transfer set."""
 
     teacher: int | None
     """The peer whose logits are needed; None for controls."""
@@ -102,12 +102,12 @@ class Unit:
     trials: tuple[Trial, ...]
 
     unlabelled_owners: tuple[int, ...] = ()
-    """The peers whose samples only the divergence uses, without labels. Empty if it uses those of the cross entropy.
-    The result of the function ``unlabelled_owners``."""
+    """The owners of the samples that only the divergence uses, without labels, as the function ``unlabelled_owners``
+    returns them. Empty if the divergence uses the samples of the cross entropy."""
 
     @property
     def samples(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The identity of the transfer set: units with the same one have the same batches."""
+        """The owners of all samples. Units with the same value have the same batches."""
         return self.owners, self.unlabelled_owners
 
 
@@ -138,7 +138,7 @@ def setting_order(
 
 
 def without(units: Iterable[Unit], done: set[tuple[object, ...]]) -> Iterator[Unit]:
-    """Yield the units with the trials whose identities are not in ``done``."""
+    """Yield the units without the trials whose identities are in ``done``. Units that become empty are omitted."""
     for unit in units:
         left = tuple(trial for trial in unit.trials if trial.identity not in done) if done else unit.trials
         if left:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 MISSING_CLASS_LOGIT: Final = -1e6
-"""The logit of a class that a network does not know. Divided by any temperature up to ``MAX_TEMPERATURE``, its
-probability is 0 in float32, where exp(-104) is, and every loss that allows it stays finite."""
+"""The logit of a class that a network does not know. Even divided by ``MAX_TEMPERATURE``, it is so low that the class
+has the probability 0 in float32, which rounds exp(-104) to 0. Losses that allow missing classes stay finite."""
 
 MAX_TEMPERATURE: Final = 1_000.0
 """The highest temperature with which a peer may lack classes."""
@@ -48,7 +48,8 @@ class PairLoss(NamedTuple):
     """A noun phrase without an article, in lower case except for names."""
 
     per_sample: "Callable[..., Tensor]"
-    """``per_sample(student_logits_BK, reference_logits_BK, *, temperature, ...)`` returns each sample's loss, ``B``.
+    """``per_sample(student_logits_BK, reference_logits_BK, *, temperature, ...)`` returns a tensor of shape (B,): the
+    loss of each sample.
 
     - The reference logits are those that the student is compared with: the teacher's, or a mixture of several
       networks'. They are not called targets, because the target of DKD is the labelled class. Engines treat them as
@@ -73,10 +74,10 @@ class PairLoss(NamedTuple):
     """D of one sample as a line of plain text."""
 
     tex: str
-    """The same in TeX."""
+    """The formula of D in TeX."""
 
     source: str
-    """Paper, section and equation."""
+    """The paper, section and equation that D is taken from."""
 
     needs_labels: bool = False
     """Whether D also depends on the labels. If so, the loss excludes transfer sets without labels."""
@@ -84,11 +85,11 @@ class PairLoss(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
 
     allows_missing_classes: bool = False
-    """Whether D is defined if the target gives the probability 0 to some classes, because the teacher, or the student
-    to which the target is restricted, does not know them."""
+    """Whether D is defined if the target gives the probability 0 to some classes. It does so for classes that the
+    teacher or the student does not know."""
 
     same_at_temperature_1: str | None = None
-    """The name of the loss that D is equal to at T = 1. A study that tries both omits one of them there."""
+    """The name of another loss that is equal to D at T = 1. A study that tries both omits one of them at T = 1."""
 
     check: Callable[..., None] | None = None
     """A function that takes the hyper-parameters as keyword arguments, and raises a ``ValueError`` if they do not fit

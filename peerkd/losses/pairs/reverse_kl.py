@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 def reverse_kl(
     student_logits_BK: "Tensor", reference_logits_BK: "Tensor", *, temperature: "float | Tensor"
 ) -> "Tensor":
-    """Return ``KL(q || p) = sum_K q (log q - log p)`` of each sample, ``B``."""
+    """Return ``KL(q || p) = sum_K q (log q - log p)`` for each sample, with shape (B,).
+
+    p is the softmax of the reference logits divided by T, and q that of the student's logits divided by T.
+    """
     log_q_BK = (student_logits_BK / temperature).log_softmax(-1)
     log_p_BK = (reference_logits_BK / temperature).log_softmax(-1)
     return (log_q_BK.exp() * (log_q_BK - log_p_BK)).sum(-1)

@@ -12,16 +12,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _MIN_STANDARD_DEVIATION: Final = 1e-3
-"""Logits that deviate less are divided by this. The gradient of equal logits would otherwise be infinite."""
+"""The smallest divisor of logits, used if their standard deviation is smaller. If a sample's logits were all equal, the
+gradient would otherwise be infinite."""
 
 
 def standardised_kl(
     student_logits_BK: "Tensor", reference_logits_BK: "Tensor", *, temperature: "float | Tensor"
 ) -> "Tensor":
-    """Return ``KL(softmax(z(teacher logits) / T) || softmax(z(student logits) / T))`` of each sample, ``B``.
+    """Return ``KL(softmax(z(reference logits) / T) || softmax(z(student logits) / T))`` for each sample, shape (B,).
 
-    ``z(x) = (x - mean_K x) / sd_K x``, with the mean over squares divided by K. The code that the authors published
-    divides by K - 1 instead, which has the effect of a temperature that is higher by the factor ``sqrt(K / (K - 1))``.
+    ``z(x) = (x - mean_K x) / sd_K x``. The standard deviation divides the sum of squares by K. The
+    published code of the authors divides by K - 1 instead, which has the effect of a temperature that is higher by the
+    factor ``sqrt(K / (K - 1))``.
     """
     return kl(_standardised(student_logits_BK), _standardised(reference_logits_BK), temperature=temperature)
 

@@ -1,4 +1,4 @@
-"""The term D of a pair's loss with its hyper-parameters and conventions, reduced over a batch.
+"""The term D of a pair's loss over a batch: a pair loss with its hyper-parameters, its reduction and its factor T^2.
 
 Shape suffixes: B = samples, K = classes.
 """
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Reduction = Literal["batchmean", "mean"]
-"""batchmean: the sum over samples divided by B. mean: divided by B * K, as ``torch.nn.KLDivLoss`` does by default."""
+"""How a batch is reduced. batchmean: the sum over samples is divided by B. mean: it is divided by B * K, as in
+``torch.nn.KLDivLoss`` by default."""
 
 
 class DistillationTerm(NamedTuple):
-    """A loss of pair distillation with its hyper-parameters, and the conventions that T and a weight do not specify."""
+    """The term D of a pair's loss: a pair loss, its hyper-parameters, and how it is reduced and scaled over a batch."""
 
     loss: PairLoss
 
@@ -38,7 +39,7 @@ class DistillationTerm(NamedTuple):
         labels_B: "Tensor | None",
         temperature: "float | Tensor",
     ) -> "Tensor":
-        """Return the loss of each sample, ``B``, neither reduced nor multiplied by T^2. The teacher is a constant.
+        """Return the loss of each sample, with shape (B,), neither reduced nor multiplied by T^2.
 
         Args:
             student_logits_BK: Unnormalised scores of the network that is trained.
@@ -76,7 +77,10 @@ class DistillationTerm(NamedTuple):
         labels_B: "Tensor | None",
         temperature: "float | Tensor",
     ) -> "Tensor":
-        """Return the term of a batch, a scalar; see ``per_sample`` for the arguments and errors."""
+        """Return D for a batch, a scalar: reduced and, if ``scale_by_temperature_squared``, multiplied by T^2.
+
+        See ``per_sample`` for the arguments and errors.
+        """
         losses_B = self.per_sample(student_logits_BK, teacher_logits_BK, labels_B=labels_B, temperature=temperature)
         reduced = losses_B.sum() / len(losses_B)
         match self.reduction:
@@ -90,7 +94,7 @@ class DistillationTerm(NamedTuple):
 
 
 def distillation_term(loss: PairLoss, **parameters: float) -> DistillationTerm:
-    """Return the term of a loss. Hyper-parameters that are not given have their defaults."""
+    """Return the term D of a loss with these hyper-parameters, and with the loss's defaults for all others."""
     defaults = {each.name: each.default for each in loss.parameters}
     return DistillationTerm(loss, defaults | parameters)
 

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def ttm(student_logits_BK: "Tensor", reference_logits_BK: "Tensor", *, temperature: "float | Tensor") -> "Tensor":
-    """Return ``KL(p || softmax(student logits))`` of each sample, ``B``. Only p has the temperature."""
+    """Return ``KL(p || softmax(student logits))`` for each sample, with shape (B,).
+
+    p is the softmax of the reference logits divided by T. The student's logits are not divided by T.
+    """
     log_q_BK = student_logits_BK.log_softmax(-1)
     log_p_BK = (reference_logits_BK / temperature).log_softmax(-1)
     return (log_p_BK.exp() * (log_p_BK - log_q_BK)).sum(-1)

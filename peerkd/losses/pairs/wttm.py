@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 def wttm(student_logits_BK: "Tensor", reference_logits_BK: "Tensor", *, temperature: "float | Tensor") -> "Tensor":
-    """Return ``U KL(p || softmax(student logits))`` of each sample, ``B``.
+    """Return ``U KL(p || softmax(student logits))`` for each sample, with shape (B,).
 
-    ``U = sum_K p1^(1 / T)`` is the power sum of ``p1 = softmax(teacher logits)``. With T above 1, it rises from 1, if
-    the teacher is sure, to ``K^(1 - 1 / T)``, if all classes are equally probable.
+    p is the softmax of the reference logits divided by T. The student's logits are not divided by T.
+    ``U = sum_K p1^(1 / T)`` is the power sum of ``p1 = softmax(reference logits)``. If T is above 1, U grows from 1,
+    where the teacher is sure of one class, to ``K^(1 - 1 / T)``, where it considers all classes equally probable.
     """
     power_sum_B = (reference_logits_BK.log_softmax(-1) / temperature).exp().sum(-1)
     return power_sum_B * ttm(student_logits_BK, reference_logits_BK, temperature=temperature)

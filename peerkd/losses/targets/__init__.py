@@ -1,8 +1,8 @@
-"""The targets of pair distillation: a file for each target, and the list of all. At run time it needs no torch.
+"""The targets of pair distillation: one file for each target, and a table of all. This package does not import torch.
 
-A file here specifies who makes the distribution that a student imitates. Configs, engines, reports and docs take the
-targets from ``PAIR_TARGETS``. As in ``peerkd.losses.pairs``, a target computes with the methods of its tensors and
-imports torch under ``TYPE_CHECKING`` only.
+A target is the distribution that a student imitates, made from the predictions of the teacher, of the student's old
+self, or of both. Configs, engines, reports and docs take the targets from ``PAIR_TARGETS``. As in
+``peerkd.losses.pairs``, a target uses only methods of its tensors, and imports torch only under ``TYPE_CHECKING``.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ PAIR_TARGETS: Final[Mapping[str, PairTarget]] = {
 """Every target by its name."""
 
 PRIOR_ADJUSTED: Final = "+prior_adjusted"
-"""The end of the label of a target that is made from prior-adjusted logits."""
+"""The suffix of the label if a target is made from prior-adjusted logits, which ``target_logits`` explains."""
 
 TARGET_LABELS: Final = tuple(f"{name}{end}" for name in PAIR_TARGETS for end in ("", PRIOR_ADJUSTED))
 """The label of every target, with and without prior adjustment, such as ``class_counts+prior_adjusted``."""
 
 
 def target_of_label(label: str) -> PairTarget:
-    """Return the target of a label of ``TARGET_LABELS``, whether or not it is prior-adjusted."""
+    """Return the target that a label of ``TARGET_LABELS`` names. The suffix for prior adjustment is ignored."""
     return PAIR_TARGETS[label.removesuffix(PRIOR_ADJUSTED)]

@@ -1,4 +1,7 @@
-"""The predictions of the teacher and of the student's old self, weighted class by class by what each was trained on."""
+"""The predictions of the teacher and of the student's old self, weighted in each class by their training samples.
+
+Shape suffix: K = classes.
+"""
 
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +12,11 @@ if TYPE_CHECKING:
 
 
 def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
-    """Return ``n_i(k) / (n_t(k) + n_s(k))``, and 1/2 for a class of which neither has a sample: ``K`` each."""
+    """Return the weights of the teacher and of the student's old self, both with shape (K,).
+
+    The weight of one of them in class k is its share of their training samples of class k, ``n_i(k) / (n_t(k) +
+    n_s(k))``. If neither has a sample of the class, both weights are 1/2.
+    """
     totals_K = teacher.counts_K + student.counts_K
     shares = [(each.counts_K / totals_K.clamp(min=1)).masked_fill(totals_K == 0, 0.5) for each in (teacher, student)]
     return shares[0], shares[1]

@@ -1,4 +1,4 @@
-"""The predictions of the teacher and of the student's old self, weighted by how sure each is of a sample.
+"""The predictions of the teacher and of the student's old self, weighted by how confident each is of a sample.
 
 Shape suffixes: B = samples, K = classes.
 """
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
-    """Return ``exp(-2 H_i)`` of each sample, ``B1`` each, with H_i the entropy of the prediction at T = 1 in nats."""
+    """Return the weights of the teacher and of the student's old self, both with shape (B, 1).
+
+    A weight is ``exp(-2 H)``, where H is the entropy in nats of the prediction for a sample at T = 1.
+    """
     return _weights(teacher), _weights(student)
 
 

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
-    """Return 1 for the one with the larger probability of its likeliest class at T = 1, else 0: ``B1`` each.
+    """Return the weights of the teacher and of the student's old self, both with shape (B, 1).
 
-    The student's old self has the samples on which both are equally confident.
+    For each sample, the more confident of the two has the weight 1 and the other one 0. Confidence is the largest
+    probability of a prediction at T = 1. If both are equally confident, the student's old self has the weight 1.
     """
     confidence_B1, own_confidence_B1 = (
         each.logits_BK.softmax(-1).amax(-1, keepdim=True) for each in (teacher, student)

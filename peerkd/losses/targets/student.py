@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
-    """Return 0 for the teacher and 1 for the student's old self."""
+    """Return the weights of the teacher and of the student's old self: 0 and 1."""
     return teacher.counts_K.new_zeros(()), student.counts_K.new_ones(())
 
 

@@ -1,12 +1,12 @@
 """The target of a pair: the distribution that the student imitates, made by the teacher and the student's old self.
 
-The student's old self is the pre-trained student before any distillation. Every target is a weighted mean of what both
-predict, with weights that may differ between samples and between classes:
+The student's old self is the student's pre-trained network, before any distillation. Every target is a weighted mean of
+the predictions of both, with weights that may differ between samples and between classes:
 
     target_k = sum_i w_i(k) p_i(k) / Z,    p_i = softmax(z_i / T),    i = teacher, student's old self
 
-Z makes the sum over the classes 1. A target is made before the training, as logits whose softmax at T it is, so that no
-loss and no engine knows who made it.
+Z makes the sum over the classes 1. A target is computed before the training and stored as logits, whose softmax at T it
+is. Losses and engines therefore treat all targets alike, as if they were the logits of a teacher.
 
 Shape suffixes: B = samples, K = classes.
 """
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class Prediction(NamedTuple):
-    """What one peer predicts, and what it was trained on."""
+    """The predictions of one peer for a set of samples, and how many samples of each class it was trained on."""
 
     logits_BK: "Tensor"
-    """Its logits, corrected by its class counts where the target is prior-adjusted."""
+    """The logits of the peer. ``target_logits`` corrects them by the class counts if the target is prior-adjusted."""
 
     counts_K: "Tensor"
-    """The number of its training samples of each class, as floating-point numbers."""
+    """The number of the peer's training samples of each class, as floating-point numbers."""
 
 
 class PairTarget(NamedTuple):
@@ -43,8 +43,9 @@ class PairTarget(NamedTuple):
     """A noun with its article, in lower case."""
 
     weigh: "Callable[[Prediction, Prediction], tuple[Tensor, Tensor]] | None"
-    """``weigh(teacher, student)`` returns the weights of both. They are at least 0 and broadcast to ``BK``, and
-    everywhere at least one of the two is above 0. None: the target is the teacher's prediction."""
+    """``weigh(teacher, student)`` returns the weights of the teacher and of the student's old self. They broadcast to
+    ``BK`` and are at least 0, and for each sample and class one of them is above 0. None: the target is the teacher's
+    prediction."""
 
     meaning: str
     """One or two sentences for the report and the reference page."""
@@ -53,10 +54,10 @@ class PairTarget(NamedTuple):
     """The target as a line of plain text."""
 
     tex: str
-    """The same in TeX."""
+    """The formula in TeX."""
 
     source: str
-    """Paper and section, or what it follows from."""
+    """The paper and section that the target is taken from, or how it was found."""
 
     @property
     def needs_student(self) -> bool:
@@ -77,16 +78,17 @@ def target_logits(
     Args:
         target: The target.
         teacher: The teacher's prediction and class counts.
-        student: Those of the student's old self; None is allowed where ``target.needs_student`` is false.
+        student: The prediction and class counts of the student's old self; may be None unless
+            ``target.needs_student``.
         temperature: T, above 0.
         prior_adjusted: Whether ``log(1 + n(k))`` is subtracted from the logits of each peer before anything else, with
             n(k) its number of training samples of class k. A peer's softmax estimates ``P(k | x)`` under its own class
-            distribution, which is proportional to ``P(x | k) P(k)``. The subtraction divides by the peer's ``P(k)``, so
-            that peers with different data agree on what they are compared by (Menon et al. 2021, arXiv:2007.07314,
-            section 4). The 1 keeps classes finite that the peer has no sample of.
+            distribution, which is proportional to ``P(x | k) P(k)``. The subtraction divides it by the peer's ``P(k)``,
+            so that the predictions of peers with different class distributions become comparable (Menon et al. 2021,
+            arXiv:2007.07314, section 4). The 1 keeps the logarithm finite for classes of which the peer has no sample.
 
     Raises:
-        ValueError: If ``student`` is required and None.
+        ValueError: If ``target.needs_student`` and ``student`` is None.
     """
     if prior_adjusted:
         teacher = _adjusted(teacher)
