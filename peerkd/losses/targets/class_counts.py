@@ -3,6 +3,7 @@
 Shape suffix: K = classes.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from peerkd.losses.targets.target import PairTarget, Prediction
@@ -11,21 +12,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
-    """Return the weights of the teacher and of the student's old self, both with shape (K,).
+def weigh(predictions: Sequence[Prediction]) -> "list[Tensor]":
+    """Return the weight of each prediction, with shape (K,).
 
-    The weight of one of them in class k is its share of their training samples of class k, ``n_i(k) / (n_t(k) +
-    n_s(k))``. If neither has a sample of the class, both weights are 1/2.
+    The weight of a network in class k is its share of the training samples of class k, ``n_i(k) / sum_j n_j(k)``. If
+    none of them has a sample of the class, all weights are equal.
     """
-    totals_K = teacher.counts_K + student.counts_K
-    shares = [(each.counts_K / totals_K.clamp(min=1)).masked_fill(totals_K == 0, 0.5) for each in (teacher, student)]
-    return shares[0], shares[1]
+    totals_K = sum((each.counts_K for each in predictions[1:]), predictions[0].counts_K)
+    equal = 1 / len(predictions)
+    return [(each.counts_K / totals_K.clamp(min=1)).masked_fill(totals_K == 0, equal) for each in predictions]
 
 
 TARGET: Final = PairTarget(
     name="class_counts",
     title="teacher and old self, weighted by class counts",
     weigh=weigh,
+    joins_any_number=True,
     meaning=(
         "For each class, the teacher and the old self are weighted by their numbers of training samples of this "
         "class. If only one of them has such samples, it alone decides."

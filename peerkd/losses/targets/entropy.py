@@ -3,6 +3,7 @@
 Shape suffixes: B = samples, K = classes.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from peerkd.losses.targets.target import PairTarget, Prediction
@@ -11,12 +12,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
-    """Return the weights of the teacher and of the student's old self, both with shape (B, 1).
+def weigh(predictions: Sequence[Prediction]) -> "list[Tensor]":
+    """Return the weight of each prediction, with shape (B, 1).
 
     A weight is ``exp(-2 H)``, where H is the entropy in nats of the prediction for a sample at T = 1.
     """
-    return _weights(teacher), _weights(student)
+    return [_weights(each) for each in predictions]
 
 
 def _weights(prediction: Prediction) -> "Tensor":
@@ -29,6 +30,7 @@ TARGET: Final = PairTarget(
     name="entropy",
     title="teacher and old self, weighted by entropy",
     weigh=weigh,
+    joins_any_number=True,
     meaning=(
         "On each sample, the weight of each of the two falls with the entropy of its prediction at T = 1, so that the"
         " more confident one counts more."

@@ -3,6 +3,7 @@
 Shape suffixes: B = samples, K = classes.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from peerkd.losses.targets.target import PairTarget, Prediction
@@ -11,23 +12,27 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
-    """Return the weights of the teacher and of the student's old self, both with shape (B, 1).
+def weigh(predictions: Sequence[Prediction]) -> "list[Tensor]":
+    """Return the weight of each prediction, with shape (B, 1).
 
-    For each sample, the more confident of the two has the weight 1 and the other one 0. Confidence is the largest
-    probability of a prediction at T = 1. If both are equally confident, the student's old self has the weight 1.
+    For each sample, the most confident network has the weight 1 and every other one 0. Confidence is the largest
+    probability of a prediction at T = 1. If several are equally confident, the last of them has the weight 1: in a
+    pair, the student's old self.
     """
-    confidence_B1, own_confidence_B1 = (
-        each.logits_BK.softmax(-1).amax(-1, keepdim=True) for each in (teacher, student)
-    )
-    is_teachers_B1 = (confidence_B1 > own_confidence_B1).to(confidence_B1.dtype)
-    return is_teachers_B1, 1 - is_teachers_B1
+    confidences_B1 = [each.logits_BK.softmax(-1).amax(-1, keepdim=True) for each in predictions]
+    largest_B1 = confidences_B1[0]
+    chosen_B1 = largest_B1.new_zeros(largest_B1.shape)
+    for index, confidence_B1 in enumerate(confidences_B1):
+        chosen_B1 = chosen_B1.masked_fill(confidence_B1 >= largest_B1, index)
+        largest_B1 = largest_B1.maximum(confidence_B1)
+    return [(chosen_B1 == index).to(largest_B1.dtype) for index in range(len(predictions))]
 
 
 TARGET: Final = PairTarget(
     name="masks",
     title="teacher or old self, by confidence",
     weigh=weigh,
+    joins_any_number=True,
     meaning=(
         "Each sample is taught by whichever of the two is more confident of it at T = 1; labels are not used. The "
         "student keeps the predictions of which it was more confident than the teacher."

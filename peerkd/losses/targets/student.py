@@ -1,5 +1,6 @@
 """The prediction of the student's old self alone, as a control."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from peerkd.losses.targets.target import PairTarget, Prediction
@@ -8,9 +9,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
+def weigh(predictions: Sequence[Prediction]) -> "list[Tensor]":
     """Return the weights of the teacher and of the student's old self: 0 and 1."""
-    return teacher.counts_K.new_zeros(()), student.counts_K.new_ones(())
+    *teachers, student = predictions
+    return [*(each.counts_K.new_zeros(()) for each in teachers), student.counts_K.new_ones(())]
 
 
 TARGET: Final = PairTarget(

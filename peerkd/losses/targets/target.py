@@ -1,9 +1,10 @@
-"""The target of a pair: the distribution that the student imitates, made by the teacher and the student's old self.
+"""The target of a student: the distribution that it imitates, made of the predictions of several networks.
 
-The student's old self is the student's pre-trained network, before any distillation. Every target is a weighted mean of
-the predictions of both, with weights that may differ between samples and between classes:
+In a pair, these networks are the teacher and the student's old self, which is the student's pre-trained network before
+any distillation. In a round, they are the peers of a neighbourhood. Every target is a weighted mean of their
+predictions, with weights that may differ between samples and between classes:
 
-    target_k = sum_i w_i(k) p_i(k) / Z,    p_i = softmax(z_i / T),    i = teacher, student's old self
+    target_k = sum_i w_i(k) p_i(k) / Z,    p_i = softmax(z_i / T)
 
 Z makes the sum over the classes 1. A target is computed before the training and stored as logits, whose softmax at T it
 is. Losses and engines therefore treat all targets alike, as if they were the logits of a teacher.
@@ -11,7 +12,8 @@ is. Losses and engines therefore treat all targets alike, as if they were the lo
 Shape suffixes: B = samples, K = classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -42,10 +44,10 @@ class PairTarget(NamedTuple):
     title: str
     """A noun with its article, in lower case."""
 
-    weigh: "Callable[[Prediction, Prediction], tuple[Tensor, Tensor]] | None"
-    """``weigh(teacher, student)`` returns the weights of the teacher and of the student's old self. They broadcast to
-    ``BK`` and are at least 0, and for each sample and class one of them is above 0. None: the target is the teacher's
-    prediction."""
+    weigh: "Callable[[Sequence[Prediction]], Sequence[Tensor]] | None"
+    """``weigh([teacher, old_self])`` returns the weights of the teacher and of the student's old self. They broadcast
+    to ``BK`` and are at least 0, and for each sample and class one of them is above 0. None: the target is the
+    teacher's prediction."""
 
     meaning: str
     """One or two sentences for the report and the reference page."""
@@ -58,6 +60,9 @@ class PairTarget(NamedTuple):
 
     source: str
     """The paper and section that the target is taken from, or how it was found."""
+
+    joins_any_number: bool = False
+    """Whether ``weigh`` also weighs the predictions of any other number of peers, none of which has a special part."""
 
     @property
     def needs_student(self) -> bool:
@@ -90,21 +95,39 @@ def target_logits(
     Raises:
         ValueError: If ``target.needs_student`` and ``student`` is None.
     """
-    if prior_adjusted:
-        teacher = _adjusted(teacher)
-        student = None if student is None else _adjusted(student)
     if target.weigh is None:
-        return teacher.logits_BK
+        return (_adjusted(teacher) if prior_adjusted else teacher).logits_BK
     if student is None:
         raise ValueError(f"student is required by the target {target.name}, got None.")
-    teacher_weights, student_weights = target.weigh(teacher, student)
-    # log sum_i w_i p_i, without leaving the logarithms: a weight of 0 is -inf, which logaddexp ignores, because the
-    # other weight is above 0. log p_i is finite for all finite logits. Z is a constant of each sample, which no softmax
-    # of the result depends on; subtracting it makes u / T the logarithm of the target itself.
-    log_sums_BK = (teacher_weights.log() + (teacher.logits_BK / temperature).log_softmax(-1)).logaddexp(
-        student_weights.log() + (student.logits_BK / temperature).log_softmax(-1)
-    )
-    return temperature * log_sums_BK.log_softmax(-1)
+    return joined_logits(target, [teacher, student], temperature=temperature, prior_adjusted=prior_adjusted)
+
+
+def joined_logits(
+    target: PairTarget, predictions: Sequence[Prediction], *, temperature: float, prior_adjusted: bool = False
+) -> "Tensor":
+    """Return logits ``u_BK`` with ``softmax(u / T) = target`` for the predictions of any number of peers.
+
+    Args:
+        target: A target with weights; with ``joins_any_number``, if there are other predictions than those of a pair.
+        predictions: The prediction and the class counts of each peer.
+        temperature: T, above 0.
+        prior_adjusted: See ``target_logits``.
+
+    Raises:
+        ValueError: If the target has no weights, or does not join so many predictions.
+    """
+    if target.weigh is None or not (target.joins_any_number or len(predictions) == 2):
+        raise ValueError(f"target must join {len(predictions)} predictions, got {target.name}.")
+    if prior_adjusted:
+        predictions = [_adjusted(each) for each in predictions]
+    # log sum_i w_i p_i, without leaving the logarithms: a weight of 0 is -inf, which logaddexp ignores, because another
+    # weight is above 0. log p_i is finite for all finite logits. Z is a constant of each sample, which no softmax of
+    # the result depends on; subtracting it makes u / T the logarithm of the target itself.
+    log_terms_BK = [
+        weights.log() + (each.logits_BK / temperature).log_softmax(-1)
+        for weights, each in zip(target.weigh(predictions), predictions, strict=True)
+    ]
+    return temperature * reduce(lambda sums_BK, each_BK: sums_BK.logaddexp(each_BK), log_terms_BK).log_softmax(-1)
 
 
 def _adjusted(prediction: Prediction) -> Prediction:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from peerkd.losses.targets import PAIR_TARGETS, class_counts, entropy, masks, mean, student, teacher
-from peerkd.losses.targets.target import Prediction, target_logits
+from peerkd.losses.targets.target import Prediction, joined_logits, target_logits
 
 B, K = 6, 4
 COUNTS_OF_TEACHER = [30.0, 0.0, 10.0, 0.0]
@@ -125,3 +125,55 @@ def test_a_target_without_the_old_self_that_it_needs_is_refused() -> None:
     of_teacher, _ = random_predictions(0)
     with pytest.raises(ValueError, match=r"^student is required by the target mean, got None\.$"):
         target_logits(PAIR_TARGETS["mean"], of_teacher, None, temperature=1.0)
+
+
+COUNTS_OF_PEERS = ([0.0, 0.0, 0.0, 0.0], [0.0, 5.0, 0.0, 0.0], [10.0, 5.0, 0.0, 0.0], [30.0, 0.0, 10.0, 0.0])
+"""The first peers know no sample of most classes, so that their weights are 0."""
+
+WEIGHTS_OF_PEERS_BY_HAND: Mapping[str, Callable[[list[list[float]], list[float]], list[float]]] = {
+    mean.TARGET.name: lambda p, n: [0.25] * 4,
+    class_counts.TARGET.name: lambda p, n: [each / sum(n) for each in n] if sum(n) else [0.25] * 4,
+    entropy.TARGET.name: lambda p, n: [math.exp(-2 * nats(each)) for each in p],
+    masks.TARGET.name: lambda p, n: [float(max(each) == max(map(max, p))) for each in p],
+}
+"""The weight of each of four peers on one class of one sample, where no two are equally confident."""
+
+
+@pytest.mark.parametrize("name", [name for name, target in PAIR_TARGETS.items() if target.joins_any_number])
+@pytest.mark.parametrize("prior_adjusted", [False, True])
+def test_four_peers_are_joined_as_the_formula_says(name: str, prior_adjusted: bool) -> None:
+    rng, temperature = torch.Generator().manual_seed(0), 2.0
+    z_PBK = 3 * torch.randn(len(COUNTS_OF_PEERS), B, K, generator=rng, dtype=torch.float64)
+    predictions = [
+        Prediction(logits_BK, torch.tensor(counts, dtype=torch.float64))
+        for logits_BK, counts in zip(z_PBK, COUNTS_OF_PEERS, strict=True)
+    ]
+    got = joined_logits(PAIR_TARGETS[name], predictions, temperature=temperature, prior_adjusted=prior_adjusted)
+    for sample, row in enumerate(target_of(got, temperature)):
+        z = z_PBK[:, sample].tolist()
+        if prior_adjusted:
+            z = [
+                [logit - math.log(1 + n) for logit, n in zip(each, counts, strict=True)]
+                for each, counts in zip(z, COUNTS_OF_PEERS, strict=True)
+            ]
+        sums = []
+        for k in range(K):
+            weights = WEIGHTS_OF_PEERS_BY_HAND[name](
+                [softmax(each) for each in z], [each[k] for each in COUNTS_OF_PEERS]
+            )
+            at_T = [softmax([logit / temperature for logit in each])[k] for each in z]
+            sums.append(sum(w * p for w, p in zip(weights, at_T, strict=True)))
+        assert row == pytest.approx([each / sum(sums) for each in sums], rel=1e-12)
+
+
+def test_the_last_of_equally_confident_peers_masks_the_others() -> None:
+    sure, as_sure = (Prediction(torch.tensor([logits]), torch.ones(2)) for logits in ([2.0, 0.0], [0.0, 2.0]))
+    got = joined_logits(PAIR_TARGETS["masks"], [sure, as_sure, sure, as_sure], temperature=1.0)
+    torch.testing.assert_close(got.softmax(-1), as_sure.logits_BK.softmax(-1))
+
+
+@pytest.mark.parametrize("name", [teacher.TARGET.name, student.TARGET.name])
+def test_a_target_of_pairs_joins_no_three_peers(name: str) -> None:
+    predictions = [*random_predictions(0), random_predictions(1)[0]]
+    with pytest.raises(ValueError, match=rf"^target must join 3 predictions, got {name}\.$"):
+        joined_logits(PAIR_TARGETS[name], predictions, temperature=1.0)

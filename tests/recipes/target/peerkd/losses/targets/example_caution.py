@@ -3,6 +3,7 @@
 Shape suffixes: B = samples, K = classes.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from peerkd.losses.targets.target import PairTarget, Prediction
@@ -11,13 +12,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def weigh(teacher: Prediction, student: Prediction) -> "tuple[Tensor, Tensor]":
+def weigh(predictions: Sequence[Prediction]) -> "list[Tensor]":
     """Return 1 for the one with the smaller probability of its likeliest class, else 0: ``B1`` each."""
-    confidence_B1, own_confidence_B1 = (
-        each.logits_BK.softmax(-1).amax(-1, keepdim=True) for each in (teacher, student)
-    )
+    confidence_B1, own_confidence_B1 = (each.logits_BK.softmax(-1).amax(-1, keepdim=True) for each in predictions)
     is_teachers_B1 = (confidence_B1 < own_confidence_B1).to(confidence_B1.dtype)
-    return is_teachers_B1, 1 - is_teachers_B1
+    return [is_teachers_B1, 1 - is_teachers_B1]
 
 
 TARGET: Final = PairTarget(
