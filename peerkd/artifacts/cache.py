@@ -1,6 +1,7 @@
-"""A cache of the artifacts of a remote store on this machine: each is downloaded once for all processes.
+"""A cache of a remote store's artifacts on this machine. Each artifact is downloaded once for all processes.
 
-``<folder>/<key>/<fingerprint>/`` is complete or does not exist. It may be deleted whenever no process reads it.
+``<folder>/<key>/<fingerprint>/`` contains all files of an artifact or does not exist. It may be deleted whenever no
+process reads it.
 """
 
 import fcntl
@@ -17,11 +18,11 @@ from peerkd.artifacts.store import Manifest, find_damage, verify_folder
 from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
 
 _NUM_TRIES: Final = 10
-"""The number of attempts to download a file that arrives damaged."""
+"""The maximum number of downloads of a file that arrives damaged."""
 
 
 def cache_folder(address: str, *, environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder for the artifacts of the store at an address.
+    """Return the cache folder for the artifacts of the store at an address.
 
     It is below ``PEERKD_CACHE_FOLDER`` if that is set, else below ``peerkd`` in the user's cache folder.
     """
@@ -32,7 +33,7 @@ def cache_folder(address: str, *, environment: Mapping[str, str] = os.environ) -
 
 
 def fetch_once(folder: Path, manifest: Manifest, *, download: Callable[[Path, Sequence[str]], None]) -> Path:
-    """Return the local folder of an artifact, each file verified.
+    """Return the local folder of an artifact whose files have been verified; download it first if it is not cached.
 
     If several processes call this at once, one downloads the artifact and the others wait.
 

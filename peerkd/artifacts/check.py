@@ -1,4 +1,4 @@
-"""A check of an artifact store, which tries every operation that runs need."""
+"""A check that an artifact store supports every operation that runs need."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -21,9 +21,9 @@ class StoreCheckResult:
 
 
 def check_store(address: str, *, patience_seconds: float = 10.0) -> list[StoreCheckResult]:
-    """Return the results of opening, writing, reading, writing in parts, listing and deleting, in this order.
+    """Try each operation on a store, and return the results in order: open, write, read, write in parts, list, delete.
 
-    The first step that fails is the last one. Nothing is left in the store.
+    The check ends at the first operation that fails. What it has written is deleted.
     """
     return list(_tried(_steps(address, patience_seconds=patience_seconds)))
 

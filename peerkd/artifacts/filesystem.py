@@ -1,10 +1,10 @@
 """A store in a local folder.
 
-``<root>/<key>/`` is a published artifact, and ``<root>/<key>.partial/`` the workspace of an unfinished one. Publishing
-renames the folder, so readers see all of an artifact or nothing. A shared workspace is copied first, to
-``<root>/<key>.publishing/``, because others may still write to it. The last process that closes the workspace deletes
-it. Files and folders are synced before the rename, and the folder above after it, so a published artifact survives a
-power cut.
+``<root>/<key>/`` is a published artifact, and ``<root>/<key>.partial/`` is the workspace of an unfinished one.
+Publishing renames the workspace, so readers see all of an artifact or nothing. A shared workspace is first copied to
+``<root>/<key>.publishing/``, because other processes may still write to it, and the copy is renamed. The last process
+that closes a shared workspace deletes it. Files and folders are synced before the rename, and the parent folder after
+it, so a published artifact survives a power cut.
 """
 
 import errno
@@ -42,11 +42,11 @@ from peerkd.system_errors import add_path_to_errors, translate
 _log = logging.getLogger("peerkd")
 
 _LOCK_WAIT_SECONDS: Final = 5.0
-"""The time to wait for a workspace, because the lock of a run that was killed takes a moment to disappear."""
+"""The time to wait for a locked workspace. The lock of a run that was killed takes a moment to disappear."""
 _LOCK_POLL_SECONDS: Final = 0.1
 
 _LOCKS_UNSUPPORTED: Final = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
-"""Errors of ``flock`` on a file system without locks."""
+"""The error numbers of ``flock`` on a file system that does not support locks."""
 
 
 class FilesystemStore:
@@ -62,7 +62,7 @@ class FilesystemStore:
         self._root, self._notify = root, notify
         self._lock_wait_seconds = lock_wait_seconds
         self._shared: set[str] = set()
-        """The keys whose workspaces this store has opened for sharing."""
+        """The keys of the workspaces that this store has opened with ``shared=True``."""
 
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of a published artifact, or None."""
@@ -110,7 +110,7 @@ class FilesystemStore:
         return 0 if workspace.exists() else num_files
 
     def free_bytes(self) -> int | None:
-        """Return the space that this user has left on the disk of the folder, which need not exist yet."""
+        """Return the disk space that is left for this user where the folder is, or would be created."""
         return shutil.disk_usage(_nearest(self._root)).free
 
     @contextmanager
@@ -248,7 +248,7 @@ def _is_json(text: bytes) -> bool:
 
 
 def _nearest(path: Path) -> Path:
-    """Return the path itself if it exists, else its nearest parent that does."""
+    """Return the path itself if it exists, else its nearest existing parent."""
     nearest = path.absolute()
     # Path.exists would raise if the permissions of a parent folder forbid access.
     while not os.path.exists(nearest):
@@ -257,7 +257,7 @@ def _nearest(path: Path) -> Path:
 
 
 def check_writable(root: Path, *, field: str = "output") -> None:
-    """Check that files can be written below ``root``, without leaving one there.
+    """Check that files can be written below ``root``. The file that is written for this check is deleted.
 
     Args:
         root: The folder, which need not exist.

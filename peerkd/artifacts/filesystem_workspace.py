@@ -1,4 +1,4 @@
-"""The workspace of a store in a local folder, where every file is saved as soon as it is written."""
+"""The workspace of a store in a local folder, where other processes see each file as soon as it is written."""
 
 import os
 from collections.abc import Mapping
@@ -12,14 +12,19 @@ from peerkd.durable import sync_file, sync_folder
 
 @dataclass(frozen=True, slots=True)
 class FolderWorkspace:
-    """A workspace whose files survive the end of the process and, once saved, a power cut. See ``Workspace``."""
+    """A workspace in a local folder. Its files survive the end of the process and, after ``save``, a power cut.
+
+    See ``Workspace`` for the interface.
+    """
 
     folder: Path
     _inodes: dict[str, int] = field(default_factory=dict)
-    """The inodes of the files whose names are on the disk. A file that replaced another one has another inode."""
+    """The inodes of the files whose folder entries have been synced, by name.
+
+    A file that has replaced another one has another inode, so its folder entry must be synced again."""
 
     _folders: set[Path] = field(default_factory=set)
-    """Folders whose own names are on the disk."""
+    """The folders whose entries in their parent folders have been synced."""
 
     def save(self, *names: str, is_replaceable: bool = False) -> None:
         """Sync the files unless they are replaceable; see ``Workspace.save``."""
@@ -51,7 +56,7 @@ class FolderWorkspace:
             (self.folder / check_name(name)).unlink(missing_ok=True)
 
     def saved(self, prefix: str) -> Mapping[str, str]:
-        """Return all files whose names begin with ``prefix``; see ``Workspace.saved``."""
+        """Return the names of all files that begin with ``prefix``; see ``Workspace.saved``."""
         versions = {}
         # Path.rglob would fail if another worker deleted a folder meanwhile.
         for folder, _, file_names in os.walk(self.folder / prefix.rpartition("/")[0]):

@@ -1,21 +1,22 @@
-"""Keys of artifacts: ``<noun>/<fingerprint>``, where the fingerprint covers everything that determines the content.
+"""Keys of artifacts: ``<kind>/<hash>``, where the hash covers everything that determines the content of the artifact.
 
 Two experiments with the same partition share its key, so a change of the sweep does not repeat the pre-training. The
 stage that orders work and the workers that do it compute a key with the same function.
 
-A config enters a key as its ``differences`` from the defaults, so a new field changes no key: all artifacts that exist
-were made with what is now the field's default. The limits of this rule:
+The hash covers only those values of a config that differ from the defaults (see ``differences``). A new field therefore
+changes no key, because its default describes how all existing artifacts were made. The limits of this rule:
 
 - If a default changes, an old key would refer to other numbers. ``NUMERICS_VERSION`` must then be raised.
   ``tests/unit/artifacts/key_defaults.json`` records the defaults of the version, and a test compares them.
 - The default of a new field must mean the behaviour of the program before the field existed.
 - If a field is renamed, experiments that set it get new keys, and their artifacts are computed again.
-- A list counts as a whole. So does a config of another class than the default in its place: the classes that may share
-  a place must have a ``kind``, a field with one permitted value, which is then always written.
+- If an element of a list differs from the default, the whole list enters the key.
+- If a field can contain configs of several classes, each class must have a field ``kind`` with one permitted value.
+  ``kind`` always enters the key, because it shows from which class's defaults the other fields differ.
 
-A key contains nothing that changes no number: names of experiments, paths of data sets, devices, workers and the
-settings of the cluster. A stage names the sections that it depends on and, inside them, the exceptions. A new field of
-a section is therefore part of the key unless it is excluded explicitly.
+A key does not depend on what changes no number: the name of the experiment, paths of data sets, devices, workers and
+the settings of the cluster. Each stage names the sections of the config that it depends on, and the fields inside them
+that do not count. A new field of such a section is therefore part of the key unless a stage excludes it.
 """
 
 import hashlib
@@ -27,36 +28,39 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 NUMERICS_VERSION: Final = 3
-"""A part of every key. Raise it when a change of the program alters numbers, their format or the default of a field, so
-that artifacts from before are not found. If one stage alone is affected, give its causes a version of their own."""
+"""A number that enters every key.
+
+Raise it when a change of the program alters numbers, their format or the default of a field, so that artifacts from
+before the change are not found. If only one stage is affected, add a version to the causes of that stage instead."""
 
 _Path = tuple[str, ...]
 
 
 def fingerprint(values: Any) -> str:
-    """Return the SHA-256, as 64 hexadecimal digits, of any value that JSON can write; keys are sorted first."""
+    """Return the SHA-256 of a value's JSON text with sorted keys, as 64 hexadecimal digits."""
     return hashlib.sha256(_text(values).encode()).hexdigest()
 
 
-def key(noun: str, causes: Mapping[str, Any]) -> str:
-    """Return an artifact's key: ``<noun>/`` and 16 digits of the fingerprint of its causes and ``NUMERICS_VERSION``.
+def key(kind: str, causes: Mapping[str, Any]) -> str:
+    """Return the key of an artifact: ``<kind>/`` and 16 digits of a hash of its causes and ``NUMERICS_VERSION``.
 
     Args:
-        noun: The kind of the artifact, which is the name of the stage that makes it.
+        kind: The kind of the artifact, in most cases the name of the stage that makes it.
         causes: Everything that determines the content: fingerprints of inputs, and ``differences`` of the config.
     """
-    return f"{noun}/{fingerprint([NUMERICS_VERSION, causes])[:16]}"
+    return f"{kind}/{fingerprint([NUMERICS_VERSION, causes])[:16]}"
 
 
 def differences(config: BaseModel, *, fields: Collection[str] = (), without: Collection[str] = ()) -> dict[str, Any]:
-    """Return the fields of a config that differ from their defaults, nested as in the config, as JSON writes them.
+    """Return the values of a config that differ from their defaults, as JSON values nested like the config.
 
-    Two configs of one class have the same differences only if they are equal in the chosen fields.
+    Two configs of one class have the same differences only if they are equal in the fields that count.
 
     Args:
         config: The config.
-        fields: Dotted names of the fields and sections that count. If empty, all of them do.
-        without: Dotted names of fields and sections inside these that do not count.
+        fields: Dotted names of the fields and sections that count. If empty, all of them count.
+        without: Dotted names of the fields and sections that do not count although a section in ``fields`` contains
+            them.
 
     Raises:
         ValueError: If the config has no field of a given name.
@@ -74,7 +78,10 @@ def differences(config: BaseModel, *, fields: Collection[str] = (), without: Col
 def _differences(
     config: BaseModel, default: BaseModel | None, path: _Path, counts: Callable[[_Path], bool]
 ) -> dict[str, Any]:
-    """Return the fields that differ from those of ``default``, or from the defaults of the class if it is None."""
+    """Return the values of a config that differ from those of ``default``, as ``differences`` describes them.
+
+    If ``default`` is None, the values are compared with the defaults of the config's class.
+    """
     found: dict[str, Any] = {}
     for name, field in type(config).model_fields.items():
         value, here = getattr(config, name), (*path, name)
@@ -93,7 +100,7 @@ def _differences(
 
 
 def _described(value: Any) -> Any:
-    """Return a value as JSON writes it, where each config is its differences from the defaults of its class."""
+    """Return a value of a config as JSON values. Configs in it are replaced by their differences from the defaults."""
     if isinstance(value, BaseModel):
         return _differences(value, None, (), lambda _: True)
     if isinstance(value, Mapping):

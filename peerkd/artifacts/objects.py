@@ -12,7 +12,7 @@ from peerkd.errors import StoreUnavailableError
 from peerkd.excerpt import plain_path
 
 _NUM_AT_ONCE: Final = 500
-"""The number of objects that are downloaded between two reports of progress."""
+"""The number of objects that are downloaded together. Progress is reported after each such group."""
 
 
 def download_object(
@@ -20,7 +20,7 @@ def download_object(
 ) -> Path:
     """Download the object ``s3://bucket/NAME`` into a folder, under the last part of its name.
 
-    The environment names the server, as for the store.
+    The environment variables name the server, as they do for the store.
 
     Args:
         address: The address of the object.
@@ -48,7 +48,9 @@ def download_object(
 def list_objects(
     address: str, *, notify: Callable[[str], None], count_failure: Callable[[], None] = lambda: None
 ) -> Mapping[str, str]:
-    """Return the names of the objects at or below ``s3://bucket/NAME``, each with a version that changes with it.
+    """Return the names of the objects at or below ``s3://bucket/NAME``, each with a version.
+
+    The version of an object changes whenever its content changes.
 
     Args:
         address: The address of an object, or of a folder of objects.
@@ -82,8 +84,8 @@ def download_folder(
         count_failure: Called for each request that fails, even if it is repeated.
 
     Raises:
-        ValueError: If no object exists, the name of one cannot be that of a file, or the environment or the address is
-            not valid.
+        ValueError: If no object exists, the name of an object cannot be the name of a file, or the environment or the
+            address is not valid.
         StoreUnavailableError: If the server does not answer, or an object changes meanwhile.
     """
     shown = without_secrets(address, keeps_path=True)

@@ -15,11 +15,11 @@ from peerkd.excerpt import plain_path
 S3_SCHEME = "s3://"
 
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-"""Bucket names that every server accepts."""
+"""The pattern of the bucket names that every server accepts."""
 
 _MAX_NAME_BYTES: Final = 255
 _MAX_PATH_BYTES: Final = 3_500
-"""Linux allows 4,096 bytes, which must suffice for the names of artifacts and their files as well."""
+"""The maximum length of a store's path. Linux allows 4,096 bytes; the rest is for the names of artifacts' files."""
 
 
 def open_store(
@@ -29,8 +29,8 @@ def open_store(
 
     Args:
         address: The address.
-        notify: Called with a message when a remote store does not answer, or when a local store sets an artifact aside
-            whose manifest a power cut has damaged. By default the message is logged as a warning.
+        notify: Called with a message when a remote store does not answer, or when a local store renames an artifact
+            because a power cut has damaged its manifest. By default the message is logged as a warning.
         count_failure: Called for each request to a remote store that fails, even if it is repeated.
 
     Raises:
@@ -47,7 +47,7 @@ def open_store(
 
 
 def check_address(address: str) -> None:
-    """Check that an address is one of a store, without opening the store.
+    """Check that an address is a valid address of a store, without opening the store.
 
     Raises:
         ValueError: If the address is empty, has another scheme, names no bucket, or is a path that ``check_folder``
@@ -66,12 +66,12 @@ def check_address(address: str) -> None:
 
 
 def check_folder(field: str, folder: Path, *, rule: str = "a folder") -> None:
-    """Check that a path can be that of a folder, whether or not it exists.
+    """Check that a path can be the path of a folder, which need not exist.
 
     Args:
         field: The name of the setting, for the message.
         folder: The path.
-        rule: What the setting must be, for the message.
+        rule: The description of a valid value, with which the message completes "FIELD must be ...".
 
     Raises:
         ValueError: If the path looks like an address, begins with an unexpanded ``~``, or cannot be a path at all.

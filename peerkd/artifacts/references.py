@@ -10,7 +10,7 @@ from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
 
 
 def write(path: str, manifest: Manifest) -> None:
-    """Write the key and fingerprint of a published artifact."""
+    """Write the key and the fingerprint of a published artifact to a file."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(json.dumps(reference(manifest)), encoding="utf-8")
 
@@ -21,7 +21,7 @@ def reference(manifest: Manifest) -> dict[str, str]:
 
 
 def follow_file(path: str, store: ArtifactStore) -> Manifest:
-    """Return the manifest of the artifact that a file of ``write`` refers to; see ``follow``."""
+    """Read a reference from a file that ``write`` made, and return the artifact's manifest; see ``follow``."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         reference = {name: str(values[name]) for name in ("key", "fingerprint")}
@@ -34,8 +34,8 @@ def follow(values: Mapping[str, Any], store: ArtifactStore) -> Manifest:
     """Return the manifest of the artifact that a reference refers to.
 
     Raises:
-        ArtifactNotFoundError: If the store no longer has it.
-        ArtifactCorruptError: If the store has another artifact under its key.
+        ArtifactNotFoundError: If the store no longer has the artifact.
+        ArtifactCorruptError: If the artifact with this key has another fingerprint.
     """
     manifest = store.find(values["key"])
     if manifest is None:

@@ -2,11 +2,11 @@
 
 ``<prefix>/<key>/manifest.json`` exists once the artifact is published: it is written last, and never replaced.
 ``<prefix>/<key>/<fingerprint>/`` contains the files. If two workers compute the same artifact at the same time with
-different contents, they write to two such folders, and the first manifest decides which one counts.
+different contents, they write to two such folders, and the manifest that is written first decides which one counts.
 ``<prefix>/<key>.partial/`` is the workspace: each saved file is an object with its SHA-256 in the metadata.
 
-S3 has no locks, so two workers may open the same workspace at once. They may do the same work twice, but it is
-published once.
+S3 has no locks, so two workers may open the same workspace at once. They may do the same work twice, but only one
+artifact is published.
 """
 
 import tempfile
@@ -49,16 +49,16 @@ def open_bucket(
     patience_seconds: float = RETRY_SECONDS,
     part_bytes: int = PART_BYTES,
 ) -> tuple[Bucket, str]:
-    """Return the bucket and the prefix of ``s3://bucket/prefix``, without sending a request.
+    """Return a client of the bucket in ``s3://bucket/prefix``, and the prefix. This sends no request.
 
-    The environment names the server.
+    The environment variables name the server.
 
     Args:
         address: The address.
         notify: Called with a message when the store stops answering, and when it answers again.
         count_failure: Called for each request that fails, even if it is repeated.
-        patience_seconds: How long each request is repeated.
-        part_bytes: Size of the parts of an upload or a download.
+        patience_seconds: The time for which a request is repeated while the store does not answer.
+        part_bytes: The size of the parts of an upload or a download.
 
     Raises:
         ValueError: If the address has no bucket, or the environment names no valid server or credentials.
@@ -147,7 +147,7 @@ class S3Store:
                     self.clear_away(key)
 
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
-        """Write the files, check them, write the manifest; see ``ArtifactStore.publish``."""
+        """Write and check the files, then write the manifest; see ``ArtifactStore.publish``."""
         return publish_folder(self._bucket, self._names, key, self._folders[key], metadata=metadata)
 
     def _find_published(self, key: str) -> Manifest:

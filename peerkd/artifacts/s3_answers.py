@@ -22,22 +22,22 @@ _ENCRYPTIONS_WITHOUT_MD5: Final = ("aws:kms", "aws:kms:dsse")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How to recognise the request of an S3 call, and what a correct answer must contain.
+    """The features by which a call of the S3 API is recognised, and the required parts of a correct answer to it.
 
-    In addition, every answer with a body must state its length or arrive in chunks.
+    In addition, every answer with a body must state its length or use chunked transfer encoding.
     """
 
     method: str
     _: KW_ONLY
     query: str | None = None
-    """A query parameter that, among the calls with the same method, only this call has."""
+    """A query parameter that the request must have; None if it needs none."""
     condition: str | None = None
-    """A header of the request."""
+    """The name of a header that the request must have; None if it needs none."""
     statuses: Set[int] = frozenset({200})
     headers: tuple[str, ...] = ()
-    """The headers of the answer."""
+    """The names of the headers that the answer must have."""
     root: str | None = None
-    """The root element of the answer's XML; None if the body is not read as XML."""
+    """The name of the root element of the answer's XML; None if the body is not XML."""
 
 
 # The first shape that matches a request determines its call.
@@ -60,7 +60,7 @@ SHAPES: Final[Mapping[Call, Shape]] = {
 
 
 def find_call(method: str, url: str, headers: Container[str]) -> Call:
-    """Return the call that a request makes."""
+    """Return the kind of a request, given its method, URL and headers."""
     query = parse_qs(urlsplit(url).query, keep_blank_values=True)
     return next(
         call
@@ -75,8 +75,8 @@ def check_answer(call: Call, response: BaseHTTPResponse) -> None:
     """Check the status and the headers of an answer, and its body if it is XML.
 
     Raises:
-        AnswerError: If the answer is an error.
-        TransientError: If a part is missing or wrong: the answer is cut or damaged, or not from an S3 server.
+        AnswerError: If the answer reports an error.
+        TransientError: If a part of the answer is missing or wrong: it was cut or damaged, or is not from an S3 server.
         ParseError: If the body must be XML and is not.
     """
     shape = SHAPES[call]
@@ -100,7 +100,7 @@ def check_answer(call: Call, response: BaseHTTPResponse) -> None:
 
 
 def check_content(response: BaseHTTPResponse, name: str) -> None:
-    """Check the content of an object against the SHA-256 that was stored with it, if any.
+    """Check the content of an object against the SHA-256 that was stored with it, if there is one.
 
     Raises:
         ArtifactCorruptError: If the content differs.
@@ -111,10 +111,10 @@ def check_content(response: BaseHTTPResponse, name: str) -> None:
 
 
 def check_range(headers: Mapping[str, str], *, offset: int, num_bytes: int) -> None:
-    """Check that an answer has the requested range, or the beginning of the range if the object ends within it.
+    """Check that an answer contains the requested range of an object, or its beginning if the object is shorter.
 
     Raises:
-        TransientError: If it has another range.
+        TransientError: If the answer contains another range.
     """
     found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", headers["content-range"])
     if found is None or int(found[1]) != offset or not offset <= int(found[2]) < offset + num_bytes:
@@ -124,9 +124,14 @@ def check_range(headers: Mapping[str, str], *, offset: int, num_bytes: int) -> N
 
 
 def shows_damage(headers: Mapping[str, str], md5: str) -> bool:
-    """Return whether the ETag of an object shows that it has another content than the one that was sent.
+    """Return whether the ETag in an answer shows that the stored content differs from the sent one.
 
-    The ETag of an object that is encrypted with a customer's key is no MD5; nor are the ETags of some servers.
+    An ETag that is not an MD5 shows nothing, and the answer is then False. This is the case for objects that are
+    encrypted with a customer's key, and on some servers for all objects.
+
+    Args:
+        headers: The headers of the answer to an upload.
+        md5: The MD5 of the content that was sent.
     """
     etag = headers["etag"].strip('"').lower()
     is_encrypted = (
@@ -137,7 +142,7 @@ def shows_damage(headers: Mapping[str, str], md5: str) -> bool:
 
 
 def parse_xml(data: bytes) -> ElementTree.Element:
-    """Return the root element of a body.
+    """Parse the body of an answer, and return the root element.
 
     Raises:
         ParseError: If the body is not XML.
@@ -176,7 +181,7 @@ def _error_of(call: Call, response: BaseHTTPResponse) -> AnswerError:
 
 
 def _described(call: Call, error: ElementTree.Element, *, status: int) -> AnswerError:
-    """Return the error with the code and the message of an element."""
+    """Return the error that an XML element ``Error`` describes, with its code and its message."""
     code, message = error.findtext("{*}Code") or "", error.findtext("{*}Message") or ""
     return AnswerError(call, status=status, code=code, message=message)
 

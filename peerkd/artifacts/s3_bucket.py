@@ -1,8 +1,8 @@
 """The objects of a bucket: requests that are repeated while their failures are transient.
 
-The MinIO client builds, signs and sends them, over connections that check the answers. Its public functions cannot
-write on a condition, nor repeat a single part of an upload or a copy. For these, ``Bucket._send`` calls ``_execute``,
-the function through which all public ones send their requests.
+The MinIO client builds, signs and sends the requests, over connections that check the answers. Its public functions can
+neither write under a condition nor repeat a single part of an upload or a copy. For such requests, ``Bucket._send``
+calls the client's private function ``_execute``, through which all its public functions send their requests.
 """
 
 import hashlib
@@ -38,21 +38,22 @@ from peerkd.artifacts.s3_retries import StoreRetries
 from peerkd.errors import ArtifactCorruptError
 
 PART_BYTES: Final = 64 * 1024**2
-"""Size of the parts of an upload or a download. An object may have 10,000 parts, which are 640 GB."""
+"""The size of the parts of an upload or a download. An object may have 10,000 parts, so it may have 640 GB."""
 COPY_BYTES: Final = 512 * 1024**2
-"""The most bytes that a server copies in one request. S3 allows 5 GiB, but the answer must come before the read
-timeout."""
+"""The maximum number of bytes that the server is asked to copy in one request.
+
+S3 allows 5 GiB, but the answer must arrive before the read timeout."""
 
 _READ_BYTES: Final = 1024**2
 _MAX_NAMES: Final = 1000
-"""The most names of a list or a deletion. It is the limit of S3."""
+"""The maximum number of names in one answer to a list request, or in one deletion. It is the limit of S3."""
 
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
-    """The size and tags of an object, as the store gives them without the content."""
+    """The size, the SHA-256 and the ETag of an object, which the server returns without the content."""
 
     num_bytes: int
     sha256: str | None
@@ -63,10 +64,10 @@ class Stored:
 class Bucket:
     """The objects of one bucket. Several threads may use it.
 
-    All functions raise ``StoreUnavailableError`` if the store does not answer until the time is up, and ``ValueError``
-    if the credentials, the bucket or the address are wrong. Those with an ``etag`` or an ``upload`` raise
-    ``MissingError`` if the object does not exist, ``ConditionError`` if it has another ETag, and ``UploadLostError`` if
-    the server does not know the upload.
+    All functions raise ``StoreUnavailableError`` if the store does not answer within the time limit, and ``ValueError``
+    if the credentials, the bucket or the address are wrong. Functions with an argument ``etag`` raise ``MissingError``
+    if the object does not exist, and ``ConditionError`` if it has another ETag. Functions with an argument ``upload``
+    raise ``UploadLostError`` if the server does not know the upload.
     """
 
     def __init__(
@@ -83,15 +84,15 @@ class Bucket:
         self._client = connect(settings)
         self._has_answered = Event()
         self._tags_are_md5s = Event()
-        """Whether an ETag of this server has been the MD5 of the object's content."""
+        """An event that is set once an ETag of this server has been the MD5 of the object's content."""
 
     @property
     def address(self) -> str:
-        """The address of the bucket, as messages state it. It identifies the bucket."""
+        """The address of the bucket, such as ``https://server:9000/bucket``."""
         return f"{self._endpoint}/{self.name}"
 
     def with_time_limit(self, seconds: float) -> "Bucket":
-        """Return the same bucket with another limit on repeated requests, and without reports of outages."""
+        """Return the same bucket, but repeat failed requests only for ``seconds`` and report no outages."""
         bucket = copy(self)
         bucket._retries = StoreRetries(self._endpoint, notify=lambda text: None, seconds=seconds)
         return bucket
@@ -103,8 +104,8 @@ class Bucket:
     def get_parsed(self, name: str, parse: Callable[[bytes], _Result]) -> _Result | None:
         """Return the parsed content of a small object, or None if the object does not exist.
 
-        A content that differs from the SHA-256 stored with it, or for which ``parse`` raises an
-        ``ArtifactCorruptError``, is requested again, since it may have been damaged in transit.
+        The object is requested again if its content differs from the SHA-256 that was stored with it, or if ``parse``
+        raises ``ArtifactCorruptError``, because the content may have been damaged in transit.
 
         Raises:
             ArtifactCorruptError: If the content is damaged each time.
@@ -124,7 +125,7 @@ class Bucket:
             return None
 
     def head(self, name: str) -> Stored | None:
-        """Return the size and tags of an object, or None if it does not exist."""
+        """Return the facts about an object without its content, or None if it does not exist."""
 
         def request() -> Stored:
             try:
@@ -144,9 +145,16 @@ class Bucket:
             return None
 
     def read(self, name: str, *, etag: str, offset: int, num_bytes: int, write: Callable[[bytes], object]) -> int:
-        """Write up to ``num_bytes`` of an object from ``offset``, piece by piece; return the number of bytes received.
+        """Download up to ``num_bytes`` of an object from ``offset``, and return how many bytes were received.
 
-        It is smaller than ``num_bytes`` if the connection breaks after the first piece.
+        Fewer bytes are received if the connection breaks after the first piece.
+
+        Args:
+            name: The name of the object.
+            etag: The ETag that the object must have.
+            offset: The offset of the first byte.
+            num_bytes: The number of bytes to request.
+            write: Called with each piece of the content, in order.
         """
 
         def request() -> int:
@@ -172,10 +180,10 @@ class Bucket:
         return self._repeat(request)
 
     def names(self, prefix: str) -> Mapping[str, str]:
-        """Return the names that begin with a prefix, each with a version that changes with the content.
+        """Return the names of the objects that begin with a prefix, each with a version that changes with the content.
 
-        A list has no checksum of its own. Without TLS, which adds one, the list is therefore requested twice and, if
-        the two differ, a third time; the names that two of them have are returned.
+        Without TLS, a list has no checksum and may arrive damaged. It is then requested twice and, if the two lists
+        differ, a third time. The names that at least two of the lists contain are returned.
         """
         lists = [self.list_once(prefix)]
         if urlsplit(self._endpoint).scheme != "https":
@@ -187,9 +195,9 @@ class Bucket:
         return {name: version for name, version in merged.items() if counts[name] > len(lists) / 2}
 
     def list_once(self, prefix: str) -> Mapping[str, str]:
-        """Return the names and versions of a single list, which may be damaged if the connection has no TLS.
+        """Return the names and versions of one list request, which may be damaged if the connection has no TLS.
 
-        That suffices if each object is requested afterwards, or if all are deleted.
+        One request suffices if each object is requested afterwards, or if all of them are deleted.
         """
 
         def request(after: str | None) -> dict[str, str]:
@@ -211,16 +219,22 @@ class Bucket:
     def put(self, name: str, content: bytes, *, only_new: bool = False) -> str:
         """Write an object in one request, with its SHA-256 in the metadata; return the SHA-256.
 
+        Args:
+            name: The name of the object.
+            content: The content.
+            only_new: Whether to write the object only if none with this name exists.
+
         Raises:
-            ConditionError: If ``only_new`` and the object exists, perhaps from an earlier try of this same request.
-            NoConditionsError: If ``only_new`` and the server does not support that condition.
+            ConditionError: If ``only_new`` and the object exists. An earlier attempt at the same request, whose answer
+                was lost, may have written it.
+            NoConditionsError: If ``only_new`` and the server does not support this condition.
         """
         sha256 = hashlib.sha256(content).hexdigest()
         self._put(name, content, headers=_new_object(sha256) | ({"If-None-Match": "*"} if only_new else {}))
         return sha256
 
     def delete(self, names: Iterable[str]) -> None:
-        """Delete objects; names that do not exist are no error."""
+        """Delete the objects with these names. A name without an object is no error."""
         objects = [DeleteObject(name) for name in names]
         for start in range(0, len(objects), _MAX_NAMES):
             self._repeat(partial(self._delete, objects[start : start + _MAX_NAMES]))
@@ -230,28 +244,33 @@ class Bucket:
         self._repeat(lambda: self._send("PUT", target, headers=self._copy_headers(source, etag)))
 
     def begin_upload(self, name: str, *, sha256: str) -> str:
-        """Begin an upload in parts and return its id."""
+        """Begin a multipart upload and return its id."""
         return self._repeat_for_text("UploadId", "POST", name, query={"uploads": ""}, headers=_new_object(sha256))
 
     def put_part(self, name: str, upload: str, number: int, content: bytes) -> str:
-        """Write a part, numbered from 1; return its ETag, which ``end_upload`` needs."""
+        """Write one part of a multipart upload, and return its ETag for ``end_upload``. The first part is number 1."""
         return self._put(name, content, query={"uploadId": upload, "partNumber": str(number)})
 
     def copy_part(
         self, source: str, name: str, upload: str, number: int, *, etag: str, offset: int, num_bytes: int
     ) -> str:
-        """Let the server copy a range of an object into a part; see ``put_part``."""
+        """Let the server copy a range of the object ``source`` into one part of an upload; see ``put_part``."""
         query = {"uploadId": upload, "partNumber": str(number)}
         copied = {"x-amz-copy-source-range": f"bytes={offset}-{offset + num_bytes - 1}"}
         headers = self._copy_headers(source, etag) | copied
         return self._repeat_for_text("ETag", "PUT", name, query=query, headers=headers).strip('"')
 
     def end_upload(self, name: str, upload: str, tags: Sequence[str]) -> None:
-        """Complete an upload: the server joins the parts, given their ETags in order.
+        """Complete a multipart upload, so that the server joins its parts to one object.
+
+        Args:
+            name: The name of the object.
+            upload: The id of the upload.
+            tags: The ETags of the parts, in order.
 
         Raises:
-            UploadLostError: If the server does not know the upload, perhaps because an earlier try of this request
-                succeeded and its answer was lost.
+            UploadLostError: If the server does not know the upload. An earlier attempt at the same request, whose
+                answer was lost, may have completed it.
         """
         root = ElementTree.Element("CompleteMultipartUpload")
         for number, tag in enumerate(tags, start=1):
@@ -262,7 +281,7 @@ class Bucket:
         self._repeat(lambda: self._send("POST", name, query={"uploadId": upload}, headers=headers, body=body))
 
     def abort_upload(self, name: str, upload: str) -> None:
-        """Abort an upload, which deletes its parts."""
+        """Abort a multipart upload and delete its parts."""
         self._repeat(lambda: self._send("DELETE", name, query={"uploadId": upload}))
 
     def uploads(self, name: str) -> list[str]:
@@ -280,10 +299,11 @@ class Bucket:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> str:
-        """Write a content and return its ETag; send the content again if the ETag shows that it arrived damaged.
+        """Send the content of an object or a part, and return its ETag.
 
-        An ETag that differs each time is accepted unless this server has returned the MD5 of a content before, since
-        the ETags of some servers are no MD5s.
+        If the ETag is not the MD5 of the content, the content may have arrived damaged, and it is sent again. The
+        ETags of some servers are never MD5s. Such an ETag is therefore accepted after several attempts, unless this
+        server has returned an MD5 before.
         """
         md5, kept = hashlib.md5(content, usedforsecurity=False).hexdigest(), dict(headers or {})
 
@@ -311,7 +331,13 @@ class Bucket:
         return {"x-amz-copy-source": quote(f"/{self.name}/{name}"), "x-amz-copy-source-if-match": f'"{etag}"'}
 
     def _repeat_for_text(self, tag: str, *request: Any, **parts: Any) -> str:
-        """Return the text of an element of the answer to a request of ``_send``."""
+        """Send a request with ``_send``, repeat it if it fails, and return the text of an element of the answer.
+
+        Args:
+            tag: The name of the element.
+            request: The positional arguments of ``_send``.
+            parts: The keyword arguments of ``_send``.
+        """
         return self._repeat(lambda: child_text(parse_xml(self._send(*request, **parts).data), tag))
 
     def _repeat(self, request: Callable[[], _Result]) -> _Result:

@@ -1,4 +1,4 @@
-"""A check of a bucket, step by step. It tries each kind of request once, on objects that it deletes afterwards."""
+"""A check of a bucket: it tries each kind of request once, on objects that it deletes afterwards."""
 
 import os
 import secrets
@@ -18,7 +18,10 @@ _PART_BYTES: Final = 5 * 1024**2
 
 
 def s3_steps(address: str, *, patience_seconds: float) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Yield the names and functions of the steps, in order. Closing the generator deletes what they wrote.
+    """Yield the name of each step of the check and a function that carries it out, in order.
+
+    Such a function returns the result in words, and raises an error if the step fails. When the generator is closed, it
+    deletes the objects that the steps have written.
 
     Raises:
         ValueError: If the address is not valid, or the environment names no valid server or credentials.

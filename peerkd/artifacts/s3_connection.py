@@ -1,7 +1,7 @@
-"""Connections to an S3 server, which return only complete and correct answers.
+"""Connections to an S3 server that return only complete and correct answers.
 
-Python's HTTP client treats the end of a connection as the end of the headers. An answer that is cut there would have no
-length, and would be read as an empty object.
+If a connection breaks within the headers of an answer, Python's HTTP client takes the headers for complete. Such an
+answer would have no length, and would be read as an empty object.
 """
 
 import http.client
@@ -29,7 +29,7 @@ _MAX_CONNECTIONS: Final = 32
 
 
 def connect(settings: Settings) -> Minio:
-    """Return a client, without sending a request.
+    """Return a MinIO client with these settings, without sending a request.
 
     Raises:
         ValueError: If the client does not accept the endpoint or the region.
@@ -51,7 +51,7 @@ def connect(settings: Settings) -> Minio:
 
 
 class _CurrentKeys(Provider):
-    """The current keys. Mounted files are read for each request, because an operator may have replaced them."""
+    """Provides the keys for each request. Keys in mounted files are read again, because they may have been replaced."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.secret_folder
@@ -69,7 +69,11 @@ class CheckedPool(urllib3.PoolManager):
     """A pool of connections that checks each answer, and neither repeats requests nor follows redirects."""
 
     def __init__(self, ca_file: str | None) -> None:
-        """Trust the certificate authorities in ``ca_file``. None: the public ones."""
+        """Create a pool without connections.
+
+        Args:
+            ca_file: A file with the certificates of the authorities to trust. None means the public authorities.
+        """
         super().__init__(
             timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
             retries=False,
@@ -81,10 +85,11 @@ class CheckedPool(urllib3.PoolManager):
     def urlopen(  # type: ignore[override]  # like the function that it overrides
         self, method: str, url: str, redirect: bool = False, **kwargs: Any
     ) -> BaseHTTPResponse:
-        """Send a request once and return the answer; see ``check_answer`` for what else it raises.
+        """Send a request once, check the answer with ``check_answer``, and return it.
 
         Raises:
             HTTPError: If no answer comes, or the connection breaks before the end of the headers.
+            AnswerError, TransientError, ParseError: See ``check_answer``.
         """
         # A redirect is never followed: the signature of a request is not valid for the host that it names.
         response = super().urlopen(method, url, redirect=False, **kwargs)
@@ -97,7 +102,7 @@ class CheckedPool(urllib3.PoolManager):
 
 
 class _WholeLines:
-    """The stream of an answer, in which a line without an end is an error."""
+    """The stream of an answer. Reading a line that the stream does not complete is an error."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

@@ -20,14 +20,17 @@ _KEY_FILES: Final = ("access-key", "secret-key")
 _HOST: Final = re.compile(r"[A-Za-z0-9._\[\]:-]+")
 
 _DEFAULT_REGION: Final = "us-east-1"
-"""The default region of servers other than Amazon's."""
+"""The region of requests to servers that are not Amazon's, if none is set."""
 _AMAZON: Final = re.compile(r"(?:.*\.)?s3[a-z0-9-]*\.(?:.*\.)?(?:amazonaws\.com(?:\.cn)?|amazonaws\.eu|api\.aws)")
-"""Hosts of Amazon S3: regional, global, dual-stack and FIPS hosts, access points and VPC endpoints. A user's own server
-on an Amazon machine or behind an Amazon load balancer does not match."""
+"""The pattern of the hosts of Amazon S3: regional, global, dual-stack and FIPS hosts, access points, VPC endpoints.
+
+A user's own server on an Amazon machine or behind an Amazon load balancer does not match."""
 _AMAZON_REGION: Final = re.compile(r"(?:s3-(?:fips-)?)?([a-z]{2,4}(?:-[a-z]+)+-\d+)")
-"""A label of the host that contains the region, as in s3.eu-west-2.amazonaws.com or s3-eu-west-2.amazonaws.com."""
+"""The pattern of the part of a host name that contains the region.
+
+It matches the second part of s3.eu-west-2.amazonaws.com and the first of s3-eu-west-2.amazonaws.com."""
 _AMAZON_GLOBAL: Final = ("s3.amazonaws.com", "s3-external-1.amazonaws.com")
-"""Hosts that serve buckets of all regions."""
+"""The hosts of Amazon S3 that serve buckets of all regions."""
 _WITH_REGIONS: Final = re.compile(
     r"(?:.*\.)?(?:"
     r"s3\.([a-z0-9-]+)\.(?:backblazeb2\.com|wasabisys\.com|scw\.cloud|cloud-object-storage\.appdomain\.cloud)"
@@ -35,28 +38,30 @@ _WITH_REGIONS: Final = re.compile(
     r"|compat\.objectstorage\.([a-z0-9-]+)\.oraclecloud\.com"
     r"|cos\.([a-z0-9-]+)\.myqcloud\.com|sos-([a-z0-9-]+)\.exo\.io|([a-z0-9-]+)\.your-objectstorage\.com)"
 )
-"""Hosts of other services, with the region in a group."""
+"""The pattern of the hosts of other services. A group of the match contains the region."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """The settings of a connection."""
+    """The settings of a connection to an S3 server."""
 
     endpoint: str
-    """``http://host:port`` or ``https://host:port``."""
+    """The address of the server: ``http://host:port`` or ``https://host:port``."""
     region: str = _DEFAULT_REGION
-    """The region that requests are signed for: a service refuses those for another one."""
+    """The region for which requests are signed. A service refuses requests that are signed for another region."""
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
     session_token: str | None = field(default=None, repr=False)
     secret_folder: Path | None = None
-    """The folder that the keys were read from, if any: its files may be replaced while the program runs."""
+    """The folder from which the keys were read; None if they come from variables.
+
+    The files in the folder may be replaced while the program runs."""
     ca_file: str | None = None
     """A file with the certificates of the authorities to trust; None for the public ones."""
 
 
 def read_settings(environment: Mapping[str, str] = os.environ, *, store: str = "s3://") -> Settings:
-    """Return the settings from the environment.
+    """Read the settings from environment variables.
 
     They are ``PEERKD_S3_ENDPOINT``, ``PEERKD_S3_REGION``, ``PEERKD_S3_ACCESS_KEY``, ``PEERKD_S3_SECRET_KEY`` and
     ``PEERKD_S3_CA_FILE``. Instead of the keys, ``PEERKD_S3_SECRET_FOLDER`` may name a folder with the files
@@ -113,7 +118,7 @@ def read_settings(environment: Mapping[str, str] = os.environ, *, store: str = "
 def check_endpoint(endpoint: str | None) -> SplitResult:
     """Return the parts of the address of an S3 server: a scheme, a host and perhaps a port.
 
-    Addresses appear in messages, logs and the manifests of jobs, so this one must not contain a secret.
+    The address appears in messages, logs and the manifests of jobs, so it must not contain a secret.
 
     Raises:
         ValueError: If the address is missing or has other parts. The message shows neither a password nor a query.
@@ -140,7 +145,7 @@ def check_endpoint(endpoint: str | None) -> SplitResult:
 
 
 def check_key(text: str, *, where: str) -> str:
-    """Return a key without the line end that editors and ``echo`` append to it.
+    """Return an access key or a secret key without the line end that editors and ``echo`` append to it.
 
     Args:
         text: The content of a variable or a file.
@@ -188,12 +193,13 @@ def _read_variables(environment: Mapping[str, str], *names: str) -> list[str]:
 
 
 def _choose_region(host: str, *, own: str | None, shared: str | None) -> str:
-    """Return the region to sign requests for.
+    """Return the region for which requests are signed.
 
     Args:
         host: The host of the endpoint, in lower case.
-        own: The region that the user set for this program, if any.
-        shared: The region that the user set for all programs, if any; it is used if the host contains no region.
+        own: The region that the user has set for this program; None if there is none.
+        shared: The region that the user has set for all programs, which is used if ``own`` is None and the host
+            contains no region; None if there is none.
 
     Raises:
         ValueError: If a host of Amazon S3 contains another region than ``own``, or contains none and no region is set.
@@ -211,7 +217,7 @@ def _choose_region(host: str, *, own: str | None, shared: str | None) -> str:
 
 
 def _region_of(host: str) -> str | None:
-    """Return the region that a host contains, if any."""
+    """Return the region that the name of a host contains; None if it contains none."""
     if host in _AMAZON_GLOBAL:
         return None
     if _AMAZON.fullmatch(host):

@@ -1,7 +1,7 @@
-"""Failures of requests to an S3 server: one table says which of them are transient.
+"""Failures of requests to an S3 server, and two tables that decide which of them are transient.
 
-The first row of ``ANSWERS`` that matches an answer of a wrong shape decides what happens next. The first row of
-``FAILURES`` decides it for a request that raised an exception, because no answer came or none that can be read.
+If the server answers with an error, the first matching row of ``ANSWERS`` decides what happens next. If no answer
+arrives, or the answer cannot be read, an exception is raised, and the first matching row of ``FAILURES`` decides.
 """
 
 import re
@@ -16,48 +16,49 @@ from urllib3.exceptions import HTTPError
 
 NUM_TRIES_OF_REFUSED: Final = 4
 NUM_TRIES_OF_DAMAGED: Final = 10
-"""The number of attempts at a request whose answer is damaged. If a third of all answers were damaged, one request in
-60,000 would fail this often in a row."""
+"""The maximum number of attempts at a request whose answer is damaged.
+
+If a third of all answers were damaged, one request in 60,000 would fail this often in a row."""
 
 
 class Call(Enum):
     """A kind of request. The same answer of a store can mean different errors for different kinds."""
 
     READ = auto()
-    """A range of an object, on the condition that it has a certain ETag."""
+    """A request for a range of an object, under the condition that the object has a certain ETag."""
     LIST = auto()
     UPLOADS = auto()
     GET = auto()
-    """A whole small object."""
+    """A request for a whole small object."""
     HEAD = auto()
     COPY_PART = auto()
-    """A range of an object, on the same condition as ``COPY``."""
+    """A request to copy a range of an object into a part of an upload, under the same condition as ``COPY``."""
     COPY = auto()
-    """A whole object, on the condition that it has a certain ETag."""
+    """A request to copy a whole object, under the condition that it has a certain ETag."""
     PART = auto()
     PUT_NEW = auto()
-    """An object, on the condition that it does not exist yet."""
+    """A request to write an object, under the condition that it does not exist yet."""
     PUT = auto()
     DELETE = auto()
-    """Several objects."""
+    """A request to delete several objects."""
     BEGIN = auto()
     END = auto()
     ABORT = auto()
 
 
 class TransientError(Exception):
-    """A request that failed and is worth repeating."""
+    """A failure of a request that may succeed if it is repeated."""
 
     def __init__(self, text: str, *, num_tries: int | None = None, final_error: Exception | None = None) -> None:
         super().__init__(text)
         self.num_tries = num_tries
-        """The largest number of attempts at the request; None if only the time is limited."""
+        """The maximum number of attempts at the request; None if only the time is limited."""
         self.final_error = final_error
-        """The error to raise if the failure lasts; None for a ``StoreUnavailableError``."""
+        """The error to raise if the last attempt fails too; None means a ``StoreUnavailableError``."""
 
 
 class AnswerError(Exception):
-    """An answer that does not have the shape of a correct one."""
+    """An answer that reports an error: its status or its XML is that of an error."""
 
     def __init__(self, call: Call, *, status: int, code: str = "", message: str = "") -> None:
         super().__init__(f"status {status}, {code or 'without an S3 error code'}{': ' if message else ''}{message}")
@@ -65,32 +66,34 @@ class AnswerError(Exception):
 
 
 class MissingError(Exception):
-    """An object does not exist."""
+    """An object that a request names does not exist."""
 
 
 class ConditionError(Exception):
-    """The condition of a request does not hold: the object changed, or exists already."""
+    """The condition of a request does not hold: the object has changed, or exists already."""
 
 
 class NoConditionsError(Exception):
-    """The server does not support the condition of a request."""
+    """The server does not support conditional writes."""
 
 
 class UploadLostError(Exception):
-    """The server does not know an upload: it was completed or aborted."""
+    """The server does not know a multipart upload, because it was completed or aborted."""
 
 
 class FailureKind(Enum):
     """What happens after a failed request."""
 
     TRANSIENT = auto()
-    """The request is repeated until the time is up."""
+    """The request is repeated until the time limit."""
     REFUSED_AT_FIRST = auto()
-    """``REFUSED`` until the store has answered a request correctly, and ``TRANSIENT`` from then on, because a request
-    that worked before may work again."""
+    """Like ``REFUSED`` until the store has answered a request correctly, and like ``TRANSIENT`` from then on.
+
+    A kind of request that has worked before may work again."""
     REFUSED = auto()
-    """The request is repeated a few times, because a server also refuses a request that was damaged in transit. After
-    that the user gets a message with a remedy."""
+    """The request is repeated a few times, because a server also refuses a request that was damaged in transit.
+
+    After that, an error with a message for the user is raised."""
 
 
 _CREDENTIALS: Final = (
@@ -116,14 +119,16 @@ _OTHER: Final = "The store {endpoint} refuses the request ({text}): check PEERKD
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Answers that are handled alike."""
+    """A row of the table ``ANSWERS``: the conditions for an answer to match, and what happens then."""
 
     kind: FailureKind | type[Exception]
-    """What happens next, or the error that is raised for the caller to handle."""
+    """The treatment of the failure, or the type of an error that is raised because callers handle it."""
     codes: Set[str] | None = None
-    """The error codes in the XML; "" stands for an answer without one, which no S3 server wrote. None matches all."""
+    """The error codes that match; None if all codes do.
+
+    The empty code stands for an answer without an error code, which does not come from an S3 server."""
     sentence: str = _OTHER
-    """The message for the user if the request is refused."""
+    """The message for the user if the request is finally refused."""
     _: KW_ONLY
     statuses: Set[int] | range = range(1000)
     calls: Set[Call] = frozenset(Call)
@@ -185,14 +190,14 @@ FAILURES: Final[tuple[tuple[type[Exception], FailureKind, str], ...]] = (
 )
 
 FOREIGN_ERRORS: Final = (HTTPError, ParseError, ValueError)
-"""All exceptions of libraries that a request raises."""
+"""The exceptions of libraries that a request can raise."""
 
 
 def classify(error: Exception, *, endpoint: str, bucket: str, has_answered: bool) -> Exception:
-    """Return the error of this module that an ``AnswerError`` or one of ``FOREIGN_ERRORS`` stands for, by the table.
+    """Return the error of this module that corresponds to the error of a request, according to the two tables.
 
     Args:
-        error: The error that a request raised.
+        error: The error of the request: an ``AnswerError`` or one of ``FOREIGN_ERRORS``.
         endpoint: The address of the server, for the message.
         bucket: The name of the bucket, for the message.
         has_answered: Whether the store has answered an earlier request of this process correctly.
@@ -223,7 +228,7 @@ def _find_row(error: AnswerError) -> Row:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """Return the original error within an error of urllib3, which wraps errors and repeats their messages."""
+    """Return the original error within an error of urllib3, which wraps other errors several times."""
     inner = error.args[-1] if error.args else None
     return _innermost(inner) if isinstance(inner, BaseException) else error
 

@@ -1,4 +1,4 @@
-"""Publishing an artifact to a bucket: a worker that is killed at any request leaves a complete artifact or none."""
+"""Publishing an artifact to a bucket. A worker that is killed at any moment leaves a complete artifact or none."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,16 +14,18 @@ from peerkd.artifacts.store import FileEntry, Manifest, add_remedy_to_errors, co
 from peerkd.errors import ArtifactCorruptError, StoreUnavailableError
 
 _NUM_TRIES: Final = 10
-"""The number of attempts to publish while other workers write or delete the same files."""
+"""The maximum number of attempts to publish while other workers write or delete the same files."""
 _NUM_LISTS: Final = 3
-"""The number of lists that are requested for a prefix, because a single one may be stale or damaged."""
+"""The number of times that the objects below a prefix are listed, because one list may be stale or damaged."""
 _CLEAR_SECONDS: Final = 5.0
-"""The time for which requests of a deletion are repeated. Later runs, or ``peerkd store clear``, delete the rest."""
+"""The time for which failed requests of ``clear_away`` are repeated.
+
+Objects that remain after that are deleted by later runs, or by ``peerkd store clear``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Source:
-    """The content of a file to be published: in a saved object, or only in this worker's folder."""
+    """The place of a file that is to be published: a saved object of the workspace, or only this worker's folder."""
 
     entry: FileEntry
     path: Path | None = None
@@ -34,10 +36,10 @@ class _Source:
 def find_manifest(bucket: Bucket, names: ObjectNames, key: str) -> Manifest | None:
     """Return the manifest of a published artifact, or None.
 
-    A manifest that does not match its digest is requested again, since it may have been damaged in transit.
+    A manifest that does not match its own digest is requested again, because it may have been damaged in transit.
 
     Raises:
-        ArtifactCorruptError: If it does not match its digest each time.
+        ArtifactCorruptError: If the manifest is damaged each time.
     """
     with add_remedy_to_errors(names.address(bucket.name), key):
         return bucket.get_parsed(names.manifest(key), lambda text: Manifest.from_json(text, key=key))
@@ -46,9 +48,10 @@ def find_manifest(bucket: Bucket, names: ObjectNames, key: str) -> Manifest | No
 def publish_folder(
     bucket: Bucket, names: ObjectNames, key: str, folder: Path, *, metadata: Mapping[str, Any]
 ) -> Manifest:
-    """Publish the files of a folder and all saved files, unless the artifact exists; return its manifest.
+    """Publish an artifact from the files of a folder and all saved files, and return the manifest.
 
-    If a file is in the folder and was also saved, the content in the folder is published.
+    If the artifact exists already, it stays as it is and its manifest is returned. If a file is in the folder and was
+    also saved, the content in the folder is published.
 
     Raises:
         ArtifactCorruptError: If another program wrote one of the saved objects.
@@ -78,9 +81,10 @@ def publish_folder(
 
 
 def clear_away(bucket: Bucket, names: ObjectNames, key: str, manifest: Manifest | None = None) -> int:
-    """Delete objects that the published artifact does not use, such as partial uploads; return their number.
+    """Delete the objects that a published artifact does not need, such as its workspace; return how many were deleted.
 
-    The manifest decides what is kept. Its digest has been checked, so no damaged answer can decide what is deleted.
+    The manifest decides which objects are kept. Its digest has been checked, so a damaged answer of the server cannot
+    lead to the deletion of a needed object.
     """
     limited = bucket.with_time_limit(_CLEAR_SECONDS)
     num_deleted = 0
@@ -103,8 +107,18 @@ def clear_away(bucket: Bucket, names: ObjectNames, key: str, manifest: Manifest 
 def _sources(bucket: Bucket, partial: str, folder: Path, *, gone: set[str]) -> dict[str, _Source]:
     """Return the files to publish, by name.
 
-    Lists may be stale or damaged, so several are merged. A listed name without an object ends the attempt the first
-    time, and is skipped in later attempts: ``gone`` holds such names.
+    One list of the saved objects may be stale or damaged, so several are merged.
+
+    Args:
+        bucket: The bucket.
+        partial: The prefix of the workspace.
+        folder: This worker's folder.
+        gone: The listed names for which an earlier attempt found no object. They are skipped. A new such name is added
+            and ends the attempt.
+
+    Raises:
+        MissingError: If a listed name that is not in ``gone`` has no object.
+        ArtifactCorruptError: If another program wrote one of the saved objects.
     """
     sources = {name: _Source(entry=describe_file(folder / name), path=folder / name) for name in content_names(folder)}
     for saved in {saved for _ in range(_NUM_LISTS) for saved in bucket.list_once(partial)}:
@@ -126,7 +140,10 @@ def _sources(bucket: Bucket, partial: str, folder: Path, *, gone: set[str]) -> d
 
 
 def _head(bucket: Bucket, saved: str) -> Stored | None:
-    """Return the size and tags of a saved object. An answer without a SHA-256 may be damaged: it is requested again."""
+    """Return the facts about a saved object, or None if it does not exist.
+
+    An answer without a SHA-256 may be damaged, so the request is repeated.
+    """
     for _ in range(NUM_TRIES_OF_DAMAGED):
         stored = bucket.head(saved)
         if stored is None or stored.sha256:
@@ -146,7 +163,10 @@ def _write_files(bucket: Bucket, targets: Mapping[str, _Source]) -> None:
 
 
 def _write_manifest(bucket: Bucket, names: ObjectNames, manifest: Manifest) -> bool:
-    """Write the manifest unless one exists; return False if the server cannot rule out that it replaced another."""
+    """Write a manifest unless the artifact has one.
+
+    Return False if the server does not support this condition. Another worker's manifest may then have been replaced.
+    """
     name, text = names.manifest(manifest.key), manifest.to_json().encode()
     try:
         bucket.put(name, text, only_new=True)

@@ -1,4 +1,4 @@
-"""The repetition of requests to a store, and the report of an outage."""
+"""The retry policy for requests to a remote store, with messages about outages."""
 
 import threading
 import time
@@ -36,11 +36,11 @@ class StoreRetries:
         self._lock = threading.Lock()
 
     def call(self, request: Callable[[], _Result]) -> _Result:
-        """Return the result of a request, which is repeated while it raises ``TransientError``.
+        """Send a request, repeat it while it raises ``TransientError``, and return its result.
 
         Raises:
-            StoreUnavailableError: If the request still fails at the limit of the time, or of the tries that a failure
-                allows. If the failure has a ``final_error``, that is raised instead.
+            StoreUnavailableError: If the request still fails at the time limit, or after the ``num_tries`` attempts
+                that its error allows. If the error has a ``final_error``, that is raised instead.
         """
         result = Retries(
             (TransientError,),
@@ -71,7 +71,7 @@ class StoreRetries:
             )
 
     def _set_reported(self, is_reported: bool) -> bool:
-        """Set whether an outage counts as reported, and return whether that is a change."""
+        """Record whether the present outage has been reported, and return whether the record has changed."""
         with self._lock:
             has_changed, self._is_reported = self._is_reported != is_reported, is_reported
         return has_changed

@@ -20,12 +20,12 @@ from peerkd.errors import StoreUnavailableError
 _NUM_PARTS_AT_ONCE: Final = 2
 _NUM_RANGES_AT_ONCE: Final = 8
 _NUM_UPLOADS: Final = 3
-"""The number of attempts at an upload if the server loses parts of it, or the file changes meanwhile."""
+"""The maximum number of attempts at an upload of which the server loses parts, or whose file changes meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Download:
-    """A file to download."""
+    """An object to download, and the path of the local file."""
 
     name: str
     stored: Stored
@@ -33,7 +33,7 @@ class Download:
 
 
 def upload_file(bucket: Bucket, path: Path, name: str) -> FileEntry:
-    """Write a file to an object, with its SHA-256 in the metadata; return the size and SHA-256 that were written.
+    """Upload a file to an object, with its SHA-256 in the metadata; return the size and SHA-256 of what was uploaded.
 
     The object has the content that the file had at one moment: if a large file changes during the upload, the upload
     starts again.
@@ -60,7 +60,13 @@ def upload_file(bucket: Bucket, path: Path, name: str) -> FileEntry:
 
 
 def copy_object(bucket: Bucket, source: str, stored: Stored, target: str) -> None:
-    """Let the server copy an object of any size; ``stored`` is what ``Bucket.head`` returned for the source.
+    """Let the server copy an object of any size.
+
+    Args:
+        bucket: The bucket.
+        source: The name of the object.
+        stored: The answer of ``Bucket.head`` for the source.
+        target: The name of the copy.
 
     Raises:
         MissingError: If the source does not exist any more.
@@ -84,10 +90,14 @@ def copy_object(bucket: Bucket, source: str, stored: Stored, target: str) -> Non
 
 
 def move_objects(bucket: Bucket, targets: Mapping[str, str]) -> None:
-    """Let the server copy objects to new names, and delete the old names once all copies exist.
+    """Let the server copy objects to new names, and delete the originals once all copies exist.
+
+    Args:
+        bucket: The bucket.
+        targets: The new name of each object, by its old name.
 
     Raises:
-        StoreUnavailableError: If the store does not answer, or an object changes meanwhile; then nothing is deleted.
+        StoreUnavailableError: If the store does not answer, or an object changes meanwhile. The originals are kept.
     """
     for source, target in targets.items():
         stored = bucket.head(source)
@@ -107,7 +117,7 @@ def is_stored(bucket: Bucket, name: str, entry: FileEntry) -> bool:
 
 
 def download_files(bucket: Bucket, downloads: Iterable[Download]) -> None:
-    """Read objects into new files, in ranges, several at once. The contents are not checked.
+    """Download objects into new files, in ranges and several ranges at once. The contents are not checked.
 
     Raises:
         MissingError: If an object does not exist any more.
@@ -143,14 +153,14 @@ def _write_parts(
     *,
     part_bytes: int,
 ) -> FileEntry:
-    """Write an object in parts; return the size and SHA-256 of what was written.
+    """Write an object by a multipart upload; return the size and SHA-256 of what was written.
 
     Args:
         bucket: The bucket.
         name: The name of the object.
-        describe: Returns the size and SHA-256 of the source. If they change, the upload starts again.
-        write_part: Writes a part, given the id of the upload, the number, the offset and the size of the part, and
-            returns its ETag.
+        describe: A function that returns the size and SHA-256 of the source. If they change, the upload starts again.
+        write_part: A function that writes a part and returns its ETag. It receives the id of the upload, and the
+            number, the offset and the size of the part.
         part_bytes: The size of the parts.
     """
     for _ in range(_NUM_UPLOADS):

@@ -15,12 +15,12 @@ from peerkd.artifacts.store import MANIFEST_NAME, SCRATCH_NAME, Manifest, add_re
 from peerkd.errors import ArtifactCorruptError
 
 _NUM_TRIES: Final = 20
-"""The number of attempts to load a file that another worker saves meanwhile, or that arrives damaged."""
+"""The maximum number of attempts to load a file that another worker saves meanwhile, or that arrives damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectNames:
-    """The names of objects below a prefix, which may be empty; ``peerkd.artifacts.s3`` describes the layout."""
+    """The names of a store's objects. ``peerkd.artifacts.s3`` describes the layout. The prefix may be empty."""
 
     prefix: str
 
@@ -49,22 +49,22 @@ class ObjectNames:
         return f"{self.below(check_name(key))}.partial/"
 
     def below(self, name: str) -> str:
-        """Return a name below the prefix."""
+        """Return the name of an object: the prefix of the store, a slash and ``name``."""
         return f"{self.prefix}/{name}" if self.prefix else name
 
 
 @dataclass(frozen=True, slots=True)
 class S3Workspace:
-    """A workspace in a local folder; each saved file is an object of a bucket. See ``Workspace``."""
+    """A workspace in a local folder, each saved file of which is also an object of a bucket. See ``Workspace``."""
 
     folder: Path
     _bucket: Bucket
     _names: ObjectNames
     _key: str
     _saving: dict[str, Lock] = field(default_factory=dict)
-    """A lock for each file during its upload, so that a delayed upload does not undo a later one."""
+    """The locks of files, by name. Only one thread at a time uploads a file, so that uploads keep their order."""
     _versions: dict[str, str] = field(default_factory=dict)
-    """The newest known version of each saved file, because a list may be older than an earlier one."""
+    """The newest known version of each saved file, by name. A list of objects may be older than an earlier list."""
 
     def save(self, *names: str, is_replaceable: bool = False) -> None:
         """Write files of the folder to the store; see ``Workspace.save``."""
@@ -75,7 +75,7 @@ class S3Workspace:
                 self._versions.setdefault(name, "")
 
     def load(self, name: str) -> bool:
-        """Read the saved version of a file; see ``Workspace.load``.
+        """Download the saved version of a file into the folder; see ``Workspace.load``.
 
         Raises:
             ArtifactCorruptError: If the content differs from what was saved.
@@ -113,7 +113,7 @@ class S3Workspace:
             self._bucket.delete(self._partial + name for name in names)
 
     def saved(self, prefix: str) -> Mapping[str, str]:
-        """Return the names of saved objects; see ``Workspace.saved``."""
+        """Return the names and versions of saved files; see ``Workspace.saved``."""
         objects = self._bucket.names(self._partial + prefix)
         versions = {name.removeprefix(self._partial): version for name, version in objects.items()}
         for name in [name for name in list(self._versions) if name.startswith(prefix) and name not in versions]:

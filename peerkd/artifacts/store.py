@@ -1,4 +1,4 @@
-"""The interface of an artifact store. A stage works in a workspace and publishes it; others fetch and verify it."""
+"""The interface of an artifact store. A stage works in a workspace and publishes an artifact, which others fetch."""
 
 import hashlib
 import json
@@ -16,16 +16,17 @@ from peerkd.errors import ArtifactCorruptError
 
 MANIFEST_NAME = "manifest.json"
 SCRATCH_NAME = "scratch"
-"""The folder of a workspace for files that only the work needs. It is kept between attempts, and is not part of the
-artifact."""
+"""The folder of a workspace for files that are needed only while the artifact is computed.
+
+It is kept between attempts, and is not part of the artifact."""
 
 _NO_ARTIFACT: Final = re.compile(r"\.(partial|publishing|damaged-\d+)$")
-"""The endings of folders with a workspace, or with a damaged artifact that was renamed."""
+"""The pattern of the endings of folders that contain a workspace, or a damaged artifact that was renamed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileEntry:
-    """One file of an artifact."""
+    """The size and the SHA-256 of one file of an artifact."""
 
     num_bytes: int
     sha256: str
@@ -33,7 +34,7 @@ class FileEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """The files of an artifact. It is written last: an artifact without a manifest does not exist.
+    """The list of an artifact's files, which is written last: an artifact exists once it has a manifest.
 
     The text of a manifest contains a SHA-256 of its own values, so no value can change unnoticed.
     """
@@ -41,11 +42,11 @@ class Manifest:
     key: str
     files: Mapping[str, FileEntry]
     metadata: Mapping[str, Any]
-    """JSON values about the content, which can be read without opening a file."""
+    """Facts about the content as JSON values, which can be read without fetching the files."""
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the names and contents of all files."""
+        """The SHA-256 of the names and contents of all files."""
         return fingerprint({name: entry.sha256 for name, entry in self.files.items()})
 
     def to_json(self) -> str:
@@ -85,35 +86,38 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 class Workspace(Protocol):
-    """The place where an artifact is computed: a local folder, and its saved files, which outlive this machine.
+    """The place where an artifact is computed: a local folder, and saved files, which survive the loss of this machine.
 
-    Names of files are relative, with ``/``. A file that others may load must be written once, or under another name and
-    then renamed, because a store in a local folder shows it to others immediately.
+    Names of files are relative to the folder, with ``/``. In a local store, other workers see a file while it is being
+    written. A file that they may load must therefore be written under another name first, and then renamed.
     """
 
     @property
     def folder(self) -> Path:
-        """The local folder to work in. It has a folder ``scratch/`` from the start."""
+        """The local folder in which the stage works. It contains a folder ``scratch/`` from the start."""
 
     def save(self, *names: str, is_replaceable: bool = False) -> None:
         """Save files of the folder, so that they can be loaded after this process or its machine has ended.
 
-        Several threads may save the same file; the content at the time of the last call is the one that is loaded.
+        Several threads may save the same file. ``load`` returns the content that the file had at the last call.
 
         Args:
             names: Names of the files, relative to the folder.
-            is_replaceable: Whether the files can be lost at the cost of repeated work. If so, a store on this machine's
-                disk does not sync them, and a power cut may remove them.
+            is_replaceable: Whether the work that made the files can simply be repeated. If so, a local store does not
+                sync them, and they may be lost in a power cut.
         """
 
     def load(self, name: str) -> bool:
-        """Copy the saved version of a file into the folder, whoever saved it; return False if none exists."""
+        """Copy the saved version of a file, whichever worker saved it, into the folder; return False if none exists."""
 
     def discard(self, *names: str) -> None:
         """Delete files from the folder and their saved versions; a file that does not exist is no error."""
 
     def saved(self, prefix: str) -> Mapping[str, str]:
-        """Return the saved names that begin with ``prefix``, each with a version that changes with the content."""
+        """Return the names of the saved files that begin with ``prefix``, each with a version.
+
+        The version of a file changes whenever its content changes.
+        """
 
 
 class ArtifactStore(Protocol):
@@ -141,7 +145,7 @@ class ArtifactStore(Protocol):
         """
 
     def free_bytes(self) -> int | None:
-        """Return the free space, or None if it is not known."""
+        """Return the free space of the store, or None if it is not known."""
 
     def open_workspace(self, key: str, *, shared: bool = False) -> AbstractContextManager[Workspace]:
         """Open the workspace of an artifact. Files that an interrupted attempt saved can be loaded there.
@@ -157,16 +161,21 @@ class ArtifactStore(Protocol):
         """
 
     def keys(self) -> list[str]:
-        """Return the sorted keys of all published artifacts, damaged ones included, without those that were set aside.
+        """Return the sorted keys of all published artifacts, without those that were set aside.
+
+        An artifact with damaged files is included as long as nobody has set it aside.
 
         Raises:
             StoreUnavailableError: If the store cannot be read.
         """
 
     def set_aside(self, key: str) -> str:
-        """Move an artifact, or the workspace ``<key>.partial``, to ``<key>.damaged-N``; return that key.
+        """Rename a damaged artifact or workspace to ``<key>.damaged-N``, so that the next run computes it again.
 
-        Nothing is deleted. The artifact does not exist afterwards, so the next run computes it again.
+        Nothing is deleted. A workspace is renamed if the key is ``<key>.partial``.
+
+        Returns:
+            The new key.
 
         Raises:
             ArtifactNotFoundError: If the key has neither an artifact nor a workspace.
@@ -176,21 +185,25 @@ class ArtifactStore(Protocol):
     def clear_away(self, key: str) -> int:
         """Delete the files that workers left in the workspace of an artifact, and return how many were deleted.
 
-        They are deleted only if the artifact is published with an intact manifest and, in a store with locks, nobody
-        has opened the workspace. A failure to delete is not an error: the next call tries again.
+        Nothing is deleted unless the artifact is published and its manifest is intact. In a store with locks, nothing
+        is deleted while another process has opened the workspace. A failure to delete is not an error, because the next
+        call tries again.
         """
 
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
         """Publish the content of a workspace that is open in this process; readers see all of it or nothing.
 
-        The content is the files in the folder and those that any worker saved, without ``scratch/``. If the artifact
-        exists already, it stays as it is and its manifest is returned.
+        The content consists of the files in the folder and the files that any worker has saved, without ``scratch/``.
+        If the artifact exists already, it stays as it is and its manifest is returned.
         """
 
 
 @contextmanager
 def add_remedy_to_errors(address: str, key: str) -> Iterator[None]:
-    """Add the command that sets the damaged artifact aside to the message of an ``ArtifactCorruptError``."""
+    """Add a remedy to each ``ArtifactCorruptError`` that the body of the ``with`` statement raises.
+
+    The remedy is the command that sets the damaged artifact aside.
+    """
     try:
         yield
     except ArtifactCorruptError as error:
@@ -201,9 +214,10 @@ def add_remedy_to_errors(address: str, key: str) -> Iterator[None]:
 
 
 def published_keys(manifests: Iterable[str]) -> list[str]:
-    """Return the sorted keys of the artifacts whose manifests have these names, without those that were set aside.
+    """Return the sorted keys of artifacts, given the names of all files called ``manifest.json`` in the store.
 
-    A file of an artifact may itself be called ``manifest.json``, so names below a key do not count as keys.
+    Artifacts that were set aside are omitted. A file of an artifact may itself be called ``manifest.json``, so names
+    below a key do not count as keys.
     """
     keys: set[str] = set()
     for name in sorted(manifests, key=lambda name: name.count("/")):
@@ -235,7 +249,7 @@ def content_names(folder: Path) -> list[str]:
 
 
 def is_content(name: str) -> bool:
-    """Return whether a file of a workspace is part of the artifact: neither in ``scratch/`` nor the manifest."""
+    """Return whether a file of a workspace is part of the artifact. The manifest and files in ``scratch/`` are not."""
     return name != MANIFEST_NAME and not name.startswith(f"{SCRATCH_NAME}/")
 
 
@@ -267,7 +281,7 @@ def verify_folder(folder: Path, manifest: Manifest) -> None:
 
 
 def find_damage(folder: Path, manifest: Manifest) -> Mapping[str, str]:
-    """Return the files of the manifest that are missing from a folder or differ, each with a message."""
+    """Return a message for each file of the manifest that is missing in a folder or damaged, by the file's name."""
     damage = {}
     for name, entry in manifest.files.items():
         path = folder / name
