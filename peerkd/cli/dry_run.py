@@ -84,7 +84,12 @@ def jobs(
 
 
 def _replaced(value: Any, by: dict[str, str]) -> Any:
-    """Return a copy in which some texts, at the beginning of any string, are replaced."""
+    """Return a copy of a JSON value in which the beginnings of strings are replaced.
+
+    Args:
+        value: The value. Strings inside lists and mappings are replaced too.
+        by: The beginnings to replace, each with its replacement.
+    """
     match value:
         case dict():
             return {name: _replaced(each, by) for name, each in value.items()}

@@ -26,7 +26,7 @@ def export(
         student: The student.
         to: The file.
         export_format: The name of the format.
-        is_best: Whether the published network is asked for explicitly.
+        is_best: Whether ``--best`` is given, which asks for the published network, as is the default.
         teacher: The teacher of the training, if it is not the published one.
         setting: The setting of the training, if it is not the published one.
         study: The key of the better peers, if the store has several studies.

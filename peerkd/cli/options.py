@@ -196,7 +196,7 @@ class Server(NamedTuple):
 
 
 class Watching(NamedTuple):
-    """The options of waiting for a run."""
+    """The options of commands that wait for the end of a run."""
 
     timeout: WatchTimeout = None
     patience: WatchPatience = None

@@ -9,7 +9,8 @@ from peerkd.launch.kubernetes.reaper import run_reaper
 from peerkd.launch.probe import serve_probe
 
 _MAX_SILENCE_SECONDS = 120.0
-"""The longest time without a sign of life. A pass waits at most half a minute for a cluster that does not answer."""
+"""The time without a finished pass after which the health probe fails. If the cluster does not answer, a pass takes at
+most half a minute."""
 
 
 def reap(*, namespace: str | None, port: int | None) -> None:

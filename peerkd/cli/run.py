@@ -21,7 +21,7 @@ from peerkd.launch.local_pipeline import run_pipeline
 LOCAL, KUBERNETES = "local", "kubernetes"
 
 _MAX_LOCAL_WORKERS = 64
-"""The limit on workers, unless the machine has more cores. Each is a process of a few hundred megabytes."""
+"""The limit on workers on this machine, unless it has more cores. Each is a process of a few hundred megabytes."""
 
 
 def run(

@@ -81,7 +81,7 @@ def open_report(place: StorePlace, text: str) -> None:
 
 
 def lines_of_runs(runs: list[StoredRun]) -> Iterator[str]:
-    """Yield a table of runs: the facts of a run in one line, and its result or what is left of it in the next."""
+    """Yield the lines of a table of runs: the facts of each run, and below them its result or the remaining stages."""
     rows = [("NAME", "STATE", "STARTED (UTC)", "PIPELINE", "COST", "SIZE")]
     rows += [
         (
@@ -153,12 +153,12 @@ def _title(run: StoredRun) -> str:
 
 
 def _minute(time: str | None) -> str:
-    """Return a time of ISO 8601 to the minute."""
+    """Return an ISO 8601 time as date, hour and minute, such as ``2026-01-31 12:30``."""
     return time[:16].replace("T", " ") if time else _UNKNOWN
 
 
 def _in_words(cost: Cost | None) -> str:
-    """Return a cost as the time of workers, that of GPUs if there were any, and the price if it is known."""
+    """Return a cost in words: the workers' time, the GPUs' time if there were any, and the price if it is known."""
     if cost is None:
         return _UNKNOWN
     parts = [format_duration(cost.worker_seconds)]

@@ -52,23 +52,25 @@ _NAMES: Final = {
     "priority_class": "priority_classes",
     "priority": "priorities",
 }
-"""The fields of ClusterConfig with one name, each with the list of ``AllowedConfig`` that applies to it."""
+"""The fields of ClusterConfig that contain a single name, each with the list in AllowedConfig that must contain it."""
 
 _VOLUME_NAMES: Final = {
     "persistentVolumeClaim": ("claimName", "claims"),
     "secret": ("secretName", "secrets"),
     "configMap": ("name", "config_maps"),
 }
-"""The kinds of volumes that a run may add, each with the field of the object's name and the list that applies to it."""
+"""The kinds of volumes that name an object of the cluster. Each kind is followed by the field of the volume that names
+the object, and by the list in AllowedConfig that must contain the name."""
 
 _FREE_VOLUMES: Final = ("emptyDir",)
-"""The kinds of volumes that name no object."""
+"""The kinds of volumes that name no object of the cluster, so that every run may use them."""
 
 _SOURCE_NAMES: Final = {"secretKeyRef": "secrets", "configMapKeyRef": "config_maps"}
-"""The sources of variables that name an object, each with the list that applies to it."""
+"""The sources of environment variables that name an object of the cluster, each with the list in AllowedConfig that
+must contain the name."""
 
 _FREE_SOURCES: Final = ("fieldRef", "resourceFieldRef")
-"""The sources of variables that describe the worker's own pod."""
+"""The sources of environment variables that only read the worker's own pod, so that every run may use them."""
 
 
 def check_allowed(operators: Values, chosen: Values) -> None:
@@ -134,7 +136,7 @@ def _entry(source: object, key: str) -> object:
 
 
 def _check_name(field: str, name: object, setting: str, allowed: Values, *, also: str | None = None) -> None:
-    """Check one name against a list. ``also`` is the operator's own name and appears only in the message."""
+    """Check that a list contains a name. ``also`` is the operator's own name, which the message mentions as allowed."""
     names: tuple[str, ...] | None = allowed[setting]
     if names is None or any(_is_allowed(name, each, setting) for each in names):
         return

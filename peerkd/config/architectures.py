@@ -38,8 +38,8 @@ class ArchitectureFacts(NamedTuple):
     shared."""
 
     min_image_size_pixels: int
-    """The smallest permitted height and width of an image: the least power of two that every stride of 2 still
-    halves."""
+    """The smallest permitted height and width of an image. A smaller image would have only one pixel left before the
+    network has halved it for the last time."""
 
     has_maps: bool
     """Whether the network has feature maps, which the block ``pool`` averages into features."""

@@ -22,11 +22,11 @@ CLUSTER_FILE_VARIABLE: Final = "PEERKD_CLUSTER_FILE"
 """The environment variable with the path of a YAML file that contains the operator's settings."""
 
 CLUSTER_VARIABLE: Final = "PEERKD_CLUSTER"
-"""The environment variable with the text of such a file. It is read if no file is named, as in the pods of
-pipelines."""
+"""The environment variable with the operator's settings themselves, as YAML. It is read if no file is named. The pods
+of pipelines have it."""
 
 SETTINGS_NAME: Final = "peerkd"
-"""The name of the ConfigMap with the settings of a namespace in which pipelines run."""
+"""The name of the ConfigMap that contains the operator's settings, in each namespace in which pipelines run."""
 
 SETTINGS: Final = {
     "PEERKD_S3_ENDPOINT": "PEERKD_S3_ENDPOINT",
@@ -35,7 +35,8 @@ SETTINGS: Final = {
     "PEERKD_PUSHGATEWAY": "PEERKD_PUSHGATEWAY",
     "cluster.yaml": CLUSTER_VARIABLE,
 }
-"""The keys of that ConfigMap, each with the environment variable of a task that gets its value."""
+"""The keys of the ConfigMap ``SETTINGS_NAME``. Each is followed by the environment variable with which the tasks of a
+pipeline get its value."""
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUANTITY: Final = re.compile(r"([0-9]+|[0-9]*\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i)?")
@@ -56,7 +57,10 @@ Quantity = Annotated[str, BeforeValidator(_as_text)]
 
 
 def _finite(value: Any) -> Any:
-    """Refuse NaN and infinity: pydantic does not look for them inside ``Any``, and the JSON of the API has neither."""
+    """Return a value unless it contains NaN or infinity, which the cluster's API cannot represent.
+
+    pydantic does not look for them inside ``Any``.
+    """
     match value:
         case float() if not math.isfinite(value):
             raise PydanticCustomError("finite_numbers", "Value should contain finite numbers only")
@@ -70,7 +74,10 @@ def _finite(value: Any) -> Any:
 
 
 def _kubernetes_name(value: str) -> str:
-    """Refuse an invalid name now. The cluster's API would refuse it only after the stages before the job have run."""
+    """Return a name unless it is invalid.
+
+    The cluster's API would refuse it only when the job is created, after earlier stages have run.
+    """
     if len(value) > 253 or not _NAME.fullmatch(value):
         raise PydanticCustomError(
             "kubernetes_name", "Value should be a Kubernetes name made of a to z, 0 to 9, '-' and '.'"
@@ -235,14 +242,14 @@ def resolve_cluster(
     task_config: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> ClusterConfig:
-    """Return the operator's settings with the settings of a pipeline's task, and then those of a person, applied.
+    """Return the settings of a job: the operator's, overridden by those of a pipeline's task, and then by a person's.
 
     The task and the person cannot choose an account, secret, claim, image or priority class that the operator does not
     allow.
 
     Args:
-        launch: The choices of a person. None: no choices.
-        task_config: The settings of the task, see ``with_task_config``.
+        launch: The choices of the person who starts the run. None: no choices.
+        task_config: The settings of the pipeline's task; see ``with_task_config``.
         environment: The environment variables, which name the operator's file or contain its text.
 
     Raises:

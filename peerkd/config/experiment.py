@@ -104,11 +104,11 @@ class ExperimentConfig(StrictConfig):
         return self.partition.public_fraction > 0 or getattr(self.partition.label_skew, "public_file", None) is not None
 
     def describe_peer(self, peer: int) -> str:
-        """Return the number of a peer for messages, with its name if the user has given one."""
+        """Return the words by which messages name a peer: its number, and its name if the user has given one."""
         return f"peer {peer} ({self.peers.given[peer].name})" if self.peers.given else f"peer {peer}"
 
     def section_of_weights(self, peer: int) -> str:
-        """Return the beginning of a message about the weights of a peer that is not trained."""
+        """Return the field that gives the weights of a peer, as the beginning of messages about these weights."""
         return f"peers.given[{peer}]." if self.peers.from_ is None else f"peers.from: peer {peer}: "
 
     @property

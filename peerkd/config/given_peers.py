@@ -13,10 +13,10 @@ from peerkd.config.strict import StrictConfig, refuse_repeats
 from peerkd.excerpt import plain, plain_path
 
 WEIGHTS_SUFFIXES: Final = (".safetensors", ".pt", ".pth")
-"""The endings of files of weights: safetensors, and the ``state_dict`` files of torch."""
+"""The suffixes of files that contain weights: safetensors, and the ``state_dict`` files of torch."""
 
 STORE_SCHEME: Final = "store:"
-"""The beginning of an address of weights that an artifact of the run's own store contains."""
+"""The prefix of an address of weights in the run's own store, as in ``store:KEY/FILE``."""
 
 S3_SCHEME: Final = "s3://"
 
@@ -34,22 +34,23 @@ PublishedKey = Annotated[str, Field(pattern=r"^(pretrain_peers|improve_peers)/[0
 
 
 class PeerNetwork(NamedTuple):
-    """The network of one peer. Peers whose networks are equal can share a module."""
+    """The network of one peer, without its weights. Peers with equal values can share a module."""
 
     name: str
     """The name of an architecture of peerkd, or an address such as ``torchvision:NAME`` or ``module:factory``."""
 
     image_size_pixels: int | None = None
-    """The side of the square images that the network takes; None if it takes those of the study."""
+    """The side of the square images that the network takes. None: it takes images of the study's size."""
 
     mean: tuple[float, ...] | None = None
-    """The mean of each channel by which its images are normalised; None if it takes those of the study."""
+    """The mean of each channel with which the network's images are normalised. None: the mean of the study."""
 
     std: tuple[float, ...] | None = None
-    """The deviation of each channel by which its images are normalised; None exactly if ``mean`` is None."""
+    """The standard deviation of each channel with which the network's images are normalised. None: that of the study,
+    and ``mean`` is None too."""
 
     classes: tuple[str, ...] | None = None
-    """The class of each of its outputs; None if they are the classes of the study, in their order."""
+    """The class of each of the network's outputs. None: the classes of the study, in their order."""
 
     @property
     def is_built_in(self) -> bool:
@@ -62,7 +63,7 @@ class PeerNetwork(NamedTuple):
         return self.is_built_in and self == PeerNetwork(self.name)
 
     def describe(self) -> dict[str, Any]:
-        """Return the network as values of JSON, without what equals the study's."""
+        """Return the name of the network and its fields as JSON values. Fields that are None are omitted."""
         described = {"network": self.name, **self._asdict()}
         del described["name"]
         return {name: value for name, value in described.items() if value is not None}
@@ -132,7 +133,7 @@ class GivenPeerConfig(StrictConfig):
 
 
 def check_given_peers(given: tuple[GivenPeerConfig, ...]) -> None:
-    """Check a whole list of peers.
+    """Check that a list of peers forms a study: there are at least two, and each has its own name.
 
     Raises:
         ValueError: If there is only one peer, or two peers have one name.
@@ -153,7 +154,7 @@ def class_indices(classes: Sequence[str], class_names: Sequence[str]) -> list[in
     """Return the index of each class among the classes of a study.
 
     Raises:
-        ValueError: If a class is not among them. The message is one sentence about ``classes``.
+        ValueError: If a class is not one of the study. The message is one sentence about the field ``classes``.
     """
     indices = {name: index for index, name in enumerate(class_names)}
     unknown = [name for name in classes if name not in indices]
@@ -168,10 +169,10 @@ def class_indices(classes: Sequence[str], class_names: Sequence[str]) -> list[in
 
 
 def _check_network(name: str) -> None:
-    """Check that a name has one of the four forms.
+    """Check that a network is named as an architecture, ``torchvision:NAME``, ``timm:NAME`` or ``module:factory``.
 
     Raises:
-        ValueError: If it has not; the message suggests an architecture.
+        ValueError: If the name has none of these forms. The message suggests a similar architecture.
     """
     library, separator, rest = name.partition(":")
     if not separator:

@@ -23,11 +23,12 @@ _TOO_DEEP: Final = f"lists and objects are nested more than {MAX_DEPTH} levels d
 def read_json(text: str) -> Any:
     """Return the value of a JSON text.
 
-    NaN and Infinity, which are not JSON, are accepted here. The fields refuse them with a message that names the field.
+    NaN and Infinity, which are not JSON, are accepted here. The config refuses them later, with a message that names
+    the field.
 
     Raises:
-        ValueError: If the text is not JSON, exceeds a limit, or repeats a key in an object. The message completes a
-            sentence of the caller.
+        ValueError: If the text is not JSON, exceeds a limit, or repeats a key in an object. The message is a clause
+            with which the caller completes its own sentence.
     """
     check_length(text)
     try:

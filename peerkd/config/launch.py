@@ -58,10 +58,13 @@ class LaunchConfig(StrictConfig):
         return {name: "" if value is None else str(value) for name, value in self.model_dump().items()}
 
     def check_num_workers(self, backend: str) -> None:
-        """Check the number of workers for the backend that ``auto`` resolves to.
+        """Check that ``num_workers`` is possible with a backend.
+
+        Args:
+            backend: The backend that is used, after ``auto`` has been resolved.
 
         Raises:
-            ValueError: If the jobs of a cluster would have no pods.
+            ValueError: If the number is 0 and the backend is a cluster, whose jobs need at least one pod.
         """
         if self.is_in_process and backend == "kubernetes":
             raise ValueError(

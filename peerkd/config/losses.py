@@ -25,7 +25,7 @@ class LossConfig(StrictConfig):
         return self
 
     def term(self, *, reduction: Reduction, scale_by_temperature_squared: bool) -> DistillationTerm:
-        """Return the term that the engines compute."""
+        """Return the term D of the loss with its hyper-parameters, this reduction and this factor."""
         return DistillationTerm(self.pair_loss, self.parameters, reduction, scale_by_temperature_squared)
 
     @property

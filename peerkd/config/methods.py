@@ -36,7 +36,7 @@ class MethodFacts(NamedTuple):
     """The name of the method in reports."""
 
     source: str
-    """The publication of the method, or ``control`` or ``ablation``."""
+    """The publication of the method. ``control`` and ``ablation`` stand for methods without a publication."""
 
     has_branches: bool = False
     """Whether the network has the configured number of branches. Otherwise it has one."""
@@ -45,14 +45,14 @@ class MethodFacts(NamedTuple):
     """Whether the branches share the trunk before the branch point. Otherwise each branch is a whole network."""
 
     has_views: bool = False
-    """Whether a step uses ``num_branches`` views of each sample: one for each branch, or all for a single branch.
-    Otherwise a step uses one view."""
+    """Whether a step uses ``num_branches`` views of each sample. Each branch gets one of them, and a network with a
+    single branch gets all. Otherwise a step uses one view."""
 
     head: Head | None = None
     """The module that combines the branches, if any."""
 
     has_mean_network: bool = False
-    """Whether a moving average of the whole network is kept."""
+    """Whether training also keeps a mean network, the moving average of the trained network's weights."""
 
     ramps_up: bool = False
     """Whether the weight of the distillation rises over the first epochs."""

@@ -36,7 +36,7 @@ def leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
 
 
 def overridden_fields(pairs: Iterable[str]) -> Iterator[str]:
-    """Yield the dotted name of every field that pairs set, those inside a mapping too."""
+    """Yield the dotted name of every field that ``key=value`` pairs set, including the fields of a mapping."""
     for path, value in map(read_override, pairs):
         for field, _ in leaves(path, value):
             yield ".".join(map(str, field))

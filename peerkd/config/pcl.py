@@ -68,7 +68,7 @@ class PclComputeConfig(ComputeConfig):
 
 
 class Run(NamedTuple):
-    """One training run."""
+    """One training run of a study: which architecture is trained by which method with which seed."""
 
     architecture: Architecture
     method: Method

@@ -133,8 +133,8 @@ def load_text(pipeline: Pipeline[Config], text: str, *, field: str, source: str)
     """Read a config from a text in YAML or JSON.
 
     Raises:
-        ValueError: If the text breaks a rule, or is not a YAML mapping; the message then names ``field`` and
-            ``source``.
+        ValueError: If the text breaks a rule, or is not a YAML mapping. In the second case, the message names
+            ``field`` and ``source``.
     """
     try:
         values = read_yaml(text)

@@ -25,8 +25,9 @@ class StrictConfig(BaseModel):
     )
 
     counts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """The dotted names of fields that count the entries of a list, each with the lists that it may count. A field that
-    the input omits is set to the length of the first of them that has at least 2 entries."""
+    """Fields whose value is the length of a list elsewhere in the config, such as the number of peers. Each dotted name
+    is followed by the lists that the field may count. If the input omits the field, it is set to the length of the
+    first of these lists that has at least 2 entries."""
 
     def to_json(self) -> str:
         """Return the config as canonical JSON, with sorted keys and all defaults."""
@@ -77,7 +78,7 @@ def _find(values: Any, path: Sequence[str]) -> Any:
 
 
 def _with_count(values: Mapping[str, Any], path: Sequence[str], entries: Any) -> Mapping[str, Any]:
-    """Return a mapping in which the missing value at a path of two keys is the number of entries."""
+    """Return a mapping with the length of ``entries`` at a path of two keys, unless a value exists there."""
     section, name = path
     inner = values.get(section, {}) if isinstance(values, Mapping) else None
     if not isinstance(entries, list) or len(entries) < 2 or not isinstance(inner, Mapping) or name in inner:
@@ -86,7 +87,7 @@ def _with_count(values: Mapping[str, Any], path: Sequence[str], entries: Any) ->
 
 
 def refuse_repeats(field: str, values: Sequence[object]) -> None:
-    """Check that all values differ. Validators of sections call this function.
+    """Check that all values of a field differ.
 
     Raises:
         ValueError: If two values are equal.

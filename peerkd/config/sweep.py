@@ -12,7 +12,8 @@ from peerkd.study.splits import Metric
 from peerkd.study.transfer_sets import TRANSFER_SETS, TransferSet, in_words
 
 MAX_SETTINGS: Final = 100_000
-"""The limit on the number of settings. Their list is kept in memory, and each pair of peers trains as many students."""
+"""The limit on the number of settings of a grid. Each pair of peers trains one student for each setting, and the list
+of all settings is kept in memory."""
 
 
 class SweepConfig(StrictConfig):

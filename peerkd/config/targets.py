@@ -33,7 +33,7 @@ class TargetConfig(StrictConfig):
 
     @property
     def label(self) -> str:
-        """The kind and the prior adjustment in one word, as in ``TARGET_LABELS``."""
+        """The label of the target, one of ``TARGET_LABELS``: its kind, and a suffix if it is prior-adjusted."""
         return f"{self.kind}{PRIOR_ADJUSTED}" if self.prior_adjusted else self.kind
 
     @property

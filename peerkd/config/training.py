@@ -139,18 +139,20 @@ class DistillConfig(PrecisionRecipeConfig):
     conventions: ConventionsConfig = ConventionsConfig()
 
     def loss_named(self, name: str | None) -> LossConfig:
-        """Return the loss of a setting, which is None where this section determines the loss.
+        """Return the loss with which a setting is trained.
 
-        A loss of another kind than that of this section has the defaults of its hyper-parameters.
+        Args:
+            name: The loss of the setting. None: the loss of this section. The loss of this section has the
+                hyper-parameters given here, and every other loss has its defaults.
         """
         return self.loss if name is None or name == self.loss.kind else loss_config(name)
 
     def target_labelled(self, label: str | None) -> TargetConfig:
-        """Return the target of a setting, which is None where this section determines the target."""
+        """Return the target with which a setting is trained: that of the label, or that of this section for None."""
         return self.target if label is None else target_config(label)
 
     def changed(self, *, loss: str | None = None, target: str | None = None) -> Self:
-        """Return the recipe with the loss and the target of a setting."""
+        """Return this config with the loss and the target of a setting. None keeps those of this config."""
         return self.model_copy(update={"loss": self.loss_named(loss), "target": self.target_labelled(target)})
 
     @property
@@ -161,7 +163,7 @@ class DistillConfig(PrecisionRecipeConfig):
 
     @property
     def term(self) -> DistillationTerm:
-        """The loss D with its hyper-parameters and conventions, in the form that the engines compute."""
+        """The loss D with its hyper-parameters and conventions, as training computes it."""
         return self.loss.term(
             reduction=self.conventions.reduction,
             scale_by_temperature_squared=self.conventions.scale_by_temperature_squared,

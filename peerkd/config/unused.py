@@ -24,7 +24,7 @@ _FIELDS_OF_DIVISION: Final = (
 
 
 class _UseOfField(NamedTuple):
-    """The use of a field in a config: whether the field has an effect."""
+    """Whether a field of a config has an effect, and on which condition."""
 
     field: str
     is_used: bool

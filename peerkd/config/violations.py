@@ -59,7 +59,10 @@ def _describe(first: Any, field: str, schema: Mapping[str, Any]) -> str:
 
 
 def _home(location: tuple[int | str, ...], field: str, schema: Mapping[str, Any]) -> str:
-    """Return the words for what lacks an unknown key, with a suggestion if a similar key exists."""
+    """Return the words for the part of a config that has no such key: the config or a kind, with a suggestion.
+
+    The caller's message is "... is not a key of" followed by these words.
+    """
     names = list(dict.fromkeys(_names("", schema, schema.get("$defs", {}))))
     # The fields of all sections in a list have the same names.
     field = re.sub(r"\[\d+\](?=\.)", "", field)
@@ -103,7 +106,7 @@ def _names(section: str, schema: Mapping[str, Any], definitions: Mapping[str, An
 
 
 def _path(location: tuple[int | str, ...], values: object) -> str:
-    """Write a location as ``sweep.alphas[2]``, without the tags that pydantic inserts for the kind of a section."""
+    """Return a location of pydantic as ``sweep.alphas[2]``. The tags for kinds of sections are left out of it."""
     path = ""
     for depth, part in enumerate(location):
         # A key that is missing is last, but so is the kind of a section whose fields do not fit together.

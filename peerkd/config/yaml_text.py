@@ -41,8 +41,8 @@ def read_yaml(text: str) -> Any:
 
     Raises:
         ValueError: If the text is not YAML, exceeds a limit, repeats a key in a mapping, or contains a key that is not
-            a string or a tag of another schema. The message completes a sentence of the caller, and gives the line and
-            the column.
+            a string or a tag of another schema. The message is a clause with which the caller completes its own
+            sentence. It gives the line and the column.
     """
     check_length(text)
     if text.lstrip()[:1] in ("{", "["):
@@ -205,7 +205,7 @@ def _merged(node: yaml.Node) -> dict[str, Any]:
 
 @contextmanager
 def _places(text: str) -> Iterator[None]:
-    """Convert the errors of the parser to messages with the line and the column."""
+    """Raise errors of the parser as ``ValueError`` whose messages give the line and the column."""
     try:
         yield
     except yaml.MarkedYAMLError as error:

@@ -62,7 +62,7 @@ def draw_views(
         seed: At least 0.
         epoch: At least 0.
         crop_padding_pixels: Zeros added on each side before the crop, 0 to 127; 0 crops nothing.
-        horizontal_flip: Whether samples may be mirrored.
+        horizontal_flip: Whether samples may be mirrored left to right.
         resized_crop_min_area_fraction: Smallest area of a box as a fraction of the image's area, above 0 and at most
             1; None draws no boxes.
 

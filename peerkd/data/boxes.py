@@ -18,7 +18,13 @@ MAX_ASPECT_RATIO = 4 / 3
 
 
 def stream_generator(seed: int, epoch: int, stream: int) -> np.random.Generator:
-    """Return the generator for one kind of draw in one epoch; see ``peerkd.data.augment.draw_views``."""
+    """Return the random generator for one kind of draw in one epoch; see ``peerkd.data.augment.draw_views``.
+
+    Args:
+        seed: The seed of the augmentation.
+        epoch: The epoch, from 0.
+        stream: The number of the kind of draw. Different kinds have independent random numbers.
+    """
     # The spawn key separates (seed, epoch, stream) from every other triple; a flat list of integers would not.
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(epoch, stream))))
 

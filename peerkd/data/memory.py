@@ -34,9 +34,11 @@ def check_memory(num_bytes: int, *, what: str) -> None:
 
 
 def available_memory_bytes() -> int:
-    """Return the smallest amount that the machine, the container or the limit of the process leaves.
+    """Return how much memory this process can still allocate.
 
-    A limit that cannot be read, for example on another operating system, is ignored.
+    It is the smallest of three amounts: the memory that is free on the machine, and what the memory limits of the
+    container and of the process leave. An amount that cannot be read, for example on another operating system, is
+    ignored.
     """
     return min((max(num_bytes, 0) for num_bytes in _limits()), default=2**63 - 1)
 

@@ -14,11 +14,11 @@ class SkippedEntries(NamedTuple):
     """The skipped entries of one kind."""
 
     kind: str
-    """A plural noun, such as ``hidden files``."""
+    """The kind of the entries as a plural noun, such as ``hidden files``."""
 
     num: int
     examples: tuple[str, ...]
-    """The names of the first entries."""
+    """The names of the first entries of the kind."""
 
 
 @dataclass(slots=True)

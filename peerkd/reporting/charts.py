@@ -63,7 +63,7 @@ class Series(NamedTuple):
 
     label: str
     style: str
-    """A CSS class."""
+    """The CSS class of the marks."""
 
     lines: Sequence[Line] = ()
     dots: Sequence[Dot] = ()

@@ -42,7 +42,7 @@ class RunFacts:
     """Resources that the jobs of the run held. None if no accounts were kept."""
 
     data_remarks: tuple[str, ...] = ()
-    """Sentences on how the data set was read, for what its name does not say."""
+    """Sentences on how the data set was read, if its name does not say so."""
 
     data_warnings: tuple[str, ...] = ()
     """Sentences on parts of the data that have too few samples."""
@@ -75,7 +75,8 @@ class ImprovedStudent:
     """The training as a phrase that follows "the student". None if the student stays unchanged."""
 
     is_reproduced: bool | None
-    """False if the published training did not end in the bits that the study had judged; None if nothing was judged."""
+    """Whether the training for publication ended in every value that the study had recorded. None if the study has
+    recorded no result to compare with."""
 
     before: Mapping[str, float]
     after: Mapping[str, float]

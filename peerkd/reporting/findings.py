@@ -40,6 +40,8 @@ from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
 Treatment: TypeAlias = Literal["chosen", "single", "default", "control"]
 
 TREATMENTS: Final[tuple[Treatment, ...]] = ("chosen", "single", "default", "control")
+"""The trainings of a pair that are compared: under its own chosen setting, under the single setting that is best for all
+pairs, under the untuned default, and without a teacher."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -51,14 +53,14 @@ class PairSettings:
     alpha: FloatArray
     distillation_weight: FloatArray
     learning_rate: FloatArray
-    """NaN if the experiment has only one."""
+    """The learning rate of the first step; NaN if the experiment tries only one."""
 
     loss: NDArray[np.object_]
     target: NDArray[np.object_]
-    """None if the experiment has only one."""
+    """The label of the target. The loss and the target are None if the experiment tries only one."""
 
     is_default_recipe: BoolArray
-    """Whether all values but the transfer set are those of the untuned default."""
+    """Whether the setting, except the transfer set, is the untuned default."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +75,7 @@ class ChoiceCounts:
     """The number of pairs that chose a set without labels, where alpha has no effect."""
 
     dimensions: Mapping[str, Mapping[Any, int]]
-    """Counts by name of each of the ``UntunedDefault.dimensions``."""
+    """The counts of each of the ``UntunedDefault.dimensions``, by its name."""
 
     transfer_set: Mapping[str, int]
 
@@ -83,7 +85,8 @@ class SweepFindings:
     """All findings of a sweep. Gains are fractions of accuracy. Validation chooses, and test reports."""
 
     scope: str
-    """``global`` or ``own``, the evaluation sets of the choice and of every gain here that names no other."""
+    """The evaluation sets of the choice, ``global`` or ``own``. All gains are on these sets, except where another set
+    is named."""
 
     default: UntunedDefault
     """The untuned default."""
@@ -93,25 +96,26 @@ class SweepFindings:
     settings: PairSettings
     choice: ChosenRows
     advice: PairAdvice
-    """What each pair should do: its own setting competes with both controls, by validation."""
+    """What each pair should do, judged on validation: distil with its own setting, fine-tune, or stay unchanged."""
 
     advice_on_test: AdviceOnTest
 
     single: SingleSetting | None
-    """The best setting over all pairs on validation, or None if every setting diverged for some pair."""
+    """The one setting that is best on validation for all pairs, or None if every setting diverged for some pair."""
 
     divergence: Divergence
     """The trainings that diverged, which no other finding includes."""
 
     num_pairs_without: Mapping[Treatment, int]
-    """The number of pairs that took part but lack a treatment, because all its trainings diverged."""
+    """The number of pairs without a trial of a treatment, because all of the pair's trainings of this kind diverged."""
 
     gains: Mapping[Treatment, FloatArray]
-    """(num_peers, num_peers) gain on test by treatment, NaN on the diagonal and for a pair without it."""
+    """(num_peers, num_peers) gain on test of the trials of each treatment, NaN for a pair without such a trial."""
 
     gain_from_data: FloatArray
     gain_from_teacher: FloatArray
-    """(num_peers, num_peers) part of the chosen gain that the same training without a teacher brings, and the rest."""
+    """(num_peers, num_peers) the chosen setting's gain minus ``gain_from_data``, which is the gain of the same training
+    without a teacher."""
 
     mean_gains: Mapping[tuple[Treatment, str], Estimate]
     """Mean gains on test by treatment and scope."""
@@ -141,14 +145,14 @@ class SweepFindings:
     """Number of pairs for which no distillation is better on validation than fine-tuning without a teacher."""
 
     num_pairs_where_nothing_helps: int
-    """Number of pairs for which at least one of these two holds."""
+    """Number of pairs that ``num_not_above_student`` or ``num_not_above_control`` counts, or both."""
 
     counts: ChoiceCounts
     position: Position
     forgetting: Forgetting
 
     skew: Mapping[str, Estimate]
-    """Rank correlation over pairs with the chosen gain, by name of the distance."""
+    """The rank correlation over pairs between the chosen setting's gain and each distance of the peers' classes."""
 
     @property
     def default_transfer_set(self) -> str | None:
@@ -169,7 +173,7 @@ class SweepFindings:
 
     @property
     def has_intervals(self) -> bool:
-        """Whether enough peers did not diverge for intervals of means over pairs."""
+        """Whether means over pairs have intervals, which require a minimum number of peers that did not diverge."""
         return self.comparison.chosen.has_interval
 
     @property

@@ -11,7 +11,7 @@ from peerkd.reporting.wording import magnitude, number, points, value
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 NO_ALPHA: Final = "\N{EN DASH}"
-"""The text in place of an alpha where no labels are used, so that alpha has no effect."""
+"""The text in place of an alpha if the transfer set has no labels, because alpha then has no effect."""
 
 
 class Cell(NamedTuple):
@@ -23,7 +23,7 @@ class Cell(NamedTuple):
 
     small_print: str = ""
     style: str = ""
-    """CSS classes."""
+    """The CSS classes of the cell."""
 
 
 class HeatMap(NamedTuple):

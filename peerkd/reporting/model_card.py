@@ -15,7 +15,7 @@ from peerkd.study.student_choice import StudentDecision
 from peerkd.wording import plural
 
 FORMAT: Final = 2
-"""The version of the JSON form."""
+"""The version of the card's JSON format."""
 
 Accuracies = Mapping[str, float | None]
 """Accuracies as fractions, by names such as ``validation_global_accuracy``."""
@@ -23,7 +23,7 @@ Accuracies = Mapping[str, float | None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CardSetting:
-    """The training of the network, on top of its pre-training."""
+    """The training of the network after its pre-training."""
 
     teacher: int | None
     """The teacher, or in a control the peer whose data are used; None if no other peer takes part."""
@@ -58,7 +58,7 @@ class ModelCard:
     student: int
     decision: StudentDecision
     setting: CardSetting | None
-    """None if the student was left unchanged."""
+    """The training after the pre-training. None if the student was left unchanged."""
 
     is_reproduced: bool | None
     """Whether the training for publication ended in every value that the study had recorded. None if the study has no
@@ -77,7 +77,7 @@ class ModelCard:
 
     channel_mean: tuple[float, ...]
     channel_std: tuple[float, ...]
-    """Mean and deviation of each channel for pixels from 0 to 1."""
+    """The standard deviation of each channel for pixels from 0 to 1; ``channel_mean`` has the means."""
 
     accuracy_before: Accuracies
     accuracy_after: Accuracies
@@ -95,11 +95,11 @@ class ModelCard:
     """The loss of the distillation as a formula."""
 
     conventions: tuple[str, ...]
-    """Sentences on what temperature and alpha leave open."""
+    """Sentences on the conventions that the values of temperature and alpha do not specify."""
 
     seed: int
     fingerprints: Mapping[str, str]
-    """The inputs of the training: data set, partition, peers and trials."""
+    """The fingerprints of the inputs of the training, by name: data set, partition, peers and trials."""
 
     trials: str
     """The key of the trials by which the choice was made."""
@@ -120,7 +120,7 @@ def from_json(text: str) -> ModelCard:
     """Return the card that ``to_json`` wrote.
 
     Raises:
-        ValueError: If the text is another one.
+        ValueError: If the text is not a card, or a card of another version.
     """
     refusal = f"A model card must have format {FORMAT} and all its facts, got another text."
     try:

@@ -14,11 +14,12 @@ NUM_STEPS: Final = 7
 """The number of shades on each side of the middle."""
 
 _INKS: Final[tuple[Rgb, ...]] = ((0, 0, 0), (255, 255, 255))
-"""Pure black and white. Only with these two does every background have an ink with a contrast of at least 4.5."""
+"""The colours of text in cells: pure black and pure white. With other inks, some backgrounds would have no ink with a
+contrast of at least 4.5."""
 
 
 class Ends(NamedTuple):
-    """The colours of zero and of the largest values."""
+    """The colours of a heat map at zero and at the largest positive and negative values."""
 
     middle: Rgb
     positive: Rgb
@@ -45,7 +46,7 @@ LINES: Final[dict[Theme, tuple[Rgb, ...]]] = {
     "light": ((33, 102, 172), (190, 84, 0), (0, 121, 90), (150, 60, 130), (122, 92, 0)),
     "dark": ((92, 168, 240), (240, 148, 77), (63, 192, 154), (219, 143, 205), (214, 180, 60)),
 }
-"""The colours of the lines ``l0`` to ``l4`` of a chart. Dashes distinguish them without colours; ``lm`` is muted."""
+"""The colours of the lines of a chart, with the CSS classes ``l0`` to ``l4``. The lines also differ by their dashes."""
 
 _DASHES: Final = ("none", "7 3", "2 3", "8 3 2 3", "1 5")
 

@@ -33,7 +33,7 @@ def _sweep(summary: Mapping[str, Any]) -> str:
 
 
 def _methods(summary: Mapping[str, Any]) -> str:
-    """Count the methods whose 95 % interval of the difference to the baseline excludes 0."""
+    """Return in words how many methods are above and below the baseline, by the 95 % interval of the difference."""
     ending = "_over_baseline_points"
     compared = [name.removesuffix(ending) for name in summary if name.endswith(ending)]
     if not compared:
@@ -49,7 +49,7 @@ def _methods(summary: Mapping[str, Any]) -> str:
 
 
 def _with_bounds(summary: Mapping[str, Any], name: str) -> str:
-    """Return a difference in points of accuracy with its interval, if it has one. A missing difference is empty."""
+    """Return a difference in points of accuracy, with its interval if it has one. The text is empty if it is missing."""
     value, low, high = (_number(summary, f"{name}{bound}_points") for bound in ("", "_low", "_high"))
     if value is None:
         return ""

@@ -36,8 +36,9 @@ def pairs_csv(findings: SweepFindings) -> str:
     """Return one line for each ordered pair. Gains are fractions of accuracy on test. A missing value is empty.
 
     ``decision`` is distil, fine_tune or leave. The predicted gain of the setting over the unchanged student, and its
-    advantage over the best training without a teacher, have the bounds of their intervals on test.
-    ``test_global_difference`` is chosen minus default on the same samples of the global test set.
+    advantage over the best training without a teacher, are followed by the bounds of their intervals on test.
+    ``test_global_difference`` is the accuracy of the chosen setting minus that of the untuned default, on the same
+    samples of the global test set.
     """
     gain = f"test_{findings.scope}_gain"
     settings, paired = findings.settings, findings.comparison.paired

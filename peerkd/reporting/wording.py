@@ -20,7 +20,7 @@ from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
 from peerkd.wording import plural
 
 DIVERGENCE_ALONE: Final = "divergence alone"
-"""The loss where no labels are used, in place of an alpha."""
+"""The text in place of an alpha if the transfer set has no labels."""
 
 DISTANCE_LABELS: Final = {
     "jensen_shannon": "Jensen-Shannon distance",
@@ -112,7 +112,7 @@ def setting(
     loss: str | None = None,
     target: str | None = None,
 ) -> str:
-    """Return a setting in words, with the last three values unless they are None. Without labels alpha is omitted."""
+    """Return a setting in words. Omit values that are None, and alpha if the transfer set has no labels."""
     weight = f"alpha={number(alpha)}" if TRANSFER_SETS[transfer_set].uses_labels else DIVERGENCE_ALONE
     others = _dimensions(UntunedDefault(None, learning_rate, loss, target))
     return f"transfer set {transfer_set}, T={number(temperature)}, {weight}{others}"
@@ -126,7 +126,7 @@ def default_setting(default: UntunedDefault) -> str:
 
 
 def default_recipe(transfer_sets: Iterable[str], default: UntunedDefault) -> str:
-    """Return in words what the untuned default has in common on some transfer sets."""
+    """Return the untuned default in words, without its transfer set, so that it holds for all these transfer sets."""
     names = tuple(transfer_sets)
     without_labels = names_without_labels(names)
     weight = DIVERGENCE_ALONE
@@ -201,7 +201,10 @@ def diverged(divergence: Divergence) -> str:
 
 
 def _split_terms(transfer_sets: Iterable[str]) -> str:
-    """Return what the terms of the loss are on the transfer sets where each has its own samples; empty without any."""
+    """Return in words which samples CE and D use on transfer sets where each has samples of its own.
+
+    The text is empty if there is no such transfer set.
+    """
     names = [name for name in transfer_sets if TRANSFER_SETS[name].is_split]
     if not names:
         return ""

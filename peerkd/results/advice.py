@@ -47,7 +47,7 @@ _NORMAL_QUANTILE: Final = 1.6449
 _NUM_DRAWS: Final = 400
 _SEED: Final = 0
 _MAX_COMPARED: Final = 256
-"""The largest number of distillations, and of controls, that are drawn. Those with the highest gains are taken."""
+"""The largest number of distillations, and of controls, whose gains are drawn: those with the highest gains."""
 
 
 class Prediction(NamedTuple):
@@ -75,7 +75,7 @@ class Prediction(NamedTuple):
 
 
 NO_CHANGE: Final = Prediction(0.0, 0.0, 0.0)
-"""The gain of a student that stays unchanged."""
+"""The predicted gain of a student that stays unchanged: 0, without noise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,7 +177,7 @@ def advise(
 
 
 def decide(gain: Prediction | None, control_gain: Prediction | None, advantage: Prediction | None) -> StudentDecision:
-    """Return the decision that predictions amount to; see the rule at the top of this file."""
+    """Return the decision that follows from predicted gains by the rule at the top of this file."""
     if gain is not None and gain.is_above_noise and (advantage is None or advantage.is_above_noise):
         return "distil"
     return "fine_tune" if control_gain is not None and control_gain.is_above_noise else "leave"
@@ -194,7 +194,7 @@ def _best(gains_N: FloatArray, num_changes_N: IntArray, places: IntArray) -> int
 def _compared(
     gains_N: FloatArray, is_control_N: BoolArray, is_finite_N: BoolArray, best: Sequence[int | None]
 ) -> IntArray:
-    """Return the positions of the trials that are drawn, ascending: the best distillations and the best controls.
+    """Return the positions of the trials whose gains are drawn, ascending: the best distillations and controls.
 
     A trial far below the best one is chosen in no draw, so leaving it out changes nothing.
     """
@@ -206,7 +206,7 @@ def _compared(
 
 
 def _draw(covariance_CC: FloatArray) -> FloatArray:
-    """Return draws of the noise of all gains: (B, C)."""
+    """Return random draws of the noise of all gains, with the given covariance: (B, C)."""
     # All advice uses one seed, so that no difference comes from different draws. Rounding may make the smallest
     # eigenvalues negative.
     values_C, vectors_CC = np.linalg.eigh(covariance_CC)
@@ -216,7 +216,11 @@ def _draw(covariance_CC: FloatArray) -> FloatArray:
 
 
 def _errors_of_choice(gains_C: FloatArray, noise_BC: FloatArray, is_kind_C: BoolArray) -> FloatArray:
-    """Return the noise of the trial of a kind that is best in each draw: (B,)."""
+    """Return the error of the choice in each draw: (B,).
+
+    In each draw, the trial with the highest drawn gain is chosen among the trials in ``is_kind_C``. The error is the
+    noise that was drawn for this trial.
+    """
     noise_BK = noise_BC[:, is_kind_C]
     chosen_B = (gains_C[is_kind_C] + noise_BK).argmax(axis=1)
     errors_B: FloatArray = noise_BK[np.arange(len(noise_BK)), chosen_B]

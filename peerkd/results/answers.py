@@ -26,7 +26,7 @@ class Answers(NamedTuple):
     """The logits of every peer for some samples."""
 
     logits_PNK: FloatArray | SingleArray
-    """Finite numbers."""
+    """The logits. All are finite."""
 
     labels_N: IntArray
 
@@ -36,10 +36,10 @@ class OnValidation(NamedTuple):
 
     accuracy_P: FloatArray
     class_accuracy_PK: FloatArray
-    """Accuracy of each class. NaN for a class without samples."""
+    """Accuracy of each peer on the samples of each class. NaN for a class without samples."""
 
     entropy_P: FloatArray
-    """Mean entropy of the probabilities over samples, in nats."""
+    """Mean entropy of the peer's probabilities over samples, in nats."""
 
     calibration_error_P: FloatArray
     """Expected calibration error of the largest probability, in 10 bins of equal width."""
@@ -111,7 +111,7 @@ def on_training_data(parts: Iterable[Answers]) -> OnTrainingData:
 
 
 class _Sums(NamedTuple):
-    """Sums over samples. B = bins of the largest probability."""
+    """The sums over samples from which ``OnValidation`` is computed. B = bins of the largest probability."""
 
     num_K: FloatArray
     right_PK: FloatArray

@@ -21,7 +21,7 @@ _BATCH_ROWS: Final = 2**12
 
 
 class TableKind(NamedTuple):
-    """One kind of table."""
+    """A kind of table: its columns, and the rules for its values."""
 
     noun: str
     """The name of the kind in errors, such as ``table of trials``."""
@@ -33,8 +33,9 @@ class TableKind(NamedTuple):
     """A function of a table and the number of its first row, which raises ``ValueError`` if a value breaks a rule."""
 
     later_columns: tuple[str, ...] = ()
-    """Columns, in the order of the schema, that a file from before they existed does not have. They are read as null,
-    and are part of a fingerprint only if a row has a value, so that the same table keeps its fingerprint."""
+    """Columns that were added after files of this kind had been written, in the order of the schema. If a file lacks
+    one of them, it is read as null. A column of nulls is not part of the fingerprint, so that older tables keep
+    theirs."""
 
 
 def field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) -> pa.Field:
@@ -217,7 +218,7 @@ def mapped(path: Path, kind: TableKind) -> Iterator[pa.Table]:
 
 
 def _unpack(path: Path, unpacked: Path, kind: TableKind) -> None:
-    """Write a table in the format of memory, one piece at a time."""
+    """Write a table of a Parquet file as an Arrow file, which can be mapped into memory, one piece at a time."""
     with (
         _reading(path, kind),
         pq.ParquetFile(path) as file,
@@ -277,7 +278,7 @@ def _fingerprint(
 
 
 def _update(digest: "hashlib._Hash", kind: pa.DataType, pieces: Callable[[], Iterator[pa.Array]]) -> None:
-    """Feed validity, lengths and values of a column. The memory behind a null is ignored.
+    """Add the validity, the lengths and the values of a column to a digest. The memory behind a null is ignored.
 
     Args:
         digest: Receives the bytes.
@@ -303,7 +304,7 @@ def _update(digest: "hashlib._Hash", kind: pa.DataType, pieces: Callable[[], Ite
 
 
 def _update_with_validity(digest: "hashlib._Hash", pieces: Iterator[pa.Array], *, of_values: bool = False) -> None:
-    """Feed one bit for each value, packed as if the pieces were one array.
+    """Add one bit for each value to a digest, packed as if the pieces were one array.
 
     The bit shows whether the value is valid, or with ``of_values`` whether it is true.
     """

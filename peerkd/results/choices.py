@@ -108,7 +108,8 @@ CURVE_SCHEMA: Final = pa.schema(
         ),
     ]
 )
-"""The choices that the study would have made if it had ended after an iteration, for about twenty iterations."""
+"""The columns of the curve of a study. Each of about twenty rows describes the choices that the study would have made
+if it had ended after one of its iterations."""
 
 CHOICES: Final = arrow.TableKind("table of choices", "CHOICES_SCHEMA", CHOICES_SCHEMA, later_columns=LATER_COLUMNS)
 CURVE: Final = arrow.TableKind("curve of a study", "CURVE_SCHEMA", CURVE_SCHEMA)

@@ -33,7 +33,7 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """Resources and their price."""
+    """The resources that jobs held, and their price."""
 
     worker_seconds: float
     gpu_seconds: float
@@ -59,7 +59,7 @@ def run_cost(
     Args:
         accounts: The accounts of every job, including those that failed and were repeated.
         prices: Prices per hour.
-        sweep: Name of the step that the pairs share.
+        sweep: Name of the step whose cost is divided among the pairs.
         trial_seconds: The sum of the seconds of each pair's trials.
     """
     worker_seconds: dict[str, float] = defaultdict(float)

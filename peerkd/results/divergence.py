@@ -17,16 +17,16 @@ class Divergence:
     """Numbers of the peers that diverged in pre-training: no pair with one of them was tried."""
 
     num_pairs_left_out: int
-    """Ordered pairs with one of these peers."""
+    """The number of ordered pairs with a peer that diverged."""
 
     num_distillations: int
-    """Trials with a teacher that diverged."""
+    """The number of trials with a teacher that diverged."""
 
     num_controls: int
-    """Trials without a teacher that diverged."""
+    """The number of trials without a teacher that diverged."""
 
     num_trials: int
-    """Trials that were done, whether they diverged or not."""
+    """The number of trials that were done, whether they diverged or not."""
 
     @property
     def num_trials_diverged(self) -> int:

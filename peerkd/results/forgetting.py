@@ -19,7 +19,10 @@ ROLES: Final[tuple[Role, ...]] = ("chosen", "default", "control")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """Mean changes over pairs on the global test set, for one transfer set and role, as fractions."""
+    """What a kind of trial changes on the global test set: means over pairs, as fractions.
+
+    The trials are those on one transfer set with one role: the chosen setting, the untuned default or the control.
+    """
 
     transfer_set: str
     role: Role
@@ -41,7 +44,7 @@ class Forgetting:
     class_accuracy_lost: FloatArray
     """(num_transfer_sets, num_classes) mean over pairs of the accuracy that the chosen setting lost on the class.
 
-    A pair with a higher accuracy counts as 0. A class without test samples has NaN.
+    A pair whose accuracy on the class rose counts as 0. A class without test samples has NaN.
     """
 
 

@@ -38,7 +38,7 @@ class FrontPoint:
     test_global_gain: float
     test_own_gain: float
     num_distilled: int
-    """Pairs with a chosen setting."""
+    """The number of pairs for which a setting is chosen. In all other pairs, the student stays unchanged."""
 
 
 def front(trials: pa.Table, *, objective: Objective, num_pairs: int, chooses_epochs: bool = False) -> list[FrontPoint]:
@@ -77,7 +77,10 @@ def _gains(trials: pa.Table) -> tuple[IntArray, dict[str, dict[str, FloatArray]]
 
 
 def _gains_by_epoch(trials: pa.Table) -> tuple[IntArray, dict[str, dict[str, FloatArray]]]:
-    """Return the same for each epoch of each trial, sorted by epoch: the earliest of equal choices is first."""
+    """Return the pair of each epoch of each trial as a number, and the gains after the epoch by split and scope.
+
+    Entries are sorted by epoch, so that the earliest of several equal choices comes first.
+    """
     epochs, trial_N = np.array(trials["epochs"].to_pylist(), dtype=np.int64), np.arange(trials.num_rows)
     trial_N, epoch_N = (
         np.repeat(trial_N, epochs),
@@ -110,7 +113,7 @@ def _pairs(trials: pa.Table) -> IntArray:
 
 
 def _choose(pair_N: IntArray, gains: Mapping[str, FloatArray], objective: Objective) -> Sequence[int]:
-    """Return the trials that pairs choose. A pair that leaves its student unchanged has none."""
+    """Return the positions of the chosen trials, at most one for each pair. Without one, the student is unchanged."""
     mean_N, both_N = rounded(objective.gains(gains)), rounded(gains["global"] + gains["own"])
     is_better_N = objective.allows(gains) & ((mean_N > 0) | ((mean_N == 0) & (both_N > 0)))
     order = np.lexsort((-both_N, -mean_N, pair_N))

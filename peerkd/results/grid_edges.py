@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 Dimension = Literal["temperatures", "alphas", "learning_rates"]
-"""A dimension of the grid, named as its field of the config of a sweep."""
+"""A dimension of the grid, by the name of its field in ``SweepConfig``."""
 
 _STEP: Final = 2.0
-"""The factor between neighbouring values where a dimension has only one."""
+"""The ratio of the value to add to the tried one, if only one value of a dimension was tried."""
 
 _NUM_DIGITS: Final = 3
-"""The number of significant digits of a value to add."""
+"""The number of significant digits of the value to add."""
 
 
 class GridEdge(NamedTuple):
-    """The smallest or the largest value of a dimension, which many pairs choose."""
+    """The smallest or the largest value that was tried of a dimension, if many pairs choose it."""
 
     dimension: Dimension
     value: float

@@ -1,7 +1,7 @@
 """Trials that people name, by a setting such as ``transfer_set=public,temperature=2,alpha=0.5``.
 
-A setting has any of the columns that identify a trial, other than the student. It may omit columns, if one trial is
-left.
+A setting consists of values of the columns that identify a trial, except the student. Columns may be omitted as long as
+only one trial of the student has the remaining values.
 
 Shape suffixes: N = trials of one student.
 """
@@ -25,16 +25,17 @@ _EXAMPLE: Final = "transfer_set=public,temperature=2,alpha=0.5"
 _NONE: Final = "none"
 _NUM_NEAREST: Final = 3
 _NUM_VALUES: Final = 8
-"""The largest number of values of a column in a message."""
+"""The largest number of values of a column that a message lists."""
 
 _OTHER: Final = 2.0
-"""The distance between two different values of a column without an order, in steps of a column with one."""
+"""The distance between two different texts, or between a number and a missing value. Numbers that were tried directly
+after one another have the distance 1."""
 
 Value: TypeAlias = str | float | int | None
 
 
 def read_setting(text: str) -> dict[str, Value]:
-    """Return the values of a setting by the names of their columns. ``none`` stands for a missing value.
+    """Return the values of a setting, keyed by column. ``none`` stands for a missing value.
 
     Raises:
         ValueError: If the text has another form, names no column or repeats one, or a value has the wrong type.
@@ -65,10 +66,11 @@ def find_named(
         trials: The table of trials.
         student: The student.
         setting: Values by column; see ``read_setting``.
-        defaults: The values that null stands for, by column, where the experiment tries only one value.
+        defaults: The value that null stands for, by column, if an experiment tries only one value of the column.
 
     Raises:
-        ValueError: If no trial has the values, with the nearest trials, or if several trials have them.
+        ValueError: If no trial has these values, or if several trials have them. In the first case, the message names
+            the nearest trials.
     """
     rows = trials.filter(pc.equal(trials["student"], student))
     columns = {name: _column(rows, name) for name in SETTING_COLUMNS}
@@ -120,7 +122,7 @@ def _equals(column_N: NDArray[Any], value: Value) -> NDArray[np.bool_]:
 
 
 def _distances(column_N: NDArray[Any], value: Value) -> NDArray[np.float64]:
-    """Return how far each trial is from a value: in steps between values that were tried, for numbers."""
+    """Return the distance of each trial's value from a value, as ``_OTHER`` describes it."""
     if not isinstance(value, float):
         return np.where(_equals(column_N, value), 0.0, _OTHER)
     tried = sorted({each for each in column_N if each is not None})

@@ -60,7 +60,7 @@ def compare(
     own_positions: _Classes,
     num_classes: int,
 ) -> dict[str, Any]:
-    """Return the columns of ``TRIALS_SCHEMA`` from the predictions of one split, without gains.
+    """Return the columns of the table of trials that follow from the predictions on one split, except the gains.
 
     Args:
         split: ``validation`` or ``test``, the prefix of the columns.

@@ -1,4 +1,4 @@
-"""The advice for every ordered pair, and what came of it on test.
+"""The advice for every ordered pair, and how well it turns out on the test set.
 
 Shape suffixes: P = peers (row: student, column: teacher).
 """
@@ -26,27 +26,30 @@ DECISIONS: Final[tuple[StudentDecision, ...]] = ("distil", "fine_tune", "leave")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """Predicted gains with their intervals: (num_peers, num_peers), NaN where a pair has none."""
+    """Predicted gains and the bounds of their intervals: (num_peers, num_peers), NaN for a pair without one."""
 
     value: FloatArray
     low: FloatArray
     high: FloatArray
 
     def covers(self, measured_PP: FloatArray) -> BoolArray:
-        """Return where the interval contains a measured value. False where either is NaN."""
+        """Return for each pair whether its interval contains its measured gain. False where either is NaN."""
         covers_PP: BoolArray = ties.is_at_least(measured_PP, self.low) & ties.is_at_least(self.high, measured_PP)
         return covers_PP
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PairAdvice:
-    """What every pair should do. Rows are those of the table of trials, NO_ROW where a pair has none."""
+    """The advice for every pair: (num_peers, num_peers), student by teacher.
+
+    Rows are those of the table of trials; ``NO_ROW`` for a pair without such a trial.
+    """
 
     decision: NDArray[np.str_]
-    """One of ``DECISIONS``; empty on the diagonal and for a pair with a peer that diverged."""
+    """The advised ``StudentDecision``; empty on the diagonal and for a pair with a peer that diverged."""
 
     distillation: IntArray
-    """The row of the pair's distillation."""
+    """The row of the pair's best distillation on validation, or of the one that was chosen in another way."""
 
     control: IntArray
     """The row of the pair's best training without a teacher."""
@@ -65,20 +68,20 @@ class PairAdvice:
         return int((self.decision == decision).sum())
 
     def pairs_to_distil(self) -> list[tuple[int, int]]:
-        """Return student and teacher of the pairs that should distil, the largest predicted gain first."""
+        """Return student and teacher of each pair that should distil, the largest predicted gain first."""
         pairs = [(int(student), int(teacher)) for student, teacher in np.argwhere(self.decision == "distil")]
         return sorted(pairs, key=lambda pair: -float(self.gain.value[pair]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AdviceOnTest:
-    """What came of the advice to distil on test. Gains are fractions."""
+    """How well the advice to distil turns out on the test set. Gains are fractions."""
 
     over_best_control: Estimate
-    """The mean over the pairs that should distil of their gain minus that of the better of the two controls."""
+    """The mean of the distillation's gain minus that of the better control, over the pairs that should distil."""
 
     num_worse: int
-    """The number of these pairs whose student is worse on test than the better control."""
+    """The number of pairs that should distil and whose distillation is worse on test than the better control."""
 
 
 def advise_pairs(
@@ -99,7 +102,7 @@ def advise_pairs(
         objective: The objective of the choice.
         num_peers: The number of peers, including those that diverged.
         sets_P: The sizes of the evaluation sets of each peer.
-        num_changes: For each row, see ``ties.num_changes``.
+        num_changes: The result of ``ties.num_changes`` for each row.
         distillation_PP: The row of a finite distillation of each pair that was chosen in another way, ``NO_ROW`` for a
             pair without one. None: the best distillation of each pair is taken.
     """
@@ -135,7 +138,7 @@ def advise_pairs(
 
 
 def on_test(advice: PairAdvice, table: pa.Table, objective: Objective) -> AdviceOnTest:
-    """Return what came of the advice to distil on test."""
+    """Return how well the advice to distil turns out on the test set."""
     distilled_PP = gains_on_test(table, advice.distillation, objective)
     control_PP = gains_on_test(table, advice.control, objective)
     # Without any control that was trained, the unchanged student, whose gain is 0, is the only one.
@@ -144,7 +147,7 @@ def on_test(advice: PairAdvice, table: pa.Table, objective: Objective) -> Advice
 
 
 def gains_on_test(table: pa.Table, rows_PP: IntArray, objective: Objective) -> FloatArray:
-    """Return the gains on test by an objective of the trials in some rows, NaN without a row."""
+    """Return the gain on the test set, by an objective, of each pair's trial; NaN where the row is ``NO_ROW``."""
     return objective.gains({scope: at(table, f"test_{scope}_gain", rows_PP) for scope in objective.scopes})
 
 

@@ -78,7 +78,12 @@ def compare_on_test(
 
 
 def mcnemar_p_value(only_first: int, only_second: int) -> float:
-    """Return the exact two-sided p-value that each side wins half of the ``only_first + only_second`` disagreements."""
+    """Return the exact two-sided p-value of the hypothesis that each trial is equally likely to win a disagreement.
+
+    Args:
+        only_first: The number of samples on which only the first trial is right.
+        only_second: The number of samples on which only the second trial is right.
+    """
     total = only_first + only_second
     # Under the null hypothesis, the wins of one side are binomial with a probability of one half.
     return float(scipy.stats.binomtest(only_first, total, 0.5).pvalue) if total else 1.0
@@ -105,7 +110,8 @@ class TuningComparison:
     """Mean gain of the chosen setting divided by the mean gain of the default."""
 
     share_not_default: Estimate
-    """Share of pairs whose chosen temperature, weight or learning rate differs from the default's, on any set."""
+    """Share of pairs whose chosen temperature, weight or learning rate differs from the default's. The transfer set
+    does not count."""
 
     share_wins: Estimate
     """Share of pairs whose chosen setting beats the default by more than ``NUM_STANDARD_ERRORS`` on global test."""

@@ -20,13 +20,14 @@ class Position:
 
     num_as_student: IntArray
     num_as_teacher: IntArray
-    """(num_peers,) number of other peers in each mean."""
+    """(num_peers,) number of other peers in each mean of ``as_teacher``. ``num_as_student`` counts those of
+    ``as_student``."""
 
     difference: FloatArray
     """(num_peers, num_peers) gain of the row as student of the column, minus the gain in the exchanged positions."""
 
     mean_absolute_difference: Estimate
-    """Mean over unordered pairs."""
+    """Mean over unordered pairs of the absolute value of ``difference``."""
 
     noise: float
     """The approximate mean absolute difference if no position mattered. NaN if it is unknown."""

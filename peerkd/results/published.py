@@ -31,7 +31,7 @@ SOURCES: Final[Mapping[str, str]] = {
     MCL_OKD: "Four branches, with separate numbers for the single network and the ensemble. For DML, its code reports "
     "the best of all networks and their ensemble at the best epoch on test, so this number is too optimistic.",
 }
-"""The known circumstances of each source's numbers."""
+"""What is known about how the numbers of each source were measured."""
 
 _WU_AND_GONG_METHODS: Final[tuple[Method, ...]] = ("dml", "cl_ilr", "one", "ffl_s", "okddip", "kdcl", "pcl")
 _MCL_OKD_METHODS: Final[tuple[Method, ...]] = ("dml", "cl_ilr", "one", "okddip")

@@ -21,16 +21,17 @@ def find_row(trials: pa.Table, identity: tuple[object, ...]) -> pa.Table | None:
 
 
 def differing_columns(record: Mapping[str, Any], row: pa.Table) -> list[str] | None:
-    """Return the columns in which a trial that was trained again differs from its row. An empty list is a proof.
+    """Return the columns in which a trial that was trained again differs from its row in the table of trials.
 
-    If the new trial has stopped after fewer epochs, the accuracies by epoch are compared up to there.
+    An empty list shows that the trial was reproduced. If the new trial has stopped after fewer epochs, only the
+    accuracies after these epochs are compared.
 
     Args:
         record: The record of the new trial.
         row: Its row in the table of trials.
 
     Returns:
-        The names of the columns, or None if the row has no result after as many epochs.
+        The names of the columns, or None if the row contains no result after this number of epochs.
     """
     again = assemble([record])
     num_epochs, num_known = record["epochs"], row["epochs"][0].as_py()

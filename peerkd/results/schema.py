@@ -14,13 +14,15 @@ from peerkd.results.arrow import field
 from peerkd.study.splits import SCOPES, SPLITS
 
 IS_FINITE: Final = "is_finite"
-"""The column that shows whether a training ended in finite numbers; see ``peerkd.training.finite``."""
+"""The column that says whether a training ended in finite numbers, that is, did not diverge."""
 
 BY_EPOCH_COLUMNS: Final = {(split, scope): f"{split}_{scope}_accuracy_by_epoch" for split in SPLITS for scope in SCOPES}
-"""Columns by split and scope. They have values if ``sweep.validate_every_epoch`` or ``tune.chooses_epochs`` is set."""
+"""The columns of the accuracies after each epoch, keyed by split and scope. They have values if
+``sweep.validate_every_epoch`` or ``tune.chooses_epochs`` is set."""
 
 CORRECT_BITS: Final = {split: f"{split}_correct_bits" for split in SPLITS}
-"""Columns by split that record which samples are right after a trial, so that two trials can be compared by sample."""
+"""The columns that record on which samples a student is right after a trial, keyed by split. With them, two trials can
+be compared sample by sample."""
 
 LEARNING_RATE: Final = "learning_rate"
 """The column of the learning rate at the start of a trial, for experiments that try several."""

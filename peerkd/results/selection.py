@@ -32,32 +32,33 @@ class Candidates:
 
     student: IntArray
     teacher: IntArray
-    """NO_TEACHER if no second peer takes part."""
+    """The number of the teacher. ``NO_TEACHER`` for a control that uses no teacher's data."""
 
     transfer_set: NDArray[np.str_]
     temperature: FloatArray
-    """NaN for a control."""
+    """The temperature; NaN for a control."""
 
     alpha: FloatArray
     distillation_weight: FloatArray
-    """0 for a control."""
+    """The weight of the divergence; 0 for a control."""
 
     learning_rate: FloatArray
-    """NaN if the experiment has only one."""
+    """The learning rate of the first step; NaN if the experiment tries only one."""
 
     loss: NDArray[np.object_]
     target: NDArray[np.object_]
-    """None for a control, or if the experiment has only one."""
+    """The label of the target; None for a control, or if the experiment tries only one target. The same rule holds for
+    ``loss``."""
 
     is_finite: BoolArray
     """False for a trial that diverged."""
 
     accuracy_before: FloatArray
     accuracy_after: FloatArray
-    """Accuracy on the validation set before and after. NaN after a trial that diverged."""
+    """The validation accuracy of the student after the trial; NaN if it diverged."""
 
     is_pair_PP: BoolArray
-    """The ordered pairs that take part: (num_peers, num_peers), student by teacher. A peer that diverged has none."""
+    """Whether each ordered pair takes part: (num_peers, num_peers), student by teacher. Peers that diverged do not."""
 
     default: UntunedDefault
     """The untuned default. Its transfer set is the default of the experiment; a choice may name another one."""
@@ -77,13 +78,13 @@ class ChosenRows:
     """
 
     chosen: IntArray
-    """The best distillation setting on validation."""
+    """The best distillation on validation."""
 
     default: IntArray
-    """The untuned default."""
+    """The distillation with the untuned default."""
 
     control: IntArray
-    """Fine-tuning without a teacher on the best transfer set for it on validation. NO_ROW also if no set has labels."""
+    """The best control on validation. ``NO_ROW`` also if no transfer set has labels, because no control exists then."""
 
     above_student: BoolArray
     """Whether the chosen setting is better on validation than the unchanged student."""
@@ -94,7 +95,11 @@ class ChosenRows:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SingleSetting:
-    """One setting for all pairs, with its row for each ordered pair. NO_ROW also if every distillation diverged."""
+    """One setting for all pairs, and the row of each ordered pair's trial under this setting.
+
+    The row is ``NO_ROW`` on the diagonal, for each pair with a peer that diverged, and for each pair whose
+    distillations all diverged.
+    """
 
     transfer_set: str
     temperature: float
@@ -102,7 +107,7 @@ class SingleSetting:
     learning_rate: float | None
     loss: str | None
     target: str | None
-    """Each of these three is None if the experiment has only one."""
+    """The label of the target. The learning rate, the loss and the target are None if the experiment tries only one."""
 
     rows: IntArray
 
@@ -146,7 +151,7 @@ def candidates(
 
 
 def is_default_recipe(trials: Candidates) -> BoolArray:
-    """Return for each row whether all but its transfer set is as in the untuned default."""
+    """Return for each row whether its setting, except the transfer set, is the untuned default."""
     is_default: BoolArray = num_changes_of(trials, None) == 0
     return is_default
 
@@ -195,8 +200,8 @@ def choose(
 def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSetting | None:
     """Return the setting with the best mean validation accuracy over all ordered pairs. Ties are broken as for a pair.
 
-    The setting must have ended in finite numbers for every pair that has any finite distillation. Return None if no
-    setting has.
+    A setting is excluded if it diverged for a pair that has a finite distillation under another setting. None is
+    returned if every setting is excluded.
 
     Raises:
         ValueError: If no setting was tried for every pair.
@@ -245,14 +250,17 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
 def rows_of_pairs(trials: Candidates) -> Iterator[tuple[int, int, IntArray]]:
     """Yield student, teacher and rows of each pair that takes part: its distillations, and the controls of both peers.
 
-    The rows are ascending. They may be none.
+    The rows are ascending, and their array may be empty.
     """
     for student, teacher, of_pair, controls in _rows_of_pairs(trials, np.ones(len(trials.student), dtype=np.bool_)):
         yield student, teacher, np.union1d(of_pair, controls)
 
 
 def _rows_of_pairs(trials: Candidates, allowed: BoolArray) -> Iterator[tuple[int, int, IntArray, IntArray]]:
-    """Yield student, teacher, the rows with both, and the rows of controls, which may use no data of the teacher."""
+    """Yield student and teacher of each pair, the rows of trials with both peers, and the rows of all its controls.
+
+    A control without the teacher's data belongs to every pair of its student.
+    """
     rows, none = _rows_by_pair(trials, allowed), np.empty(0, dtype=np.int64)
     is_control = trials.distillation_weight == 0
     for student, teacher in np.argwhere(trials.is_pair_PP).tolist():

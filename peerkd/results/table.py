@@ -59,7 +59,7 @@ def _check_values(table: pa.Table, first_row: int) -> None:
 
 
 MAY_LACK: Final = (*LATER_COLUMNS, CORRECT_BITS["validation"])
-"""The columns that a record, or a table, from before they existed does not have."""
+"""Columns that were added later, so that older records and tables lack them."""
 
 KIND: Final = arrow.TableKind(
     "table of trials", "TRIALS_SCHEMA", TRIALS_SCHEMA, check_values=_check_values, later_columns=MAY_LACK

@@ -50,7 +50,7 @@ def gain_covariance(
 
 
 def _on_global_set(columns: Columns, num_samples: int) -> FloatArray:
-    """Return the covariance for one sample."""
+    """Return the covariance of the gains on a single sample of the global validation set: (N, N)."""
     after_N, before_N, positive_N, negative_N = (
         np.asarray(columns[f"validation_{name}"], dtype=np.float64)
         for name in ("global_accuracy_after", "global_accuracy_before", "positive_flips", "negative_flips")
@@ -77,10 +77,11 @@ def _on_global_set(columns: Columns, num_samples: int) -> FloatArray:
 
 
 def _on_own_set(columns: Columns) -> FloatArray:
-    """Return the covariance for one sample as if the answers of any two networks were independent.
+    """Return the covariance of the gains on a single sample of the student's own validation set: (N, N).
 
-    The table does not record which samples of a student's own set are right. Networks that start from the same weights
-    agree more often than independent ones, so the noise of their difference is smaller.
+    The table does not record on which samples of this set a student is right, so the predictions of any two networks
+    are treated as independent. Networks that start from the same weights agree more often, so the noise of their
+    difference is smaller than this.
     """
     before_N, after_N = (
         np.asarray(columns[f"validation_own_accuracy_{moment}"], dtype=np.float64) for moment in ("before", "after")

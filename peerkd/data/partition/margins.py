@@ -5,11 +5,11 @@ import numpy as np
 from peerkd.arrays import FloatArray, IntArray
 
 MAX_FITTING_STEPS = 1000
-"""The limit on the steps, far more than typical targets need. If they do not suffice, the final correction makes the
-sums exact."""
+"""The limit on the steps of iterative proportional fitting. Typical targets need far fewer. If the limit is reached,
+the final correction makes the sums exact."""
 
 FITTING_TOLERANCE_SAMPLES = 0.5
-"""The error at which fitting stops; rounding to whole samples hides smaller ones."""
+"""The error of the sums, in samples, at which fitting stops. Smaller errors vanish when the table is rounded."""
 
 
 def fit_margins(target: FloatArray, *, row_sums: IntArray, column_sums: IntArray) -> FloatArray:
@@ -52,9 +52,9 @@ def round_to_margins(table: FloatArray, *, row_sums: IntArray, column_sums: IntA
     """Return whole numbers near ``table`` with exactly the given sums.
 
     Every cell is rounded down. In descending order of the remainders, a cell is
-    then rounded up if its row and its column are both below their sums. A row
-    that is still below its sum after that gets the difference in the columns
-    that are below theirs, those with its largest values first.
+    then rounded up if its row and its column are both below their sums. If a
+    row is still below its sum after that, what it lacks is added to its cells
+    in columns that are below their sums, beginning with its largest cell.
 
     Args:
         table: (num_rows, num_columns) non-negative; each sum differs from the given one by less than 1.

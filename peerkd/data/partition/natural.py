@@ -66,7 +66,10 @@ def partition_natural(ids: NDArray[Any], *, num_peers: int, rng: np.random.Gener
 
 
 def _deal_largest_first(id_totals: IntArray, *, num_peers: int, rng: np.random.Generator) -> IntArray:
-    """Return the peer of each id: (num_ids,). Every peer gets one, because a peer without ids has no samples yet."""
+    """Return the peer of each id: (num_ids,). The next id, by descending size, goes to the peer with fewest samples.
+
+    Every peer therefore gets an id, because a peer without ids has no samples.
+    """
     shuffled = rng.permutation(len(id_totals))
     owners = np.empty(len(id_totals), dtype=np.int64)
     queue = [(0, peer) for peer in range(num_peers)]

@@ -90,6 +90,6 @@ def _proportions(counts: IntArray) -> FloatArray:
 
 
 def _matrix(distances: FloatArray) -> FloatArray:
-    """Return the distances of all pairs as a symmetric matrix; rounding can make a distance slightly larger than 1."""
+    """Return the distances of all pairs as a symmetric matrix. Rounding errors above 1 are cut off."""
     matrix: FloatArray = squareform(np.minimum(distances, 1))
     return matrix

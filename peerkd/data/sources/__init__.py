@@ -113,7 +113,7 @@ def limit_samples(
 
 
 def move_to_test(raw: RawDataset, test: npt.NDArray[np.int64]) -> RawDataset:
-    """Return a data set whose test split is the given samples of its training split.
+    """Return a data set in which the given samples of the training split form the test split.
 
     Args:
         raw: The data set. If it has a test split already, it is returned as it is.

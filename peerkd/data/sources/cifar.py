@@ -28,7 +28,7 @@ _OTHER_VERSIONS = (".bin", ".mat")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedFile:
-    """A file as its authors published it."""
+    """The name, the size and the MD5 of a file that the authors of a data set published."""
 
     name: str
     num_bytes: int
@@ -37,7 +37,7 @@ class PublishedFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CifarRelease:
-    """The files of a data set and the names of their fields."""
+    """The files of CIFAR-10 or CIFAR-100, and the names of the fields in these files."""
 
     name: str
     folder: str
@@ -47,7 +47,7 @@ class CifarRelease:
     label_field: str
     class_names_field: str
     column_fields: Mapping[str, str]
-    """The field of each column, keyed by the name of the column."""
+    """The fields that become further columns of the data set, keyed by the name of the column."""
 
 
 CIFAR10 = CifarRelease(

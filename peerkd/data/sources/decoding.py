@@ -186,9 +186,10 @@ def _decode_stream(stream: BinaryIO, path: Path, rules: PixelRules, *, at_low_co
 
 
 def _check_size_in_header(file: Image.Image, num_bytes: int) -> None:
-    """Check that the content of a file can fill the size in its header, before memory is allocated for the image.
+    """Check that a file is large enough for the image size in its header, before memory is allocated for the image.
 
-    Pillow leaves the parts of a TIFF that no strip covers black, and it accepts images of up to 179 million pixels.
+    Pillow does not check this: it accepts any image of up to 179 million pixels, and in a TIFF, it leaves the parts
+    without data black.
     """
     width, height = file.size
     num_pixels = width * height

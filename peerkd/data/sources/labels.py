@@ -171,7 +171,7 @@ def _names(class_names: np.ndarray) -> tuple[str, ...]:
 
 
 def _named_values(occurring: Sequence[LabelValue], names: tuple[str, ...]) -> list[LabelValue]:
-    """Return the label of each name."""
+    """Return the label of each class name, by the rules of ``read_classes``."""
     num_names = len(names)
     is_text = isinstance(occurring[0], str)
     if is_text and not set(occurring).difference(names):
@@ -196,7 +196,7 @@ def _named_values(occurring: Sequence[LabelValue], names: tuple[str, ...]) -> li
 
 
 def _mapping(values: Sequence[LabelValue], names: tuple[str, ...]) -> str:
-    """Return a phrase with the label and the number of the first classes, and each name that differs from the label."""
+    """Return a phrase about the first classes that names the label of each, such as ``label 3 is class 0, cat``."""
     pairs = [
         f"label {plain(value)} is class {k}" + ("" if str(value) == name else f", {plain(name)}")
         for k, (value, name) in enumerate(zip(values, names, strict=True))

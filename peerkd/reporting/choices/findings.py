@@ -34,7 +34,8 @@ class PairChoice:
     learning_rate: float | None
     loss: str | None
     target: str | None
-    """Each of these three is None if the student is left unchanged, or if the experiment has only one."""
+    """The label of the target. The learning rate, the loss and the target are None if no setting was chosen, or if the
+    experiment tries only one."""
 
     num_trials: int
     epochs: int
@@ -42,12 +43,14 @@ class PairChoice:
     predicted_gain: float | None
     predicted_gain_deviation: float | None
     corrected_gain: float | None
-    """The gain that is expected on test, with the bounds of its interval; see ``peerkd.results.advice``."""
+    """The gain that is expected on the test set, without the optimism of the choice; see ``peerkd.results.advice``. The
+    next two fields are the bounds of its interval."""
 
     corrected_gain_low: float | None
     corrected_gain_high: float | None
     advantage: float | None
-    """The same for the gain minus that of the best control."""
+    """The gain minus that of the best control, as expected on the test set. The next two fields are the bounds of its
+    interval."""
 
     advantage_low: float | None
     advantage_high: float | None
@@ -60,7 +63,7 @@ class PairChoice:
 
     @property
     def has_setting(self) -> bool:
-        """Whether a setting was chosen, advised or not."""
+        """Whether a setting was chosen, even if the advice is not to distil."""
         return self.transfer_set is not None
 
     @property
@@ -75,13 +78,13 @@ class PairChoice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Advice:
-    """The recommendation for two peers."""
+    """The recommendation for two peers: which of them should learn from the other."""
 
     choice: PairChoice
-    """The choice for the better position."""
+    """The choice for the better of the two ordered pairs."""
 
     other_gain: float | None
-    """Expected gain in the other position."""
+    """The expected gain if the two peers exchange their positions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +111,7 @@ class TuningFindings:
     """The choice for every ordered pair."""
 
     curve: Sequence[Mapping[str, Any]]
-    """The rows of the curve."""
+    """The rows of the curve of the study, as ``peerkd.results.choices.CURVE_SCHEMA`` describes them."""
 
     plan: Sequence[Advice]
     """The recommendations to distil, the largest expected gain first."""
@@ -124,7 +127,7 @@ class TuningFindings:
     mean_expected: Estimate
     mean_test: Estimate
     mean_validation_of_tested: Estimate
-    """The gain of the same pairs on validation, where they were chosen."""
+    """The mean validation gain of the pairs that have a test gain. Their settings were chosen by this gain."""
 
     front: Sequence[FrontPoint]
     """The choices under other weights of the two accuracies."""
@@ -147,7 +150,7 @@ class TuningFindings:
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """The names among ``DIMENSIONS`` of which any choice has a value."""
+        """Those of ``DIMENSIONS`` for which some choice has a value."""
         return tuple(name for name in DIMENSIONS if any(getattr(choice, name) is not None for choice in self.choices))
 
     @property
@@ -161,7 +164,7 @@ class TuningFindings:
         return sum(choice.is_distilled for choice in self.choices)
 
     def edges(self, sweep: SweepConfig) -> list[GridEdge]:
-        """Return the edges of the grid of a sweep at which many of the chosen settings stand."""
+        """Return the edges of the grid that many of the chosen settings have; see ``grid_edges``."""
         chosen = [choice for choice in self.choices if choice.has_setting]
         with_alpha = [choice for choice in chosen if TRANSFER_SETS[choice.transfer_set or ""].uses_labels]
         return grid_edges(
@@ -275,7 +278,7 @@ def _promise(choice: PairChoice) -> tuple[bool, float]:
 
 
 def _counted(values: Sequence[float], chosen: Sequence[float | None]) -> dict[float, int]:
-    """Return how many choices have each value of the grid. The untuned default may have another value."""
+    """Return how many choices have each value of the grid. Other values, as the untuned default may have, are ignored."""
     return {value: chosen.count(value) for value in sorted(values)}
 
 

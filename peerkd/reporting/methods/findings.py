@@ -20,7 +20,7 @@ MAIN_METHOD: Final[Method] = "pcl"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MethodCost:
-    """The cost of the runs of one architecture and method. Seconds are over seeds."""
+    """The cost of the runs of one architecture and method. ``seconds`` is the spread of their times over seeds."""
 
     num_training_parameters: int
     num_deployed_parameters: int
@@ -32,24 +32,24 @@ class MethodCost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MethodFindings:
-    """All findings of a study, on test unless stated otherwise. Differences are of accuracies as fractions."""
+    """All findings of a study, on test unless stated otherwise. All differences are differences of accuracies."""
 
     comparison: MethodComparison
 
     over_baseline: Mapping[tuple[str, Method], Estimate]
-    """Deployed predictor of each architecture and method, minus that of the baseline."""
+    """Accuracy of each method's deployed predictor minus that of the baseline, for each architecture."""
 
     main_over_others: Mapping[tuple[str, Method], Estimate]
     """Accuracy of PCL minus that of each other method. Empty if PCL is not in the study, or is its baseline."""
 
     from_mean: Mapping[tuple[str, Method], Estimate]
-    """Branch 1 of the mean network minus branch 1 of the trained network, in the same runs."""
+    """Accuracy of branch 1 of the mean network minus that of branch 1 of the trained network, in the same runs."""
 
     branch_over_baseline: Mapping[tuple[str, Method], Estimate]
-    """Branch 1 of the trained network minus the deployed baseline, for methods with a mean network."""
+    """Accuracy of branch 1 of the trained network minus that of the baseline, for methods with a mean network."""
 
     from_ensemble: Mapping[tuple[str, Method], Estimate]
-    """Ensemble minus deployed predictor, in the same runs."""
+    """Accuracy of the ensemble minus that of the deployed predictor, in the same runs."""
 
     disagreement: Mapping[tuple[str, Method], Spread]
     """Share of validation samples on which two branches predict different classes, after the last epoch."""

@@ -54,7 +54,7 @@ def headline(findings: MethodFindings, facts: PclFacts) -> list[MethodHeadline]:
 
 
 def how_sure(findings: MethodFindings, facts: PclFacts) -> str:
-    """Return in words what the intervals cover, and their number."""
+    """Return in words how many intervals the report has, and what they cover."""
     num = findings.num_comparisons
     seeds = facts.config.num_seeds
     if seeds < MIN_SEEDS:
@@ -189,7 +189,7 @@ def _value(difference: Estimate) -> str:
 
 
 def _judged(difference: Estimate) -> str:
-    """Return a verdict as a phrase that a noun can follow."""
+    """Return a difference and its verdict as a phrase that a noun can follow."""
     return f"at {wording.estimate(difference)} points {_PHRASES[verdict(difference)]}"
 
 
