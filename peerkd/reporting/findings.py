@@ -40,8 +40,8 @@ from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
 Treatment: TypeAlias = Literal["chosen", "single", "default", "control"]
 
 TREATMENTS: Final[tuple[Treatment, ...]] = ("chosen", "single", "default", "control")
-"""The trainings of a pair that are compared: under its own chosen setting, under the single setting that is best for all
-pairs, under the untuned default, and without a teacher."""
+"""The trainings of a pair that are compared: under its own chosen setting, under the single setting that is best for
+all pairs, under the untuned default, and without a teacher."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -49,7 +49,7 @@ def _methods(summary: Mapping[str, Any]) -> str:
 
 
 def _with_bounds(summary: Mapping[str, Any], name: str) -> str:
-    """Return a difference in points of accuracy, with its interval if it has one. The text is empty if it is missing."""
+    """Return a difference in points of accuracy, with its interval if it has one. A missing one gives an empty text."""
     value, low, high = (_number(summary, f"{name}{bound}_points") for bound in ("", "_low", "_high"))
     if value is None:
         return ""

@@ -278,7 +278,7 @@ def _promise(choice: PairChoice) -> tuple[bool, float]:
 
 
 def _counted(values: Sequence[float], chosen: Sequence[float | None]) -> dict[float, int]:
-    """Return how many choices have each value of the grid. Other values, as the untuned default may have, are ignored."""
+    """Return how many choices have each value of the grid. Values outside the grid are ignored."""
     return {value: chosen.count(value) for value in sorted(values)}
 
 
