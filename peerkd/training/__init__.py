@@ -1,1 +1,1 @@
-"""Loops over batches: pre-training, distillation, evaluation, and the sweep. No cluster, no store."""
+"""Training and evaluation of networks: pre-training, distillation and the sweep, without cluster and store."""

@@ -2,8 +2,9 @@
 
 
 def batch_bounds(num_samples: int, *, batch_size: int) -> list[int]:
-    """Return the bounds of an epoch's batches: the fewest that ``batch_size`` allows, of nearly equal size.
+    """Return where the batches of an epoch begin and end, as the sorted list of all bounds, from 0 to ``num_samples``.
 
+    There are as few batches of at most ``batch_size`` samples as possible, and their sizes differ by at most one.
     With a ``batch_size`` of at least 3, no batch has only one sample, on which batch normalisation cannot train.
     """
     num_batches = -(-num_samples // batch_size)

@@ -1,4 +1,4 @@
-"""The check of peers that a user brings, before anything is trained: their networks are built and their weights read.
+"""The check of the networks and weights that a user provides for peers, before anything is trained.
 
 Shape suffixes: B = batch, C = image channels, H W = image size, K = classes.
 """
@@ -19,13 +19,14 @@ from peerkd.training.peers import build_adapted
 from peerkd.training.process_pool import TaskFunction
 
 _BATCH_SIZE: Final = 3
-"""The number of random images that each network is given. It is the smallest size of a batch in training."""
+"""The number of random images on which each network is called. It is the smallest size of a batch in training."""
 
 
 def start(inputs: CheckInputs, *, process_index: int) -> TaskFunction:
-    """Return a function that checks one peer.
+    """Return a function that checks the network and the weights of one peer.
 
-    It yields lines about weights that do not fit, and raises a ``ValueError`` of one sentence if anything is wrong.
+    The function yields lines about weights that do not fit. If anything is wrong, it raises a ``ValueError`` with one
+    sentence.
     """
 
     def perform(peer: int) -> Iterator[str]:
@@ -55,10 +56,10 @@ def start(inputs: CheckInputs, *, process_index: int) -> TaskFunction:
 def _check_network(
     network: PeerNetwork, module: nn.Module, image_shape_CHW: tuple[int, int, int], *, num_classes: int
 ) -> None:
-    """Check that a network maps images to logits in both modes, and that it can be trained.
+    """Check that a network can be trained, and maps images to logits in training mode and in evaluation mode.
 
     Raises:
-        ValueError: If it does not. The message is one sentence about ``network``.
+        ValueError: If the network fails a check. The message is one sentence about ``network``.
     """
     shared = _shared_tensors(module)
     if shared:
@@ -97,7 +98,10 @@ def _check_network(
 
 
 def _shared_tensors(module: nn.Module) -> tuple[str, str] | None:
-    """Return two names of one tensor, or None. Weights are stored by name, so a copy of each would be trained."""
+    """Return two names under which a network contains the same tensor; None if there are no such names.
+
+    Such a network is refused: weights are stored by name, so its shared tensor would be read as two tensors.
+    """
     names: dict[int, str] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():
         first = names.setdefault(id(tensor), name)

@@ -17,14 +17,14 @@ from peerkd.training.seals import SEAL, UNSEALED, seal
 def save_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, *, is_sealed: bool = False
 ) -> None:
-    """Write named tensors and metadata. The file appears whole or not at all.
+    """Write tensors and metadata to a safetensors file. The file appears whole or not at all.
 
     Args:
         path: The file.
         tensors: The tensors, by name.
         metadata: Text values, by name.
-        is_sealed: Whether the file contains its own digest, for ``peerkd.training.seals.is_intact``. Checkpoints do,
-            because no manifest has their digest.
+        is_sealed: Whether the file contains its own digest, so that ``peerkd.training.seals.is_intact`` can check it.
+            This is True for checkpoints, because no manifest contains their digests.
     """
     partial = path.with_suffix(".writing")
     words = dict(metadata or {}) | ({SEAL: UNSEALED} if is_sealed else {})
@@ -53,7 +53,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, source: str) -> None:
-    """Check that tensors from a file are those expected. No tensor may be missing, and none is broadcast or converted.
+    """Check that the tensors of a file have exactly the expected names, shapes and types, and only finite numbers.
 
     Args:
         tensors: The tensors that were read, by name.
@@ -93,7 +93,7 @@ def _kind(tensor: Tensor) -> str:
 
 
 def copy_state(source: Mapping[str, Tensor], network: nn.Module) -> None:
-    """Set a network's parameters and buffers in place. Its tensors stay the same objects."""
+    """Copy the values of a ``state_dict`` into the parameters and buffers of a network, in place."""
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
             tensor.copy_(source[name])

@@ -15,10 +15,10 @@ _MOST_READING_THREADS: Final = 16
 
 
 def pin_to_core(process_index: int, *, num_processes: int) -> None:
-    """Keep this process on a core of its own, if the number of cores equals the number of processes. Linux only.
+    """Keep this process on a core of its own if there are as many cores as processes. This has an effect only on Linux.
 
-    A process that moves to another core loses its caches. If the two numbers differ, other processes may need the
-    cores as well, and the scheduler of the operating system decides better.
+    A process that moves to another core loses its caches. If the numbers of cores and processes differ, the scheduler
+    of the operating system distributes them better.
     """
     if not hasattr(os, "sched_setaffinity"):
         return
@@ -30,8 +30,9 @@ def pin_to_core(process_index: int, *, num_processes: int) -> None:
 def num_reading_threads(*, num_gpus: int) -> int:
     """Return the number of threads that read and decode images ahead of a training in this process.
 
-    A process for a GPU has an equal part of the cores that this process may use. Without a GPU the cores train, and two
-    threads suffice: one begins a batch while the other waits for the slowest part of its own.
+    With GPUs, one process trains on each, and the cores that this process may use are divided equally among them.
+    Without a GPU the cores are needed for the training, and two threads suffice: one begins a batch while the other
+    waits for the slowest part of its own batch.
 
     Args:
         num_gpus: The number of GPUs that this process can see; 0 for a training on the CPU.
@@ -42,11 +43,11 @@ def num_reading_threads(*, num_gpus: int) -> int:
 
 
 def keep_freed_memory() -> None:
-    """Reuse the memory of freed tensors instead of returning it to the operating system. Only glibc can do this.
+    """Make the allocator reuse the memory of freed tensors instead of returning it to the operating system.
 
-    By default a large tensor gets new pages from the operating system, which clears them, at every step. On a PCL step
-    of ResNet-32 this was measured to take a third of the time. The setting changes no result. The process keeps the
-    memory of its largest step until it ends.
+    By default a large tensor gets new pages at every step, and the operating system must clear them first. In a PCL
+    step of ResNet-32 this was measured to take a third of the time. The setting changes no result, but the process
+    keeps the memory of its largest step until it ends. It has an effect only with glibc.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "mallopt"):

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 _MAX_CONNECTIONS: Final = "32"
-"""The most connections between a process and a GPU that CUDA allows; its default is 8."""
+"""The maximum number of connections between a process and a GPU that CUDA allows; its default is 8."""
 
 
 def process_device(device: str, *, process_index: int) -> torch.device:
     """Return the device of a process: the CPU, or for ``cuda`` the GPU at its index modulo the number of GPUs.
 
-    A GPU becomes the current one of the process. Otherwise a call that names no GPU, such as one that pins memory,
-    would create a context on the first GPU in every process, which takes hundreds of megabytes there.
+    A GPU also becomes the current device of the process. Otherwise a call that names no GPU, such as one that pins
+    memory, would create a CUDA context on the first GPU for every process, each of hundreds of megabytes.
     """
     if device != "cuda":
         return torch.device(device)
@@ -28,7 +28,12 @@ def process_device(device: str, *, process_index: int) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """Return a context for forward passes in ``float32``, or in ``bfloat16`` for the operations that torch allows."""
+    """Return a context manager for forward passes in a precision.
+
+    Args:
+        device: The device of the forward passes.
+        precision: ``float32``, or ``bfloat16``, which torch's autocast uses for the operations that allow it.
+    """
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
@@ -46,7 +51,10 @@ def gpu_bytes(device: torch.device) -> tuple[int, int]:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's generators of the CPU and of a device for the body, and restore their states afterwards."""
+    """Seed torch's random generators of the CPU and of a device for the body of a ``with`` statement.
+
+    Their states are restored afterwards.
+    """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":

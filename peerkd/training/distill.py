@@ -15,15 +15,16 @@ from peerkd.training.optimizers import Sgd, learning_rate_at
 from peerkd.training.samples import Batches
 
 TeacherLogits = Mapping[int, Sequence[Tensor]]
-"""``logits_BK`` of the teacher by epoch and batch, float32, in the order of ``Batches.batches``. If a batch has rows
-without labels, they are the logits of these rows alone."""
+"""The teacher's logits as float32 tensors of shape BK, by epoch and index of the batch.
+
+If a batch has samples without labels, its tensor has only the rows of these samples."""
 
 
 @torch.no_grad()
 def teacher_logits(
     teacher: nn.Module, samples: Batches, *, epochs: range, mode: str, precision: str = "float32"
 ) -> TeacherLogits:
-    """Run a teacher once over the views that all its students will see.
+    """Compute a teacher's logits on the augmented batches of a transfer set, once for all its students.
 
     Args:
         teacher: The teacher, whose weights and running statistics are left unchanged.
@@ -68,12 +69,12 @@ def distill(
         learning_rate: The rate of the first step. None means the recipe's.
         epochs: The epochs to do, counted from 0. The schedule always covers all the recipe's epochs. None means all
             epochs.
-        momenta: The result of the call for the epochs before; None for the first one.
-        known_K: Whether the student knows each class; see ``joint_loss``.
+        momenta: The momenta that the call for the epochs before returned; None for the first call.
+        known_K: Whether the student knows each class; see ``joint_loss``. None if it knows all classes.
 
     Returns:
-        The momentum of each parameter, by name. With the student and the momenta, training continues as if it had not
-            been interrupted.
+        The momentum of each parameter, by name. A further call with the same student and these momenta continues the
+            training as if it had not been interrupted.
     """
     term = recipe.term
     optimizer = Sgd(student, recipe, momenta)

@@ -1,7 +1,8 @@
 """The choice of the engine that trains some students of a sweep: one at a time, side by side, or in captured steps.
 
-The engines give the same bits. The choice, and the number of students that train together, change only the duration.
-Students that train together have the loss in common.
+The engines differ at most in the rounding of results, and their choice does not depend on measured times. The number of
+students that train together is measured, and changes only the duration. Students that train together have the same
+loss.
 """
 
 from collections.abc import Sequence
@@ -53,18 +54,21 @@ class Engines:
         self._choices = list(self._first_choices())
 
     def close(self) -> None:
-        """End the lanes and free their memory. Students that were returned before cannot be used any more."""
+        """Free all lanes and their memory. Students that were returned before cannot be used any more."""
         self._lane_pools.clear()
         if self._graph_owner is not None:
             self._graph_owner.close()
             self._graph_owner = None
 
     def loss(self, trial: Trial) -> str:
-        """Return the name of the loss by whose engine a trial is trained. A control has any loss with the weight 0."""
+        """Return the name of the pair loss with which a trial is trained.
+
+        For a control it is the loss of the recipe, which then has the weight 0.
+        """
         return trial.setting.loss or self._config.distill.loss.kind
 
     def take_choices(self) -> list[EngineChoice]:
-        """Return the choices that were made since the last call."""
+        """Return the choices of engines and group sizes that were made since the last call, for the log."""
         choices, self._choices = self._choices, []
         for source in self._lane_pools.values() if self._has_lanes else (self._group_sizes,):
             choices += source.take_choices()
@@ -77,7 +81,16 @@ class Engines:
         return network.is_plain and should_stack(network.name, image_shape_CHW=self._data.dataset.image_shape)
 
     def group_size(self, network: PeerNetwork, loss: str, samples: TransferSamples, *, num_trials: int) -> int:
-        """Return how many students to train together, measured when the first large group is requested."""
+        """Return how many students of a network to train together.
+
+        The fastest number is measured when a large group is requested for the first time.
+
+        Args:
+            network: The network of the students.
+            loss: The name of their pair loss.
+            samples: The transfer set, on which the measurement is made.
+            num_trials: The number of trials that could be trained together.
+        """
         if self._has_lanes:
             return max(self._num_lanes(network, loss, samples), 1)
         if not self.is_stacked(network):
@@ -98,9 +111,12 @@ class Engines:
         return self._group_sizes.best(kind, train, num_students=num_trials)
 
     def students(self, trials: Sequence[Trial], starts: Sequence[TrialState], samples: TransferSamples) -> StudentGroup:
-        """Return students of one network and one loss in the states from which their trials start or go on.
+        """Return the students of some trials, ready to be trained together.
 
-        Their number is at most ``group_size``.
+        Args:
+            trials: The trials, at most ``group_size``. Their students have the same network and the same loss.
+            starts: The state from which each trial starts or continues.
+            samples: The transfer set.
         """
         network, loss = self._config.networks[trials[0].student], self.loss(trials[0])
         recipe = self._recipes[loss]
@@ -120,7 +136,7 @@ class Engines:
         )
 
     def stack(self, network: PeerNetwork, starts: Sequence[TrialState]) -> Students:
-        """Return students of a network for which ``is_stacked`` is true, side by side."""
+        """Return students that train side by side. ``is_stacked`` must be True for their network."""
         return Students(
             network.name,
             [start.weights for start in starts],
@@ -132,13 +148,14 @@ class Engines:
     def _num_lanes(self, network: PeerNetwork, loss: str, samples: TransferSamples) -> int:
         """Return how many students of a network to train at once in captured steps; 0 if its steps are not captured.
 
-        A network of another package may do anything in a step, such as draw random numbers or read a value. The
-        captured steps have no masks for classes that a student does not know.
+        Only the steps of plain networks are captured. A network of another package may do things in a step that cannot
+        be captured, such as drawing random numbers. A network with an adapter may not know all classes, and captured
+        steps have no masks for unknown classes.
         """
         return self._lane_pool(loss).number(network.name, samples) if network.is_plain else 0
 
     def _lane_pool(self, loss: str) -> "LanePool":
-        """Return the lanes whose steps compute a loss."""
+        """Return the pool of those lanes whose steps compute a loss; create it if it does not exist."""
         if loss not in self._lane_pools:
             num_architectures = len({network.name for network in self._config.networks if network.is_plain})
             # Pools that are opened later find only the memory that the earlier ones left.
@@ -194,6 +211,6 @@ def _plain_network(data: SweepData, architecture: str) -> nn.Module:
 
 
 def _autograd_choice(loss: str) -> EngineChoice:
-    """Return a line for the log on a loss for which students side by side have no fast path."""
+    """Return a line for the log: students side by side use autograd for this loss, which is slower."""
     text = f"{loss}: students side by side use autograd, because no gradient is written by hand for this loss"
     return EngineChoice(f"loss {loss}", text)

@@ -25,13 +25,13 @@ _BATCH_SIZE: Final = 500
 
 _Indices = npt.NDArray[np.int64]
 Predictions = Mapping[str, _Indices]
-"""Predicted classes of a peer's evaluation samples, by split. A sample with logits that are not finite has
-``NO_ANSWER``.
+"""The predicted classes of a peer's evaluation samples, by split. The value is ``NO_ANSWER`` for a sample with logits
+that are not finite.
 """
 
 
 class _Samples(NamedTuple):
-    """The samples that one peer is evaluated on in one split."""
+    """The samples of one split on which one peer is evaluated."""
 
     images_NCHW: Tensor
     labels_N: _Indices
@@ -40,12 +40,12 @@ class _Samples(NamedTuple):
 
 
 class Evaluator:
-    """The evaluation samples, which are read once and kept on the device as uint8."""
+    """Evaluates networks on the evaluation samples, which are read once and kept on the device as uint8."""
 
     def __init__(
         self, dataset: ImageDataset, assignment: Assignment, *, device: torch.device, precision: str = "float32"
     ) -> None:
-        """Describe the evaluation. Nothing is read before the first prediction.
+        """Store the arguments. No image is read before the first prediction.
 
         Args:
             dataset: The data set with the images.

@@ -1,6 +1,6 @@
-"""The network of a student in a file for other programs: it is written, read again, and compared.
+"""Export of a student's network to a file for other programs. The file is read again, and the logits are compared.
 
-The file has the network alone, without the adapter of a peer: its input is normalised as the model card describes.
+The file contains the network without the adapter of the peer. Its input is normalised as the model card describes.
 
 Shape suffixes: N = images, B = batch, C = image channels, H W = image size, K = classes of the network.
 """
@@ -34,12 +34,12 @@ from peerkd.training.process_pool import TaskFunction
 
 _BATCH_SIZE: Final = 50
 _MAX_IMAGES: Final = 500
-"""The largest number of validation images on which logits are compared."""
+"""The maximum number of validation images on which logits are compared."""
 
 _INPUT, _OUTPUT = "images", "logits"
 
 _Logits = Callable[[Tensor], Tensor]
-"""A function from images to logits, on the CPU."""
+"""A function that returns the logits of a network for given images, on the CPU."""
 
 
 class Comparison(NamedTuple):
@@ -50,11 +50,11 @@ class Comparison(NamedTuple):
     """The largest absolute difference of two logits, as a fraction of the largest absolute logit."""
 
     num_same_class: int
-    """The number of images for which both predict the same class."""
+    """The number of images for which the file and the network predict the same class."""
 
 
 def start(inputs: ExportInputs, *, process_index: int) -> TaskFunction:
-    """Return a function that writes the network with a model card, given as JSON, and yields the comparison."""
+    """Return a function that receives a model card as JSON, writes the network with it, and yields the comparison."""
 
     def perform(card: str) -> Iterator[Comparison]:
         yield write_network(inputs, card)
@@ -63,7 +63,7 @@ def start(inputs: ExportInputs, *, process_index: int) -> TaskFunction:
 
 
 def write_network(inputs: ExportInputs, card: str) -> Comparison:
-    """Write a network to a file, which appears only after a comparison has succeeded.
+    """Write a network to a file. The file appears only if its logits agree with those of the network.
 
     Raises:
         ValueError: If the format cannot represent the network.
@@ -100,7 +100,7 @@ def _build(inputs: ExportInputs, dataset: ImageDataset) -> nn.Module:
 
 
 def _validation_images(inputs: ExportInputs, dataset: ImageDataset) -> Tensor:
-    """Return images of the global validation set as the network takes them."""
+    """Return images of the global validation set, normalised as the network expects."""
     indices = Assignment.load(inputs.partition_folder).validation[:_MAX_IMAGES]
     mean_C, std_C = (torch.tensor(values) for values in (dataset.channel_mean, dataset.channel_std))
     images_NCHW = normalize(torch.from_numpy(dataset.read_images(indices)), mean_C=mean_C, std_C=std_C)
@@ -113,7 +113,7 @@ def _validation_images(inputs: ExportInputs, dataset: ImageDataset) -> Tensor:
 
 
 def _in_batches(logits: _Logits, images_NCHW: Tensor) -> Tensor:
-    """Return logits in batches of several sizes, among them 1, because a file must accept all of them."""
+    """Return the logits of all images, computed in batches of several sizes, because a file must accept any size."""
     batches = (images_NCHW[:1], *images_NCHW[1:].split(_BATCH_SIZE))
     return torch.cat([logits(images_BCHW) for images_BCHW in batches if len(images_BCHW)])
 
@@ -167,7 +167,7 @@ def _write_onnx(network: nn.Module, path: Path, card: str, images_NCHW: Tensor, 
 
 
 def _example(images_NCHW: Tensor) -> Tensor:
-    """Return a batch for tracing. An exporter would take a batch of 1 for a constant."""
+    """Return a batch for tracing. It has several images, because an exporter would treat a size of 1 as a constant."""
     return images_NCHW[:1].expand(2, -1, -1, -1).contiguous()
 
 
@@ -178,7 +178,7 @@ def _any_batch() -> tuple[dict[int, Any]]:
 
 @contextmanager
 def _refusing(exporter: str) -> Iterator[None]:
-    """Turn an exception of an exporter, which may be of any kind, into a ValueError of one sentence."""
+    """Replace an exception that an exporter raises, which may have any type, by a ``ValueError`` with one sentence."""
     try:
         yield
     except Exception as error:
@@ -195,4 +195,4 @@ _WRITERS: Final[Mapping[str, Callable[[nn.Module, Path, str, Tensor, Callable[[]
     "torch": _write_torch,
     "onnx": _write_onnx,
 }
-"""Functions that write a network, and return one that computes logits from what was read again."""
+"""The writers by format. A writer writes a network to a file, and returns a function that gives the file's logits."""

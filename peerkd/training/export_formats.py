@@ -12,20 +12,20 @@ CARD_FILE_NAME: Final = "card.json"
 
 
 class ExportFormat(NamedTuple):
-    """A format of files with a network."""
+    """A file format for networks."""
 
     suffix: str
-    """The ending of its files."""
+    """The ending of the names of files in this format."""
 
     tolerance: float
     """The largest permitted difference between the logits of the file and those of the network, as a fraction of the
-    largest absolute logit. 0: all logits must be equal."""
+    largest absolute logit. If it is 0, all logits must be equal."""
 
     reader: str
     """The program that reads the file for the comparison."""
 
     packages: tuple[str, ...] = ()
-    """The modules of the extra ``onnx`` that the format needs."""
+    """The Python modules that the format needs, all from the extra ``onnx``."""
 
 
 FORMATS: Final[Mapping[str, ExportFormat]] = {
@@ -37,7 +37,7 @@ FORMATS: Final[Mapping[str, ExportFormat]] = {
 
 
 def find_format(name: str) -> ExportFormat:
-    """Return a format whose packages are installed.
+    """Return the format with a name, after checking that its packages are installed.
 
     Raises:
         ValueError: If no format has the name, or a package is missing.

@@ -1,4 +1,4 @@
-"""The size of a network's file of weights, known without torch.
+"""The size of the file with a network's weights, computed without torch.
 
 Shape suffixes: C = image channels, H W = image size, K = classes.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 NETWORK_SIZES: Final = Path(__file__).with_name("network_sizes.json")
-"""The file that ``make sizes`` writes from the networks."""
+"""The file with coefficients for all architectures, which ``make sizes`` computes from the networks."""
 
 _BYTES_PER_VALUE: Final = 4
 _BYTES_PER_TENSOR: Final = 90
@@ -17,7 +17,7 @@ _BYTES_PER_TENSOR: Final = 90
 
 
 class _ValueCounts(NamedTuple):
-    """The coefficients of the number of values in a network, as ``peerkd.models.sizes`` derives them."""
+    """The coefficients from which the number of values in a network follows. ``peerkd.models.sizes`` derives them."""
 
     always: int
     per_channel: int

@@ -27,18 +27,18 @@ _Indices = npt.NDArray[np.int64]
 
 
 def are_finite(tensors: Iterable[Tensor]) -> bool:
-    """Return whether every number in some tensors is finite. All are on one device, and the call waits for it."""
+    """Return whether all numbers in some tensors on one device are finite. The call waits for the device."""
     flags = [torch.isfinite(tensor).all() for tensor in tensors if tensor.is_floating_point()]
     return bool(torch.stack(flags).all()) if flags else True
 
 
 def losses_are_finite(losses: Iterable[float | None]) -> bool:
-    """Return whether every loss is a finite number. None stands for a loss that is not."""
+    """Return whether every loss is a finite number. None stands for a loss that was not finite."""
     return all(loss is not None and math.isfinite(loss) for loss in losses)
 
 
 def predicted_classes(logits_NK: Tensor) -> Tensor:
-    """Return the class with the highest logit (N,), or ``NO_ANSWER`` where a logit of the sample is not finite."""
+    """Return the class with the highest logit for each sample, or ``NO_ANSWER`` if one of its logits is not finite."""
     # argmax returns the index of the first NaN. Without this rule a diverged network would always predict class 0.
     return logits_NK.argmax(dim=-1).where(logits_NK.isfinite().all(dim=-1), NO_ANSWER)
 

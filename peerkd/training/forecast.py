@@ -23,8 +23,8 @@ from peerkd.training.file_sizes import weights_bytes
 _LABEL_BYTES: Final = 8
 
 _EVALUATIONS_OF_BETTER_PEER: Final = 4
-"""The evaluations of a student whose network is published: before and after its trial, by the engine of the trial and
-as a plain network."""
+"""The number of times that a student whose network is published is evaluated: before and after its trial, and each time
+both by the engine of the trial and as a plain network."""
 
 # These numbers were measured on journals and tables of digits and CIFAR-10. Their real sizes are within a fifth of the
 # forecast.
@@ -49,10 +49,10 @@ class PartitionSizes(NamedTuple):
     public: int
 
     own: int
-    """The number of validation and test samples outside the global sets, on average over the peers."""
+    """The number of own validation and test samples of a peer that are not in the global sets, averaged over peers."""
 
     total: int
-    """The number of samples in the data set, after its limits."""
+    """The number of samples in the data set, after the limits that the config sets."""
 
     image_shape_CHW: tuple[int, int, int]
     num_classes: int
@@ -83,21 +83,21 @@ class Forecast:
     num_pretraining_samples: int
     num_distillation_samples: int
     num_control_samples: int
-    """The part of ``num_distillation_samples`` on which controls are trained. A tuned study has none."""
+    """The part of ``num_distillation_samples`` on which controls are trained; 0 in a tuned study, without controls."""
 
     num_teacher_samples: int
-    """Forward passes of teachers. The logits of a teacher are computed once for all students that share them."""
+    """The number of samples that pass through teachers. Logits of a teacher are computed once for several students."""
 
     num_improvement_samples: int
-    """The most samples on which the chosen trials of the students are trained once more, to publish their networks."""
+    """The maximum number of samples on which chosen trials are trained again, so that networks can be published."""
 
     num_evaluation_samples: int
-    """Forward passes of evaluations: after pre-training, after each trial or each epoch of a trial, and of the
-    published networks."""
+    """The number of samples that are evaluated: after pre-training, after each trial or each epoch of a trial, and with
+    the published networks."""
 
     dataset_bytes: int
     weights_bytes: int
-    """The size of the weights of all peers. The better peers take as much again."""
+    """The size of the weights of all peers. The published better peers take the same space once more."""
 
     journals_bytes: int
     """The size of the journals during the sweep, after which they are deleted."""
@@ -109,7 +109,7 @@ class Forecast:
 
 
 class Rates(NamedTuple):
-    """Seconds that one process takes for one sample with one network."""
+    """The seconds that one process takes for one sample with one network, in each kind of work."""
 
     pretraining: float
     distillation: float
@@ -123,8 +123,9 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
     Args:
         config: The experiment.
         samples: The sizes of the parts of the data set.
-        given_bytes: The size of the file with the weights of each peer, None for a peer without; empty if no peer has
-            one. It counts for a network of another package, whose size is not known without torch.
+        given_bytes: The size of the file with weights that the user provides for each peer; None for a peer without
+            such a file; empty if there is no such file. It is used for a network of another package, whose size is not
+            known without torch.
     """
     num_peers = config.partition.num_peers
     num_pairs = num_peers * (num_peers - 1)
@@ -208,7 +209,7 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
 
 
 def process_seconds(forecast: Forecast, rates: Mapping[PeerNetwork, Rates], config: ExperimentConfig) -> float:
-    """Return the time of all trainings and evaluations in one process, without the start and end of the stages.
+    """Return the seconds that all trainings and evaluations take in one process, without start and end of the stages.
 
     Args:
         forecast: The work.
@@ -251,7 +252,13 @@ def packed_bytes(num_samples: int, image_shape_CHW: tuple[int, int, int]) -> int
 
 
 def _pair_samples(transfer_set: str, samples: PartitionSizes, size: Callable[[str, SourceSizes], int]) -> int:
-    """Return the sum of a size of a transfer set over all pairs."""
+    """Return the sum of a size over the transfer sets of all pairs.
+
+    Args:
+        transfer_set: The kind of the transfer sets.
+        samples: The sizes of the parts of the data set.
+        size: A function that returns a size of a transfer set, given its kind and the sizes of its sources.
+    """
     facts, num_peers = TRANSFER_SETS[transfer_set], len(samples.training_by_peer)
     if facts.is_split and facts.depends_on_student and facts.depends_on_teacher:
         pairs = permutations(samples.training_by_peer, 2)
@@ -264,7 +271,13 @@ def _pair_samples(transfer_set: str, samples: PartitionSizes, size: Callable[[st
 
 
 def _control_samples(transfer_set: str, num: int, num_peers: int) -> int:
-    """Return the number of samples in an epoch of all controls at one learning rate; ``num`` is that of all pairs."""
+    """Return the number of samples in an epoch of all controls at one learning rate.
+
+    Args:
+        transfer_set: The kind of the transfer sets.
+        num: The number of samples in an epoch of all pairs.
+        num_peers: The number of peers.
+    """
     facts = TRANSFER_SETS[transfer_set]
     if not facts.uses_labels:
         return 0

@@ -1,8 +1,8 @@
-"""Set-up of the fork server, the process from which the processes of a pool are forked. It is imported there first.
+"""Settings of the fork server, the process from which the processes of a pool are forked, which imports this first.
 
-The fork server only imports and forks. Its imports create no garbage, but the collector would scan everything that
-torch creates again and again, so it is disabled. The process exits without finalising torch, because that would delay
-whoever reads the output of the forked processes by a second.
+The fork server only imports modules and forks. The garbage collector is disabled there: imports create no garbage, but
+it would scan everything that torch creates again and again. The process exits without finalising torch, because that
+would delay the end of its output by a second.
 """
 
 import atexit

@@ -1,4 +1,4 @@
-"""The number of students that train fastest side by side on this machine. Measuring it changes no result."""
+"""The number of students to train side by side, which is measured on this machine and changes no result."""
 
 import time
 from collections.abc import Callable
@@ -11,8 +11,8 @@ _NUM_REPETITIONS: Final = 3
 _MAX_SECONDS: Final = 1.0
 
 _MAX_UNMEASURED: Final = 16
-"""The largest number of students that train together without a measurement. A study that finishes in seconds has at
-most this many."""
+"""The maximum number of students that are trained together without a measurement. A study that finishes in seconds has
+no more students."""
 
 
 class GroupSizes:
@@ -38,7 +38,7 @@ class GroupSizes:
         return self._best[kind]
 
     def take_choices(self) -> list[EngineChoice]:
-        """Return the choices that were made since the last call."""
+        """Return the choices of group sizes that were made since the last call, for the log."""
         choices, self._choices = self._choices, []
         return choices
 

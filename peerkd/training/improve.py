@@ -1,7 +1,6 @@
-"""The trainings behind the better peers: the trial that was chosen for a student, and its network.
+"""The trainings of the better peers: the trial that was chosen for a student is trained again, to get its network.
 
-The trial is trained as in a sweep, so its record and its weights are those of the trial that the sweep has judged,
-to the last bit.
+The trial is trained as in the sweep, so its record and its weights are the same as there, to the last bit.
 """
 
 import time
@@ -24,7 +23,7 @@ from peerkd.training.trial_state import load_state, state_path
 
 
 def start(inputs: ImproveInputs, *, process_index: int) -> TaskFunction:
-    """Open the data in a process and return a function that chooses and writes the network of one student there.
+    """Open the data in a process, and return a function that trains and writes the better network of one student.
 
     The function yields one record for each student, after the network's file is written.
     """
@@ -38,12 +37,14 @@ def start(inputs: ImproveInputs, *, process_index: int) -> TaskFunction:
 
 
 def improve(task: StudentTask, inputs: ImproveInputs, runner: SweepRunner) -> dict[str, Any]:
-    """Train the chosen trial of a student, write its network, and return what was done.
+    """Train the chosen trial of a student, write its network, and return a record of what was done.
 
-    A trial that diverges here, on other hardware than that of the study, leaves the student unchanged.
+    A trial may diverge here if the hardware is not that of the study. The student then stays unchanged.
 
-    The record has ``student``, ``decision``, ``trial`` (the record of the chosen trial, None for an unchanged student),
-    the accuracies of the plain network ``before`` and ``after``, and the cost. JSON can represent all values.
+    Returns:
+        A record with ``student``, ``decision``, ``trial`` (the record of the chosen trial, None for an unchanged
+            student), the accuracies of the plain network ``before`` and ``after``, and the cost. JSON can represent all
+            values.
     """
     started = time.perf_counter()
     records = train_candidates(task.candidates, runner, num_epochs=task.num_epochs)
@@ -85,12 +86,17 @@ def train_candidates(trials: Sequence[Trial], runner: SweepRunner, *, num_epochs
 
 
 def take_weights(trial: Trial, inputs: ImproveInputs, *, num_epochs: int) -> Mapping[str, Tensor]:
-    """Return the weights in which a finite trial has just ended."""
+    """Return the weights of a trial that has just been trained for ``num_epochs`` epochs and is finite."""
     return load_state(state_path(inputs.states_folder, trial, num_epochs=num_epochs)).weights
 
 
 def _unit(trial: Trial) -> tuple[tuple[int, ...], tuple[int, ...], int | None]:
-    """Return the owners of a trial's transfer set, see ``Unit``, and the teacher whose logits it needs."""
+    """Return what trials of one unit have in common: the owners of their samples, and their teacher.
+
+    Returns:
+        The owners of the samples with labels, the owners of the samples without labels (see ``Unit``), and the teacher
+            whose logits the trial needs, or None.
+    """
     # A set that does not depend on a teacher has the same owners whichever peer is named.
     other = trial.student if trial.teacher is None else trial.teacher
     pair = {"student": trial.student, "teacher": other}

@@ -18,7 +18,7 @@ class ProcessInputs:
 
     dataset_folder: Path
     device: str
-    """``cpu``, or ``cuda`` for the GPU at the index of the process."""
+    """The device: ``cpu``, or ``cuda`` for the GPU that belongs to the index of the process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ class CheckInputs:
     networks: tuple[PeerNetwork, ...]
 
     weights: tuple[Path | None, ...]
-    """The file with the weights of each peer, or None."""
+    """The file with the weights that the user provides for each peer; None for a peer without such a file."""
 
     image_shape_CHW: tuple[int, int, int]
     class_names: tuple[str, ...]
@@ -53,8 +53,9 @@ class PretrainInputs(ResumableInputs):
     """The folder for the weights of the finished peers."""
 
     given_weights: tuple[Path | None, ...] = ()
-    """The file with the weights that the user has trained, for each peer; None for a peer that is trained here. Empty
-    if all are."""
+    """The file with weights that the user has trained, for each peer; None for a peer that is trained here.
+
+    The sequence is empty if all peers are trained here."""
 
     def weights(self, peer: int) -> Path:
         """Return the path of a peer's weights."""
@@ -67,15 +68,16 @@ class PretrainInputs(ResumableInputs):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepInputs(ProcessInputs):
-    """What a process needs to train trials of the sweep: the config, the data and the pre-trained peers."""
+    """Inputs of a process that trains trials of the sweep: the config, the data and the pre-trained peers."""
 
     config: ExperimentConfig
     partition_folder: Path
     peers_folder: Path
 
     states_folder: Path | None = None
-    """The folder with the state of each trial at the end of an epoch range, from which the next range goes on. If it is
-    None, no state is saved and every trial runs from its first epoch to its last.
+    """The folder for the state of each trial at the end of an epoch range, from which the next range continues.
+
+    If it is None, no state is saved, and every trial must be trained from its first epoch to its last at once.
     """
 
     finite_peers: tuple[int, ...] | None = None
@@ -89,11 +91,14 @@ class SweepInputs(ProcessInputs):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochRange:
-    """An epoch range of all trials of a unit. Consecutive ranges end in the weights of one uninterrupted training."""
+    """A task: to train all trials of a unit for a range of epochs.
+
+    Consecutive ranges end in the same weights as one uninterrupted training.
+    """
 
     unit: Unit
     first_epoch: int
-    """The first epoch, counted from 0. If it is not 0, the epochs before it must have been done."""
+    """The first epoch of the range, counted from 0. The epochs before it must have been done."""
 
     last_epoch: int
     """The number of epochs that are done at the end of the range."""
@@ -101,7 +106,10 @@ class EpochRange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JointEpochRanges:
-    """Epoch ranges of several teachers on one transfer set over the same epochs. Their students train side by side."""
+    """A task: several epoch ranges with the same transfer set and epochs, but different teachers.
+
+    All their students are trained together.
+    """
 
     ranges: tuple[EpochRange, ...]
 
@@ -111,10 +119,10 @@ class ImproveInputs:
     """Inputs for the trainings of the stage that publishes better peers."""
 
     sweep: SweepInputs
-    """The inputs of the trials. They have a folder for states, from which the chosen weights are taken."""
+    """The inputs of the trials. Their ``states_folder`` must be set, because the chosen weights are read from it."""
 
     objective: Objective
-    """What the choice for a student maximises, on validation data."""
+    """The objective that the choice for a student maximises, on validation data."""
 
     weights_folder: Path
     """The folder for the networks of the students."""
@@ -124,7 +132,7 @@ class ImproveInputs:
         """The folder for the states of the trials.
 
         Raises:
-            ValueError: If the inputs of the trials have none.
+            ValueError: If ``sweep.states_folder`` is None.
         """
         if self.sweep.states_folder is None:
             raise ValueError("sweep.states_folder must be set for trials whose weights are published, got none.")
@@ -137,7 +145,7 @@ class ImproveInputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportInputs:
-    """A network and the file to which it is written."""
+    """Inputs for the export of a network to a file."""
 
     network: PeerNetwork
     weights: Path
@@ -145,35 +153,37 @@ class ExportInputs:
 
     dataset_folder: Path
     partition_folder: Path
-    """The data set and the partition with the validation images on which logits are compared."""
+    """The folder of the partition. Logits are compared on validation images of its data set."""
 
     file: Path
-    """The file to write, which does not exist yet, in a folder that exists."""
+    """The file to write. It must not exist yet, and its folder must exist."""
 
     format_name: str
-    """A key of ``peerkd.training.export_formats.FORMATS``."""
+    """The name of the format, a key of ``peerkd.training.export_formats.FORMATS``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudentTask:
-    """The training of one student whose network is published."""
+    """A task: to train the chosen trial of one student whose network is published."""
 
     student: int
 
     candidates: tuple[Trial, ...]
-    """The trial that was chosen. Empty: the student stays unchanged."""
+    """The trial that was chosen for the student; empty if the student stays unchanged."""
 
     num_epochs: int
-    """The number of epochs after which every candidate stops. The schedule always covers the whole recipe."""
+    """The number of epochs for which each candidate is trained. The schedule always covers all epochs of the recipe."""
 
 
 def student_name(student: int) -> str:
-    """Return the stem that the names of all published files of a student share."""
+    """Return the beginning of the names of all published files of a student."""
     return f"student-{student:03d}"
 
 
 def epoch_ranges(task: Unit | EpochRange | JointEpochRanges, *, num_epochs: int) -> tuple[EpochRange, ...]:
-    """Return a task as epoch ranges on one transfer set. A unit is done from its first epoch to ``num_epochs``.
+    """Return a task of any kind as a tuple of epoch ranges.
+
+    A unit becomes one range from the first epoch to ``num_epochs``.
 
     Raises:
         ValueError: If joint ranges differ in transfer set or epochs.
@@ -202,7 +212,7 @@ def state_name(trial: Trial, *, num_epochs: int) -> str:
 
 
 class EngineChoice(NamedTuple):
-    """A choice between ways to do the same work, by measured speed. It changes the duration and no result."""
+    """The choice of an engine or of a number of students, for the log. It changes the duration and no result."""
 
     kind: str
     text: str
@@ -220,7 +230,7 @@ class EpochDone(NamedTuple):
     """The number of samples in an epoch."""
 
     gpu_bytes: tuple[int, int] = (0, 0)
-    """GPU memory that the training takes now, and the peak so far."""
+    """The GPU memory in bytes that the training takes now, and its peak so far."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -257,24 +267,24 @@ class RunEpochDone(NamedTuple):
     """The number of samples in an epoch."""
 
     measured: dict[str, Any]
-    """The measurements of this epoch, as in the run's record. JSON can represent all values."""
+    """The measurements of this epoch, in the form of the run's record. JSON can represent all values."""
 
     gpu_bytes: tuple[int, int] = (0, 0)
-    """GPU memory that the training takes now in the leading process, and the peak so far."""
+    """The GPU memory in bytes that the training takes now in the leading process, and its peak so far."""
 
 
 class RunDone(NamedTuple):
     """Event: a run has ended."""
 
     record: dict[str, Any]
-    """What was run, the measurements of each epoch, and the cost. JSON can represent all values."""
+    """The record of the run: its description, the measurements of each epoch, and the cost. JSON can represent it."""
 
 
 def peer_name(peer: int) -> str:
-    """Return the stem that the names of all files of a peer share."""
+    """Return the beginning of the names of all files of a peer."""
     return f"peer-{peer:03d}"
 
 
 def run_name(run: Run) -> str:
-    """Return the stem that the names of all files of a run share."""
+    """Return the beginning of the names of all files of a run."""
     return f"{run.architecture}-{run.method}-{run.seed}"

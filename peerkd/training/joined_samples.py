@@ -16,7 +16,7 @@ from peerkd.training.samples import Batch, BatchSize, SampleSet
 
 
 class JoinedSamples:
-    """Samples with labels and samples without. A batch contains a batch of each set, those with labels first."""
+    """Two sets of samples, one with labels and one without. Each batch joins a batch of each set, labels first."""
 
     def __init__(self, labelled: SampleSet, unlabelled: SampleSet) -> None:
         """Join two sets, whose batches are computed when they are requested."""
@@ -57,17 +57,17 @@ class JoinedSamples:
             )
 
     def unlabelled_epochs(self, epochs: range) -> range:
-        """Return the epochs of the set without labels, some of whose batches belong to these epochs."""
+        """Return those epochs of the set without labels that have batches in these epochs of the joined samples."""
         num_batches = self._unlabelled.num_batches
         last_batch = epochs.stop * self.num_batches - 1
         return range(epochs.start * self.num_batches // num_batches, last_batch // num_batches + 1)
 
     def in_batches(self, values: Mapping[int, Sequence[Tensor]], epoch: int) -> Sequence[Tensor]:
-        """Return values of the samples without labels in the batches of an epoch.
+        """Arrange values that belong to the samples without labels by the batches of an epoch of the joined samples.
 
         Args:
-            values: The values by epoch and batch of the set without labels, for ``unlabelled_epochs``.
-            epoch: The epoch, counted from 0.
+            values: The values by epoch and batch of the set without labels, for all ``unlabelled_epochs``.
+            epoch: The epoch of the joined samples, counted from 0.
         """
         first = epoch * self.num_batches
         places = [divmod(batch, self._unlabelled.num_batches) for batch in range(first, first + self.num_batches)]
@@ -85,4 +85,4 @@ class JoinedSamples:
 
 
 TransferSamples: TypeAlias = SampleSet | JoinedSamples
-"""The samples of a transfer set."""
+"""The samples of a transfer set: one set, or two sets in joined batches."""

@@ -1,4 +1,4 @@
-"""Results of methods, kept in their object without a reference cycle.
+"""A cache for the results of a method, without a reference cycle.
 
 ``self.read = cache(self._read)`` is a cycle: the object refers to the cache, the cache to the bound method, and the
 method to the object. Such an object is freed when the garbage collector happens to run, which for memory of a GPU may
@@ -17,13 +17,14 @@ _Result = TypeVar("_Result")
 def kept_results(
     method: Callable[_Parameters, _Result], *, maxsize: int | None = None
 ) -> Callable[_Parameters, _Result]:
-    """Return a function that calls a method once for each combination of arguments, for an attribute of its object.
+    """Return a function that caches the results of a bound method, to be stored in an attribute of the method's object.
 
-    The function must not be called after the object is gone.
+    The function must not be called after the object has been freed.
 
     Args:
-        method: A bound method. Its arguments must be hashable and are positional.
-        maxsize: The number of results that are kept, the least recently used ones being dropped first. None: all.
+        method: A bound method. Its arguments must be hashable, and they are passed by position.
+        maxsize: The maximum number of results that are kept. The least recently used ones are dropped first. None means
+            no limit.
     """
     reference: WeakMethod[Callable[_Parameters, _Result]] = WeakMethod(method)
 

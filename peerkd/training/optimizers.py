@@ -20,8 +20,8 @@ def sgd_directions(
         v <- m * v + g
         direction = g + m * v with nesterov, v without it, and g where m is 0
 
-    Every engine takes its directions from here and multiplies them by the learning rate in its own step. The product
-    and the difference are rounded together or separately, which decides the last bits of the engine's results.
+    Every engine takes its directions from here, and subtracts them times the learning rate in its own step. Some
+    engines round the product before the subtraction and others do not, so their results may differ in the last bits.
 
     Args:
         parameters: The parameters, which are not changed.
@@ -42,10 +42,10 @@ def sgd_directions(
 
 
 class Sgd:
-    """``torch.optim.SGD`` of one network, to the last bit. Each step is given its learning rate.
+    """An optimiser for one network with the same results as ``torch.optim.SGD``, to the last bit.
 
-    torch's own class imports torch's compiler when it is constructed, which takes longer than the rest of a process's
-    start.
+    Each step receives its learning rate. torch's own class is not used, because its constructor imports torch's
+    compiler, which takes longer than the rest of a process's start.
 
     Args:
         network: The network, whose parameters are changed in place.
@@ -65,9 +65,10 @@ class Sgd:
         return dict(self._momenta)
 
     def restore_momenta(self, momenta: Mapping[str, Tensor]) -> None:
-        """Set the momenta to copies of those that ``momenta`` returned earlier.
+        """Set the momenta to copies of earlier ones, each with the layout and on the device of its parameter.
 
-        Each copy has the layout and the device of its parameter.
+        Args:
+            momenta: The momenta that the property ``momenta`` returned earlier, by name of the parameter.
         """
         for name, momentum in momenta.items():
             self._momenta[name] = torch.empty_like(self._parameters[name]).copy_(momentum).detach()
@@ -94,15 +95,14 @@ class Sgd:
 
 
 def learning_rate_at(step: int, *, num_steps: int, recipe: RecipeConfig, learning_rate: float | None = None) -> float:
-    """Return the learning rate of step ``step`` of ``num_steps``, counted from 0.
+    """Return the learning rate of a step, according to the schedule of a recipe.
 
-    cosine: ``rate * (1 + cos(pi * step / num_steps)) / 2`` (Loshchilov and Hutter 2017, arXiv:1608.03983, eq. 5, with a
-    minimum rate of 0 and no restart).
-
-    multistep: ``rate * decay_factor ** (milestones passed)``.
+    With the schedule ``cosine`` it is ``rate * (1 + cos(pi * step / num_steps)) / 2`` (Loshchilov and Hutter 2017,
+    arXiv:1608.03983, eq. 5, with a minimum rate of 0 and no restart). With ``multistep`` it is ``rate * decay_factor **
+    n``, where n is the number of milestones that have been passed.
 
     Args:
-        step: The step, counted over all epochs.
+        step: The step, counted from 0 over all epochs.
         num_steps: The number of steps of all epochs.
         recipe: Schedule and rate.
         learning_rate: The rate of the first step, which replaces the recipe's. None means the recipe's.

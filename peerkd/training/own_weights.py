@@ -1,4 +1,4 @@
-"""Weights that users have trained: how they are read, and how they are compared with a network.
+"""Reading weights that users have trained, and comparing them with a network.
 
 Nothing in a file is executed: safetensors contains numbers, and torch's own format is read with ``weights_only``.
 """
@@ -18,13 +18,13 @@ from peerkd.system_errors import plain_error
 from peerkd.training.finite import are_finite
 
 _NUM_NAMED: Final = 3
-"""The number of tensors of each kind in the message of an error. The lines before it name all of them."""
+"""The maximum number of tensors that an error message names for each kind of difference. The log names all of them."""
 
 _MAX_COMPARISONS: Final = 40_000
-"""The most pairs of names that are compared letter by letter, which takes about 50 microseconds each."""
+"""The maximum number of pairs of names that are compared letter by letter, at about 50 microseconds for each pair."""
 
 _EXACT: Final = (torch.float16, torch.bfloat16)
-"""The types whose numbers float32 contains exactly."""
+"""The types whose numbers can be converted to float32 without rounding."""
 
 _NESTED_NAMES: Final = ("state_dict", "model_state_dict", "model", "net", "module")
 
@@ -33,26 +33,29 @@ class Mismatch(NamedTuple):
     """The differences between the tensors of a file and those of a network."""
 
     missing: tuple[str, ...]
-    """The tensors that the file lacks, each with the nearest name among those left over, if one is near."""
+    """The names of tensors that only the network has, each with a similar name from ``left_over`` if there is one."""
 
     left_over: tuple[str, ...]
-    """The tensors that the network does not have, each with the nearest name among the missing ones."""
+    """The names of tensors that only the file has, each with a similar name from ``missing`` if there is one."""
 
     misshapen: tuple[str, ...]
-    """The tensors of another shape or type, each with both."""
+    """The tensors whose shape or type differs, each with the shape and type in the file and in the network."""
 
     not_finite: tuple[str, ...]
-    """The tensors with NaN or infinite numbers."""
+    """The names of the file's tensors that contain NaN or infinite numbers."""
 
     def lines(self) -> list[str]:
         """Return a line for each kind of difference, with the names of all tensors."""
         return [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in self._by_kind()]
 
     def check(self, network: str) -> None:
-        """Refuse weights that differ from those of a network in anything.
+        """Raise an error if the tensors of the file differ from those of the network.
+
+        Args:
+            network: The name of the network, for the message.
 
         Raises:
-            ValueError: If a difference exists. The message has the first names of each kind.
+            ValueError: If a difference exists. The message has the first names of each kind of difference.
         """
         parts = [f"{len(names)} {kind} ({_first(names)})" for kind, names in self._by_kind()]
         if parts:
@@ -67,8 +70,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a safetensors file, or of a ``state_dict`` in torch's own format, on the CPU.
 
     Raises:
-        ValueError: If the file cannot be read, or contains anything but tensors by name. The message is one sentence
-            that begins with ``weights``.
+        ValueError: If the file cannot be read, or contains anything other than tensors by name. The message is one
+            sentence that begins with ``weights``.
     """
     if path.suffix == ".safetensors":
         try:
@@ -105,13 +108,16 @@ def _tensors_of(content: Any, name: str) -> dict[str, Tensor]:
 
 
 def fit_to_network(tensors: Mapping[str, Tensor], network: nn.Module) -> tuple[dict[str, Tensor], Mismatch]:
-    """Return the tensors in the types of a network, and every difference from the network's own.
+    """Convert the tensors of a file to the types of a network's tensors, and find all remaining differences.
 
-    Numbers of 16 bits become float32, which contains them exactly. No other number is converted, broadcast or omitted.
+    Numbers of 16 bits are converted to float32 without rounding. Nothing else is converted, broadcast or omitted.
 
     Args:
         tensors: The tensors of a file, by name.
         network: The network; its own values do not matter.
+
+    Returns:
+        The converted tensors, by name, and the differences between them and the tensors of the network.
     """
     expected = network.state_dict()
     missing, left_over = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
@@ -151,7 +157,7 @@ def load_own_weights(path: Path, network: nn.Module, *, name: str) -> dict[str, 
 
 
 def _with_nearest(names: list[str], others: list[str]) -> Iterable[str]:
-    """Yield each name, with the nearest of the others in parentheses if one is near."""
+    """Yield each name, followed by the most similar of ``others`` in parentheses if one is similar enough."""
     is_short = len(names) * len(others) <= _MAX_COMPARISONS
     for name in names:
         # A name that another one ends with is nearest: wrappers of networks put a prefix before all names.

@@ -1,4 +1,4 @@
-"""Features of pairs from the pre-trained networks: forward passes of every peer on samples of every peer.
+"""Features of pairs for a tuner, computed from the logits of every pre-trained peer on samples of every peer.
 
 The networks and their logits need not all fit into memory: samples are processed in blocks, and each block passes
 through one network after another. The test split is never read.
@@ -34,22 +34,22 @@ from peerkd.training.peers import build_peer, known_classes, weights_name
 from peerkd.training.process_pool import TaskFunction
 
 MAX_SAMPLES: Final = 256
-"""The most training samples that are used of each peer, and the most validation samples in one part."""
+"""The maximum number of training samples of each peer that are used, and of validation samples in one part."""
 
 _BLOCK_BYTES: Final = 2**28
-"""The size of the pixels and the logits of one block."""
+"""The maximum size of the pixels and the logits of one block of samples."""
 
 _UNKNOWN_CLASS_MARGIN: Final = 10.0
-"""How far the logit of a class that a network does not know is below its lowest logit, in the features."""
+"""The difference between a network's lowest logit and the logit that the features use for a class it does not know."""
 
 _Indices = npt.NDArray[np.int64]
 
 
 def start(inputs: SweepInputs, *, process_index: int) -> TaskFunction:
-    """Open the peers in a process and return a function that writes their table of features to a path.
+    """Open the peers in a process, and return a function that writes the table of features of all pairs to a path.
 
-    The function is a generator: it writes the table, then yields once, the number of forward passes (one for each
-    sample and network).
+    The function is a generator. When the table is written, it yields the number of forward passes, which is the number
+    of samples times the number of networks.
     """
     device = process_device(inputs.device, process_index=process_index)
 
@@ -84,7 +84,7 @@ def training_parts(assignment: Assignment, peers: Sequence[int]) -> list[_Indice
 
 
 class _PeerNetworks:
-    """The pre-trained networks of the peers that take part, with one module in memory for each network."""
+    """The pre-trained networks of the peers that take part. Peers with the same network share one module in memory."""
 
     def __init__(self, inputs: SweepInputs, dataset: ImageDataset, *, device: torch.device) -> None:
         self._inputs, self._dataset, self._device = inputs, dataset, device
@@ -125,7 +125,10 @@ class _PeerNetworks:
 
 
 def blocks(parts: Sequence[_Indices], *, max_samples: int) -> Iterator[list[_Indices]]:
-    """Yield the parts in order, in blocks of at most ``max_samples`` samples but at least one part."""
+    """Group parts into blocks, in order, and yield each block.
+
+    A block has as many parts as fit into ``max_samples`` samples, but at least one.
+    """
     block: list[_Indices] = []
     for part in parts:
         if block and sum(map(len, block)) + len(part) > max_samples:

@@ -1,4 +1,4 @@
-"""The targets of the trials of a sweep, as logits by epoch and batch, in place of the logits of a teacher.
+"""The targets of the trials of a sweep: for each epoch and batch the logits that the student imitates.
 
 Shape suffixes: P = peers, K = classes.
 """
@@ -39,9 +39,9 @@ class PairTargets:
         self._made: dict[tuple[object, ...], TeacherLogits] = {}
 
     def of_group(self, group: Sequence[tuple[Trial, int | None]]) -> list[TeacherLogits | None]:
-        """Return the target of each trial of a group, made with the trial's teacher; None for a control.
+        """Return the target of each trial of a group, computed with its teacher; None for a trial without a teacher.
 
-        Only the logits and targets of this group stay in memory. Those that the next group needs too are kept.
+        The logits and targets of this group stay in memory, so that the next group can use them. All others are freed.
         """
         needed = [(trial, teacher) for trial, teacher in group if teacher is not None]
         peers = {peer for trial, teacher in needed for peer in self._peers(trial, teacher)}
@@ -55,7 +55,10 @@ class PairTargets:
         return (teacher, trial.student) if needs_student else (teacher,)
 
     def _key(self, trial: Trial, teacher: int) -> tuple[object, ...]:
-        """Return what the target of a trial depends on. A teacher's logits depend on no student and no temperature."""
+        """Return a key that is equal for trials with the same target.
+
+        A target that is only the teacher's logits depends neither on the student nor on the temperature.
+        """
         target, peers = self._target_of(trial), self._peers(trial, teacher)
         temperature = trial.setting.temperature if target.pair_target.needs_student else None
         return target.kind, target.prior_adjusted, peers, temperature
@@ -83,6 +86,6 @@ class PairTargets:
 
 
 def class_counts(dataset: ImageDataset, assignment: Assignment, *, device: torch.device) -> Tensor:
-    """Return the number of training samples of each class that each peer has, ``PK``, as floating-point numbers."""
+    """Return the number of training samples of each peer and class: floating-point numbers of shape PK."""
     counts_PK = [np.bincount(dataset.labels_N[indices], minlength=dataset.num_classes) for indices in assignment.train]
     return torch.tensor(np.stack(counts_PK), dtype=torch.float32, device=device)

@@ -75,7 +75,10 @@ def build_adapted(
 
 
 def build_own(network: PeerNetwork, image_shape_CHW: tuple[int, int, int], *, num_classes: int, seed: int) -> nn.Module:
-    """Build an untrained network without its adapter: for its own input and classes where it has any, else the study's.
+    """Build an untrained network without its adapter.
+
+    It has the image shape and the classes that the network itself declares. Where it declares none, it has those of the
+    study.
 
     Args:
         network: The network.
@@ -96,7 +99,7 @@ def build_own(network: PeerNetwork, image_shape_CHW: tuple[int, int, int], *, nu
 
 
 def own_normalization(network: PeerNetwork) -> Normalization | None:
-    """Return the normalisation that a network was trained with; None if it is that of the study."""
+    """Return the normalisation of images with which a network was trained; None if it is that of the study."""
     return None if network.mean is None or network.std is None else Normalization(network.mean, network.std)
 
 
@@ -118,7 +121,16 @@ def sample_set(
     config: ExperimentConfig,
     device: torch.device,
 ) -> SampleSet:
-    """Return training samples with the augmentation and seed of an experiment."""
+    """Return a set of training samples whose batches have the augmentation and the seed of an experiment.
+
+    Args:
+        dataset: The data set with the images.
+        indices_N: The indices of the samples in the data set.
+        name: A name that distinguishes the set's random order from the orders of other sets.
+        batch_size: The size of the largest batch.
+        config: The config of the experiment.
+        device: The device of the batches.
+    """
     return SampleSet(
         dataset,
         indices_N,
@@ -178,7 +190,7 @@ def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
             raise ValueError(f"{config.section_of_weights(peer)}{error}") from error
 
     def pretrain(peer: int) -> Generator[EpochDone, None, tuple[dict[str, Tensor], bool]]:
-        """Train one peer; return its weights, and whether the training ended in finite numbers."""
+        """Train one peer. Yield each finished epoch; return the weights, and whether the training has not diverged."""
         network, recipe = config.networks[peer], config.pretrain
         method = METHOD_OF_PRETRAINING[recipe.method]
         trained = _build_for_pretraining(config, network, dataset, seed=derive_seed(config.seed, "weights", peer))
@@ -220,7 +232,10 @@ def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
 def _build_for_pretraining(
     config: ExperimentConfig, network: PeerNetwork, dataset: ImageDataset, *, seed: int
 ) -> BranchedNetwork:
-    """Build the network that the method of pre-training trains. A network that is not plain is a single block."""
+    """Build the branched network that the method of pre-training trains.
+
+    A network with an adapter, or from another package, is not divided into blocks: it becomes one branch as a whole.
+    """
     recipe = config.pretrain
     if not network.is_plain:
         block = build_peer(network, dataset, seed=seed)

@@ -29,7 +29,7 @@ _Result = TypeVar("_Result")
 
 
 class Pixels:
-    """The images of one set of samples."""
+    """Reads the images of one set of samples, in batches."""
 
     def __init__(
         self,
@@ -39,14 +39,14 @@ class Pixels:
         device: torch.device,
         resident_bytes: int | None = None,
     ) -> None:
-        """Describe a set. Nothing is read before its first batch is requested.
+        """Store the arguments. No image is read before the first batch is requested.
 
         Args:
             dataset: The data set with the images.
             indices_S: Indices of the samples in the data set.
             device: The device of the batches.
-            resident_bytes: The largest size of a packed set that is copied to the device once. None means 8 GiB on a
-                GPU and 0 on the CPU, where reading mapped memory is as fast.
+            resident_bytes: The maximum size of a packed set that is copied to the device as a whole. None means 8 GiB
+                on a GPU and 0 on the CPU, where reading mapped memory is as fast.
         """
         self._dataset = dataset
         self._indices_S = indices_S
@@ -59,15 +59,15 @@ class Pixels:
 
     @property
     def num_bytes(self) -> int:
-        """The size of all images of the set."""
+        """The size of all images of the set, in bytes."""
         return len(self._indices_S) * int(np.prod(self._dataset.image_shape))
 
     def read(self, order_S: npt.NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
-        """Yield the images of each batch, uint8, on the device.
+        """Yield the images of each batch as a uint8 tensor of shape BCHW on the device.
 
         Args:
-            order_S: Positions in the set, in the order of an epoch.
-            spans: Start and end of each batch in that order.
+            order_S: The positions of samples in the set, in the order of an epoch.
+            spans: The start and the end of each batch in that order.
         """
         if self._is_resident:
             if self._images_SCHW is None:
@@ -118,7 +118,7 @@ def prefetch(
     Args:
         function: A function that releases the global interpreter lock while it works.
         items: The arguments, one for each result.
-        num_ahead: The most results that exist or are being computed beyond the one yielded, at least 1.
+        num_ahead: The maximum number of results that are computed ahead of the one that is yielded, at least 1.
         num_threads: The number of threads.
     """
     pending: deque[Future[_Result]] = deque()

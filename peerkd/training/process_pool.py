@@ -23,7 +23,7 @@ from peerkd.system_errors import plain_error
 from peerkd.training.cpu import keep_freed_memory, pin_to_core
 
 _EXIT_UNKNOWN: Final = 255
-"""The exit code of a process whose fork server is gone as well and has reported nothing: all were killed together."""
+"""The exit code that Python reports for a process whose fork server was killed too, so that the real code is lost."""
 
 _FORK_SERVER: Final = "peerkd.training.fork_server"
 
@@ -33,13 +33,13 @@ TaskFunction = Callable[[Any], Iterator[Any]]
 
 @dataclass(frozen=True, slots=True)
 class OpenTask:
-    """A ``TaskFunction`` that has opened something, and the function that closes it after the last task."""
+    """A ``TaskFunction`` with resources, and a function that frees them after the last task."""
 
     perform: TaskFunction
     close: Callable[[], None]
 
     def __call__(self, task: Any) -> Iterator[Any]:
-        """Do a task."""
+        """Do a task and yield its results."""
         return self.perform(task)
 
 
@@ -58,20 +58,21 @@ def run_in_processes(
     """Do every task once and yield each result with its task's tag, in the order in which the results are produced.
 
     Args:
-        start: ``module:function``. Each process calls the function once, with ``arguments`` and ``process_index``,
-            which counts from 0; the function returns what does a task there. An ``OpenTask`` is closed at the end.
-            It is a name so that only the processes import torch.
-        arguments: Arguments of ``start``, which are pickled.
-        tasks: Pairs of a tag, which stays here, and a task. The next one is requested when a process is idle. None
-            means that no task is ready, and the next one is requested again after ``poll_seconds``.
+        start: The name of a function, as ``module:function``, so that only the processes import torch. Each process
+            calls the function once, with ``arguments`` and with ``process_index``, which counts from 0. The function
+            returns a ``TaskFunction``, which the process calls for each task. An ``OpenTask`` is closed at the end.
+        arguments: The arguments of ``start``, which are pickled.
+        tasks: Pairs of a tag and a task. The tag is not sent to the process. The next pair is requested when a process
+            is idle. A None in place of a pair means that no task is ready; the next pair is then requested after
+            ``poll_seconds``.
         num_processes: The number of processes. If it is 0, the calling process does one task after another.
-        preload: Modules that every process will import. Where processes are forked, the modules of the first call are
-            imported once for all calls.
+        preload: Modules that every process needs. Where processes are forked, the fork server imports the modules of
+            the first call once, for all calls.
         poll_seconds: The time between two requests while no task is ready.
 
     Raises:
         WorkerDiedError: If a process ends without an exception of its own, for example killed for its memory.
-        Exception: The exception that a process raised. The other processes are ended first.
+        Exception: The exception that a process raised. All processes are ended before it is raised here.
     """
     if num_processes == 0:
         yield from _in_this_process(start, arguments, tasks, poll_seconds=poll_seconds)

@@ -1,7 +1,7 @@
-"""The seconds that a sample takes on this machine, measured on random images by the code that runs experiments.
+"""The seconds that a sample takes on this machine, measured by running the code of experiments on random images.
 
-If a few seconds are enough, transfer sets are as large as in the experiment and units have all settings of a set.
-Otherwise both are smaller. A short pilot measurement estimates the time.
+A short pilot measurement estimates how long a measurement at full size would take. If that is a few seconds, transfer
+sets are as large as in the experiment, and units have all settings of a transfer set. Otherwise both are smaller.
 """
 
 import time
@@ -34,7 +34,7 @@ from peerkd.training.sweep import SweepRunner
 
 _NUM_REPETITIONS: Final = 3
 _REPETITION_SECONDS: Final = 2.0
-"""The time after which no further repetition begins."""
+"""The time after which no further repetition of a measurement begins."""
 
 _PILOT_SAMPLES: Final = 4
 _NUM_SETS: Final = 1 + 3 * _NUM_REPETITIONS
@@ -46,12 +46,12 @@ _STUDENT, _TEACHER = 0, 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateInputs:
-    """The inputs on which rates depend."""
+    """The inputs of a measurement of rates."""
 
     config: ExperimentConfig
     samples: PartitionSizes
     device: str
-    """``cpu``, or ``cuda`` for the GPU at the index of the process."""
+    """The device: ``cpu``, or ``cuda`` for the GPU that belongs to the index of the process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,13 +67,13 @@ class _Workload:
 
 
 def start(config: ExperimentConfig, samples: PartitionSizes, device: str, *, process_index: int) -> TaskFunction:
-    """Return a function that measures the rates of one network in a process; it yields its ``Rates``.
+    """Return a function that measures the rates of one network in a process, and yields its ``Rates``.
 
     Args:
         config: The experiment.
-        samples: The sizes of the parts of its data set.
-        device: ``cpu``, or ``cuda`` for the GPU at the index of the process.
-        process_index: The number of the process, from 0.
+        samples: The sizes of the parts of the experiment's data set.
+        device: ``cpu``, or ``cuda`` for the GPU that belongs to the index of the process.
+        process_index: The index of the process, from 0.
     """
     inputs = RateInputs(config=config, samples=samples, device=device)
     own_device = process_device(device, process_index=process_index)
@@ -131,7 +131,11 @@ def measure(inputs: RateInputs, network: PeerNetwork, *, device: torch.device) -
 
 
 def _scale(inputs: RateInputs, pilot: _Workload, *, pilot_seconds: float) -> _Workload:
-    """Return how much work fits into a repetition, which takes about five times as long as its smaller unit."""
+    """Return the amount of work that one repetition of the measurement has time for.
+
+    A repetition trains several units, and takes about five times as long as the smaller of them, which the pilot
+    measured.
+    """
     samples, recipe = inputs.samples, inputs.config.distill
     num_settings = len(settings(inputs.config.grid, inputs.config.sweep.tried_transfer_sets[0]))
     # The number of samples of a set for which the repetition has time, with the pilot's number of trials.
@@ -149,7 +153,7 @@ def _scale(inputs: RateInputs, pilot: _Workload, *, pilot_seconds: float) -> _Wo
 
 
 def _repeated(measure_once: Callable[[], tuple[float, ...]]) -> list[tuple[float, ...]]:
-    """Repeat a measurement until the time is used up, and return the results."""
+    """Repeat a measurement until its time limit or its number of repetitions is reached, and return all results."""
     repetitions: list[tuple[float, ...]] = []
     while not repetitions or (len(repetitions) < _NUM_REPETITIONS and sum(map(sum, repetitions)) < _REPETITION_SECONDS):
         repetitions.append(measure_once())
@@ -157,7 +161,7 @@ def _repeated(measure_once: Callable[[], tuple[float, ...]]) -> list[tuple[float
 
 
 class _Units:
-    """Units of an experiment on random images, to be timed."""
+    """Measures the time that units of an experiment take on random images."""
 
     def __init__(
         self, inputs: RateInputs, network: PeerNetwork, scale: _Workload, *, folder: Path, device: torch.device
@@ -186,15 +190,15 @@ class _Units:
         self.seconds(doubled=False)  # The first call includes work that is done only once.
 
     def close(self) -> None:
-        """End the sweep, so that another one can be opened in this process."""
+        """Close the sweep, so that another one can be opened in this process."""
         self._sweep.close()
 
     def seconds(self, *, doubled: bool, only_teacher: bool = False) -> float:
-        """Train a unit on a set that was not used before, and return how long it took.
+        """Train a unit on a transfer set that was not used before, and return the seconds that this took.
 
         Args:
-            doubled: Whether the set has twice the size.
-            only_teacher: Whether to stop after the teacher's logits.
+            doubled: Whether the transfer set has twice the size.
+            only_teacher: Whether to compute only the teacher's logits.
         """
         # Sets with an even number have the single size.
         owner = 2 * self._num_done[doubled] + doubled
@@ -208,9 +212,10 @@ class _Units:
 def _pretraining_seconds(
     inputs: RateInputs, network: PeerNetwork, scale: _Workload, *, folder: Path, device: torch.device
 ) -> float:
-    """Return the seconds for one sample of pre-training.
+    """Return the seconds that one sample takes in one epoch of pre-training.
 
-    With n samples in the single set, an epoch of twice as many takes longer by the time of n samples.
+    Epochs with n and with 2 n samples are measured. Their difference is the time of n samples, without the time that
+    every epoch takes whatever its size.
     """
     checkpoints_folder = folder / "checkpoints"
     checkpoints_folder.mkdir()
@@ -253,7 +258,7 @@ def _finish(device: torch.device) -> None:
 
 
 def _reduced(config: ExperimentConfig, network: PeerNetwork, *, epochs: int) -> ExperimentConfig:
-    """Return the same recipes for the measured peers, which all have one network."""
+    """Return a config with an experiment's recipes and the peers of the measurement, which all have one network."""
     num_peers = 2 * _NUM_SETS
     if network.is_plain:
         measured = config.peers.model_copy(update={"architectures": (network.name,), "given": ()})
@@ -280,7 +285,7 @@ def _reduced(config: ExperimentConfig, network: PeerNetwork, *, epochs: int) -> 
 
 
 def _write_experiment(samples: PartitionSizes, scale: _Workload, folder: Path, *, known_classes: Sequence[str]) -> None:
-    """Write random images, and a partition of ``2 * _NUM_SETS`` peers; every second has twice as many samples."""
+    """Write random images, and a partition to ``2 * _NUM_SETS`` peers. Every second peer has twice as many samples."""
     rng = np.random.default_rng(0)
     num_images = max(2 * scale.num_samples, scale.num_evaluated, samples.num_classes)
     raw = RawDataset(

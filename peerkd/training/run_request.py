@@ -1,4 +1,4 @@
-"""The request for a run in several processes, and the prefix of the events that they print. This needs no torch."""
+"""The request for a run in several processes, and the format of the events that they print. This needs no torch."""
 
 import json
 import os
@@ -25,19 +25,19 @@ class RunRequest:
 
     inputs: RunInputs
     run: Run | None
-    """The run, or None for processes that learn it from the leading process."""
+    """The run. It is None for processes that do not know it, and receive it from the leading process."""
 
     starter_pid: int
-    """The process that starts the others. They end when it ends."""
+    """The id of the process that starts the processes of the run. They end when it ends."""
 
     @classmethod
     def of(cls, inputs: RunInputs, run: Run | None) -> Self:
-        """Return the request that this process makes."""
+        """Return a request from this process, whose id becomes ``starter_pid``."""
         return cls(inputs=inputs, run=run, starter_pid=os.getpid())
 
     @property
     def known_run(self) -> Run:
-        """The run, in a process that knows it."""
+        """The run. It must not be None."""
         assert self.run is not None
         return self.run
 

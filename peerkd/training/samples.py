@@ -23,7 +23,7 @@ from peerkd.training.bounds import batch_bounds, part_of
 from peerkd.training.pixels import Pixels
 
 _Views = tuple[Tensor, Tensor]
-"""Augmented pixels, uint8 of shape (N, C, H, W), and labels of shape (B,)."""
+"""The augmented pixels of a batch, uint8 of shape (N, C, H, W), and its labels, of shape (B,)."""
 
 
 class Batch(NamedTuple):
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
     """The classes of the samples, without those of the last ``num_unlabelled``."""
 
     num_samples: int
-    """The size of the whole batch. It is larger than B if this is one of several parts."""
+    """The number of samples in the whole batch. It is larger than B if this object is one of several parts of it."""
 
     num_unlabelled: int = 0
     """The number of samples without labels, which are the last ones; see ``peerkd.training.joined_samples``."""
@@ -56,16 +56,16 @@ class BatchSize(NamedTuple):
     """The number of samples, with labels and without."""
 
     num_unlabelled: int = 0
-    """The number of samples without labels in a batch that also has samples with labels, else 0."""
+    """The number of samples without labels in a batch that also has samples with labels; 0 for any other batch."""
 
     @property
     def num_labelled(self) -> int:
-        """The number of samples in the cross entropy."""
+        """The number of samples that count in the cross entropy."""
         return self.num_samples - self.num_unlabelled
 
     @property
     def num_taught(self) -> int:
-        """The number of samples in the divergence."""
+        """The number of samples that count in the divergence."""
         return self.num_unlabelled or self.num_samples
 
 
@@ -93,7 +93,7 @@ class SizedBatches(Batches, Protocol):
 
 
 class FirstBatches:
-    """The first batches of each epoch of a set, as if the set ended there."""
+    """The samples of the first batches of each epoch of a set, as if each epoch ended after them."""
 
     def __init__(self, samples: Batches, num_batches: int) -> None:
         self._samples = samples
@@ -106,7 +106,7 @@ class FirstBatches:
 
 
 class SampleSet:
-    """The samples of one set and their batches."""
+    """A set of training samples, which returns the batches of each epoch."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class SampleSet:
         cache_bytes: int = 2**28,
         resident_bytes: int | None = None,
     ) -> None:
-        """Describe a set. Nothing is read before its first batch is requested.
+        """Store the arguments. No image is read before the first batch is requested.
 
         Args:
             dataset: The data set with the images.
@@ -135,9 +135,9 @@ class SampleSet:
             seed: The seed of order and augmentation.
             device: The device of the batches.
             resized_crop_min_area_fraction: A parameter of the augmentation.
-            cache_bytes: Augmented views (uint8) are kept up to this size. Views of further epochs are computed each
-                time.
-            resident_bytes: See ``peerkd.training.pixels``.
+            cache_bytes: The maximum size of the augmented images (uint8) that are kept in memory. Those of further
+                epochs are computed each time.
+            resident_bytes: See ``peerkd.training.pixels.Pixels``.
         """
         self.name = name
         self._batch_size = batch_size
@@ -182,12 +182,12 @@ class SampleSet:
         Args:
             epoch: The epoch, counted from 0.
             num_views: V, at least 1.
-            first_batch: The first batch to compute. It and the later ones are the same as if the earlier had been
-                computed.
+            first_batch: The index of the first batch to compute. Skipping earlier batches does not change later ones.
             part: The index of one part, from 0, and the number of nearly equal parts into which every batch is divided.
 
         Raises:
-            ValueError: If there is no such batch, or a part would have fewer samples than batch normalisation needs.
+            ValueError: If no batch has the index ``first_batch``, or a part would have fewer than two samples, on which
+                batch normalisation cannot train.
         """
         if not 0 <= first_batch <= self.num_batches:
             raise ValueError(f"first_batch must be from 0 to {self.num_batches}, got {first_batch}.")
@@ -198,14 +198,30 @@ class SampleSet:
         return self._normalized(made, num_samples=[stop - start for start, stop in spans])
 
     def in_order(self, batches: Sequence[Tensor], epoch: int) -> Tensor:
-        """Return values that belong to the samples of an epoch's batches in the order of the set, shape (S, ...)."""
+        """Arrange values that belong to the samples of an epoch by the order of the set.
+
+        Args:
+            batches: The values of the samples in each batch of the epoch, of shape (B, ...).
+            epoch: The epoch, counted from 0.
+
+        Returns:
+            The values, of shape (S, ...).
+        """
         values = torch.cat(list(batches))
         in_order = torch.empty_like(values)
         in_order[torch.from_numpy(self._order(epoch)).to(self.device)] = values
         return in_order
 
     def in_batches(self, values: Tensor, epoch: int) -> Sequence[Tensor]:
-        """Return values that belong to the samples of the set, shape (S, ...), in the batches of an epoch."""
+        """Arrange values that belong to the samples of the set by the batches of an epoch.
+
+        Args:
+            values: The values in the order of the set, of shape (S, ...).
+            epoch: The epoch, counted from 0.
+
+        Returns:
+            The values of the samples in each batch, of shape (B, ...).
+        """
         sizes = [stop - start for start, stop in pairwise(batch_bounds(len(self), batch_size=self._batch_size))]
         return torch.split(values[torch.from_numpy(self._order(epoch)).to(self.device)], sizes)
 

@@ -1,7 +1,7 @@
-"""Sealed checkpoints: safetensors files whose metadata contain the SHA-256 of the file.
+"""Sealed checkpoints: safetensors files whose metadata contain the SHA-256 of the file itself.
 
-The digest is computed with zeros in its own place. The module needs no torch, because a search for an intact checkpoint
-reads only bytes.
+The SHA-256 is computed of the file with zeros in place of the digest. The module needs no torch, because a search for
+an intact checkpoint reads only bytes.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _CHUNK_BYTES: Final = 2**20
 
 
 def seal(path: Path) -> None:
-    """Write the digest into a finished file whose metadata have ``UNSEALED`` under ``SEAL``."""
+    """Write the digest into a finished file, whose metadata must contain ``UNSEALED`` under the name ``SEAL``."""
     start = _find_seal(path)
     if start is None:
         raise ValueError(f"{path.name} must have a place for its digest in its metadata.")
@@ -41,7 +41,10 @@ def is_intact(path: Path) -> bool:
 
 
 def _find_seal(path: Path) -> int | None:
-    """Return where the digest of a file begins. The file starts with the length of its JSON header, in eight bytes."""
+    """Return the position of the digest in a file; None if it has none.
+
+    A safetensors file starts with eight bytes that contain the length of its JSON header.
+    """
     with path.open("rb") as file:
         num_header_bytes = int.from_bytes(file.read(8), "little")
         if num_header_bytes > path.stat().st_size:

@@ -1,6 +1,7 @@
-"""Groups of students whose training is in memory: one student alone, or many tiny students side by side.
+"""Groups of students that are trained together: a single student, or many small students side by side.
 
-Several calls for consecutive epochs, with evaluations between them, give the same bits as one call for all epochs.
+A group can be trained for some epochs, evaluated, and trained further. The results are the same, to the last bit, as
+if it had been trained for all epochs at once.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,12 +26,12 @@ class StudentGroup(Protocol):
     """The students of some trials on one transfer set, in the order of the trials."""
 
     def train(self, samples: SizedBatches, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
-        """Train for these epochs, counted from 0. All earlier epochs must have been done.
+        """Train all students of the group for some epochs. All earlier epochs must have been done.
 
         Args:
             samples: The transfer set of all students.
             logits: The logits of each trial's teacher for these epochs; None for a control.
-            epochs: The epochs to do.
+            epochs: The epochs to do, counted from 0.
         """
         ...
 
@@ -43,12 +44,12 @@ class StudentGroup(Protocol):
         ...
 
     def states(self) -> list[TrialState]:
-        """Return the state of each trial. Further training may change it."""
+        """Return the state of each trial. It need not be a copy: further training may change it."""
         ...
 
 
 class SingleStudent:
-    """One student, of any architecture on any device."""
+    """A group of one student, of any architecture and on any device."""
 
     def __init__(
         self,
@@ -60,15 +61,15 @@ class SingleStudent:
         noise_seed: Callable[[int], int] | None = None,
         known_K: Tensor | None = None,
     ) -> None:
-        """Copy the initial state into the network, which must not be used for anything else meanwhile.
+        """Copy the initial state of the trial into the network.
 
         Args:
-            network: The network.
+            network: The network. It must not be used for anything else while the group exists.
             trial: The trial.
-            start: The state from which the trial starts or goes on.
+            start: The state from which the trial starts or continues.
             recipe: The recipe.
-            noise_seed: A function from an epoch to the seed of what the network draws at random, as dropout does. None:
-                the network draws nothing.
+            noise_seed: A function that returns the seed of the random numbers that the network draws in an epoch, such
+                as those of dropout. None means that the network draws none.
             known_K: Whether the student knows each class; None if it knows all of them.
         """
         self._network, self._trial, self._recipe = network, trial, recipe
@@ -117,7 +118,7 @@ class StackedGroup:
     """Students of an architecture that ``peerkd.training.stacked`` trains side by side."""
 
     def __init__(self, students: Students, trials: Sequence[Trial], *, recipe: DistillConfig) -> None:
-        """Take over students in the states of the trials."""
+        """Store students into which the initial states of the trials have been copied."""
         self._students, self._trials, self._recipe = students, trials, recipe
 
     def train(self, samples: SizedBatches, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:

@@ -31,13 +31,14 @@ from peerkd.training.sweep_data import SweepData
 from peerkd.training.trial_state import TrialState, check_state, load_state, save_state, state_path
 
 _ByEpoch: TypeAlias = Mapping[str, list[float | None] | None]
-"""Accuracies by column and epoch. An accuracy is None after an epoch in which the network was not finite; a column is
-None if it was not measured.
+"""The accuracies of a trial after each epoch, by column of the table.
+
+An accuracy is None if the network was not finite after the epoch. A whole column is None if it was not measured.
 """
 
 
 class SweepRunner:
-    """The pre-trained peers, their transfer sets and their evaluation, opened once in a process.
+    """Trains and evaluates trials of a sweep in one process, and opens peers, transfer sets and evaluation sets once.
 
     On a GPU ``close`` must be called, because a process can have the lanes of one sweep at a time.
     """
@@ -60,14 +61,14 @@ class SweepRunner:
         self.engines.close()
 
     def __enter__(self) -> Self:
-        """Return the sweep, which the end of the context closes."""
+        """Return the runner itself, which is closed at the end of the ``with`` statement."""
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def do(self, task: Unit | EpochRange | JointEpochRanges) -> Iterator[dict[str, Any] | EngineChoice]:
-        """Train and evaluate every trial of a unit, or an epoch range of each, and yield each trial's record.
+        """Train and evaluate the trials of a task. Yield the record of each trial, and choices of engines for the log.
 
         Raises:
             ValueError: If a trial has not reached the first epoch of its range, or joint ranges differ in transfer set
@@ -97,14 +98,14 @@ class SweepRunner:
                 yield from self._do_group([trial for trial, _ in group], samples, targets.of_group(group), epochs)
 
     def run_teacher(self, unit: Unit) -> TeacherLogits | None:
-        """Return a teacher's logits on a unit's transfer set. ``peerkd plan`` measures the time of this part."""
+        """Return the logits of a unit's teacher on its transfer set. ``peerkd plan`` measures the time of this step."""
         return None if unit.teacher is None else self.data.logits(unit.teacher, unit, range(self._recipe.epochs))
 
     def accuracies(self, peer: int, weights: Mapping[str, Tensor]) -> dict[str, float | None]:
-        """Return the accuracies of a plain network in float32, on the evaluation samples of a peer.
+        """Return the accuracies of a peer's network with given weights, computed in float32 by the plain network.
 
-        They are those that a user measures after loading the weights from a file, whatever engine and precision a trial
-        has; see ``Evaluator.accuracies``.
+        A user who loads the weights from a file measures the same accuracies. In a trial they may differ by rounding,
+        because of its engine and precision. See ``Evaluator.accuracies`` for the names.
         """
         network = self.data.network(self._config.networks[peer])
         copy_state(weights, network)
@@ -115,7 +116,7 @@ class SweepRunner:
         return self.data.peer_state(peer)
 
     def _engine_key(self, trial: Trial) -> tuple[PeerNetwork, str]:
-        """Return what the students of a group have in common."""
+        """Return the network and the loss of a trial, in which all students of a group must agree."""
         return self._config.networks[trial.student], self.engines.loss(trial)
 
     def _do_group(
@@ -158,7 +159,11 @@ class SweepRunner:
         trials: Sequence[Trial],
         epochs: range,
     ) -> tuple[Sequence[_ByEpoch], list[Predictions]]:
-        """Return the accuracies of each trial after each epoch, if they are requested, and the final predictions."""
+        """Train a group of students for some epochs.
+
+        Returns:
+            The accuracies of each trial after each epoch, if the config requests them, and the final predictions.
+        """
         if not self._config.sweep.validate_every_epoch:
             students.train(samples, logits, epochs=epochs)
             return [dict.fromkeys(BY_EPOCH_COLUMNS.values()) for _ in trials], students.predict(self._evaluator)
@@ -203,11 +208,11 @@ class SweepRunner:
 
 
 def _without_last(measured: _ByEpoch) -> _ByEpoch:
-    """Return the accuracies by epoch of a trial that diverged, with None after its last epoch."""
+    """Return the accuracies of a trial that diverged, with the value of its last epoch replaced by None."""
     return {name: values and [*values[:-1], None] for name, values in measured.items()}
 
 
 def start(inputs: SweepInputs, *, process_index: int) -> TaskFunction:
-    """Open the sweep in this process, and return the function that trains a unit, or a range of its epochs."""
+    """Open the peers and the data in this process, and return a function that trains the trials of a task."""
     runner = SweepRunner(inputs, device=process_device(inputs.device, process_index=process_index))
     return OpenTask(runner.do, runner.close)

@@ -1,6 +1,6 @@
 """The data of a sweep in one process: the transfer sets, the pre-trained peers, and the logits of the peers.
 
-All of it is opened when it is first needed, and kept as far as memory allows.
+Everything is opened when it is first needed, and kept in memory up to a limit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from peerkd.training.peers import build_peer, sample_set, weights_name
 from peerkd.training.samples import SampleSet
 
 _NUM_KEPT_PEERS: Final = 32
-"""The number of peers whose weights are kept in memory. The weights of other peers are read again when needed."""
+"""The maximum number of peers whose weights are kept in memory. Other weights are read again when they are needed."""
 
 
 class SweepData:
@@ -49,12 +49,12 @@ class SweepData:
         self._kept_logits = kept_results(self._make_logits, maxsize=kept_logits)
 
     def transfer_set(self, unit: Unit) -> TransferSamples:
-        """Return the samples of a unit."""
+        """Return the samples of the transfer set of a unit."""
         samples = self._sample_set(unit.owners)
         return JoinedSamples(samples, self._sample_set(unit.unlabelled_owners)) if unit.unlabelled_owners else samples
 
     def logits(self, peer: int, unit: Unit, epochs: range) -> TeacherLogits:
-        """Return a pre-trained peer's logits on the samples of the divergence of a unit's transfer set."""
+        """Return the logits of a pre-trained peer on those samples of a unit that count in the divergence."""
         owners = unit.unlabelled_owners or unit.owners
         samples = self.transfer_set(unit)
         if isinstance(samples, JoinedSamples):
@@ -69,7 +69,7 @@ class SweepData:
         return network
 
     def build_network(self, network: PeerNetwork) -> nn.Module:
-        """Return a new module of a network, on the device."""
+        """Build a new module of a network, with arbitrary weights, on the device."""
         return build_peer(network, self.dataset, seed=0).to(self._device)
 
     def _logits_of_set(self, peer: int, owners: tuple[int, ...], epochs: range) -> TeacherLogits:
@@ -95,7 +95,11 @@ class SweepData:
     def _noise(
         self, network: PeerNetwork, purpose: str, samples: TransferSamples, epoch: int
     ) -> AbstractContextManager[None]:
-        """Return a context in which a network of another package draws the random numbers of an epoch."""
+        """Return a context manager in which a network of another package draws the random numbers of an epoch.
+
+        It seeds torch's generators with a seed that depends on the purpose, the samples and the epoch. For networks of
+        this package, which draw no random numbers, it does nothing.
+        """
         if network.is_built_in:
             return nullcontext()
         return seeded(derive_seed(self._config.seed, purpose, samples.name, epoch), self._device)

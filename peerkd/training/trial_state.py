@@ -14,7 +14,7 @@ _WEIGHTS, _MOMENTUM = "weights/", "momentum/"
 
 
 class TrialState(NamedTuple):
-    """The state of a student between two steps."""
+    """The state of the training of a student between two steps."""
 
     weights: Mapping[str, Tensor]
     """The network's parameters and buffers, by name."""
@@ -24,12 +24,12 @@ class TrialState(NamedTuple):
 
 
 def state_path(folder: Path, trial: Trial, *, num_epochs: int) -> Path:
-    """Return the path of the state of a trial after ``num_epochs`` epochs."""
+    """Return the path of the file with the state of a trial after ``num_epochs`` epochs."""
     return folder / state_name(trial, num_epochs=num_epochs)
 
 
 def save_state(path: Path, state: TrialState) -> None:
-    """Write a sealed state. The file appears whole or not at all."""
+    """Write a state to a sealed file (see ``peerkd.training.seals``), which appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {f"{_WEIGHTS}{name}": tensor for name, tensor in state.weights.items()}
     momenta = {f"{_MOMENTUM}{name}": tensor for name, tensor in state.momenta.items()}
@@ -54,7 +54,12 @@ def load_state(path: Path) -> TrialState:
 
 
 def check_state(state: TrialState, network: nn.Module, *, source: str) -> None:
-    """Refuse a state that is not a finite state of a network like ``network``, whose own values do not matter.
+    """Check that a state is finite and fits a network.
+
+    Args:
+        state: The state.
+        network: The network; its own values do not matter.
+        source: Where the state was read, for the message.
 
     Raises:
         ArtifactCorruptError: See ``check_tensors``.

@@ -20,22 +20,26 @@ from torch import Tensor
 from peerkd.training.samples import BatchSize
 
 _NUM_FIRST_STEPS: Final = 3
-"""The number of steps before the first capture of a lane, from the notes. In them libraries choose their algorithms and
-allocate memory.
+"""The number of warm-up steps before the first capture of a lane, as torch's notes recommend.
+
+In these steps libraries choose their algorithms and allocate memory.
 """
 
 _MAX_GRAPHS: Final = 64
-"""The most graphs of a lane. Batches of further sizes are processed without a graph, by the same arithmetic."""
+"""The maximum number of graphs of a lane, one for each batch size. Other sizes are processed without a graph.
+
+The results are the same.
+"""
 
 _NUM_STREAMS: Final = 32
-"""The number of streams that torch provides. It hands out further ones as the same again."""
+"""The number of different streams that torch provides. After that many, it returns the same streams again."""
 
 _KEPT_FREE_FRACTION: Final = 0.2
 """The fraction of the GPU's memory that is left for data sets, logits of teachers and evaluation."""
 
 
 class CapturedSteps:
-    """The steps of one lane, captured for each batch size and replayed in a stream of their own."""
+    """The training steps of one lane: a CUDA graph for each batch size, which is replayed in the lane's stream."""
 
     def __init__(self, device: torch.device, stream: torch.cuda.Stream) -> None:
         """Create a memory pool. ``GraphOwner.new_steps`` calls this."""
@@ -46,10 +50,16 @@ class CapturedSteps:
         self._failed: list[torch.cuda.CUDAGraph] = []
 
     def prepare(self, size: BatchSize, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
-        """Capture a step. The capture runs the step a few times and then restores the tensors ``changes``.
+        """Capture the step for batches of a size.
+
+        Args:
+            size: The size of the batches.
+            step: The step. It is called a few times before it is captured.
+            changes: The tensors that the step changes. They have their old values again afterwards.
 
         Raises:
-            RuntimeError: If the first step of the lane cannot be captured. A later one is then called instead.
+            RuntimeError: If the first step of the lane cannot be captured. If this happens for a later batch size,
+                ``run`` calls that step without a graph.
         """
         self._steps[size] = step
         if len(self._graphs) == _MAX_GRAPHS:
@@ -68,7 +78,7 @@ class CapturedSteps:
                     tensor.copy_(kept)
 
     def run(self, size: BatchSize) -> None:
-        """Begin a step after all work that is queued in the current stream."""
+        """Queue a step in the lane's stream, to begin after all work that is queued in the current stream."""
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             if size in self._graphs:
@@ -77,11 +87,11 @@ class CapturedSteps:
                 self._steps[size]()
 
     def join(self) -> None:
-        """Make the current stream wait for the steps."""
+        """Make further work in the current stream wait until all queued steps of the lane are done."""
         torch.cuda.current_stream(self._device).wait_stream(self._stream)
 
     def free(self) -> None:
-        """Free all graphs. The owner calls this, for all its steps, when no work is queued."""
+        """Free all graphs. ``GraphOwner`` calls this for all lanes together, when no work is queued."""
         for graph in (*self._graphs.values(), *self._failed):
             graph.reset()
         self._graphs.clear()
@@ -114,7 +124,7 @@ class CapturedSteps:
 
 
 class GraphOwner:
-    """The streams and graphs of all lanes of this process, which end together."""
+    """The owner of the streams and graphs of all lanes of this process, which are freed together."""
 
     _has_open = False
 
@@ -134,7 +144,7 @@ class GraphOwner:
         self._is_open = GraphOwner._has_open = True
 
     def new_steps(self) -> CapturedSteps:
-        """Return the steps of a new lane. Lanes that are created one after another have different streams.
+        """Return an object that captures the steps of a new lane. Successive lanes have different streams.
 
         Raises:
             RuntimeError: If the owner is closed.
@@ -159,7 +169,7 @@ class GraphOwner:
             self._is_open = GraphOwner._has_open = False
 
     def __enter__(self) -> Self:
-        """Return the owner, which the end of the context closes."""
+        """Return the owner, which is closed at the end of the ``with`` statement."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -168,7 +178,7 @@ class GraphOwner:
 
 @cache
 def _streams(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
-    """Return all streams that torch has for a device. They serve one owner after another until the process ends."""
+    """Return all streams that torch has for a device. Every ``GraphOwner`` of the process uses the same ones."""
     return tuple(torch.cuda.Stream(device) for _ in range(_NUM_STREAMS))
 
 
@@ -189,7 +199,7 @@ def choose_repeatable_algorithms() -> None:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the free memory of the GPU beyond the fraction that is kept free, after torch has released its cache."""
+    """Return the free memory of the GPU minus the part that is left for other uses; torch releases its cache first."""
     with torch.cuda.device(device):
         torch.cuda.synchronize()
         torch.cuda.empty_cache()

@@ -25,7 +25,7 @@ from peerkd.training.samples import BatchSize, SizedBatches
 from peerkd.training.trial_state import TrialState
 
 _LEAST_GAIN: Final = 1.03
-"""The least gain of doubling the lanes, in steps per second. With less, more lanes would only take memory."""
+"""The minimum factor by which twice as many lanes must raise the steps per second. Else they would only take memory."""
 
 _MEASURED_SECONDS: Final = 0.2
 """The duration of the measurement for each number of lanes, of which there are at most five."""
@@ -58,9 +58,10 @@ class LanePool:
             num_classes: K.
             recipe: The recipe of all trials.
             device: The device of all tensors.
-            max_batch_samples: The number of samples in the largest batch. None: the recipe's batch size.
-            make_steps: A function that creates the steps of a lane. None: steps are called.
-            free_bytes: A function that returns the free memory. None means the GPU's, and no limit elsewhere.
+            max_batch_samples: The number of samples in the largest batch. None means the recipe's batch size.
+            make_steps: A function that creates the object through which a lane does its steps. None means that steps
+                are called and not captured.
+            free_bytes: A function that returns the free memory. None means that of the GPU; on a CPU there is no limit.
             clock: A function that returns seconds.
         """
         self._build, self._recipe, self._device, self._clock = build, recipe, device, clock
@@ -91,14 +92,17 @@ class LanePool:
         return self._lanes[architecture][1]
 
     def students(self, architecture: str, trials: Sequence[Trial], starts: Sequence[TrialState]) -> "LaneGroup":
-        """Return students in the states of the trials. Students returned before are overwritten."""
+        """Copy the initial states of trials into the first lanes, and return the students there.
+
+        Students that an earlier call returned for the architecture are overwritten.
+        """
         lanes, _ = self._lanes[architecture]
         for index, start in enumerate(starts):
             lanes.put(index, start)
         return LaneGroup(lanes, trials)
 
     def take_choices(self) -> list[EngineChoice]:
-        """Return the choices that were made since the last call."""
+        """Return the choices of the number of lanes that were made since the last call, for the log."""
         choices, self._choices = self._choices, []
         return choices
 
@@ -130,7 +134,10 @@ class LanePool:
         return lanes, number
 
     def _measure(self, lanes: Lanes, batch_sizes: Sequence[BatchSize]) -> tuple[int, float]:
-        """Double the number of lanes until the gain is too small or memory runs out; return the number and its gain."""
+        """Double the number of lanes until that is too little faster or memory runs out.
+
+        Return the number of lanes, and how many times as fast they are together as one lane.
+        """
         rates = {1: self._rate(lanes, 1, size=batch_sizes[0])}
         best = 1
         while best < MAX_LANES:
@@ -148,7 +155,7 @@ class LanePool:
         return best, rates[best] / rates[1]
 
     def _rate(self, lanes: Lanes, number: int, *, size: BatchSize) -> float:
-        """Return the steps per second of all lanes together. The steps change weights that no student uses yet."""
+        """Measure the steps per second of ``number`` lanes together. No student is in the lanes yet."""
         lanes.run(number, size=size)
         self._finish()
         started, num_repetitions, seconds = self._clock(), 0, 0.0
@@ -171,11 +178,11 @@ class LaneGroup:
     """Students in the first lanes of an architecture; see ``peerkd.training.student_groups.StudentGroup``."""
 
     def __init__(self, lanes: Lanes, trials: Sequence[Trial]) -> None:
-        """Take over lanes with students in the states of the trials."""
+        """Store the lanes, into which the initial states of the trials have been copied."""
         self._lanes, self._trials = lanes, trials
 
     def train(self, samples: SizedBatches, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
-        """Train for these epochs."""
+        """Train for these epochs; see ``StudentGroup``."""
         self._lanes.train(
             samples,
             teacher_logits=logits,
@@ -186,7 +193,7 @@ class LaneGroup:
         )
 
     def predict(self, evaluator: Evaluator, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
-        """Return the predictions of each student."""
+        """Return the predictions of each student; see ``StudentGroup``."""
         return [
             evaluator.predict(self._lanes.student(index).network, peer=trial.student, splits=splits)
             for index, trial in enumerate(self._trials)
@@ -197,5 +204,5 @@ class LaneGroup:
         return [are_finite(self._lanes.student(index).tensors) for index in range(len(self._trials))]
 
     def states(self) -> list[TrialState]:
-        """Return the state of each trial. Further training changes it."""
+        """Return the state of each trial, without copying it: further training changes it."""
         return self._lanes.states(len(self._trials))

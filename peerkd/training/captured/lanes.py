@@ -22,40 +22,47 @@ from peerkd.training.samples import BatchSize, SizedBatches
 from peerkd.training.trial_state import TrialState
 
 MAX_LANES: Final = 16
-"""The most lanes of one architecture. torch provides 32 streams, and two lanes on one stream would run one after the
-other.
+"""The maximum number of lanes of one architecture.
+
+torch provides 32 streams, and two lanes on one stream would run one after the other.
 """
 
 
 class Steps(Protocol):
-    """The way in which a lane does its steps: by calling them, or by replaying captured ones."""
+    """The way in which a lane does its training steps: by calling a function, or by replaying a captured graph."""
 
     def prepare(self, size: BatchSize, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
-        """Prepare for steps on batches of a size. The tensors ``changes`` have the same values afterwards."""
+        """Prepare for steps on batches of a size.
+
+        Args:
+            size: The size of the batches.
+            step: A function that does one step.
+            changes: The tensors that the step changes. They have the same values after this call as before it.
+        """
 
     def run(self, size: BatchSize) -> None:
-        """Begin a step after all work that is queued in the current stream."""
+        """Queue a step on a batch of this size, to begin after all work that is queued in the current stream."""
 
     def join(self) -> None:
-        """Make further work in the current stream wait for the steps."""
+        """Make further work in the current stream wait until all queued steps are done."""
 
 
 class EagerSteps:
-    """Steps that are called, on any device, in the current stream."""
+    """The implementation of ``Steps`` that calls the function of a step, on any device and in the current stream."""
 
     def __init__(self) -> None:
         self._steps: dict[BatchSize, Callable[[], None]] = {}
 
     def prepare(self, size: BatchSize, step: Callable[[], None], *, changes: Sequence[Tensor]) -> None:
-        """Store the step."""
+        """Store the function of the step for batches of a size."""
         self._steps[size] = step
 
     def run(self, size: BatchSize) -> None:
-        """Do a step."""
+        """Do a step on a batch of this size."""
         self._steps[size]()
 
     def join(self) -> None:
-        """Do nothing: steps are finished when they return, or are queued in the current stream."""
+        """Do nothing, because the steps are already finished, or are queued in the current stream itself."""
 
 
 class Lanes:
@@ -87,7 +94,7 @@ class Lanes:
         self._lanes: list[tuple[StudentBuffers, Steps]] = []
         self._prepared: set[tuple[int, BatchSize]] = set()
         self.used_bytes = 0
-        """The memory that all lanes took when they were created."""
+        """The GPU memory that all lanes together took when they were created."""
         self._largest_bytes = 0
 
     def __len__(self) -> int:
@@ -95,10 +102,10 @@ class Lanes:
         return len(self._lanes)
 
     def grow(self, number: int, *, batch_sizes: Sequence[BatchSize]) -> None:
-        """Add lanes that are ready for batches of these sizes, until there are ``number`` or memory runs out.
+        """Add lanes until there are ``number`` of them or memory runs out, and prepare them for batches of these sizes.
 
         Raises:
-            RuntimeError: If no lane exists and none can be created. The error is torch's or that of CUDA.
+            RuntimeError: If no lane exists and none can be created. It is the error that torch or CUDA raised.
         """
         while len(self) < min(number, MAX_LANES):
             # Others may have allocated memory meanwhile.
@@ -124,7 +131,7 @@ class Lanes:
             self._largest_bytes = max(self._largest_bytes, taken_bytes)
 
     def put(self, number: int, start: TrialState) -> None:
-        """Copy a student into a lane, in place of the student that was there."""
+        """Copy the state of a student into a lane, in place of the student that was there."""
         self._lanes[number][0].put_state(start)
 
     def student(self, number: int) -> StudentBuffers:
@@ -148,8 +155,8 @@ class Lanes:
             teacher_logits: The logits of each student's teacher for these epochs; None for a control.
             distillation_weights: Weight of each student's distillation term, from 0 to 1.
             temperatures: T of each student; None for a control.
-            learning_rates: The rate of each student's first step. A None in the sequence, or in place of it, means the
-                recipe's.
+            learning_rates: The learning rate of each student's first step. None for a student means the recipe's rate,
+                and None in place of the sequence means the recipe's rate for all students.
             epochs: The epochs to do, counted from 0. All earlier epochs must have been done.
 
         Raises:
@@ -180,7 +187,7 @@ class Lanes:
                 self.run(len(lanes), size=batch.size)
 
     def run(self, number: int, *, size: BatchSize) -> None:
-        """Do a step in each of the first lanes, on the current batch."""
+        """Do one step in each of the first ``number`` lanes, on the current batch."""
         lanes = self._lanes[:number]
         for _, steps in lanes:
             steps.run(size)
@@ -188,7 +195,7 @@ class Lanes:
             steps.join()
 
     def states(self, number: int) -> list[TrialState]:
-        """Return the states of the students of the first lanes. Further training changes them."""
+        """Return the states of the students in the first ``number`` lanes, without copying: training changes them."""
         return [self._state(student) for student, _ in self._lanes[:number]]
 
     def _state(self, student: StudentBuffers) -> TrialState:
@@ -197,7 +204,10 @@ class Lanes:
         return TrialState(student.state(), momenta)
 
     def _rates(self, learning_rates: Sequence[float | None], num_batches: int, epochs: range) -> Tensor:
-        """Return each student's rate for each step of some epochs, on the device, where no step has to wait for it."""
+        """Return the learning rate of each student for each step of some epochs.
+
+        The tensor is on the device, so that no step has to wait for a copy.
+        """
         steps = range(epochs.start * num_batches, epochs.stop * num_batches)
         num_steps = self._recipe.epochs * num_batches
         # Students with the same rate share one column, because a schedule takes about as long as a step.

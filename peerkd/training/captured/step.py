@@ -46,7 +46,7 @@ class BatchBuffers:
         self.learning_rates_L = torch.zeros(num_lanes, device=device)
 
     def put(self, batch: Batch, *, learning_rates_L: Tensor) -> None:
-        """Copy a batch, and the rates of the first lanes, within the device. The call does not wait for the copy."""
+        """Queue copies of a batch and of the learning rates of the first lanes, within the device, without waiting."""
         self.images(batch.size.num_samples).copy_(batch.images_NCHW)
         self.labels(batch.size.num_labelled).copy_(batch.labels_B)
         self.learning_rates_L[: len(learning_rates_L)].copy_(learning_rates_L)
@@ -57,11 +57,11 @@ class BatchBuffers:
         return len(self._labels_M)
 
     def images(self, num_samples: int) -> Tensor:
-        """Return the part of the buffer for batches of this size, ``images_BCHW``."""
+        """Return the images in the buffer for a batch of this size: a view of shape BCHW."""
         return self._images_MCHW[:num_samples]
 
     def labels(self, num_samples: int) -> Tensor:
-        """Return the part of the buffer for this number of samples with labels, ``labels_B``."""
+        """Return the labels in the buffer for this number of samples with labels: a view of shape B."""
         return self._labels_M[:num_samples]
 
 
@@ -69,7 +69,13 @@ class StudentBuffers:
     """The buffers of one lane, for one student at a time: network, momenta, teacher's logits and setting."""
 
     def __init__(self, network: nn.Module, batch: BatchBuffers, *, lane: int = 0) -> None:
-        """Take over a network, of which only the tensors will change, and the learning rate of a lane."""
+        """Use the tensors of a network as buffers, and read the learning rate of one lane from the buffers of batches.
+
+        Args:
+            network: The network. Its tensors will be changed in place, and it must not be used for anything else.
+            batch: The buffers of the batches.
+            lane: The index of the lane.
+        """
         self.network = network
         self._parameters: dict[str, Tensor] = dict(network.named_parameters())
         self._momenta = {name: torch.zeros_like(tensor).detach() for name, tensor in self._parameters.items()}
@@ -81,7 +87,7 @@ class StudentBuffers:
 
     @property
     def parameters(self) -> list[Tensor]:
-        """The tensors that steps change, in a fixed order."""
+        """The trained parameters of the network, in a fixed order."""
         return list(self._parameters.values())
 
     @property
@@ -95,7 +101,7 @@ class StudentBuffers:
         return [*self.network.state_dict().values(), *self._momenta.values()]
 
     def put_state(self, start: TrialState) -> None:
-        """Copy the state of a student."""
+        """Copy the state of a student into the buffers."""
         copy_state(start.weights, self.network)
         for name, momentum in self._momenta.items():
             if name in start.momenta:
@@ -104,7 +110,7 @@ class StudentBuffers:
                 momentum.zero_()
 
     def put_setting(self, *, distillation_weight: float, temperature: float | None, term: DistillationTerm) -> None:
-        """Copy the setting of a trial, rounded to float32 as torch rounds a number that meets a tensor.
+        """Copy the setting of a trial into the buffers, rounded to float32, as torch does in products with tensors.
 
         Raises:
             ValueError: If the weight is outside 0 to 1, or the temperature is not above 0, or it is missing with a
@@ -124,26 +130,26 @@ class StudentBuffers:
         self._teacher_logits_MK.zero_()
 
     def put_teacher(self, logits_BK: Tensor) -> None:
-        """Copy the teacher's logits for the batch."""
+        """Copy the teacher's logits for the current batch into the buffers."""
         self.teacher_logits(len(logits_BK)).copy_(logits_BK)
 
     def teacher_logits(self, num_samples: int) -> Tensor:
-        """Return the part of the buffer for this number of samples in the divergence, ``logits_BK``."""
+        """Return the teacher's logits in the buffer for this number of taught samples: a view of shape BK."""
         return self._teacher_logits_MK[:num_samples]
 
     def state(self) -> Mapping[str, Tensor]:
-        """Return the ``state_dict`` of the network, not copied."""
+        """Return the ``state_dict`` of the network, whose tensors are not copied."""
         return self.network.state_dict()
 
     def named_momenta(self) -> Mapping[str, Tensor]:
-        """Return the momentum of each parameter by its name, not copied."""
+        """Return the momentum of each parameter by the parameter's name. The tensors are not copied."""
         return dict(self._momenta)
 
 
 def take_step(student: StudentBuffers, batch: BatchBuffers, *, size: BatchSize, recipe: DistillConfig) -> None:
-    """Do the step that ``distill`` does with one batch, on the current contents of the buffers.
+    """Do the training step of ``peerkd.training.distill.distill`` on the current contents of the buffers.
 
-    Both terms of the loss are always computed. A term with the weight 0 adds nothing, to the last bit.
+    Both terms of the loss are always computed. A term with the weight 0 changes no bit of the result.
 
     Args:
         student: The student's buffers. Its network must be in training mode.

@@ -27,12 +27,12 @@ _Indices = npt.NDArray[np.int64]
 
 
 def make_evaluate(dataset: ImageDataset, splits: Mapping[str, _Indices], *, device: torch.device) -> Evaluate:
-    """Return a function that measures a network on some splits.
+    """Return a function that measures a network, and its mean network if it has one, on some splits.
 
-    For each split the function returns ``accuracy/<predictor>`` for every predictor. If there are several branches, it
-    also returns ``disagreement``: the fraction of samples for which two branches predict different classes, averaged
-    over all pairs of branches. Names of quantities of the mean over time begin with ``mean_`` after the slash. A
-    quantity is None if a logit on which it depends is not finite.
+    For each split the function returns the values of quantities by name. ``accuracy/<predictor>`` exists for every
+    predictor. With several branches there is also ``disagreement``: the fraction of samples for which two branches
+    predict different classes, averaged over all pairs of branches. Quantities of the mean network have ``mean_`` after
+    the slash. A value is None if a logit on which it depends is not finite.
     """
 
     def evaluate(network: BranchedNetwork, mean: BranchedNetwork | None) -> dict[str, dict[str, float | None]]:

@@ -1,4 +1,4 @@
-"""Export of trained networks, which then depend on nothing of their training."""
+"""Export of trained networks as files that can be used without the code and the settings of their training."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def export_networks(
     path: Path,
     ensemble_path: Path,
 ) -> None:
-    """Write the network that a method deploys, and its ensemble if it has one, for ``load_exported``."""
+    """Write the network that a method deploys, and the ensemble if the method has one, for ``load_exported``."""
     description = {"architecture": architecture, "image_shape": image_shape_CHW, "num_classes": num_classes}
     _save(path, deployed_state(state, method), description)
     facts = METHODS[method]

@@ -1,7 +1,7 @@
-"""The group of processes that share one training, each with a part of every batch.
+"""The group of processes that share one training. Each process computes one part of every batch.
 
-DistributedDataParallel averages the gradients, over NCCL on GPUs and over gloo elsewhere. A larger part of a batch has
-a larger weight, so that the gradient is that of the whole batch.
+DistributedDataParallel averages the gradients, over NCCL on GPUs and over gloo elsewhere. Each part of a batch is
+weighted by its size, so that the average is the gradient of the whole batch.
 
 Only batch normalisation differs from training in a single process. Unless it is synchronised, each process normalises
 by the statistics of its own part, and the running statistics are averaged over the processes before anything is
@@ -23,7 +23,7 @@ _SHARED_AT_ONCE_BYTES: Final = 64 * 1024**2
 
 
 class ProcessGroup(NamedTuple):
-    """The rank of this process and the number of processes."""
+    """The processes that share one training, and the rank of this process among them."""
 
     rank: int = 0
     num_processes: int = 1
@@ -34,7 +34,15 @@ class ProcessGroup(NamedTuple):
         return self.rank == 0
 
     def distribute(self, network: BranchedNetwork, *, device: torch.device, synchronise_batch_norm: bool) -> nn.Module:
-        """Return the module to call in place of the network in a training step.
+        """Wrap a network for a training step, so that the gradients of all processes are averaged.
+
+        Args:
+            network: The network.
+            device: The device of this process.
+            synchronise_batch_norm: Whether batch normalisation uses the statistics of the whole batch.
+
+        Returns:
+            The module to call in place of the network. It is the network itself if there is only one process.
 
         Raises:
             ValueError: If batch normalisation cannot be synchronised on this device.
@@ -67,7 +75,7 @@ class ProcessGroup(NamedTuple):
             buffer.copy_(values.view_as(buffer))
 
     def share(self, content: bytes) -> bytes:
-        """Return the leading process's ``content`` in every process. Only that process needs to have it."""
+        """Return the ``content`` of the leading process in every process. The argument of the others is ignored."""
         if self.num_processes == 1:
             return content
         device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else None
@@ -100,7 +108,7 @@ class ProcessGroup(NamedTuple):
         return values
 
     def wait(self) -> None:
-        """Return when every process has called this."""
+        """Wait until every process has called this function."""
         if self.num_processes > 1:
             dist.barrier()
 

@@ -48,30 +48,31 @@ def train(
 ) -> Iterator[int]:
     """Train a network in place, and resume from ``checkpoint`` if it exists.
 
-    A training that diverges ends with the epoch in which it does, because no later step can repair it. Then
-    ``state.is_finite`` is false; see ``peerkd.training.finite``.
+    A training that diverges ends after the epoch in which it has diverged, because no later step can repair it. Then
+    ``state.is_finite`` is False; see ``peerkd.training.finite``.
 
-    A training that was killed, between epochs or in the middle of one, ends in the same weights as an uninterrupted
-    one: the checkpoint contains everything that is not a function of the step. No step waits for the device;
-    measurements stay there until the end of the epoch.
+    A training that is killed and resumed ends in the same weights as an uninterrupted one, because the checkpoint
+    contains everything that is not a function of the step. No step waits for the device: losses stay on the device
+    until the end of the epoch.
 
     Args:
         state: The state on its device, with the network in channels-last memory.
         samples: The training set.
-        network: The module to call in a step: the state's network, or the one that distributes it.
+        network: The module to call in a step: the state's network, or the module of ``ProcessGroup.distribute``.
         method: The method, which determines the loss.
         collaboration: The settings of the method.
         recipe: Epochs, optimiser and schedule.
         precision: ``float32``, or ``bfloat16`` for autocast. Weights, statistics and losses are float32 in both.
-        checkpoint: The file that the leading process writes after every epoch. Only that process needs to have it, and
-            the caller removes it.
-        checkpoint_steps: The number of steps after which the checkpoint is also written.
+        checkpoint: The file that the leading process writes after every epoch. It needs to exist only on the machine of
+            that process, and the caller removes it.
+        checkpoint_steps: The number of steps after which the checkpoint is also written within an epoch. None means
+            never.
         evaluate: The function that the leading process calls in evaluated epochs.
         evaluate_every_epochs: The number of epochs between evaluations. The last epoch is always evaluated.
         group: The processes that share the batches.
 
     Yields:
-        The number of epochs finished, after each; fewer than the recipe's if the training diverged.
+        The number of finished epochs, after each epoch. There are fewer than in the recipe if the training diverged.
     """
     _restore(state, checkpoint, group)
     num_batches = samples.num_batches
@@ -124,12 +125,12 @@ def train(
 
 
 def _settle(state: TrainingState, group: ProcessGroup) -> None:
-    """Make the running statistics of all processes equal."""
+    """Average the running statistics of the network and of its mean network over all processes, in place."""
     group.average_statistics([state.network, *([state.mean.network] if state.mean else [])])
 
 
 def _is_finite_everywhere(state: TrainingState, group: ProcessGroup) -> bool:
-    """Return whether networks and momenta are finite in every process. All processes get the same answer."""
+    """Return whether networks and momenta are finite in every process. The answer is the same in all processes."""
     flag = torch.tensor(float(not state.is_finite_now()), device=next(state.network.parameters()).device)
     return not group.sum(flag).item()
 

@@ -65,7 +65,7 @@ class MeanNetwork:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Follow the network by one step of the optimiser, with one call for all tensors."""
+        """Move the mean towards the network's current weights. Call this after each step of the optimiser."""
         # lerp: mean + (1 - decay) (network - mean) = decay mean + (1 - decay) network.
         weight = 1 - mean_decay(self.num_updates, ceiling=self._ceiling)
         torch._foreach_lerp_(self._means, self._values, weight)

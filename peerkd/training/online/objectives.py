@@ -33,13 +33,13 @@ def build_for_method(
     """Build the network that a method trains, with weights from ``seed``.
 
     Args:
-        method: The method, which determines the number of branches, what they share and what joins them.
+        method: The method, which determines the number of branches, whether they share a trunk, and their head.
         collaboration: The settings of the method.
         architecture: The architecture, as in ``build_network``.
         branch_point: The first block that each branch has for itself, if the branches share a trunk.
         image_shape_CHW: Channels, height and width of one image.
         num_classes: K.
-        seed: The seed. Methods with one seed start from the same trunk and the same first branch.
+        seed: The seed. With the same seed, all methods start from the same trunk and the same first branch.
     """
     facts = METHODS[method]
     return build_branched(
@@ -61,7 +61,7 @@ def num_views(method: Method, collaboration: CollaborationConfig) -> int:
 
 
 def distillation_weight(method: Method, collaboration: CollaborationConfig, *, epoch: int) -> float:
-    """Return the weight of the distilled parts of the loss in an epoch, counted from 0."""
+    """Return the weight that the distillation terms of the loss have in an epoch, counted from 0."""
     if not METHODS[method].ramps_up:
         return collaboration.distillation_weight
     return ramp_weight(epoch, length_epochs=collaboration.rampup_epochs, ceiling=collaboration.distillation_weight)

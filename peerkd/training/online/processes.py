@@ -23,7 +23,7 @@ from peerkd.training.run_request import EVENT_PREFIX, RunRequest
 
 
 def main(request_path: Path) -> int:
-    """Do the run as one of its processes, and return the exit code."""
+    """Take part in the run that a request file describes, as one of its processes, and return the exit code."""
     request = RunRequest.read(request_path)
     # torchrun outlives the process that started it.
     end_with(request.starter_pid)

@@ -31,7 +31,7 @@ def start(inputs: RunInputs, *, process_index: int) -> TaskFunction:
 
 
 def open_runs(inputs: RunInputs, *, device: torch.device, group: ProcessGroup = ALONE) -> TaskFunction:
-    """Open the data and return a function that does one run, in one process or as one of several."""
+    """Open the data, and return a function that does one run, either alone or as one process of a group."""
     config = inputs.config
     dataset = open_dataset(inputs.dataset_folder)
     split = Assignment.load(inputs.split_folder)

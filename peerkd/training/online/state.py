@@ -22,9 +22,10 @@ from peerkd.training.optimizers import Sgd
 
 
 class TrainingState:
-    """Networks, optimiser, step, and the measurements so far.
+    """The state of a training: its networks, the optimiser, the number of steps, and the measurements so far.
 
-    Learning rate, distillation weight, order and views are functions of the step, so the step stands for all of them.
+    Learning rate, distillation weight, and the order and augmentation of samples are functions of the step, so they
+    need not be stored.
     """
 
     def __init__(self, network: BranchedNetwork, optimizer: Sgd, *, mean: MeanNetwork | None) -> None:
@@ -35,7 +36,9 @@ class TrainingState:
         """The number of optimiser steps done."""
 
         self.sums: Tensor = torch.zeros(0)
-        """The sums of this epoch's losses over its samples so far, float64 on the device; empty before the first step.
+        """The sum of each loss over the samples of this epoch so far, as a float64 tensor on the device.
+
+        It is empty before the first step.
         """
 
         self.history: list[dict[str, Any]] = []
@@ -60,21 +63,23 @@ class TrainingState:
 
     @property
     def ended_finite(self) -> bool:
-        """Whether the finished training ended finite, including the last epoch's losses and measurements."""
+        """Whether the finished training has not diverged: its state and the last epoch's measurements are finite."""
         last = self.history[-1]
         values = [value for name, quantities in last.items() if name != "epoch" for value in quantities.values()]
         return self.is_finite and losses_are_finite(values)
 
     def add_up(self, losses: Iterable[Tensor], *, num_samples: int) -> None:
-        """Add a step's mean losses, times its ``num_samples``, to the sums of the epoch.
+        """Add the losses of a step to the sums of the epoch, without waiting for the device.
 
-        This does not wait for the device.
+        Args:
+            losses: The mean of each loss over the samples of the step.
+            num_samples: The number of samples of the step.
         """
         values = torch.stack([loss.detach() for loss in losses]).double() * num_samples
         self.sums = self.sums + values if self.sums.numel() else values
 
     def end_epoch(self, measured: dict[str, Any]) -> None:
-        """Append the measurements of an epoch, and reset the sums."""
+        """Append the measurements of a finished epoch to ``history``, and reset the sums of losses."""
         self.history.append(measured)
         self.sums = torch.zeros(0)
 
@@ -134,7 +139,10 @@ class TrainingState:
         self.history = progress["history"]
 
     def _check(self, tensors: Mapping[str, Tensor], momenta: Iterable[str], *, source: str) -> None:
-        """Refuse tensors from which this training cannot continue. Sums of losses and generators are not checked."""
+        """Raise an error if this training cannot continue from these tensors of a checkpoint.
+
+        Sums of losses and states of random generators are not checked.
+        """
         parameters = dict(self.network.named_parameters())
         expected = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.mean:
@@ -155,7 +163,7 @@ def prepare(
     group: ProcessGroup = ALONE,
     synchronise_batch_norm: bool = False,
 ) -> tuple[TrainingState, nn.Module]:
-    """Return a network's state before training, and the module to call in a step.
+    """Return the initial state of a training, and the module to call in its steps.
 
     Args:
         network: The network, which is moved to the device in channels-last memory.

@@ -15,7 +15,7 @@ _MULTIPLE_OF_ALL: Final = 64
 
 
 class FlatTensors:
-    """Tensors of the same names and shapes for each of G students.
+    """The tensors of G students that have the same names and shapes, stored in one contiguous tensor.
 
     The rows of every tensor are padded with zeros, so that each student's part begins at a multiple of 64 bytes. With
     parts that began elsewhere, the matrix library was observed to add in another order, so that a student's last bits
@@ -24,7 +24,7 @@ class FlatTensors:
     """
 
     def __init__(self, shapes: Mapping[str, torch.Size], *, num_students: int, dtype: torch.dtype) -> None:
-        """Create zeros.
+        """Create the tensors with zeros in them.
 
         Args:
             shapes: The shapes of one student's tensors, by name.
@@ -35,13 +35,15 @@ class FlatTensors:
         padded = {name: (num_students, _fill_up(shape[0], _MULTIPLE), *shape[1:]) for name, shape in shapes.items()}
         sizes = [prod(shape) for shape in padded.values()]
         self.numbers = torch.zeros(_fill_up(sum(sizes), _MULTIPLE_OF_ALL), dtype=dtype)
-        """All numbers, in one dimension."""
+        """The numbers of all tensors of all students, in one dimension."""
         parts = self.numbers[: sum(sizes)].split(sizes)
         self.named = {name: part.view(shape) for part, (name, shape) in zip(parts, padded.items(), strict=True)}
-        """Contiguous views of ``numbers``. Their first dimension is G; their second has the rows with the padding."""
+        """The tensors by name, as contiguous views of ``numbers``.
+
+        The first dimension of each is G. The second dimension includes the padding rows."""
 
     def put(self, index: int, tensors: Mapping[str, Tensor]) -> None:
-        """Copy one student's tensors. Tensors of other names in ``tensors`` are ignored."""
+        """Copy tensors into the part of one student. Tensors with unknown names are ignored."""
         for name, num_rows in self._num_rows.items():
             self.named[name][index, :num_rows] = tensors[name]
 
@@ -50,7 +52,7 @@ class FlatTensors:
         return [self.named[name][:, :num_rows] for name, num_rows in self._num_rows.items()]
 
     def are_of(self, indices: Sequence[int]) -> Tensor:
-        """Return a mask of the shape of ``numbers`` that is true for the numbers of these students."""
+        """Return a mask with the shape of ``numbers`` that is True for all numbers of these students."""
         mask = torch.zeros_like(self.numbers, dtype=torch.bool)
         sizes = [tensor.numel() for tensor in self.named.values()]
         for part, tensor in zip(mask[: sum(sizes)].split(sizes), self.named.values(), strict=True):

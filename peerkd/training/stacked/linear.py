@@ -17,23 +17,23 @@ from torch import Tensor
 
 
 def linear(weights: Mapping[str, Tensor], layer: str, inputs_GFB: Tensor) -> Tensor:
-    """Return ``outputs_GMB`` of the layer with ``{layer}.weight`` and ``{layer}.bias``."""
+    """Return the outputs of a layer, of shape GMB. Its weights are ``{layer}.weight`` and ``{layer}.bias``."""
     return torch.baddbmm(weights[f"{layer}.bias"].unsqueeze(2), weights[f"{layer}.weight"], inputs_GFB)
 
 
 def linear_gradients(gradients: Mapping[str, Tensor], layer: str, inputs_GFB: Tensor, grad_GMB: Tensor) -> None:
-    """Write the gradients of a layer's weight and bias, given the gradient of its outputs."""
+    """Write the gradients of a layer's weight and bias into ``gradients``, given the gradient of its outputs."""
     torch.bmm(grad_GMB, inputs_GFB.transpose(1, 2), out=gradients[f"{layer}.weight"])
     torch.sum(grad_GMB, dim=2, out=gradients[f"{layer}.bias"])
 
 
 def linear_backward(weights: Mapping[str, Tensor], layer: str, grad_GMB: Tensor) -> Tensor:
-    """Return the gradient of a layer's inputs, ``grad_GFB``, given the gradient of its outputs."""
+    """Return the gradient of a layer's inputs, of shape GFB, given the gradient of its outputs."""
     return torch.bmm(weights[f"{layer}.weight"].transpose(1, 2), grad_GMB)
 
 
 def relu_backward(grad: Tensor, outputs: Tensor) -> Tensor:
-    """Return the gradient of a rectifier's inputs, given the gradient of its outputs, for any shape."""
+    """Return the gradient of a rectifier's inputs, given its outputs and their gradient. All shapes are equal."""
     # y = max(x, 0) passes the gradient where x > 0, which is where y > 0. This operation is several times faster than
     # torch.where or a product with a mask.
     passed: Tensor = torch.ops.aten.threshold_backward(grad, outputs, 0)

@@ -3,8 +3,8 @@
 The batch is the innermost dimension: a softmax over the classes then processes several samples at once and takes a
 tenth of the time.
 
-Shape suffixes: G = students, K = classes, B = batch, N = samples of all students (G * B), T = no teacher and all
-teachers; G11 = one number for each student.
+Shape suffixes: G = students, K = classes, B = batch, N = samples of all students (G * B), T = the number of teachers
+plus one, for no teacher; G11 = one number for each student.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -71,11 +71,11 @@ FAST_GRADIENTS: Final[Mapping[str, _Gradient]] = {
     "reverse_kl": _reverse_kl_gradient,
     "dkd": _dkd_gradient,
 }
-"""Losses of ``peerkd.losses.pairs`` with a gradient written by hand. Other losses use autograd."""
+"""The hand-written gradients of losses of ``peerkd.losses.pairs``, by name. Other losses use autograd."""
 
 
 class StackedObjective:
-    """The joint losses of G students for a training on one transfer set."""
+    """Computes the gradients of the joint losses of G students on one transfer set."""
 
     def __init__(
         self,
@@ -115,7 +115,15 @@ class StackedObjective:
     def gradient(
         self, logits_GKB: Tensor, *, labels_B: Tensor, epoch: int, batch: int, num_unlabelled: int = 0
     ) -> Tensor:
-        """Return the gradient of each student's loss with respect to its logits, for one batch of an epoch: ``GKB``."""
+        """Return the gradient of each student's loss on a batch with respect to the student's logits, of shape GKB.
+
+        Args:
+            logits_GKB: The students' logits.
+            labels_B: The classes of the samples with labels.
+            epoch: The epoch, counted from 0.
+            batch: The index of the batch in the epoch.
+            num_unlabelled: The number of samples without labels, which are the last ones.
+        """
         return joint_loss_gradient(
             logits_GKB,
             labels_B=labels_B,
@@ -142,27 +150,27 @@ def joint_loss_gradient(
     term: DistillationTerm,
     num_unlabelled: int = 0,
 ) -> Tensor:
-    """Return, for every student, the gradient of ``peerkd.losses.distillation.joint_loss`` for its logits: ``GKB``.
+    """Return the gradient of every student's ``peerkd.losses.distillation.joint_loss`` for its logits, of shape GKB.
 
-    With z the logits of a student and ``u = z / T``, a sample's loss D has ``dD/dz = (dD/du) / T``, and the factor T^2
-    makes that ``T dD/du`` (Hinton et al. 2015, arXiv:1503.02531, section 2). The cross entropy has the gradient
-    ``softmax(z) - onehot(y)``. Both are divided by the batch size, and with the reduction ``mean`` the distillation
-    also by the number of classes.
+    Let z be the logits of a student, ``u = z / T``, and D the pair loss of a sample. Then ``dD/dz = (dD/du) / T``, and
+    the factor T^2 of the term makes that ``T dD/du`` (Hinton et al. 2015, arXiv:1503.02531, section 2). The cross
+    entropy has the gradient ``softmax(z) - onehot(y)``. Both gradients are divided by the batch size, and with the
+    reduction ``mean`` that of D also by the number of classes.
 
-    Both terms are computed for all students, so that the operations of one do not depend on the needs of others. A
-    weight of 0 or 1 multiplies the other term by 0.
+    Both terms are computed for all students, even if the weight of one is 0, so that the operations for one student do
+    not depend on the weights of the others.
 
-    If some samples have no labels, the cross entropy is the mean over the samples with labels, and the distillation is
-    the mean over those without. A sample then has the gradient of one of the terms.
+    If some samples have no labels, the cross entropy is the mean over the samples with labels, and the distillation
+    term is the mean over the samples without. Each sample then has the gradient of one of the two terms.
 
     Args:
-        student_logits_GKB: Unnormalised scores.
-        labels_B: Classes of the samples with labels, which all students share.
-        teacher_logits_GKB: Scores of each student's teacher on the samples of the distillation; any finite numbers
-            where the weight is 0.
-        distillation_weights_G11: w, from 0 to 1.
-        temperatures_G11: T, above 0; any such number where the weight is 0.
-        term: D.
+        student_logits_GKB: The students' logits.
+        labels_B: The classes of the samples with labels, which all students share.
+        teacher_logits_GKB: The logits of each student's teacher on the samples of the distillation term. If the weight
+            of a student is 0, they may be any finite numbers.
+        distillation_weights_G11: The weight of the distillation term, from 0 to 1.
+        temperatures_G11: T, above 0. If the weight is 0, it may be any number above 0.
+        term: The pair loss D and its reduction.
         num_unlabelled: The number of samples without labels, which are the last ones.
     """
     num_classes = student_logits_GKB.shape[1]
@@ -192,12 +200,12 @@ def joint_loss_gradient(
 def _autograd(
     student_GKB: Tensor, teacher_GKB: Tensor, labels_B: Tensor, temperatures_G11: Tensor, term: DistillationTerm
 ) -> Tensor:
-    """Return ``dD/du = T dD/dz`` of any loss from its formula.
+    """Return ``dD/du = T dD/dz`` of any pair loss D, computed by autograd from its formula.
 
-    No sample's loss depends on another sample, so the gradient of the sum of all losses has each sample's own gradient
-    in its row. The students are computed one after another. As rows of one batch they would take less time, but
-    vectorised functions such as ``logaddexp`` round the last numbers of a tensor differently, so that the bits of a
-    student would depend on its place among the others.
+    The loss of a sample does not depend on other samples, so the gradient of the sum of all losses has each sample's
+    own gradient in its row. The students are computed one after another. As rows of one batch they would take less
+    time, but vectorised functions such as ``logaddexp`` round the last numbers of a tensor differently, so that the
+    bits of a student would depend on its place among the others.
     """
     gradients: list[Tensor] = []
     for student_KB, teacher_KB, temperature_11 in zip(student_GKB, teacher_GKB, temperatures_G11, strict=True):

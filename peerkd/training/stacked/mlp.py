@@ -12,22 +12,28 @@ from peerkd.training.stacked.linear import linear, linear_backward, linear_gradi
 
 
 class StackedMlp:
-    """References to the students' weights and gradients, and the activations that ``backward`` needs."""
+    """The forward and backward passes of the MLPs of G students. It keeps the activations that ``backward`` needs."""
 
     def __init__(
         self, weights: Mapping[str, Tensor], *, gradients: Mapping[str, Tensor], statistics: Mapping[str, Tensor]
     ) -> None:
-        """Keep the tensors. Passes read the current weights and write the gradients; the network has no statistics."""
+        """Store references to tensors of all students, by name.
+
+        Args:
+            weights: The weights, of which each pass reads the current values.
+            gradients: The tensors into which ``backward`` writes.
+            statistics: Unused, because the network has no running statistics.
+        """
         self._weights = weights
         self._gradients = gradients
         self._num_students = len(weights["classifier.bias"])
 
     def share(self, images_BCHW: Tensor) -> Tensor:
-        """Return the pixels of a batch, ``inputs_FB``, which are prepared once for all students."""
+        """Prepare a batch for the forward passes of all students: return its pixels, of shape FB."""
         return images_BCHW.flatten(1).t().contiguous()
 
     def forward(self, inputs_FB: Tensor) -> Tensor:
-        """Return ``logits_GJB``. Training and evaluation do not differ."""
+        """Return the students' logits, of shape GJB. They are the same in training and in evaluation mode."""
         self._inputs_GFB = inputs_FB.expand(self._num_students, -1, -1)
         self._hidden1_GFB = linear(self._weights, "hidden1.1", self._inputs_GFB).clamp_min_(0)
         self._hidden2_GFB = linear(self._weights, "hidden2.0", self._hidden1_GFB).clamp_min_(0)
@@ -43,5 +49,5 @@ class StackedMlp:
         linear_gradients(self._gradients, "hidden1.1", self._inputs_GFB, grad_GFB)
 
     def evaluate(self, images_BCHW: Tensor) -> Tensor:
-        """Return ``logits_GJB`` in evaluation mode."""
+        """Return the students' logits in evaluation mode, of shape GJB."""
         return self.forward(self.share(images_BCHW))

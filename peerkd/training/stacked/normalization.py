@@ -1,4 +1,4 @@
-"""Batch normalisation of many students, from the maps of a layer or from the moments of a first layer's inputs.
+"""Batch normalisation of many students, computed from a layer's maps or from the moments of the first layer's inputs.
 
 The definition is that of Ioffe and Szegedy 2015, arXiv:1502.03167, algorithm 1: with mean and biased variance over the
 columns of a batch, ``n = (x - mean) / sqrt(variance + epsilon)``, followed by a scale and a shift for each map.
@@ -19,14 +19,14 @@ _MOMENTUM: Final = 0.1
 
 
 class InputMoments(NamedTuple):
-    """Mean and covariance of the inputs of a linear map, which determine the moments of its outputs."""
+    """The mean and the covariance of the inputs of a linear map. They determine the moments of its outputs."""
 
     mean_D: Tensor
     covariance_DD: Tensor
 
 
 class OutputMoments(NamedTuple):
-    """The moments of the outputs of a linear map that batch normalisation needs."""
+    """The moments that batch normalisation of the outputs of a linear map needs."""
 
     mean_GM1: Tensor
     variance_GM1: Tensor
@@ -37,7 +37,7 @@ class OutputMoments(NamedTuple):
 
 
 def centre(columns_DR: Tensor) -> tuple[Tensor, InputMoments]:
-    """Return the columns minus their mean, and their moments.
+    """Return the columns minus their mean, and the mean and covariance of the columns.
 
     The moments are computed in 64 bits, because an output's variance may be a small difference of large terms.
     """
@@ -71,7 +71,11 @@ def inverse_deviation(variance: Tensor) -> Tensor:
 
 
 def normalize(maps_GMR: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the maps with mean 0 and variance 1 over their columns, their means, and their inverse deviations, GM1."""
+    """Normalise maps to mean 0 and variance 1 over their columns.
+
+    Returns:
+        The normalised maps (GMR), and the means and the inverse standard deviations of the given maps (GM1).
+    """
     # Batch normalisation of one map of one student is layer normalisation of one row of R numbers, for which torch has
     # a fused operation that also uses the biased variance.
     normal_GMR, mean_GM1, inverse_GM1 = torch.native_layer_norm(maps_GMR, maps_GMR.shape[2:], None, None, _EPSILON)
@@ -81,7 +85,8 @@ def normalize(maps_GMR: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def normalize_backward(grad_GMR: Tensor, maps_GMR: Tensor, mean_GM1: Tensor, inverse_GM1: Tensor) -> Tensor:
     """Return the gradient of the maps that ``normalize`` received, given the gradient of the normalised maps.
 
-    With n the normalised map, s its inverse deviation and g the gradient of n, and means over the columns, it is::
+    Let n be the normalised map, s the inverse deviation, g the gradient of n, and ``mean`` the mean over the columns.
+    The gradient is::
 
         s (g - mean(g) - n mean(g n))
 
@@ -95,7 +100,7 @@ def normalize_backward(grad_GMR: Tensor, maps_GMR: Tensor, mean_GM1: Tensor, inv
 
 
 def variance_of(inverse_GM1: Tensor) -> Tensor:
-    """Return the variance of a batch, given 1 / sqrt(variance + epsilon)."""
+    """Return the variance of a batch, given its inverse deviation ``1 / sqrt(variance + epsilon)``."""
     # s = (v + epsilon)^(-1/2), so v = s^(-2) - epsilon, which rounding may make negative for a constant map.
     return (inverse_GM1**-2 - _EPSILON).clamp_min_(0)
 

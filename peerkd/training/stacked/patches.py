@@ -18,11 +18,18 @@ _SIZE: Final = 3
 """Height and width of a convolution's kernel, which extends over the border by one."""
 
 _WINDOW: Final = 4
-"""The number of positions in a pooling window."""
+"""The number of pixels in a pooling window."""
 
 
 def patches(maps: Tensor) -> Tensor:
-    """Return the inputs of each output of a convolution, ``(..., D, H, W, B)`` of ``(..., C, H, W, B)``."""
+    """Return the inputs of each output of a convolution.
+
+    Args:
+        maps: The input of the convolution, of shape (..., C, H, W, B).
+
+    Returns:
+        The patch around each position, of shape (..., D, H, W, B).
+    """
     *leading, num_channels, height, width, num_images = maps.shape
     padded = F.pad(maps, (0, 0, 1, 1, 1, 1))
     # Windows of the size of the image at each of the nine shifts: (..., C, 3, 3, B, H, W).
@@ -46,9 +53,16 @@ def patches_backward(grad: Tensor) -> Tensor:
 
 
 def by_window(columns: Tensor) -> Tensor:
-    """Return ``(..., 4 * R)`` of ``(..., H, W, B)``: the first position of every 2x2 window, then the second, ...
+    """Reorder pixels by their position in the 2x2 pooling windows.
 
     A last odd row or column, which belongs to no window, is dropped.
+
+    Args:
+        columns: The pixels, of shape (..., H, W, B).
+
+    Returns:
+        The pixels, of shape (..., 4 * R): first the first pixel of every window, then the second pixel of every window,
+            and so on.
     """
     *leading, height, width, num_images = columns.shape
     rows, breadth = height // 2, width // 2
@@ -58,12 +72,13 @@ def by_window(columns: Tensor) -> Tensor:
 
 
 def max_pool(windows_GMR: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the maximum of each window, a quarter of the columns, and its position for ``max_pool_backward``.
+    """Return the maximum of each pooling window, and its position in the window for ``max_pool_backward``.
 
-    Among equal values the first one is chosen, as in ``torch.nn.MaxPool2d``.
+    The results have a quarter of the columns. Among equal values the first one is chosen, as in
+    ``torch.nn.MaxPool2d``.
 
     Args:
-        windows_GMR: Maps in the order of ``by_window``.
+        windows_GMR: The maps, in the order of ``by_window``.
     """
     # In the order of by_window, the positions of a window are R / 4 columns apart: a column of an image of height 4.
     largest, positions = F.max_pool2d(_as_images(windows_GMR), (_WINDOW, 1), return_indices=True)
@@ -71,7 +86,10 @@ def max_pool(windows_GMR: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def max_pool_backward(grad_GMR: Tensor, windows_GMR: Tensor, positions: Tensor) -> Tensor:
-    """Return the gradient of the windows, given that of their maxima, which goes to the position of each maximum."""
+    """Return the gradient of the windows, given the gradient of their maxima.
+
+    The gradient of a maximum belongs to the position of the maximum; the gradient at all other positions is 0.
+    """
     grad: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
         grad_GMR.reshape(-1, 1, 1, grad_GMR.shape[2]).permute(0, 3, 1, 2),
         _as_images(windows_GMR),
@@ -86,8 +104,8 @@ def max_pool_backward(grad_GMR: Tensor, windows_GMR: Tensor, positions: Tensor) 
 
 
 def _as_images(windows_GMR: Tensor) -> Tensor:
-    """Return a view in which torch sees images of height 4, width 1 and many channels, with the channels innermost.
+    """Return a view of the windows as images of height 4 and width 1, with the windows as channels.
 
-    In this layout torch's loop processes several channels at once.
+    The channels are innermost in memory, and in this layout torch's pooling processes several of them at once.
     """
     return windows_GMR.view(-1, _WINDOW, 1, windows_GMR.shape[2] // _WINDOW).permute(0, 3, 1, 2)

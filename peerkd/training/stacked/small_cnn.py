@@ -1,8 +1,8 @@
 """``peerkd.models.small.small_cnn`` for many students at once.
 
-The students' first layers read the same patches and differ only in their weights, and the operations of batch
-normalisation on their maps are linear. They are therefore folded into the weights, and neither the moments of these
-maps nor their gradient is computed from the maps.
+The first layers of all students read the same patches and differ only in their weights. Batch normalisation of their
+outputs is a linear operation, so it is folded into the weights. The moments of the outputs, and the gradient, are
+computed from the moments of the patches and not from the outputs.
 
 Shape suffixes: G = students, B = batch, C = image channels, H W = image size, M = maps, D = inputs of one output of a
 convolution, P = positions, R = columns: P * B, F = features, J = classes and padding rows; GM1 = one number for each
@@ -24,17 +24,17 @@ _NUM_CELLS = 2
 
 
 class Windows(NamedTuple):
-    """The patches that the first layer reads."""
+    """The patches of a batch that the first layer reads."""
 
     patches_DR: Tensor
-    """Patches in the order of ``by_window``."""
+    """The patches, in the order of ``peerkd.training.stacked.patches.by_window``."""
 
     pooled_shape_HWB: tuple[int, int, int]
     """The shape of the first layer's maps after pooling."""
 
 
 class Shared(NamedTuple):
-    """The inputs of a batch that are prepared once for all students."""
+    """The prepared inputs of a batch, which all students share."""
 
     windows: Windows
     """The patches minus their mean."""
@@ -47,25 +47,31 @@ class Shared(NamedTuple):
 
 
 class StackedSmallCnn:
-    """References to the students' weights and gradients, and the activations that ``backward`` needs."""
+    """The forward and backward passes of the small CNNs of G students. It keeps the activations for ``backward``."""
 
     def __init__(
         self, weights: Mapping[str, Tensor], *, gradients: Mapping[str, Tensor], statistics: Mapping[str, Tensor]
     ) -> None:
-        """Keep the tensors. Each pass reads the current weights and writes the gradients and running statistics."""
+        """Store references to tensors of all students, by name.
+
+        Args:
+            weights: The weights, of which each pass reads the current values.
+            gradients: The tensors into which ``backward`` writes.
+            statistics: The running statistics, which ``forward`` updates.
+        """
         self._weights = weights
         self._gradients = gradients
         self._statistics = statistics
         self._num_students = len(weights["classifier.bias"])
 
     def share(self, images_BCHW: Tensor) -> Shared:
-        """Return the inputs of ``forward`` that are prepared once for all students."""
+        """Prepare a batch for the forward passes of all students."""
         patches_DHWB = _patches(images_BCHW)
         centred_DR, moments = normalization.centre(patches_DHWB.flatten(1))
         return Shared(_windows(centred_DR.view_as(patches_DHWB)), moments, num_columns=centred_DR.shape[1])
 
     def forward(self, shared: Shared) -> Tensor:
-        """Return ``logits_GJB`` in training mode, and update the running statistics."""
+        """Return the students' logits in training mode, of shape GJB, and update the running statistics."""
         # Stage 1: scale s (w . x) + shift = (scale s w) . x + shift for the centred patches x. The factor goes into
         # the filters, and s follows from the covariance of the patches.
         self._windows = shared.windows
@@ -81,7 +87,7 @@ class StackedSmallCnn:
         return self._classify((self._normal2_GMR * self._scale("stage2.1")).add_(self._shift("stage2.1")))
 
     def evaluate(self, images_BCHW: Tensor) -> Tensor:
-        """Return ``logits_GJB`` in evaluation mode."""
+        """Return the students' logits in evaluation mode, of shape GJB."""
         self._windows = _windows(_patches(images_BCHW))
         self._pool1(*self._running_affine("stage1.1"))
         scale_GM1, shift_GM1 = self._running_affine("stage2.1")
@@ -160,7 +166,7 @@ class StackedSmallCnn:
         return grad.permute(0, 2, 3, 1).reshape(self._hidden2_GMR.shape)
 
     def _as_images(self, maps_GMR: Tensor) -> Tensor:
-        """Return a view in which torch sees a batch of G * M images of B channels, with the channels innermost."""
+        """Return a view of the maps as a batch of G * M images with B channels, which are innermost in memory."""
         return maps_GMR.view(-1, *self._windows.pooled_shape_HWB).permute(0, 3, 1, 2)
 
     def _filters(self, layer: str) -> Tensor:
@@ -179,7 +185,7 @@ class StackedSmallCnn:
         normalization.update_running(self._statistics, layer, mean_GM1, variance_GM1, num_columns=num_columns)
 
     def _running_affine(self, layer: str) -> tuple[Tensor, Tensor]:
-        """Return scale and shift of a normalisation with the running statistics.
+        """Return the scale and the shift by which a normalisation with the running statistics acts on its inputs.
 
         With running mean mu and inverse deviation s, ``scale (x - mu) s + shift = (scale s) x + (shift - mu scale s)``.
         """

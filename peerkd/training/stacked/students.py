@@ -1,8 +1,8 @@
 """Students of one architecture that train side by side, each as ``peerkd.training.distill.distill`` trains it alone.
 
-A student's result depends neither on the number of students, nor on its index, nor on the other students, to the last
-bit: no operation adds over students, and all students' parts of a tensor have the same alignment in memory. This holds
-for one thread, which is what processes use. The result differs from that of ``distill`` by rounding, because sums are
+Not a bit of a student's result depends on the number of students, on its index or on the other students: no operation
+adds over students, and all students' parts of a tensor have the same alignment in memory. This holds for computation in
+one thread, and processes have only one. The result differs from that of ``distill`` by rounding, because sums are
 computed in another order.
 
 Shape suffixes: G = students, B = batch, N = images, C = image channels, H W = image size, K = classes, J = classes and
@@ -29,11 +29,12 @@ from peerkd.training.stacked.mlp import StackedMlp
 from peerkd.training.stacked.small_cnn import StackedSmallCnn
 
 _NUM_EVALUATED_IMAGES: Final = 100
-"""The number of images that are evaluated at once. The activations of a larger batch no longer fit into the cache."""
+"""The number of images that are evaluated at once. The activations of more images would not fit into the CPU's cache.
+"""
 
 
 class _StackedNetwork(Protocol):
-    """Forward and backward passes of G networks."""
+    """The forward and backward passes of G networks of one architecture."""
 
     def share(self, images_BCHW: Tensor) -> Any: ...
     def forward(self, shared: Any, /) -> Tensor: ...
@@ -44,12 +45,13 @@ class _StackedNetwork(Protocol):
 _NETWORKS: Final[Mapping[str, Callable[..., _StackedNetwork]]] = {"mlp": StackedMlp, "small_cnn": StackedSmallCnn}
 
 STACKABLE: Final[frozenset[str]] = frozenset(_NETWORKS)
-"""Architectures whose students can train side by side."""
+"""The architectures whose students can train side by side, by name, each with the class that computes its passes."""
 
 _MAX_PIXELS: Final[Mapping[str, int]] = {"small_cnn": 1024}
-"""The most pixels times channels of an image with which training side by side was measured to be faster than one
-student after another. A fixed limit decides, not a measurement, because the results of the two differ in their last
-bits.
+"""The maximum number of pixels times channels of an image for which students train side by side.
+
+Up to this number, side by side was measured to be faster than one student after another. The limit is fixed and not
+measured on each machine, because the results of the two differ in their last bits.
 """
 
 
@@ -80,7 +82,7 @@ class Students:
         num_classes: int,
         momenta: Sequence[Mapping[str, Tensor]] | None = None,
     ) -> None:
-        """Copy the students' tensors.
+        """Create students with copies of the given tensors.
 
         Args:
             architecture: One of ``STACKABLE``.
@@ -124,7 +126,7 @@ class Students:
         recipe: DistillConfig,
         epochs: range,
     ) -> None:
-        """Train all students for some of a recipe's epochs, one after another. All earlier epochs must have been done.
+        """Train all students for some epochs of a recipe. All earlier epochs must have been done.
 
         Args:
             samples: The transfer set.
@@ -132,9 +134,9 @@ class Students:
                 teacher should be given the same object, which is then read once.
             distillation_weights: Weight of each student's distillation term, from 0 to 1.
             temperatures: T of each student; None for a control.
-            learning_rates: The rate of each student's first step. A None in the sequence, or in place of it, means the
-                recipe's.
-            recipe: Optimiser, schedule over all its epochs, and the loss.
+            learning_rates: The learning rate of each student's first step. None for a student means the recipe's rate,
+                and None in place of the sequence means the recipe's rate for all students.
+            recipe: The optimiser, the schedule, which covers all epochs of the recipe, and the loss.
             epochs: The epochs to do, counted from 0.
 
         Raises:
@@ -186,7 +188,7 @@ class Students:
 
     @torch.no_grad()
     def logits(self, images_NCHW: Tensor) -> Tensor:
-        """Return ``logits_GNK`` of all students in evaluation mode."""
+        """Return the logits of all students in evaluation mode, of shape GNK."""
         parts = images_NCHW.to(self._dtype).split(_NUM_EVALUATED_IMAGES)
         logits_GJN = torch.cat([self._networks.evaluate(images_BCHW) for images_BCHW in parts], dim=2)
         return logits_GJN[:, : self._num_classes].transpose(1, 2).contiguous()
@@ -213,8 +215,9 @@ class Students:
         """Do a step of SGD for all parameters of all students.
 
         Args:
-            learning_rate: The rate of all students that ``others`` does not mention.
-            others: Each other rate, with a mask that is true for the weights of the students that have it.
+            learning_rate: The learning rate of all students that have none of the rates in ``others``.
+            others: Pairs of another learning rate and a mask, which is True for the weights of the students with that
+                rate.
             recipe: Momentum and weight decay.
         """
         weights = self._weights.numbers
