@@ -39,16 +39,16 @@ _TARGETS_INTRODUCTION: Final = r"""<!-- Written by `make docs` from peerkd/losse
 # The targets of pair distillation
 
 The target is the distribution that a student imitates: p in the formulas of the [losses](losses.md). `distill.target`
-chooses who makes it. It is the teacher by default. The other targets use the *old self* of the
-student, which is the pre-trained student before the distillation, alone or together with the teacher, so that the
-student need not forget what only it knew. With the logits t of the teacher and s of the old self,
+selects it. By default, it is the prediction of the teacher. The other targets use the predictions of the student's *old
+self*, which is the pre-trained student before the distillation, alone or together with those of the teacher. With them,
+the student need not forget what only it knew. With the logits t of the teacher and s of the old self,
 
 $$p_t = \mathrm{softmax}(t / T), \qquad p_s = \mathrm{softmax}(s / T),$$
 
 and Z is the constant that makes the sum over the classes 1.
 
-With `distill.target.prior_adjusted` the logarithm of one plus a peer's number of training samples of each class is
-subtracted from its logits before anything else:
+With `distill.target.prior_adjusted`, the logits are first corrected by the numbers of training samples: n_t(k) and
+n_s(k) are the numbers of samples of class k on which teacher and student were trained, and
 
 $$t_k \leftarrow t_k - \log(1 + n_t(k)), \qquad s_k \leftarrow s_k - \log(1 + n_s(k)).$$
 

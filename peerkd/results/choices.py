@@ -31,9 +31,11 @@ CHOICES_SCHEMA: Final = pa.schema(
         arrow.field(
             "transfer_set",
             pa.string(),
-            "Data of the chosen distillation, relative to the pair; null without",
+            "Kind of the chosen transfer set, such as student or both; null if no setting was chosen",
         ),
-        arrow.field("temperature", pa.float64(), "Softening of both distributions; null if no setting was chosen"),
+        arrow.field(
+            "temperature", pa.float64(), "Temperature T, by which logits are divided; null if no setting was chosen"
+        ),
         arrow.field(
             "alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs); null if no setting was chosen"
         ),
@@ -45,11 +47,11 @@ CHOICES_SCHEMA: Final = pa.schema(
             pa.float64(),
             "Learning rate of the first step; null if no setting was chosen, or if only distill.learning_rate is tried",
         ),
-        arrow.field(LOSS, pa.string(), "Loss of the distillation; null without one, or if only distill.loss is tried"),
+        arrow.field(LOSS, pa.string(), "Loss; null if no setting was chosen, or if only distill.loss is tried"),
         arrow.field(
             TARGET,
             pa.string(),
-            "Distribution that the student imitates; null without a distillation, or if only distill.target is tried",
+            "Distribution that the student imitates; null if no setting was chosen, or if only distill.target is tried",
         ),
         arrow.field(
             "num_trials", pa.int64(), "Settings of this pair that were tried, in full or in part", nullable=False
@@ -70,7 +72,7 @@ CHOICES_SCHEMA: Final = pa.schema(
         ),
         arrow.field("predicted_gain_deviation", pa.float64(), "Standard deviation of the predicted gain"),
         *_predicted("corrected_gain", "Gain of the chosen setting that is expected on test"),
-        *_predicted("advantage", "Its gain on test minus that of the best control, as expected"),
+        *_predicted("advantage", "Gain of the chosen setting minus that of the best control, as expected on test"),
         arrow.field(
             "test_gain",
             pa.float64(),

@@ -46,11 +46,11 @@ _MEANINGS: Final = {
     "student_accuracy_on_teacher_data": "Accuracy of the student on training samples of the teacher",
     "student_accuracy_on_own_data": "Accuracy of the student on its own training samples",
     "teacher_accuracy_on_own_data": "Accuracy of the teacher on its own training samples",
-    "student_class_accuracy_on_teacher_classes": "Accuracies of the student on the classes of validation, weighted by "
-    "the teacher's class shares",
-    "teacher_class_accuracy_on_student_classes": "Accuracies of the teacher on the classes of validation, weighted by "
-    "the student's class shares",
-    "best_class_accuracy": "Mean over the classes of validation of the higher of both accuracies",
+    "student_class_accuracy_on_teacher_classes": "Mean of the student's accuracies on each class of the validation "
+    "set, weighted by the teacher's class shares",
+    "teacher_class_accuracy_on_student_classes": "Mean of the teacher's accuracies on each class of the validation "
+    "set, weighted by the student's class shares",
+    "best_class_accuracy": "Mean over classes of the higher one of both peers' accuracies on the class, on validation",
     **{
         f"ensemble_gain_{round(100 * weight)}": "Accuracy on validation of the weighted mean of both peers' "
         f"probabilities, the teacher with weight {weight}, minus the accuracy of the student"

@@ -41,7 +41,7 @@ _GAIN_PARTS: Final = {
     "gain": "Accuracy after minus accuracy before, null if the trial diverged",
     "gain_from_data": "Gain of the control that fine-tunes the same student on the same set without a teacher, null "
     "if the control diverged",
-    "gain_from_teacher": "Gain minus gain from data, the part of the teacher",
+    "gain_from_teacher": "Gain minus the gain from data, which is the teacher's part of the gain",
 }
 
 
@@ -52,8 +52,8 @@ def _identity_fields() -> Iterator[pa.Field]:
         pa.int32(),
         "Peer that teaches; for a control, the peer whose data it trains on; null if no second peer takes part",
     )
-    yield field("transfer_set", pa.string(), "Data of the trial, relative to the pair", nullable=False)
-    yield field("temperature", pa.float64(), "Softening of both distributions; null for a control")
+    yield field("transfer_set", pa.string(), "Kind of the transfer set, such as student or both", nullable=False)
+    yield field("temperature", pa.float64(), "Temperature T, by which logits are divided; null for a control")
     yield field("alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs)", nullable=False)
     yield field(
         "distillation_weight", pa.float64(), "Weight of the divergence in the loss; 0 for a control", nullable=False
