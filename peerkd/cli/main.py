@@ -304,7 +304,7 @@ def reap(
 
 @app.command("stage", hidden=True)
 def stage(
-    noun: Annotated[str, typer.Argument(help="Name of the stage, such as distill_pairs.")],
+    name: Annotated[str, typer.Argument(help="Name of the stage, such as distill_pairs.")],
     config_json: Annotated[str, typer.Option(help="The whole experiment as JSON.")],
     store: Annotated[str, typer.Option(help="Address of the artifact store.")],
     inputs: Annotated[
@@ -315,7 +315,7 @@ def stage(
     """Do this worker's part of the work of a stage. Launchers run this command."""
     from peerkd.stages.command import perform
 
-    perform(noun, config_json=config_json, store=store, inputs=inputs or [])
+    perform(name, config_json=config_json, store=store, inputs=inputs or [])
 
 
 @config_app.command("presets")

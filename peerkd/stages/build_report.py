@@ -27,7 +27,7 @@ NAME: Final = "build_report"
 def compute_contents(
     config: ExperimentConfig, improved: Manifest, store: ArtifactStore, accounts: Accounts
 ) -> ReportContents:
-    """Return the content of the report on a sweep and on the better peers that it led to."""
+    """Return the contents of the report on a sweep and on the better peers that were chosen from it."""
     trials = references.follow(improved.metadata["inputs"]["trials"], store)
     with mapped_table(store.fetch(trials.key) / distill_pairs.TABLE_NAME) as table:
         cost = accounts.cost(sweep=distill_pairs.NAME, trials=table)
@@ -46,7 +46,7 @@ def compute_contents(
 
 
 def keys_of_steps(improved: Manifest) -> dict[str, str]:
-    """Return the keys of the artifacts whose cost belongs to a sweep or to a tuned study, by stage."""
+    """Return the keys of the artifacts whose cost is part of the cost of a sweep or a tuned study, by name of stage."""
     inputs = {name: reference["key"] for name, reference in improved.metadata["inputs"].items()}
     trials = inputs["trials"]
     return {
@@ -57,7 +57,7 @@ def keys_of_steps(improved: Manifest) -> dict[str, str]:
 
 
 def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactStore) -> ExperimentFacts:
-    """Collect the facts of a report, other than the trials, from the chain of artifacts."""
+    """Collect the facts of a report other than the trials, from the better peers and the artifacts before them."""
     trials = references.follow(improved.metadata["inputs"]["trials"], store)
     peers = references.follow(trials.metadata["inputs"]["peers"], store)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
@@ -94,7 +94,7 @@ def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactSt
 
 
 def _moved(config: ExperimentConfig, peers: Manifest, partition: Mapping[str, Any]) -> dict[str, MovedBytes]:
-    """Return the bytes that leave the teachers, by kind of transfer set."""
+    """Return the bytes that leave the teachers of all pairs, by kind of transfer set."""
     if "image_shape" not in partition:
         return {}
     teachers = [

@@ -1,6 +1,6 @@
 """The checkpoint of a shard's training: restored at the start, saved periodically, deleted when the shard is done.
 
-The training replaces its live checkpoint with a new file each time. The saved checkpoint is a hard link to one of these
+The training writes its live checkpoint as a new file each time. The saved checkpoint is a hard link to one of these
 files, so that it does not change during an upload.
 """
 
@@ -23,12 +23,12 @@ _SAVE_SECONDS: Final = 30.0
 
 
 def live_checkpoint(workspace: Workspace, shard_name: str) -> Path:
-    """Return the checkpoint that the training of a shard writes and resumes from."""
+    """Return the path of the live checkpoint of a shard, which its training writes and resumes from."""
     return workspace.folder / f"{SCRATCH}{shard_name}.safetensors"
 
 
 class ShardCheckpoint:
-    """The checkpoint of a shard that this worker has claimed."""
+    """The live and the saved checkpoint of a shard that this worker has claimed."""
 
     def __init__(self, workspace: Workspace, shard_name: str) -> None:
         self._workspace, self._shard_name = workspace, shard_name
@@ -41,7 +41,7 @@ class ShardCheckpoint:
         self._saved_at = -_SAVE_SECONDS
 
     def restore(self, claims: ShardClaims, *, stage: str) -> None:
-        """Copy the last intact checkpoint, if one exists, to where the training resumes from."""
+        """Make the last intact checkpoint the live one, if there is one, so that the training resumes from it."""
         if is_intact(self._live):
             return
         was_damaged = self._live.exists()
@@ -57,7 +57,7 @@ class ShardCheckpoint:
             print_line(stage, f"the checkpoint of {self._shard_name} is damaged: its training resumes from {where}")
 
     def save(self, *, now: bool) -> None:
-        """Save the live checkpoint if it has changed, at most every 30 s unless ``now`` is set."""
+        """Save the live checkpoint if it has changed. Unless ``now`` is set, this is done at most every 30 s."""
         if not now and time.monotonic() - self._saved_at < _SAVE_SECONDS:
             return
         with suppress(FileNotFoundError):
@@ -75,6 +75,6 @@ class ShardCheckpoint:
             self._saved_version, self._saved_at = version, time.monotonic()
 
     def delete(self) -> None:
-        """Delete both files from the folder."""
+        """Delete the live and the saved checkpoint from the folder of the workspace."""
         self._live.unlink(missing_ok=True)
         self._saved.unlink(missing_ok=True)

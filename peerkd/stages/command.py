@@ -1,4 +1,4 @@
-"""``peerkd stage NOUN``: the work of one worker of a launched stage, the same on every backend."""
+"""``peerkd stage NAME``: the work of one worker of a launched stage, the same on every backend."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -14,35 +14,35 @@ from peerkd.stages.launched_stage import LaunchedStage
 from peerkd.stages.opened_store import open_stage_store
 
 LAUNCHED: Final = ("pretrain_peers", "distill_pairs", "tune_pairs", "improve_peers", "train_pcl")
-"""The nouns of the launched stages. Each is the name of the module that declares the stage."""
+"""The names of the launched stages. Each is also the name of the module that declares the stage."""
 
 
-def perform(noun: str, *, config_json: str, store: str, inputs: Sequence[str]) -> None:
-    """Do this worker's part of a stage. The environment specifies which worker this is.
+def perform(name: str, *, config_json: str, store: str, inputs: Sequence[str]) -> None:
+    """Do this worker's part of a stage. Environment variables specify which worker this is.
 
     Args:
-        noun: The name of the stage.
+        name: The name of the stage.
         config_json: The whole experiment as JSON.
         store: The address of the artifact store.
         inputs: ``NAME=KEY@FINGERPRINT`` for each artifact that the stage reads.
     """
-    with exiting_on_errors(noun), exiting_on_sigterm(), recording(noun):
-        stage = find_stage(noun)
+    with exiting_on_errors(name), exiting_on_sigterm(), recording(name):
+        stage = find_stage(name)
         worker = this_worker()
-        opened = open_stage_store(noun, store)
+        opened = open_stage_store(name, store)
         found = {name: references.follow(reference, opened) for name, reference in read_inputs(inputs).items()}
         if set(found) != {stage.input_name}:
             raise ValueError(f"input must name {stage.input_name}, got {plain(', '.join(found) or 'none')}.")
         stage.work(stage.config.from_json(config_json), found[stage.input_name], opened, worker)
 
 
-def find_stage(noun: str) -> LaunchedStage[Any]:
+def find_stage(name: str) -> LaunchedStage[Any]:
     """Return the declaration of a launched stage.
 
     Raises:
         ValueError: If no launched stage has the name.
     """
-    if noun not in LAUNCHED:
-        raise ValueError(f"stage must be one of {', '.join(LAUNCHED)}, got {plain(noun)}.")
-    stage: LaunchedStage[Any] = import_module(f"peerkd.stages.{noun}").STAGE
+    if name not in LAUNCHED:
+        raise ValueError(f"stage must be one of {', '.join(LAUNCHED)}, got {plain(name)}.")
+    stage: LaunchedStage[Any] = import_module(f"peerkd.stages.{name}").STAGE
     return stage

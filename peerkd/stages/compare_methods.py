@@ -19,7 +19,7 @@ NAME: Final = "compare_methods"
 
 
 def compute_contents(config: PclConfig, runs: Manifest, store: ArtifactStore, accounts: Accounts) -> ReportContents:
-    """Return the content of the report that compares the methods of a study."""
+    """Return the contents of the report that compares the methods of a study."""
     table = read_curves(store.fetch(runs.key) / train_pcl.CURVES_NAME)
     facts = replace(gather_facts(config, runs, store), cost=accounts.cost())
     findings = compute_findings(table, facts)
@@ -35,7 +35,7 @@ def compute_contents(config: PclConfig, runs: Manifest, store: ArtifactStore, ac
 
 
 def gather_facts(config: PclConfig, runs: Manifest, store: ArtifactStore) -> PclFacts:
-    """Collect the facts of a report, other than the curves, from the chain of artifacts."""
+    """Collect the facts of a report other than the curves, from the artifact with the runs and those before it."""
     split = references.follow(runs.metadata["inputs"]["split"], store)
     dataset = references.follow(split.metadata["inputs"]["dataset"], store)
     described = split.metadata

@@ -22,11 +22,16 @@ class Accounts:
 
     @property
     def causes(self) -> dict[str, Any]:
-        """The values on which the key of a report with this cost depends."""
+        """The accounts and prices as JSON values, for the key of a report that includes this cost."""
         return asdict(self)
 
     def cost(self, *, sweep: str = "", trials: pa.Table | None = None) -> RunCost | None:
-        """Return the cost, divided among the pairs of a sweep if one is given; None without accounts."""
+        """Return the cost of a run; None if there are no accounts.
+
+        Args:
+            sweep: The name of the stage whose cost is divided among the pairs; empty if none is divided.
+            trials: The table of trials, by whose durations the cost is divided.
+        """
         if not self.accounts:
             return None
         seconds = None if trials is None else seconds_of_pairs(trials)
@@ -34,7 +39,11 @@ class Accounts:
 
 
 def gather_accounts(keys_of_steps: Mapping[str, str], store: ArtifactStore) -> Accounts:
-    """Collect the accounts of the artifacts with these keys, which are given by the names of their stages.
+    """Collect the accounts of the jobs that computed some artifacts.
+
+    Args:
+        keys_of_steps: The key of each artifact, by the name of the stage that computed it.
+        store: The artifact store.
 
     Raises:
         ValueError: If the operator's settings break a rule.

@@ -25,7 +25,7 @@ _SECONDS_BETWEEN_LINES: Final = 5.0
 
 
 class Source(NamedTuple):
-    """A data set, and its artifact if it is already published."""
+    """A data set that is open for reading, and its artifact if it is already published."""
 
     dataset: ImageDataset | RawDataset
     key: str
@@ -48,8 +48,8 @@ def open_source(stage: str, data: DataConfig, *, seed: int, store: ArtifactStore
 def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | StreamedDataset:
     """Read the data set from its source, with at most as many samples as the config allows.
 
-    If their number is limited and the source has no test split, the data set that is returned has one: the same
-    fraction that is held out from a complete data set, reduced to the limit.
+    If the config limits the number of samples and the source has no test split, the returned data set has one. It is
+    the test split that would be held out from the complete data set, reduced to the limit.
 
     ``peerkd plan`` and ``peerkd run`` both read data sets with this function.
 
@@ -93,7 +93,7 @@ def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | Str
 
 
 def publish_source(source: Source, store: ArtifactStore) -> Manifest:
-    """Publish the data set unless the store has it already."""
+    """Publish the data set unless the store has it already, and return its manifest."""
     if source.published:
         return source.published
     dataset = source.dataset
@@ -116,7 +116,7 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
 
 
 def print_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
-    """Print the remarks on how the source was read, one per line."""
+    """Print the remarks on how the source of a data set was read, one per line."""
     for remark in reading_remarks(dataset.remarks, dataset.skipped):
         print_line(stage, f"{dataset.name}: {remark}")
 
@@ -127,7 +127,7 @@ def reading_remarks(remarks: Iterable[str], skipped: Sequence[SkippedEntries]) -
 
 
 def published_remarks(dataset: Manifest) -> tuple[str, ...]:
-    """Return the remarks on a published data set."""
+    """Return the remarks on how the source of a published data set was read, from its manifest."""
     return tuple(reading_remarks(dataset.metadata["remarks"], from_json(dataset.metadata["skipped"])))
 
 
@@ -144,7 +144,7 @@ def reading_progress(
     """Return a callback that prints, every few seconds, how many images have been read.
 
     Args:
-        stage: The name of the stage that reads them.
+        stage: The name of the stage that reads the images.
         write: A function that prints a line for a stage.
         clock: A function that returns a time in seconds.
     """
@@ -160,7 +160,7 @@ def reading_progress(
 
 
 def key(data: DataConfig, seed: int, *, stage: str) -> str:
-    """Return the key of the data set that follows from a config, a seed and the files of the source."""
+    """Return the key of the data set that results from a config, a seed and the files of the source."""
     # The signature stands for the files, and later stages hold out parts of the data set.
     differences = keys.differences(data, without=("path", "columns_path", "test_fraction", "validation_fraction"))
     is_limited = _is_limited(data)

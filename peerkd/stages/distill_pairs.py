@@ -16,7 +16,7 @@ FEATURES_NAME: Final = "features.parquet"
 
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:
-    """Return the key of the artifact with the trials of a config on the given peers."""
+    """Return the key of the artifact with the trials of a sweep, given the config and the pre-trained peers."""
     differences = keys.differences(
         config,
         fields=("seed", "augmentation", "distill", "sweep"),
@@ -27,7 +27,7 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
 
 
 def summary(metadata: Mapping[str, Any]) -> str:
-    """Describe the artifact in a few words."""
+    """Describe the artifact of this stage in a few words, given its metadata."""
     num_diverged = metadata["num_diverged"]
     diverged = f"{num_diverged:,} of them diverged, " if num_diverged else ""
     return f"{plural(metadata['num_trials'], 'trial')}, {diverged}fingerprint {metadata['fingerprint'][:16]}"

@@ -1,4 +1,4 @@
-"""The division of a data set among the peers: first the hold-outs, then the sizes, then the classes."""
+"""The division of a data set among the peers: first held-out sets, then the sizes of the peers, then their classes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,7 +45,7 @@ def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assi
     """Return the assignment of samples to peers.
 
     Raises:
-        ValueError: If the data set cannot be divided as the config says, or its images do not fit an architecture.
+        ValueError: If the data set cannot be divided as the config requires, or its images do not fit an architecture.
     """
     for network in config.networks:
         num_channels, *sides = dataset.image_shape
@@ -80,7 +80,7 @@ def division_warnings(
 ) -> list[str]:
     """Return a warning for each kind of set or class with so few samples that results will be noisy.
 
-    Samples that index files list or omit, and that are not used so, have a warning too.
+    There are also warnings about listed samples that are held out, and about samples that no index file lists.
     """
     scarcities = find_scarcities(np.asarray(dataset.labels_N), assignment, class_names=dataset.class_names)
     return [*list_warnings(config, dataset, assignment), *scarcities]
@@ -101,7 +101,7 @@ def batch_warnings(config: ExperimentConfig, sizes_P: Indices) -> list[str]:
 def _parts(
     config: ExperimentConfig, skew: NaturalIds | _SkewByLabels, dataset: ImageDataset | RawDataset, pool: Indices
 ) -> list[Indices]:
-    """Return the positions in ``pool`` of each peer's samples."""
+    """Divide the samples of ``pool`` among the peers, and return each peer's positions in ``pool``."""
     partition = config.partition
     num_peers = partition.num_peers
     labels = np.asarray(dataset.labels_N)[pool]
@@ -141,7 +141,7 @@ def _skewed_parts(
 
 @contextmanager
 def _errors_name(field: str) -> Iterator[None]:
-    """Put the name of a config field before the message of a ``ValueError``."""
+    """Put the name of a config field before the message of a ``ValueError`` from the body of the ``with`` statement."""
     try:
         yield
     except ValueError as error:
@@ -149,7 +149,7 @@ def _errors_name(field: str) -> Iterator[None]:
 
 
 def _too_many_peers(partition: PartitionConfig, num_samples: int) -> str:
-    """Return an error message with a possible number of peers or samples."""
+    """Return the error message for too many peers. It proposes numbers of peers or samples that are possible."""
     num_peers, minimum = partition.num_peers, partition.min_samples_per_peer
     if num_samples // minimum >= 2:
         return (
@@ -170,7 +170,7 @@ def _too_many_peers(partition: PartitionConfig, num_samples: int) -> str:
 def _ids(
     partition: PartitionConfig, column: str, dataset: ImageDataset | RawDataset, pool: Indices
 ) -> npt.NDArray[Any]:
-    """Return the natural id of each training sample."""
+    """Return the natural id of each training sample: its value in a column of the data set."""
     field = "partition.label_skew.column"
     if column not in dataset.columns:
         known = (
@@ -219,7 +219,15 @@ def _own_sets(
     validation: Indices,
     test: Indices,
 ) -> tuple[list[Indices], list[Indices], list[Indices]]:
-    """Return the training, own validation and own test sets, each by peer."""
+    """Return the training, own validation and own test set of each peer.
+
+    Args:
+        config: The experiment.
+        dataset: The data set.
+        shares: The indices of each peer's samples.
+        validation: The indices of the global validation set.
+        test: The indices of the global test set.
+    """
     labels = np.asarray(dataset.labels_N)
     num_classes = int(labels.max()) + 1
     partition = config.partition

@@ -1,4 +1,4 @@
-"""The network of one student from a finished study, in a file for other programs: ``peerkd export``."""
+"""The export of one student's network from a finished study to a file for other programs: ``peerkd export``."""
 
 import tempfile
 from collections.abc import Iterator
@@ -34,37 +34,40 @@ from peerkd.training.process_pool import run_in_processes
 NAME: Final = "export"
 
 _NUM_LISTED: Final = 5
-"""The largest number of studies in a message."""
+"""The maximum number of studies that a message lists."""
 
 
 class ExportRequest(NamedTuple):
-    """The network that a person asks for, and the file that is written."""
+    """The network that a user requests, and the file to which it is written."""
 
     student: int
     format_name: str
     file: Path
 
     teacher: int | None = None
-    """The teacher of the training. Without a setting, the best setting with this teacher is taken."""
+    """The teacher whose training of the student is exported. Without ``setting``, it is the training with the best
+    setting."""
 
     setting: str | None = None
-    """The training; see ``peerkd.results.named_trials``. Without it and a teacher, the published network is taken."""
+    """The setting of the training, in the form that ``peerkd.results.named_trials`` reads.
+
+    Without ``setting`` and ``teacher``, the published network of the student is exported."""
 
     study: str | None = None
-    """The key of the better peers of a study. None: the only one in the store."""
+    """The key of the artifact with the better peers of a study. None means the only such artifact in the store."""
 
 
 def export_student(address: str, request: ExportRequest) -> Iterator[str]:
-    """Write the network of a student, and yield lines about it.
+    """Write the network of a student to a file, and yield lines about it for the terminal.
 
-    Everything that a person may have to correct is checked before any network is trained.
+    Everything that the user may have to correct is checked before any network is trained.
 
     Args:
         address: The address of the store.
-        request: What to write.
+        request: The requested network, and the file.
 
     Raises:
-        ValueError: If the request does not fit the store, or the format the network.
+        ValueError: If the store does not have the requested training, or the format cannot represent the network.
         ExportDiffersError: If the file gives other logits than the network.
     """
     export_format = find_format(request.format_name)
@@ -135,10 +138,10 @@ def _check_file(file: Path, export_format: ExportFormat) -> None:
 
 
 def _find_improved(store: ArtifactStore, address: str, key: str | None) -> Manifest:
-    """Return the better peers of a study.
+    """Return the artifact with the better peers of a study.
 
     Raises:
-        ValueError: If the store has none, none with the key, or several and no key is given.
+        ValueError: If the store has no such artifact, or none with the key, or several of them and no key is given.
     """
     keys = [each for each in store.keys() if each.startswith(f"{improve_peers.NAME}/")]  # noqa: SIM118
     # An artifact of an earlier version has no config.
@@ -158,7 +161,7 @@ def _find_improved(store: ArtifactStore, address: str, key: str | None) -> Manif
 
 
 def _describe(improved: Manifest) -> str:
-    """Return a few words about a study."""
+    """Describe a study in a few words, given the artifact with its better peers."""
     config = improved.metadata["config"]
     kind = "tuned study" if improved.metadata["inputs"]["trials"]["key"].startswith(tune_pairs.NAME) else "sweep"
     return f"the {kind} {config['name']}, seed {config['seed']}"
@@ -174,7 +177,7 @@ def _check_peer(study: JudgedStudy, field: str, peer: int | None) -> None:
 
 
 def _task(study: JudgedStudy, store: ArtifactStore, request: ExportRequest) -> StudentTask | None:
-    """Return the training that a person asks for; None for that of the study's choice."""
+    """Return the training that a user requests; None if it is the one that the study has chosen."""
     if request.setting is None and request.teacher is None:
         return None
     if request.setting is None:
@@ -192,7 +195,7 @@ def _task(study: JudgedStudy, store: ArtifactStore, request: ExportRequest) -> S
 
 
 def _task_of_teacher(study: JudgedStudy, store: ArtifactStore, *, student: int, teacher: int) -> StudentTask:
-    """Return the training with the best setting of a pair, by the rule of the study.
+    """Return the training of a pair with its best setting, which is chosen as the study chooses.
 
     Raises:
         ValueError: If the study has chosen no setting for the pair, or every trial of the pair has diverged.
@@ -226,7 +229,7 @@ def _single_task(row: Record) -> StudentTask:
 
 
 def _is_published(study: JudgedStudy, task: StudentTask, card: ModelCard) -> bool:
-    """Return whether the published network of a student is that of a training."""
+    """Return whether a training is the one whose network is published, given the model card of that network."""
     (trial,) = task.candidates
     published = card.setting
     if published is None or published.epochs != task.num_epochs:
@@ -238,7 +241,7 @@ def _is_published(study: JudgedStudy, task: StudentTask, card: ModelCard) -> boo
 def _train(
     study: JudgedStudy, task: StudentTask, store: ArtifactStore, scratch: Path, request: ExportRequest
 ) -> ModelCard:
-    """Train a trial again, leave its network in a folder, and return its card."""
+    """Train a trial again, write its network to the folder ``scratch``, and return the model card."""
     # The bits depend on the kind of device.
     on_cpu = study.trials.metadata["device"] == "cpu"
     device = "cpu" if on_cpu else machine.choose_device(ComputeConfig(), is_in_process=True)[0]

@@ -7,8 +7,9 @@ from peerkd.artifacts.store import ArtifactStore
 from peerkd.wording import format_bytes
 
 CERTAIN_FRACTION: Final = 0.8
-"""The fraction of a forecast that is certain to be written. Real journals and tables are within a fifth of the
-forecast."""
+"""The fraction of a forecast that is certain to be written.
+
+The sizes of real journals and tables differ from their forecasts by at most a fifth."""
 
 
 def check_free_space(store: ArtifactStore, parts: Mapping[str, float]) -> None:
@@ -16,7 +17,7 @@ def check_free_space(store: ArtifactStore, parts: Mapping[str, float]) -> None:
 
     Args:
         store: The store to which the run writes.
-        parts: The least number of bytes that the run writes, by kind of file.
+        parts: The minimum number of bytes that the run writes, by kind of file.
 
     Raises:
         ValueError: If the space is not enough. The message gives the space needed and the free space.

@@ -1,4 +1,4 @@
-"""The check of peers that a user brings, before anything is trained."""
+"""The check of given peers, whose networks or weights a user provides, before anything is trained."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -34,11 +34,11 @@ def check_given_peers(
 
     Args:
         config: The experiment.
-        weights: The file with the weights of each peer, or None.
+        weights: The file with the weights of each given peer; None for a peer without such a file.
         image_shape_CHW: The shape of the images of the data set.
         class_names: The names of the classes of the data set.
         stage: The name of the stage, for messages.
-        num_processes: 1 checks in a process of its own, 0 in the calling process.
+        num_processes: 1 means to check in a separate process, 0 in the calling process.
 
     Raises:
         ValueError: If a network or its weights are not usable. The lines before it name all tensors that do not fit.
@@ -77,8 +77,9 @@ def check_classes(
         class_names: The names of the K classes.
 
     Raises:
-        ValueError: If a class does not exist, two peers have no class in common, a peer cannot be pre-trained because
-            its own samples are of classes that it does not know, or the loss or a temperature allows no such peer.
+        ValueError: If a network names a class that does not exist, two peers have no class in common, a peer has
+            training samples of classes that its network does not know, or the loss or a temperature does not allow
+            networks that lack classes.
     """
     known: list[set[int]] = []
     for peer, network in enumerate(config.networks):

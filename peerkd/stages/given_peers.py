@@ -1,4 +1,4 @@
-"""The peers that a user or an earlier run brings, as later stages find them: networks, and weights in the store."""
+"""The networks and weights of peers that a user or an earlier run provides, as later stages read them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +9,11 @@ from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.experiment import ExperimentConfig
 
 NETWORKS_NAME: Final = "networks.json"
-"""The file of an artifact with peers that describes the networks of given peers."""
+"""The name of the file that describes the networks of given peers, in an artifact with peers."""
 
 WEIGHTS: Final = "weights"
-"""The noun of artifacts with given weights, the stem of their file, and the name of a partition's references."""
+"""The kind of artifacts with given weights. It is also the name of their file without its ending, and the name under
+which the manifest of a partition refers to them."""
 
 
 def published_weights(partition: Manifest) -> list[Mapping[str, str] | None]:
@@ -34,7 +35,7 @@ def _file_of(reference: Mapping[str, str], store: ArtifactStore) -> Path:
 
 
 def causes(config: ExperimentConfig, partition: Manifest) -> dict[str, Any]:
-    """Return what given or published peers add to the key of the peers: their networks, and their weights."""
+    """Return what must enter the key of the peers if peers are given or published: their networks and their weights."""
     if not has_given_networks(config):
         return {}
     return {
@@ -44,10 +45,13 @@ def causes(config: ExperimentConfig, partition: Manifest) -> dict[str, Any]:
 
 
 def has_given_networks(config: ExperimentConfig) -> bool:
-    """Return whether peers are given or come from an earlier run, so that their artifact describes their networks."""
+    """Return whether the artifact with the peers describes their networks.
+
+    It does if a user or an earlier run provides peers.
+    """
     return bool(config.peers.given) or config.peers.from_ is not None
 
 
 def described_networks(config: ExperimentConfig) -> list[dict[str, Any]]:
-    """Return the network of each peer as values of JSON."""
+    """Return the network of each peer as JSON values."""
     return [network.describe() for network in config.networks]

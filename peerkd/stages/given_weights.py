@@ -1,4 +1,4 @@
-"""The weights of peers that a user brings: where they are found, and how they enter the store."""
+"""The weights that a user provides for peers: finding their files, and publishing them in the store."""
 
 import shutil
 import tempfile
@@ -21,19 +21,19 @@ from peerkd.stages.published_peers import find_published
 from peerkd.system_errors import add_path_to_errors
 
 Weights: TypeAlias = Sequence[Path | None]
-"""The file with the weights of each given peer, None for a peer without; empty if no peer is given."""
+"""The file with the weights of each given peer; None for a peer without such a file; empty if no peer is given."""
 
 
 @contextmanager
 def found_weights(config: ExperimentConfig, store: ArtifactStore | None, *, stage: str) -> Iterator[Weights]:
-    """Yield the file with the weights of each given or published peer, None for a peer without.
+    """Find the file with the weights of each given or published peer, for the body of a ``with`` statement.
 
-    The sequence is empty if no peer is given or published. Objects of a bucket are downloaded into a folder that exists
-    during the body.
+    The sequence has None for a peer without weights, and is empty if no peer is given or published. Objects of a bucket
+    are downloaded into a folder that exists until the end of the body.
 
     Args:
         config: The experiment.
-        store: The store of the run. None: weights in the store are not looked for, and yield None.
+        store: The store of the run. None means that weights in the store are not searched; such peers have None.
         stage: The name of the stage, for messages.
 
     Raises:
@@ -56,7 +56,7 @@ def found_weights(config: ExperimentConfig, store: ArtifactStore | None, *, stag
 
 
 def file_sizes(weights: Weights) -> list[int | None]:
-    """Return the size of each file in bytes."""
+    """Return the size of each file in bytes; None where there is no file."""
     return [None if path is None else path.stat().st_size for path in weights]
 
 
@@ -111,7 +111,7 @@ def _find_file(path: Path) -> Path:
 def publish_weights(weights: Weights, store: ArtifactStore) -> list[dict[str, str] | None]:
     """Copy the weights into the store, so that every worker can read them; return a reference for each peer.
 
-    The key of the artifact is the content, so weights that several experiments use are stored once.
+    The key of the artifact depends only on the content, so weights that several experiments use are stored once.
     """
     return [None if path is None else references.reference(_publish(path, store)) for path in weights]
 

@@ -26,7 +26,8 @@ def hold_out(
 ) -> tuple[Indices, Indices, Indices, Indices]:
     """Return the indices of the training, validation, test and public samples.
 
-    If the data set has a validation split, the whole split is the validation set, and the training split is not cut.
+    If the data set has a validation split, that split is the validation set, and no sample of the training split is
+    held out for validation.
 
     Args:
         data: The config of the data set.
@@ -34,8 +35,8 @@ def hold_out(
         seed: The seed of the samples that are held out.
         public_fraction: The fraction of the training split that becomes the public set.
         validation: The training samples that become the validation set, except for those that are held out for
-            testing. None: those of the data set's own split, or a fraction that is drawn.
-        public: The training samples that become the public set, in place of a fraction that is drawn.
+            testing. None means the data set's own validation split, or else a random fraction of the training split.
+        public: The training samples that become the public set. None means a random fraction.
 
     Raises:
         ValueError: If nothing would be left to train on.

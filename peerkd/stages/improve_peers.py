@@ -13,18 +13,18 @@ from peerkd.stages.launched_stage import LaunchedStage
 NAME: Final = "improve_peers"
 
 _VERSION: Final = 2
-"""The version of the manifest and of the model cards in keys. Raise it when their form changes."""
+"""The version of the format of manifest and model cards, which enters keys. Raise it when the format changes."""
 
 
 def is_tuned(trials: Manifest) -> bool:
-    """Return whether the trials are those of a tuned study. Otherwise they are those of a sweep."""
+    """Return whether the trials belong to a tuned study; False if they belong to a full sweep."""
     return trials.key.partition("/")[0] == tune_pairs.NAME
 
 
 def key(config: ExperimentConfig, trials: Manifest) -> str:
-    """Return the key of the better peers that follow from a config and its trials.
+    """Return the key of the artifact with the better peers, given the config and the artifact with the trials.
 
-    The version of the program is part of the key, because the model cards depend on its code.
+    The version of the program is part of the key, because the model cards depend on the code of the program.
     """
     fields, without = ["seed", "augmentation", "distill", "sweep"], ["sweep.default_transfer_set"]  # Resolved below.
     if is_tuned(trials):
@@ -43,7 +43,7 @@ def key(config: ExperimentConfig, trials: Manifest) -> str:
 
 
 def summary(metadata: Mapping[str, Any]) -> str:
-    """Describe the artifact in a few words."""
+    """Describe the artifact of this stage in a few words, given its metadata."""
     decisions = [student["decision"] for student in metadata["students"]]
     parts = {"distil": "distilled", "fine_tune": "fine-tuned without a teacher", "leave": "left unchanged"}
     counted = ", ".join(f"{decisions.count(name)} {words}" for name, words in parts.items() if name in decisions)

@@ -29,7 +29,7 @@ def run_in_process(config: StrictConfig, store: str, *, strategy: str | None = N
     Args:
         config: An experiment, or a study of PCL.
         store: The address of the artifact store.
-        strategy: ``sweep`` or ``tune``. None: ``sweep``.
+        strategy: ``sweep`` or ``tune``. None means ``sweep``.
 
     Raises:
         ValueError: If the user can fix the cause.

@@ -1,7 +1,7 @@
-"""The journals of a stage in its workspace: one for each shard and worker, read and verified together.
+"""The journals of a stage in its workspace: one for each shard and worker, which are read and verified together.
 
-No two workers write to the same file. A record is valid if its line has the right checksum and the files that it lists
-have the listed digests.
+No two workers write to the same journal. A record is valid if the checksum of its line is right, and each file that it
+lists has the listed digest.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,25 +15,25 @@ from peerkd.stages.shards import SCRATCH, Shard, ShardClaims, load_if_intact
 
 _JOURNALS: Final = f"{SCRATCH}journals/"
 _FILES: Final = "files"
-"""The key in a line for the SHA-256 of each file of the record."""
+"""The key under which a line has the SHA-256 of each file that belongs to the record."""
 
 Record = Mapping[str, Any]
 
 
 class Journals:
-    """The journals of all shards, as one worker sees them. No records are kept in memory."""
+    """Reads and writes the journals of all shards, for one worker. No records are kept in memory."""
 
     def __init__(self, workspace: Workspace, claims: ShardClaims, *, stage: str) -> None:
         self._workspace, self._claims, self._stage = workspace, claims, stage
         self._reported: set[str] = set()
-        """Journals whose damage has been reported to the user."""
+        """The names of the journals whose damage has been reported to the user."""
 
     def name(self, shard: Shard) -> str:
         """Return the name of this worker's own journal of a shard."""
         return f"{_JOURNALS}{shard.name}/{self._claims.holder}.jsonl"
 
     def append(self, journal: Journal, record: Record, *names: str) -> None:
-        """Write a record with the digests of the files without which it is useless."""
+        """Write a record to a journal, with the digests of the files ``names``, without which the record is useless."""
         files = {name: file_sha256(self._workspace.folder / name) for name in names}
         journal.append({**record, _FILES: files} if files else record)
 
@@ -65,7 +65,7 @@ class Journals:
             self._report(name, f"line {damaged[0]}" + (f" and {len(damaged) - 1:,} more" * (len(damaged) > 1)))
 
     def _has(self, name: str, digest: str) -> bool:
-        """Return whether a file has the given digest. A file that is only in the store is assumed to match."""
+        """Return whether a file has a digest. A file that is only in the store is not read, and True is returned."""
         path = self._path(name)
         return file_sha256(path) == digest if path.is_file() else name in self._workspace.saved(name)
 

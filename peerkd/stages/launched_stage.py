@@ -28,7 +28,7 @@ from peerkd.stages.opened_store import open_stage_store
 Config = TypeVar("Config", bound=StrictConfig)
 
 IN_PROCESS: Final = LaunchConfig(backend="local", num_workers=0)
-"""A launch description without workers: the calling process does the work."""
+"""The launch description with 0 workers, with which the calling process does the work."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +39,7 @@ class LaunchedStage(Generic[Config]):
     """
 
     name: str
-    """The stage's noun."""
+    """The name of the stage, such as ``distill_pairs``."""
 
     config: type[Config]
     """The class of the configs of the pipeline."""
@@ -48,13 +48,13 @@ class LaunchedStage(Generic[Config]):
     """The name of the input artifact."""
 
     key: Callable[[Config, Manifest], str]
-    """A function that returns the key of the output artifact."""
+    """A function that returns the key of the output artifact, given the config and the input artifact."""
 
     summary: Callable[[Mapping[str, Any]], str]
     """A function that describes an artifact in a few words, given its metadata."""
 
     num_processes: Callable[[Config], int] = lambda _: 1
-    """A function that returns the number of processes that train one network together."""
+    """A function that returns the number of processes that train one network together, given the config."""
 
     def run(
         self,
@@ -102,9 +102,9 @@ class LaunchedStage(Generic[Config]):
         run_id: str = "",
         task_config: Any = None,
     ) -> Manifest:
-        """Return the output artifact, after computing it if the store lacks it.
+        """Compute the output artifact unless the store has it already, and return its manifest.
 
-        By default, the calling process computes it.
+        By default, the calling process does the work.
 
         Args:
             config: The whole experiment.
@@ -150,7 +150,7 @@ class LaunchedStage(Generic[Config]):
         return made
 
     def order(self, config: Config, source: Mapping[str, str], *, key: str, store: str) -> StageOrder:
-        """Return the order for the workers.
+        """Return the order with which a backend starts the workers.
 
         Args:
             config: The whole experiment.
@@ -203,7 +203,15 @@ def check_num_processes(num_processes: int, *, num_workers: int) -> None:
 
 
 def publish_accounts(accounts: Sequence[JobAccount], *, key: str, store: ArtifactStore) -> None:
-    """Publish the accounts of an artifact's jobs under a key of their own. They are not part of the artifact."""
+    """Publish the accounts of the jobs that computed an artifact.
+
+    The accounts have a key of their own, because they differ from run to run and are not part of the artifact.
+
+    Args:
+        accounts: The accounts.
+        key: The key of the artifact.
+        store: The artifact store.
+    """
     accounts_key = key_of_accounts(key)
     if accounts and store.find(accounts_key) is None:
         with store.open_workspace(accounts_key):
@@ -217,5 +225,5 @@ def find_accounts(key: str, store: ArtifactStore) -> list[JobAccount]:
 
 
 def key_of_accounts(key: str) -> str:
-    """Return the key of the accounts of an artifact."""
+    """Return the key under which the accounts of an artifact's jobs are published."""
     return f"accounts/{key.replace('/', '-')}"

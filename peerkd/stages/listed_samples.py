@@ -18,21 +18,21 @@ _FIELD = "partition.label_skew"
 
 
 class _Lists(NamedTuple):
-    """The ascending indices that the files contain."""
+    """The indices of samples that the index files contain, each list in ascending order."""
 
     peers: tuple[Indices, ...]
     validation: Indices | None
     public: Indices | None
 
     def by_field(self) -> dict[str, Indices]:
-        """Return each list with the config field that names its file."""
+        """Return each list, by the name of the config field that names its file."""
         fields = {f"{_FIELD}.files[{peer}]": indices for peer, indices in enumerate(self.peers)}
         others = {"validation_file": self.validation, "public_file": self.public}
         return fields | {f"{_FIELD}.{name}": indices for name, indices in others.items() if indices is not None}
 
 
 def causes(config: ExperimentConfig) -> dict[str, Any]:
-    """Return what index files add to the key of a partition: their contents, but not their paths."""
+    """Return what index files add to the key of a partition: fingerprints of their contents, but not their paths."""
     skew = config.partition.label_skew
     if not isinstance(skew, IndexFiles):
         return {}
@@ -44,10 +44,11 @@ def divide_by_lists(
 ) -> tuple[list[Indices], Indices, Indices, Indices]:
     """Return the samples of each peer, and the validation, test and public sets.
 
-    Samples that are held out are never a peer's, even if its file lists them; see ``list_warnings``.
+    A sample that is held out does not belong to a peer even if the peer's file lists it; see ``list_warnings``.
 
     Raises:
-        ValueError: If an index has no sample, two files have a sample in common, or a list has no sample left.
+        ValueError: If no sample has a listed index, two files list the same sample, or all samples of a list are held
+            out.
         DataSourceError: If a file cannot be read.
     """
     lists = _read(skew)
@@ -71,7 +72,7 @@ def divide_by_lists(
 
 
 def list_warnings(config: ExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment) -> list[str]:
-    """Return a warning if listed samples are held out, and one if samples are in no set."""
+    """Return a warning if listed samples are held out, and a warning if samples belong to no set."""
     skew = config.partition.label_skew
     if not isinstance(skew, IndexFiles):
         return []

@@ -13,7 +13,9 @@ _PACKAGES: Final = ("torch", "torchvision", "numpy", "pyarrow", "scikit-learn")
 
 
 def choose_device(compute: ComputeConfig, *, is_in_process: bool = False) -> tuple[str, int]:
-    """Return the kind of device, ``cpu`` or ``cuda``, and the number of processes: 0 for the calling process alone.
+    """Return the kind of device, ``cpu`` or ``cuda``, and the number of processes that train on this machine.
+
+    The number is 0 if the calling process does the work.
 
     Raises:
         ValueError: If a GPU is requested and none exists.
@@ -36,7 +38,7 @@ def describe_processor() -> str:
 
 
 def software_versions() -> dict[str, str]:
-    """Return the versions of the packages that compute results."""
+    """Return the versions of Python packages on whose code results depend, by name."""
     # peerkd itself may run from a clone, without being installed.
     own = {"python": platform.python_version(), "peerkd": __version__}
     return {**own, **{package: version(package) for package in _PACKAGES}}

@@ -44,7 +44,7 @@ def run(
     output_path: str,
     **launch: str,
 ) -> tuple[str, str]:
-    """Publish the data set and its partition; return the inputs of the next tasks.
+    """Do the first task of a pipeline: publish the data set and its partition, and return the inputs of later tasks.
 
     The inputs of all later tasks are checked here too, so that a mistake stops the run before any work.
 
@@ -58,7 +58,7 @@ def run(
         launch: The parameters of ``LaunchConfig.from_parameters``.
 
     Returns:
-        The whole experiment and the launch description, both as JSON with every default written out.
+        The whole experiment and the launch description, both as JSON that includes all default values.
     """
     with exiting_on_errors(NAME):
         check_strategy(strategy, split_overrides(overrides))
@@ -80,7 +80,7 @@ def partition(
         config: The experiment.
         store: The artifact store.
         strategy: ``sweep`` or ``tune``.
-        num_processes: 1 checks given networks in a process of its own, 0 in the calling process.
+        num_processes: 1 means to check given networks in a separate process, 0 in the calling process.
 
     Raises:
         ValueError: If the data set, a given peer or the peers of an earlier run do not fit the experiment, or the store
@@ -132,7 +132,7 @@ def partition(
 
 
 def key(config: ExperimentConfig, dataset: Manifest, weights: Sequence[Mapping[str, str] | None] = ()) -> str:
-    """Return the key of the partition that follows from a config, a data set and references to given weights."""
+    """Return the key of the partition, given the config, the data set and the references to given weights."""
     fields = ("seed", "partition", "data.test_fraction", "data.validation_fraction")
     # The contents of index files count, not their paths.
     listed = listed_samples.causes(config)
@@ -145,7 +145,7 @@ def key(config: ExperimentConfig, dataset: Manifest, weights: Sequence[Mapping[s
 
 
 def _range(sizes: Sequence[int]) -> str:
-    """Return the smallest and the largest number of training samples of a peer in words."""
+    """Return the smallest and the largest of the peers' numbers of training samples, in words."""
     low, high = min(sizes), max(sizes)
     return f"{plural(low, 'training sample')} each" if low == high else f"{low:,} to {high:,} training samples"
 
@@ -158,7 +158,7 @@ def _bytes_to_write(
     *,
     strategy: str,
 ) -> dict[str, float]:
-    """Return the least number of bytes that a run writes, by kind of data."""
+    """Return the minimum number of bytes that a run writes, by kind of data."""
     given_bytes = file_sizes(files)
     expected = forecast(config, measure_partition(source, assignment), given_bytes=given_bytes)
     parts: dict[str, float] = {"data set": expected.dataset_bytes, "weights of the peers": expected.weights_bytes}
@@ -172,7 +172,7 @@ def _bytes_to_write(
 
 
 def _describe(assignment: Assignment, source: ImageDataset | RawDataset) -> dict[str, Any]:
-    """Return the figures of a partition for the report."""
+    """Return numbers about a partition, such as the sizes of its sets, for the manifest and the report."""
     num_classes = len(source.class_names)
     counts_PK = skew.class_counts(np.asarray(source.labels_N), assignment.train, num_classes=num_classes)
     distances = {

@@ -1,4 +1,4 @@
-"""The data sets that peers bring: read each from its own path, and divided as their owners have them."""
+"""Data sets that belong to single peers: each is read from its own path, and its samples stay with its owner."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from peerkd.stages.remote_data import data_signature, local_data
 
 
 def open_data(stage: str, config: ExperimentConfig, *, store: ArtifactStore) -> Source:
-    """Open the data of an experiment in the store if they are there, otherwise read them from their sources.
+    """Open the data of an experiment in the store if they have been published, otherwise read them from their sources.
 
     Raises:
         ValueError: If the config does not fit a source.
@@ -35,7 +35,10 @@ def open_data(stage: str, config: ExperimentConfig, *, store: ArtifactStore) -> 
 
 
 def read_data(stage: str, config: ExperimentConfig) -> RawDataset | StreamedDataset:
-    """Read the data of an experiment: one data set, or that of each peer and perhaps a common one, joined.
+    """Read the data of an experiment from their sources.
+
+    They are one data set for all peers, or the data sets of all peers and, if configured, a common data set, which are
+    joined to one.
 
     Raises:
         ValueError: If the config does not fit a source.
@@ -93,11 +96,16 @@ def key(config: ExperimentConfig, *, stage: str) -> str:
 def divide_by_owner(
     config: ExperimentConfig, dataset: ImageDataset | RawDataset
 ) -> tuple[list[IntArray], list[IntArray], list[IntArray], IntArray, IntArray, IntArray]:
-    """Return each peer's training, own validation and own test samples, and the global validation, test, public ones.
+    """Divide joined data: each peer gets the samples of its own data set.
 
-    A peer's own splits are used where they exist. Otherwise ``data.validation_fraction`` and ``data.test_fraction`` of
-    its samples are held out. With a common data set, its validation and test splits are the global ones and its
-    training split is the public set. Without one, the global splits are the unions of the peers' own.
+    If the data set of a peer has a validation or a test split, that split is used. Otherwise
+    ``data.validation_fraction`` or ``data.test_fraction`` of its samples are held out. If there is a common data set,
+    its validation and test splits are the global sets, and its training split is the public set. Without a common data
+    set, the global sets are the unions of the peers' own sets.
+
+    Returns:
+        The training, own validation and own test samples, each as a list by peer, and the global validation, global
+            test and public samples, all as indices.
 
     Raises:
         ValueError: If a split of a peer or of the common data set would be empty.

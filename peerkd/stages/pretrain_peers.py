@@ -13,7 +13,7 @@ NAME: Final = "pretrain_peers"
 
 
 def key(config: ExperimentConfig, partition: Manifest) -> str:
-    """Return the key of the peers that follow from a config and a partition."""
+    """Return the key of the artifact with the pre-trained peers, given the config and the partition."""
     # What a person calls a peer changes no number, nor does the place of its weights, nor a recipe by which no peer is
     # trained.
     without = ["peers.given", "peers.from_"]
@@ -30,12 +30,22 @@ def key(config: ExperimentConfig, partition: Manifest) -> str:
 
 
 def finite_peers(records: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
-    """Return the peers that did not diverge, ascending. Only they have weights and take part in a sweep."""
+    """Return the peers whose pre-training did not diverge, in ascending order.
+
+    Only these peers have weights and take part in a sweep.
+
+    Args:
+        records: The records of the pre-training of all peers.
+    """
     return tuple(sorted(int(record["peer"]) for record in _finite(records)))
 
 
 def check_enough_finite(records: Sequence[Mapping[str, Any]], *, learning_rate: float) -> None:
-    """Check that at least two peers did not diverge.
+    """Check that the pre-training of at least two peers did not diverge.
+
+    Args:
+        records: The records of the pre-training of all peers.
+        learning_rate: The learning rate of the pre-training, for the message.
 
     Raises:
         ValueError: If fewer than two peers are left.
@@ -50,7 +60,7 @@ def check_enough_finite(records: Sequence[Mapping[str, Any]], *, learning_rate: 
 
 
 def summary(metadata: Mapping[str, Any]) -> str:
-    """Describe the artifact in a few words."""
+    """Describe the artifact of this stage in a few words, given its metadata."""
     finite = _finite(metadata["peers"])
     accuracies = [record["test_global_accuracy"] for record in finite]
     reached = f", test accuracy {min(accuracies):.1%} to {max(accuracies):.1%}" if accuracies else ""

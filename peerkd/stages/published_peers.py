@@ -18,13 +18,13 @@ from peerkd.stages import improve_peers, pretrain_peers
 from peerkd.stages.given_peers import NETWORKS_NAME, described_networks
 from peerkd.training.inputs import peer_name, student_name
 
-_NOUNS: Final = (pretrain_peers.NAME, improve_peers.NAME)
+_KINDS: Final = (pretrain_peers.NAME, improve_peers.NAME)
 _NUM_LISTED: Final = 5
-"""The largest number of artifacts in a message."""
+"""The maximum number of artifacts that a message lists."""
 
 
 class PublishedPeers(NamedTuple):
-    """An artifact with the weights of every peer, and the data that these peers were trained on."""
+    """An artifact with the weights of all peers of an earlier run, and the data on which these peers were trained."""
 
     manifest: Manifest
     files: tuple[str, ...]
@@ -34,7 +34,7 @@ class PublishedPeers(NamedTuple):
     dataset: Manifest
 
     def fetch_weights(self, store: ArtifactStore) -> list[Path]:
-        """Return the file with the weights of each peer."""
+        """Fetch the artifact, and return the path of the file with the weights of each peer."""
         folder = store.fetch(self.manifest.key)
         return [folder / name for name in self.files]
 
@@ -43,7 +43,7 @@ def find_published(config: ExperimentConfig, store: ArtifactStore) -> PublishedP
     """Return the peers from which a study starts; None if it does not start from published ones.
 
     Raises:
-        ValueError: If the store has no such artifact, or its peers are not those of the config.
+        ValueError: If the store has no such artifact, or its peers are not the peers that the config describes.
     """
     key = config.peers.from_
     if key is None:
@@ -82,13 +82,13 @@ def find_published(config: ExperimentConfig, store: ArtifactStore) -> PublishedP
 
 
 def check_same_data(published: PublishedPeers, dataset: ImageDataset | RawDataset, assignment: Assignment) -> None:
-    """Check that the data of a study are those on which its published peers were trained.
+    """Check that a study has the data set and the partition with which its published peers were trained.
 
-    On a data set with other classes the logits would have other meanings, on one with another mean the images would be
-    normalised in another way, and in another partition, samples that a peer was trained on may be test samples.
+    If the data set had other classes, the logits would have other meanings. If it had another mean, the images would be
+    normalised differently. With another partition, samples on which a peer was trained might be test samples.
 
     Raises:
-        ValueError: If the data set or the partition is another one.
+        ValueError: If the data set or the partition differs.
     """
     key, names = published.manifest.key, tuple(published.dataset.metadata["class_names"])
     if names != dataset.class_names:
@@ -125,9 +125,9 @@ def _in_words(network: Mapping[str, Any]) -> str:
 
 
 def _in_store(key: str, store: ArtifactStore) -> str:
-    """Return which artifacts with peers a store has, the nearest first."""
+    """Return, for a message, the keys of the artifacts with peers in a store, the most similar to ``key`` first."""
     published = store.keys()
-    keys = [each for each in published if each.partition("/")[0] in _NOUNS]
+    keys = [each for each in published if each.partition("/")[0] in _KINDS]
     near = difflib.get_close_matches(key, keys, n=_NUM_LISTED, cutoff=0)
     more = f" and {len(keys) - len(near):,} more" if len(keys) > len(near) else ""
     return f"the store has {', '.join(near)}{more}" if near else "the store has none"

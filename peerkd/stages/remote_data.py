@@ -1,4 +1,4 @@
-"""Data sets in a bucket: their signature, and a copy of them while they are read."""
+"""Data sets in a bucket: a signature that shows changes of their files, and a local copy while they are read."""
 
 import tempfile
 from collections.abc import Iterator
@@ -16,11 +16,13 @@ from peerkd.system_errors import add_path_to_errors
 
 
 def data_signature(stage: str, address: str | None, *, is_flat: bool = False) -> str | None:
-    """Return what changes when the files at an address change; see ``peerkd.data.sources.signature``.
+    """Return a signature of the files at an address, which changes when the files change.
+
+    See ``peerkd.data.sources.signature``.
 
     Args:
         stage: The name of the stage, for messages.
-        address: A file, a folder or the ``s3://`` address of one of them; None has no signature.
+        address: A file, a folder or the ``s3://`` address of one of them. The signature of None is None.
         is_flat: Whether the source reads only the files directly in a folder.
     """
     if address is None or not address.startswith(S3_SCHEME):
@@ -35,7 +37,9 @@ def data_signature(stage: str, address: str | None, *, is_flat: bool = False) ->
 
 @contextmanager
 def local_data(stage: str, address: str | None, *, progress: ReportProgress) -> Iterator[str | None]:
-    """Yield the path of the files at an address: the address itself, or a copy that exists during the body.
+    """Yield a local path of the files at an address, for the body of a ``with`` statement.
+
+    It is the address itself or, for an address in a bucket, the path of a copy that is deleted after the body.
 
     Args:
         stage: The name of the stage, for messages.

@@ -28,7 +28,7 @@ NAME: Final = "report_choices"
 def compute_contents(
     config: ExperimentConfig, improved: Manifest, store: ArtifactStore, accounts: Accounts
 ) -> ReportContents:
-    """Return the content of the report on a tuned study and on the better peers that it led to."""
+    """Return the contents of the report on a tuned study and on the better peers that were chosen from it."""
     study = references.follow(improved.metadata["inputs"]["trials"], store)
     folder = store.fetch(study.key)
     facts = replace(build_report.gather_facts(config, improved, store), cost=accounts.cost())
@@ -67,11 +67,11 @@ def compute_contents(
 
 
 _Setting: TypeAlias = tuple[str, float, float, float | None, str | None, str | None]
-"""Transfer set, temperature, alpha, learning rate, loss and target."""
+"""A setting as a tuple: kind of transfer set, temperature, alpha, learning rate, loss and target."""
 
 
 def _untried_settings(grid: Iterable[_Setting], trials: pa.Table) -> list[str]:
-    """Describe the settings of the grid that no pair has tried."""
+    """Return a description of each setting of the grid that no pair has tried."""
     names = ("transfer_set", "temperature", "alpha", "learning_rate", "loss", "target")
     tried = set(zip(*(trials[name].to_pylist() for name in names), strict=True))
     return [setting(*each) for each in grid if each not in tried]

@@ -31,10 +31,10 @@ class ReportContents:
     """The contents of a report."""
 
     page: str
-    """HTML."""
+    """The page, as HTML."""
 
     table: str
-    """CSV."""
+    """The table, as CSV."""
 
     metrics: Mapping[str, float]
     """The headline numbers by name."""
@@ -48,7 +48,7 @@ class ReportContents:
     """The last progress line of the stage."""
 
     loss_record: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The loss and its conventions, which the file of metrics names before the numbers."""
+    """The pair loss and its conventions, which the file with the headline numbers contains before the numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +56,7 @@ class ReportStage(Generic[Config]):
     """The declaration of a stage that reports on one artifact."""
 
     name: str
-    """The stage's noun."""
+    """The name of the stage, such as ``build_report``."""
 
     config: type[Config]
     """The class of the configs of the pipeline."""
@@ -68,7 +68,8 @@ class ReportStage(Generic[Config]):
     """The file name of the table that the stage writes."""
 
     keys_of_steps: Callable[[Manifest], Mapping[str, str]]
-    """A function that returns the keys of the artifacts whose cost the report includes, by the name of their stage."""
+    """A function that returns the keys of the artifacts whose cost the report includes, by name of stage, given the
+    input artifact."""
 
     compute_contents: Callable[[Config, Manifest, ArtifactStore, Accounts], ReportContents]
     """A function that computes the contents of the report."""
@@ -106,7 +107,13 @@ class ReportStage(Generic[Config]):
         return manifest.key
 
     def make(self, config: Config, source: Manifest, store: ArtifactStore) -> Manifest:
-        """Return the report of an experiment, after publishing it if the store lacks it."""
+        """Compute and publish the report unless the store has it already, and return its manifest.
+
+        Args:
+            config: The whole experiment.
+            source: The input artifact.
+            store: The artifact store.
+        """
         accounts = gather_accounts(self.keys_of_steps(source), store)
         causes = {
             self.input_name: source.fingerprint,
@@ -146,11 +153,11 @@ class ReportStage(Generic[Config]):
 def common_facts(
     config: StrictConfig, *, results: Manifest, division: Manifest, dataset: Manifest, warnings: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the fields of ``RunFacts`` that follow in the same way from the artifacts of every pipeline.
+    """Return those fields of ``RunFacts`` that are collected in the same way for every pipeline, by name.
 
     Args:
         config: The whole experiment or study.
-        results: The artifact that the report is about.
+        results: The artifact with the results that the report describes.
         division: The partition or the split of the data set.
         dataset: The data set.
         warnings: Warnings about the data that are not published with the division.

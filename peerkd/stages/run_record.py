@@ -17,14 +17,15 @@ from peerkd.config.pcl import PclConfig
 from peerkd.config.pipelines import JOINTKD, PCL
 from peerkd.config.strict import StrictConfig
 
-NOUN: Final = "run"
+KIND: Final = "run"
 EXPERIMENT_NAME: Final = "experiment.json"
-"""The file with the whole config, which ``peerkd run --config`` reads. It lacks the section ``compute``, which changes
-no result."""
+"""The name of the file with the whole config, which ``peerkd run --config`` can read.
+
+It lacks the section ``compute``, which changes no result."""
 
 
 class Route(NamedTuple):
-    """A pipeline with the stages that it runs, in this order, with one strategy."""
+    """A pipeline and a strategy, with the stages that they run, in order."""
 
     pipeline: str
     strategy: str | None
@@ -34,7 +35,7 @@ class Route(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The pipeline and the strategy, as in ``jointkd tune``."""
+        """The pipeline and the strategy in words, such as ``jointkd tune``."""
         return " ".join(filter(None, (self.pipeline, self.strategy)))
 
 
@@ -48,7 +49,7 @@ ROUTES: Final = (
 
 
 def find_route(pipeline: str, strategy: str | None) -> Route:
-    """Return the stages of a pipeline with a strategy."""
+    """Return the route of a pipeline with a strategy."""
     return next(route for route in ROUTES if (route.pipeline, route.strategy) == (pipeline, strategy))
 
 
@@ -87,7 +88,7 @@ def record_run(
 def key_of_run(config: StrictConfig, division: Manifest, *, route: Route) -> str:
     """Return the key of the record of a run."""
     return keys.key(
-        NOUN,
+        KIND,
         {
             "pipeline": route.pipeline,
             "strategy": route.strategy,
@@ -98,7 +99,14 @@ def key_of_run(config: StrictConfig, division: Manifest, *, route: Route) -> str
 
 
 def run_of_report(config: StrictConfig, results: Manifest, store: ArtifactStore, *, report_stage: str) -> str:
-    """Return the key of the run to which a report belongs, given the artifact that the report is about."""
+    """Return the key of the run to which a report belongs.
+
+    Args:
+        config: The whole experiment or study.
+        results: The artifact with the results that the report describes.
+        store: The artifact store.
+        report_stage: The name of the stage that writes the report.
+    """
     route = next(route for route in ROUTES if route.stages[-1] == report_stage)
     division = results
     for name in ("trials", "peers", "partition", "split"):
@@ -109,7 +117,7 @@ def run_of_report(config: StrictConfig, results: Manifest, store: ArtifactStore,
 
 
 def skew_in_a_word(config: ExperimentConfig | PclConfig) -> str:
-    """Return how the data are divided, as in ``dirichlet0.3``, for the name of a run."""
+    """Return a word for the division of the data, such as ``dirichlet0.3``, which becomes part of the name of a run."""
     if isinstance(config, PclConfig):
         return PCL.name
     if config.has_peer_data:
@@ -126,12 +134,12 @@ def skew_in_a_word(config: ExperimentConfig | PclConfig) -> str:
 
 
 def now() -> str:
-    """Return the time to the second in UTC, as ISO 8601 writes it."""
+    """Return the current time in UTC, in the format of ISO 8601, with a precision of one second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _peers_from_store(config: ExperimentConfig | PclConfig, store: ArtifactStore) -> list[dict[str, str]]:
-    """Return references to the artifacts of other runs that the config names, without which it cannot be repeated."""
+    """Return references to those artifacts of other runs that the config names and without which it cannot be run."""
     if isinstance(config, PclConfig):
         return []
     named = [config.peers.from_] if config.peers.from_ else []

@@ -1,7 +1,7 @@
 """One worker's part of a stage: it claims shards when its processes need work, and records the results.
 
 The records of a shard are in journals in the workspace, one for each worker that ever claimed the shard. A journal is
-saved every second or two, and the checkpoint of a training in progress twice a minute. Whoever takes over a shard
+saved every second or two, and the checkpoint of a training in progress twice a minute. A worker that takes over a shard
 continues from the last saved state, on this machine or another one.
 
 Files of earlier attempts are verified before they are used: see ``peerkd.stages.journals`` and
@@ -31,7 +31,7 @@ _SAVE_SECONDS: Final = 1.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageWork:
-    """The work of a stage, as all of its workers share it."""
+    """The description of a stage's work, which is the same for all workers of the stage."""
 
     stage: str
     """The name of the stage, for progress lines."""
@@ -39,24 +39,26 @@ class StageWork:
     shards: Sequence[Shard]
 
     identity: Callable[[Record], Hashable]
-    """A function that returns the identity of a record, which is unique in the stage."""
+    """A function that returns the identity of a record, by which copies of the same record are recognised."""
 
     remaining: Callable[[Sequence[Any], set[Any]], Iterable[Any]]
     """A function that returns the unfinished tasks of a shard, given its tasks and the identities of its records."""
 
     on_recovered: Callable[[int], None]
-    """A callback with a number of records of earlier attempts. A negative number revokes records found damaged."""
+    """A callback that receives the number of records that were found from earlier attempts.
+
+    A negative number means that records that were counted before are damaged."""
 
     on_done_elsewhere: Callable[[int], None]
-    """A callback with a number of new records of other workers."""
+    """A callback that receives the number of new records that other workers have written."""
 
     add_shards: Callable[["ShardQueue"], bool] | None = None
-    """A function that adds new shards when this worker needs work, and returns whether more may follow. None: all
-    shards are known from the start."""
+    """A function that is called when this worker needs work. It adds new shards to the queue, and returns whether more
+    may follow. None means that all shards are known from the start."""
 
 
 class ClaimedShard:
-    """A shard that this worker has claimed."""
+    """A shard that this worker has claimed, with its journal and its checkpoint."""
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class ClaimedShard:
         self.shard, self.journal, self.close = shard, journal, close
         self.journal_name, self.checkpoint = journal_name, checkpoint
         self.tasks: Iterable[Any] = ()
-        """The tasks that remained when the shard was claimed."""
+        """The tasks of the shard that were unfinished when it was claimed."""
 
         self.num_records = 0
         """The number of records of the shard so far, from all workers. The records themselves are in journals."""
@@ -79,7 +81,7 @@ class ClaimedShard:
 
 
 class ShardQueue:
-    """The tasks of one worker, taken from the shards that it claims, and their records.
+    """Claims shards for one worker, hands out their tasks, and stores the records of the tasks.
 
     The queue keeps no records in memory, however many there are. Use ``open_shard_queue`` to create one.
     """
@@ -99,22 +101,22 @@ class ShardQueue:
         self._is_published = is_published
         self._claimed: dict[str, ClaimedShard] = {}
         self._finished: list[ClaimedShard] = []
-        """Shards whose last record is written. They are marked as done once that record is durable."""
+        """The shards whose last record this worker has written. They are marked as done once the record is durable."""
 
         self._marking = threading.Lock()
         self._complete: set[str] = set()
-        """Names of shards that are known to have all their records, which this worker has counted or written."""
+        """The names of the shards of which this worker has counted or written all records."""
 
         self._counted: set[str] = set()
-        """Names of shards whose records have been reported to a callback of ``StageWork``."""
+        """The names of the shards whose records have been reported to a callback of ``StageWork``."""
 
         self._is_waiting = False
         self._failure: Exception | None = None
 
     def tasks(self) -> Iterator[tuple[ClaimedShard, Any] | None]:
-        """Yield the next task of this worker with its shard, or None if no shard is free at the moment.
+        """Yield each task of this worker with its shard, and None whenever no shard is free at the moment.
 
-        The iterator of the first worker ends when every shard is done. That of another worker ends when all remaining
+        In the first worker, the iterator ends when every shard is done. In any other worker, it ends when all remaining
         shards are claimed by other live workers.
         """
         while True:
@@ -138,28 +140,31 @@ class ShardQueue:
 
     @property
     def file_names(self) -> Collection[str]:
-        """Names of all scratch files at the last refresh."""
+        """The names of all files that were saved in the scratch folder of the workspace at the last refresh."""
         return self._claims.file_names.keys()
 
     def add(self, shards: Sequence[Shard]) -> None:
-        """Add shards, with names that no earlier shard has."""
+        """Add shards to the queue. Their names must differ from those of all earlier shards."""
         self._claims.add(shards)
         self._shards |= {shard.name: shard for shard in shards}
         self._count_recovered(shard.name for shard in shards)
 
     def is_done(self, shards: Iterable[Shard]) -> bool:
-        """Return whether all of these shards are known to be done; reopen shards that lack records."""
+        """Return whether all of these shards are done and have all their records.
+
+        A shard that is marked as done and lacks records is reopened, so that it can be claimed again.
+        """
         lacking = [shard for shard in shards if not self._has_all_records(shard)]
         return not lacking
 
     def add_record(self, claimed: ClaimedShard, record: Record, *names: str, replaceable: Iterable[str] = ()) -> None:
-        """Save the files of a record, then the record; the last record of a shard finishes the shard.
+        """Save the files of a record, then the record. The last record of a shard finishes the shard.
 
         Args:
             claimed: The shard.
             record: The record, without the keys ``checksum`` and ``files``.
-            names: Files without which the record is useless.
-            replaceable: Files that can be computed again.
+            names: The names of files without which the record is useless.
+            replaceable: The names of further files, which may be lost because they can be computed again.
         """
         self._raise_failure()
         self._workspace.save(*replaceable, is_replaceable=True)
@@ -174,10 +179,10 @@ class ShardQueue:
         """Yield the records of finished shards from their journals, each identity once.
 
         Args:
-            shards: The shards to read. None: all.
+            shards: The shards to read. None means all shards.
 
         Raises:
-            ArtifactCorruptError: If records are missing. It is raised after the existing records of the shard.
+            ArtifactCorruptError: If records of a shard are missing. The records that exist are yielded first.
         """
         if not self._worker.is_alone:
             self._claims.refresh()
@@ -195,14 +200,14 @@ class ShardQueue:
                 )
 
     def checkpoint(self, shard: str) -> Path:
-        """Return the file from which a shard's training resumes.
+        """Return the path of the checkpoint that the training of a shard writes and resumes from.
 
-        Whatever the training writes to it is saved periodically.
+        The queue saves the file periodically.
         """
         return live_checkpoint(self._workspace, shard)
 
     def begin(self) -> None:
-        """Count the work of earlier attempts."""
+        """Read the state of all shards, and report the number of records of earlier attempts."""
         self._claims.refresh()
         self._count_recovered(self._shards)
 
@@ -219,7 +224,18 @@ class ShardQueue:
     def start_repeating(
         self, work: Callable[[], None], *, every_seconds: float, until: threading.Event
     ) -> threading.Thread:
-        """Repeat ``work`` in a thread. If it fails, the next call for a task raises the error."""
+        """Call ``work`` repeatedly in a new thread until an event is set.
+
+        If ``work`` fails, ``tasks`` raises the error when the next task is requested.
+
+        Args:
+            work: The function to call.
+            every_seconds: The time between two calls.
+            until: The event that ends the thread.
+
+        Returns:
+            The thread, which has been started.
+        """
 
         def repeat() -> None:
             try:
@@ -271,7 +287,7 @@ class ShardQueue:
         return claimed
 
     def _has_all_records(self, shard: Shard) -> bool:
-        """Return whether a shard is done with all its records; reopen it if it is marked as done and lacks some."""
+        """Return whether a shard is done and has all its records; reopen it if it is marked as done and lacks some."""
         if shard.name in self._complete:
             return True
         if shard.name not in self._claims.done:
@@ -305,7 +321,7 @@ class ShardQueue:
         self._claimed.pop(claimed.shard.name, None)
 
     def _mark_finished(self) -> None:
-        """Mark finished shards as done, after their journals are durable."""
+        """Make the journals of finished shards durable, then mark these shards as done."""
         with self._marking:
             finished = list(self._finished)
             for claimed in finished:
@@ -343,13 +359,13 @@ class ShardQueue:
 def open_shard_queue(
     workspace: Workspace, work: StageWork, worker: Worker, *, is_published: Callable[[], bool]
 ) -> Iterator[ShardQueue]:
-    """Open this worker's queue, and save everything on leaving, also after an exception.
+    """Open this worker's queue for the body of a ``with`` statement, and save everything at its end.
 
     Args:
         workspace: The workspace of the artifact, the same for all workers of the stage.
         work: The work of the stage.
         worker: This worker.
-        is_published: Returns whether a worker has published the artifact.
+        is_published: A function that returns whether a worker has published the artifact.
     """
     claims = ShardClaims(workspace, work.shards, worker)
     queue = ShardQueue(workspace, claims, worker, work, is_published=is_published)

@@ -1,10 +1,10 @@
 """The shards of a stage, and claims on them: files in the workspace that all workers of the stage share.
 
-A worker that starts a shard writes a claim, and writes a heartbeat every ten seconds. If another worker sees no change
-of the heartbeat for 45 seconds by its own clock, the claims of the silent worker are void and its shards are free
-again. Claims and heartbeats are never deleted, and the clocks of two machines are never compared. If two workers claim
-a shard at the same time and notice each other, one of them gives way. Otherwise both do the shard, which costs time and
-changes no number.
+A worker that starts a shard writes a claim, and it writes a heartbeat every ten seconds. If another worker sees no
+change of the heartbeat for 45 seconds by its own clock, the claims of the silent worker are void, and its shards are
+free again. Claims and heartbeats are never deleted, and the clocks of two machines are never compared. If two workers
+claim a shard at the same time, one of them gives way when it notices the other. If neither notices the other, both do
+the shard, which costs time and changes no result.
 """
 
 import hashlib
@@ -22,8 +22,9 @@ from peerkd.launch.worker import Worker
 
 HEARTBEAT_SECONDS: Final = 10.0
 STALE_SECONDS: Final = 45.0
-"""The age at which a heartbeat is stale. It allows for heartbeats that are late because the store or the machine is
-slow."""
+"""The time without a new heartbeat after which a worker counts as lost.
+
+It is several times the interval, because a heartbeat may be late if the store or the machine is slow."""
 
 SCRATCH: Final = "scratch/"
 _HEARTBEATS: Final = f"{SCRATCH}beats/"
@@ -33,14 +34,14 @@ _DONE: Final = f"{SCRATCH}done/"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """A part of a stage's work that one worker does. The shards do not depend on the number of workers."""
+    """A part of a stage's work that one worker does. Which shards exist does not depend on the number of workers."""
 
     name: str
     tasks: Sequence[Any]
-    """The tasks; the sequence may create each of them when it is indexed."""
+    """The tasks of the shard. The sequence may be lazy, so that a task is created when it is indexed."""
 
     num_records: int
-    """The number of records that the tasks leave in the journal."""
+    """The number of records in the journals when all tasks are done."""
 
 
 class _Heartbeat(NamedTuple):
@@ -48,14 +49,17 @@ class _Heartbeat(NamedTuple):
 
     version: str
     seen_at: float
-    """The time, by this worker's clock, at which it first saw ``version``."""
+    """The time, by this worker's clock, at which this worker first saw ``version``."""
 
     has_changed: bool
-    """Whether an earlier version was seen too. If not, the other worker may have ended long ago."""
+    """Whether this worker has seen an earlier version too. If not, the other worker may have ended long ago."""
 
 
 class ShardClaims:
-    """All claims, as one worker sees them. Other threads may call only ``send_heartbeat`` and ``mark_done``."""
+    """The claims on all shards of a stage, as one worker sees them.
+
+    Threads other than the main one may call only ``send_heartbeat`` and ``mark_done``.
+    """
 
     def __init__(
         self,
@@ -77,16 +81,16 @@ class ShardClaims:
         self._heartbeats: dict[str, _Heartbeat] = {}
         self._claims: dict[str, list[str]] = {}
         self._own: set[str] = set()
-        """Names of the shards that this process has claimed."""
+        """The names of the shards that this process has claimed."""
 
         self.done: set[str] = set()
-        """Names of the shards that are known to be done."""
+        """The names of the shards that are marked as done, as far as this worker knows."""
 
         self.file_names: Mapping[str, str] = {}
-        """Versions of all scratch files by name, at the last refresh."""
+        """The versions that all files in the scratch folder of the workspace had at the last refresh, by name."""
 
     def add(self, shards: Sequence[Shard]) -> None:
-        """Add shards, to be claimed after all earlier ones."""
+        """Add shards. They are claimed after all shards that were added before."""
         self._batches.append(shards)
 
     @property
@@ -96,7 +100,7 @@ class ShardClaims:
 
     @property
     def is_rest_claimed(self) -> bool:
-        """Whether every pending shard is claimed by a worker that this one has seen alive."""
+        """Whether every unfinished shard is claimed by a worker whose heartbeat this worker has seen change."""
         return all(
             any(
                 self._is_alive(holder) and self._heartbeats[holder].has_changed
@@ -159,7 +163,11 @@ class ShardClaims:
                 yield shard
 
     def _in_order_of_preference(self) -> Iterator[Shard]:
-        """Yield every n-th shard from this worker's index on, then the same for the next worker, and so on."""
+        """Yield all shards in the order in which this worker claims them.
+
+        With n workers, worker i begins with shards i, i + n, i + 2 n and so on, and then continues with those of worker
+        i + 1. So workers that begin together rarely claim the same shard.
+        """
         num_workers = self._worker.num_workers
         for batch in self._batches:
             for step in range(num_workers):
@@ -184,9 +192,9 @@ class ShardClaims:
         return shard
 
     def _write(self, name: str, text: str, *, writing: str) -> None:
-        """Write a file that others see complete or not at all.
+        """Write a file that other workers see complete or not at all.
 
-        It is not synced to the disk: if it is lost in a power cut, some work is repeated.
+        The file is not synced to the disk. If it is lost in a power cut, some work is repeated.
         """
         path, partial = self._workspace.folder / name, self._workspace.folder / f"{SCRATCH}{self.holder}.{writing}"
         partial.write_text(text, encoding="utf-8")
@@ -201,7 +209,7 @@ def _rank(holder: str) -> tuple[str, str]:
 
 
 def load_if_intact(workspace: Workspace, name: str) -> bool:
-    """Load a saved file into the folder; return False if it does not exist or the store finds it damaged."""
+    """Load a saved file into the folder of a workspace; return False if it does not exist or is damaged."""
     try:
         return workspace.load(name)
     except ArtifactCorruptError:
@@ -209,7 +217,10 @@ def load_if_intact(workspace: Workspace, name: str) -> bool:
 
 
 def write_whole(workspace: Workspace, name: str, content: bytes, *, partial: str) -> None:
-    """Write, sync and save a file that exists complete or not at all; until then it has the name ``partial``."""
+    """Write a file to the folder of a workspace, sync it and save it.
+
+    Until it is complete, the file has the name ``partial``, so other workers see it complete or not at all.
+    """
     path = workspace.folder / name
     (workspace.folder / partial).write_bytes(content)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -226,9 +237,10 @@ def split_into_shards(
 
     Args:
         tasks: All tasks, in their order.
-        num_records: Returns how many records a slice of the tasks leaves.
-        max_shards: The greatest number of shards, at least 1.
-        prefix: The beginning of the names, to tell these shards from others with the same numbers.
+        num_records: A function that returns the number of records that a slice of the tasks results in.
+        max_shards: The maximum number of shards, at least 1.
+        prefix: The beginning of the names of the shards, which distinguishes them from other shards with the same
+            numbers.
     """
     num_shards = min(max_shards, len(tasks))
     bounds = [len(tasks) * number // num_shards for number in range(num_shards + 1)]

@@ -39,7 +39,7 @@ def run(
     output_path: str,
     **launch: str,
 ) -> tuple[str, str]:
-    """Publish the data set and its split; return the inputs of the next tasks.
+    """Do the first task of a pipeline: publish the data set and its split, and return the inputs of later tasks.
 
     The inputs of all later tasks are checked here too, so that a mistake stops the run before any work.
 
@@ -52,7 +52,7 @@ def run(
         launch: The parameters of ``LaunchConfig.from_parameters``.
 
     Returns:
-        The whole study and the launch description, both as JSON with every default written out.
+        The whole study and the launch description, both as JSON that includes all default values.
     """
     with exiting_on_errors(NAME):
         launched = LaunchConfig.from_parameters(**launch)
@@ -68,8 +68,8 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     A record of the run is published too, with which ``peerkd runs`` lists it.
 
     Raises:
-        ValueError: If an architecture cannot take the images, the data cannot be split as the config says, or the store
-            has too little space for the results.
+        ValueError: If an architecture does not accept the images, the data cannot be split as the config requires, or
+            the store has too little space for the results.
     """
     source = open_source(NAME, config.data, seed=config.seed, store=store)
     print_remarks(NAME, source.dataset)
@@ -120,7 +120,7 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
 
 
 def batch_warnings(config: PclConfig, *, num_train: int) -> list[str]:
-    """Return a sentence if a batch is larger than the training set.
+    """Return a warning if the batch size is larger than the training set, else nothing.
 
     The batch size is not part of a split, so this warning is not published with it.
     """
@@ -128,14 +128,14 @@ def batch_warnings(config: PclConfig, *, num_train: int) -> list[str]:
 
 
 def key(config: PclConfig, dataset: Manifest) -> str:
-    """Return the key of the split that follows from a config and a data set."""
+    """Return the key of the split of a data set, given the config."""
     fields = ("seed", "data.test_fraction", "data.validation_fraction")
     causes = {"dataset": dataset.metadata["fingerprint"], "config": keys.differences(config, fields=fields)}
     return keys.key(NAME, causes)
 
 
 def _bytes_to_write(config: PclConfig, source: ImageDataset | RawDataset) -> dict[str, float]:
-    """Return the least number of bytes that a study writes, by kind of data."""
+    """Return the minimum number of bytes that a study writes, by kind of data."""
     shape_CHW, num_classes = source.image_shape, len(source.class_names)
     return {
         "data set": 0 if config.data.storage == "streamed" else packed_bytes(len(source.labels_N), shape_CHW),

@@ -1,8 +1,8 @@
 """The runs of a store, which ``peerkd runs`` and ``peerkd show`` present.
 
-A run is found by its record. What its next stages would compute has a key that follows from its config, so the stages
-that are left are known exactly. Runs of earlier versions have no record: they are found by their reports, and
-unfinished ones by their latest artifact.
+A run is found by its record. The keys of the artifacts of its stages follow from its config, so it is known exactly
+which stages have not been done yet. Runs of earlier versions have no record. They are found by their reports or, if
+they are unfinished, by their latest artifact.
 """
 
 import difflib
@@ -21,30 +21,33 @@ from peerkd.reporting.run_headline import run_headline
 from peerkd.results.cost import Account, Cost, run_cost
 from peerkd.stages.command import LAUNCHED, find_stage
 from peerkd.stages.launched_stage import key_of_accounts
-from peerkd.stages.run_record import EXPERIMENT_NAME, NOUN, ROUTES, Route, find_route
+from peerkd.stages.run_record import EXPERIMENT_NAME, KIND, ROUTES, Route, find_route
 
 LATEST: Final = "latest"
-"""The name by which the run that began last can be called."""
+"""The name that a user can give instead of the name of the run that began last."""
 
 _NUM_DIGITS: Final = 4
-"""The number of digits of a fingerprint in the name of a run. It is larger where two runs would have one name."""
+"""The number of digits of a fingerprint in the name of a run. More are used if two runs would have the same name."""
 _NUM_LISTED: Final = 5
-"""The largest number of runs in a message."""
+"""The maximum number of runs that a message lists."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredRun:
-    """A run as a store shows it."""
+    """A run with everything that a store contains about it."""
 
     name: str
     """A name for people: the experiment, how its data are divided, and the beginning of a fingerprint."""
 
     key: str
-    """The key of the record of the run; without a record, that of its report or of its latest artifact."""
+    """The key of the record of the run. Without a record, it is the key of the report or of the latest artifact."""
 
     pipeline: str
     strategy: str | None
-    """``sweep`` or ``tune``. None for a pipeline without strategies, or before the stage that differs."""
+    """``sweep`` or ``tune``.
+
+    It is None for a pipeline without strategies, and for a run without a record that has not reached the first stage
+    that differs between the strategies."""
 
     started_at: str | None
     """The time when the run began, in UTC as ISO 8601 writes it. None if an earlier version did not record it."""
@@ -76,9 +79,12 @@ class StoredRun:
         """The size of all files that the run needs, including those that it shares with other runs."""
         return sum(entry.num_bytes for manifest in self.artifacts.values() for entry in manifest.files.values())
 
-    def find(self, noun: str) -> Manifest | None:
-        """Return the artifact of a kind in the chain of this run, the latest one if there are several."""
-        found = [manifest for key, manifest in self.artifacts.items() if key.partition("/")[0] == noun]
+    def find(self, kind: str) -> Manifest | None:
+        """Return the artifact of a kind, such as ``dataset``, among the artifacts of this run; None if there is none.
+
+        If there are several, the one that was computed last is returned.
+        """
+        found = [manifest for key, manifest in self.artifacts.items() if key.partition("/")[0] == kind]
         return found[-1] if found else None
 
     def to_json(self) -> dict[str, Any]:
@@ -109,14 +115,14 @@ def list_runs(store: ArtifactStore, *, notify: Callable[[str], None]) -> list[St
         notify: Called with a message if the manifest of an artifact is damaged; the artifact counts as missing.
     """
     manifests = _read_manifests(store, notify=notify)
-    runs = [_recorded(manifest, manifests, store) for key, manifest in manifests.items() if _noun(key) == NOUN]
+    runs = [_recorded(manifest, manifests, store) for key, manifest in manifests.items() if _kind_of(key) == KIND]
     shown = {run.report.key for run in runs if run.report}
     recorded = {run.key for run in runs}
     reports = {route.stages[-1]: route for route in ROUTES}
     for key, manifest in manifests.items():
         # A run whose prices have changed has several reports, of which one is shown.
-        if _noun(key) in reports and key not in shown and manifest.metadata.get("run") not in recorded:
-            runs.append(_reported(manifest, manifests, route=reports[_noun(key)]))
+        if _kind_of(key) in reports and key not in shown and manifest.metadata.get("run") not in recorded:
+            runs.append(_reported(manifest, manifests, route=reports[_kind_of(key)]))
     runs += _without_report(manifests, known={key for run in runs for key in run.artifacts})
     runs.sort(key=lambda run: (run.started_at or run.finished_at or "", run.name), reverse=True)
     return _with_distinct_names(runs)
@@ -145,12 +151,12 @@ def find_run(runs: Sequence[StoredRun], text: str) -> StoredRun:
 
 
 def _names(run: StoredRun) -> list[str]:
-    """Return the texts by which a person can call a run: its name, and keys and fingerprints of its own results."""
+    """Return the texts by which a user can name a run: its name, and the keys and fingerprints of its own results."""
     names = [run.name, run.key, run.key.partition("/")[2]]
     if run.report:
         names += [run.report.key, run.report.key.partition("/")[2]]
-    for noun in ("distill_pairs", "tune_pairs", "train_pcl"):
-        results = run.find(noun)
+    for kind in ("distill_pairs", "tune_pairs", "train_pcl"):
+        results = run.find(kind)
         if results:
             names += [results.key, results.key.partition("/")[2], results.metadata.get("fingerprint", results.key)]
     return names
@@ -162,7 +168,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(known[:_NUM_LISTED]) + more
 
 
-def _noun(key: str) -> str:
+def _kind_of(key: str) -> str:
     return key.partition("/")[0]
 
 
@@ -180,13 +186,13 @@ def _read_manifests(store: ArtifactStore, *, notify: Callable[[str], None]) -> d
 
 
 def _recorded(record: Manifest, manifests: Mapping[str, Manifest], store: ArtifactStore) -> StoredRun:
-    """Return a run that has a record."""
+    """Return a run, given its record and all manifests of the store by key."""
     described = record.metadata
     route = find_route(described["pipeline"], described["strategy"])
     reports = [
         manifest
         for key, manifest in manifests.items()
-        if _noun(key) == route.stages[-1] and manifest.metadata.get("run") == record.key
+        if _kind_of(key) == route.stages[-1] and manifest.metadata.get("run") == record.key
     ]
     left: tuple[str, ...] = ()
     last = record
@@ -209,7 +215,11 @@ def _recorded(record: Manifest, manifests: Mapping[str, Manifest], store: Artifa
 def _follow_stages(
     record: Manifest, manifests: Mapping[str, Manifest], store: ArtifactStore, *, route: Route
 ) -> tuple[Manifest, tuple[str, ...], list[Manifest]]:
-    """Return the last artifact that a repeated run would find, the stages that are left, and reports without a run."""
+    """Follow the stages of a run through the store, as a repeated run would.
+
+    Returns:
+        The last artifact that exists, the stages that are left, and reports of earlier versions about its results.
+    """
     division = manifests.get(record.metadata["inputs"]["division"]["key"])
     if division is None:
         return record, route.stages, []
@@ -231,8 +241,8 @@ def _follow_stages(
 
 
 def _is_report_of(manifest: Manifest, results: Manifest, config: StrictConfig, *, route: Route) -> bool:
-    """Return whether a report of an earlier version, which names no run, is about these results and this config."""
-    if _noun(manifest.key) != route.stages[-1] or "run" in manifest.metadata:
+    """Return whether an artifact is a report of an earlier version, which names no run, on these results and config."""
+    if _kind_of(manifest.key) != route.stages[-1] or "run" in manifest.metadata:
         return False
     summary = manifest.metadata.get("summary")
     found = summary.get("config_fingerprint") if isinstance(summary, Mapping) else None
@@ -241,7 +251,7 @@ def _is_report_of(manifest: Manifest, results: Manifest, config: StrictConfig, *
 
 
 def _reported(report: Manifest, manifests: Mapping[str, Manifest], *, route: Route) -> StoredRun:
-    """Return a run that has a report and no record."""
+    """Return a run without a record, given its report and all manifests of the store by key."""
     summary = report.metadata.get("summary")
     name = route.pipeline
     if isinstance(summary, str):
@@ -255,14 +265,14 @@ def _without_report(manifests: Mapping[str, Manifest], *, known: set[str]) -> It
     """Yield a run for each artifact that no run and no other artifact needs."""
     needed = known | {key for manifest in manifests.values() for key in _inputs(manifest)}
     for key, manifest in manifests.items():
-        routes = [route for route in ROUTES if _noun(key) in route.stages]
+        routes = [route for route in ROUTES if _kind_of(key) in route.stages]
         if key in needed or not routes:
             continue
         chain = _chain([manifest], manifests)
-        present = {_noun(each) for each in chain}
+        present = {_kind_of(each) for each in chain}
         # The better peers of both strategies come from the same stage, and the trials before them differ.
         route = max(routes, key=lambda each: len(present.intersection(each.stages)))
-        data = next((each for each in chain.values() if _noun(each.key) == "dataset"), None)
+        data = next((each for each in chain.values() if _kind_of(each.key) == "dataset"), None)
         strategy = route.strategy if present.intersection(("distill_pairs", "tune_pairs")) else None
         yield replace(
             _describe(
@@ -271,7 +281,7 @@ def _without_report(manifests: Mapping[str, Manifest], *, known: set[str]) -> It
                 manifests,
                 route=route,
                 name=str(data.metadata.get("name", route.pipeline)) if data else route.pipeline,
-                stages_left=route.stages[route.stages.index(_noun(key)) + 1 :],
+                stages_left=route.stages[route.stages.index(_kind_of(key)) + 1 :],
             ),
             strategy=strategy,
         )
@@ -286,7 +296,10 @@ def _inputs(manifest: Manifest) -> Iterator[str]:
 
 
 def _chain(last: Iterable[Manifest], manifests: Mapping[str, Manifest]) -> dict[str, Manifest]:
-    """Return artifacts and all those from which they were computed, inputs before outputs. Missing ones are omitted."""
+    """Return artifacts together with all artifacts from which they were computed, inputs before outputs.
+
+    Artifacts that the store lacks are omitted.
+    """
     chain: dict[str, Manifest] = {}
 
     def add(manifest: Manifest) -> None:
@@ -331,7 +344,7 @@ def _describe(
 def _cost(chain: Iterable[str], manifests: Mapping[str, Manifest]) -> Cost | None:
     accounts = [
         Account(
-            step=_noun(key),
+            step=_kind_of(key),
             seconds=job["seconds"],
             num_workers=job["num_workers"],
             gpus_per_worker=job["gpus_per_worker"],
@@ -344,7 +357,10 @@ def _cost(chain: Iterable[str], manifests: Mapping[str, Manifest]) -> Cost | Non
 
 
 def _with_distinct_names(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """Return the runs with the beginning of their fingerprints in their names, as long as needed to tell them apart."""
+    """Return the runs with names that are all different.
+
+    The beginning of a run's fingerprint is added to its name, with as many digits as the runs need to differ.
+    """
     named = []
     for run in runs:
         digits = run.key.partition("/")[2]

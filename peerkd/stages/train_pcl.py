@@ -14,7 +14,7 @@ NETWORKS_FOLDER: Final = "networks"
 
 
 def key(config: PclConfig, split: Manifest) -> str:
-    """Return the key of the runs that follow from a config and a split."""
+    """Return the key of the artifact with the runs of a study, given the config and the split of the data set."""
     differences = keys.differences(
         config,
         fields=(
@@ -27,7 +27,7 @@ def key(config: PclConfig, split: Manifest) -> str:
 
 
 def summary(metadata: Mapping[str, Any]) -> str:
-    """Describe the artifact in a few words."""
+    """Describe the artifact of this stage in a few words, given its metadata."""
     num_diverged = num_diverged_runs(metadata["runs"])
     diverged = f"{num_diverged:,} of them diverged, " if num_diverged else ""
     return f"{len(metadata['runs']):,} runs, {diverged}fingerprint {metadata['fingerprint'][:16]}"
@@ -40,6 +40,10 @@ def num_diverged_runs(runs: Sequence[Mapping[str, Any]]) -> int:
 
 def check_any_finite(runs: Sequence[Mapping[str, Any]], *, learning_rate: float) -> None:
     """Check that at least one run did not diverge.
+
+    Args:
+        runs: The records of all runs.
+        learning_rate: The learning rate of the study, for the message.
 
     Raises:
         ValueError: If all runs diverged.

@@ -16,11 +16,13 @@ CHOICES_NAME: Final = "choices.parquet"
 CURVE_NAME: Final = "curve.parquet"
 FEATURES_NAME: Final = "features.parquet"
 TUNER: Final = "peerkd 3"
-"""The name of the tuner in keys. Change it when the tuner's suggestions change within a version of the program."""
+"""The name of the tuner, which enters keys.
+
+Change it if the suggestions of the tuner change without a new version of the program."""
 
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:
-    """Return the key of the study that follows from a config and the peers.
+    """Return the key of the artifact with a tuned study, given the config and the pre-trained peers.
 
     The version of the program is part of the key, because the suggestions of a tuner depend on its code.
     """
@@ -47,7 +49,7 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
 
 
 def summary(metadata: Mapping[str, Any]) -> str:
-    """Describe the artifact in a few words."""
+    """Describe the artifact of this stage in a few words, given its metadata."""
     num_diverged = metadata["num_diverged"]
     diverged = f" ({num_diverged:,} diverged)" if num_diverged else ""
     return (

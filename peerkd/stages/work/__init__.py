@@ -1,1 +1,1 @@
-"""The work of one worker of each launched stage. ``peerkd/stages/<noun>.py`` requests this work."""
+"""The work of one worker of each launched stage. ``peerkd/stages/<name>.py`` requests this work."""

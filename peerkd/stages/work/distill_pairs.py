@@ -22,12 +22,12 @@ from peerkd.training.inputs import EngineChoice, SweepInputs
 from peerkd.training.process_pool import run_in_processes
 
 MAX_SHARDS: Final = 256
-"""The greatest number of shards. It is large enough for many workers to finish at about the same time, and small enough
+"""The maximum number of shards. It is large enough for many workers to finish at about the same time, and small enough
 for a store to list all shards."""
 
 
 def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, worker: Worker) -> None:
-    """Run this worker's trials; the first worker publishes all of them."""
+    """Train and evaluate this worker's trials. The first worker then publishes the trials of all workers."""
     artifact = key(config, peers)
     device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
@@ -88,10 +88,10 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
 
 
 def _write_features(inputs: SweepInputs, path: Path, *, num_processes: int) -> int:
-    """Write the table of features in a new process, or in this one if ``num_processes`` is 0.
+    """Write the table of features in a new process, or in this process if ``num_processes`` is 0.
 
     Returns:
-        The number of samples in forward passes.
+        The number of forward passes: the number of samples times the number of networks.
     """
     ((_, num_samples),) = run_in_processes(
         "peerkd.training.pair_features:start",

@@ -28,11 +28,11 @@ from peerkd.training.process_pool import run_in_processes
 _STATES: Final = f"{SCRATCH}states"
 
 _FEW_SAMPLES: Final = 500_000
-"""Samples of training that a process of its own is not worth, because it takes seconds to start."""
+"""The number of training samples up to which the calling process trains. A new process would take seconds to start."""
 
 
 def perform(config: ExperimentConfig, trials: Manifest, store: ArtifactStore, worker: Worker) -> None:
-    """Train this worker's students; the first worker publishes all of them with their cards."""
+    """Train this worker's students. The first worker then publishes the students of all workers with model cards."""
     artifact = key(config, trials)
     study = judged_study(config, trials, store)
     device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
@@ -90,7 +90,7 @@ def _tasks(study: JudgedStudy, store: ArtifactStore) -> list[StudentTask]:
 
 
 def _num_samples(shards: Sequence[Shard], partition: Manifest) -> int:
-    """Return the most samples that the candidates of all students may train on, over all epochs."""
+    """Return the maximum number of samples on which the candidates of all students are trained, over all epochs."""
     sizes_P: list[int] = [sum(counts_K) for counts_K in partition.metadata["class_counts"]]
     largest = 2 * max(sizes_P) + int(partition.metadata["num_public"])
     tasks: list[StudentTask] = [task for shard in shards for task in shard.tasks]
@@ -127,7 +127,7 @@ def _cards(
 
 
 def _outcome(card: ModelCard) -> dict[str, Any]:
-    """Return what the manifest says of a student."""
+    """Return the facts about a student that the manifest contains, given the student's model card."""
     return {
         "student": card.student,
         "decision": card.decision,

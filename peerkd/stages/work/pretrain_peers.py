@@ -19,10 +19,11 @@ from peerkd.training.process_pool import run_in_processes
 
 
 def perform(config: ExperimentConfig, partition: Manifest, store: ArtifactStore, worker: Worker) -> None:
-    """Train this worker's peers, or import their weights; the first worker publishes all peers.
+    """Train this worker's peers, or import their weights. The first worker then publishes the peers of all workers.
 
     Raises:
-        ValueError: If a given network or its weights are not usable, or fewer than two peers did not diverge.
+        ValueError: If a given network or its weights are not usable, or fewer than two peers are left because the
+            others diverged.
     """
     artifact = key(config, partition)
     device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)

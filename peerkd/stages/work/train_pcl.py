@@ -1,8 +1,8 @@
 """The work of one worker that trains networks by every method.
 
-A shard is a run. If several processes train each run together, all workers train the same run: the first worker chooses
-it, keeps its checkpoint and its measurements, and announces it to the others through the training processes. A worker
-that was lost joins again when it is back. The others wait for it, and all continue from the last checkpoint.
+A shard is a run. If several processes train each run together, all workers train the same run. The first worker chooses
+the run, announces it to the other workers through the training processes, and stores its checkpoint and its
+measurements. If a worker is lost, the others wait until it is back, and all continue from the last checkpoint.
 """
 
 import tempfile
@@ -32,19 +32,19 @@ from peerkd.training.process_pool import run_in_processes
 from peerkd.training.run_request import EVENT_PREFIX, RunRequest
 
 _MAX_ATTEMPTS: Final = 20
-"""The greatest number of attempts at one run, in a row, that end without a finished epoch.
+"""The maximum number of successive attempts at one run that end without a finished epoch.
 
-This process cannot tell whether a lost worker failed or was evicted. The launcher counts both, each with its own limit.
+This process does not know whether a lost worker failed or was evicted. The launcher does, and has a limit for each.
 """
 
 _MIN_SECONDS_OF_WORK: Final = 60.0
-"""The duration from which an attempt counts as having done some work."""
+"""The duration after which an attempt counts as having done some work."""
 
 News = RunEpochDone | RunDone
 
 
 def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Worker) -> None:
-    """Train this worker's runs, or its part of every run; the first worker publishes all runs."""
+    """Train this worker's runs, or its part of every run. The first worker then publishes all runs."""
     artifact = key(config, split)
     num_processes = config.training.num_processes
     check_num_processes(num_processes, num_workers=0 if worker.is_in_process else worker.num_workers)
@@ -133,7 +133,7 @@ def curve_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _keep(inputs: RunInputs, queue: ShardQueue, progress: Progress, news: Iterator[tuple[ClaimedShard, News]]) -> None:
-    """Record the results of runs, and report their progress."""
+    """Store the results of runs in the journals of the queue, and report their progress."""
     num_branches = inputs.config.collaboration.num_branches
     num_epochs: dict[Run, int] = {}
     gpu_bytes: dict[Run, tuple[int, int]] = {}
@@ -158,7 +158,7 @@ def _keep(inputs: RunInputs, queue: ShardQueue, progress: Progress, news: Iterat
 
 
 def _lead(inputs: RunInputs, queue: ShardQueue, rendezvous: Rendezvous | None) -> Iterator[tuple[ClaimedShard, News]]:
-    """Train one run after another, each with all processes of all workers."""
+    """Train one run after another, each with all processes of all workers, and yield the events of the runs."""
     for task in queue.tasks():
         # This worker claims all runs, so one is always free.
         assert task is not None
@@ -179,7 +179,7 @@ def _lead(inputs: RunInputs, queue: ShardQueue, rendezvous: Rendezvous | None) -
 
 
 def _follow(inputs: RunInputs, rendezvous: Rendezvous, store: ArtifactStore, artifact: str) -> None:
-    """Join each run that the first worker starts, until the artifact is published."""
+    """Take part in each run that the first worker starts, until the artifact is published."""
     num_failures = 0
     # Only the first worker reports progress. This one reports that it waits, so that it does not count as stalled.
     recorder.waiting(True)

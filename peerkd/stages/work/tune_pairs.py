@@ -44,7 +44,7 @@ from peerkd.tuning.space import Space
 
 
 class _Setup(NamedTuple):
-    """The inputs of a worker."""
+    """The inputs of a worker in a tuned study."""
 
     config: ExperimentConfig
     inputs: SweepInputs
@@ -60,7 +60,7 @@ class _Setup(NamedTuple):
 
 
 def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, worker: Worker) -> None:
-    """Run this worker's trials; the first worker also plans the trials, and publishes the study."""
+    """Train and evaluate this worker's trials. The first worker also plans the trials and publishes the study."""
     config = _with_validation_as_needed(config)
     artifact = key(config, peers)
     device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
@@ -102,13 +102,17 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
 
 
 def _with_validation_as_needed(config: ExperimentConfig) -> ExperimentConfig:
-    """Return the config with validation after every epoch if the study chooses the epoch to stop at, else without."""
+    """Return the config with ``sweep.validate_every_epoch`` set if the study chooses epochs, and not set otherwise."""
     sweep = config.sweep.model_copy(update={"validate_every_epoch": config.tune.chooses_epochs})
     return config.model_copy(update={"sweep": sweep})
 
 
 def _run_worker(setup: _Setup, worker: Worker, *, store: ArtifactStore, artifact: str) -> dict[str, object] | None:
-    """Do this worker's part. The first worker also writes the tables, and returns their description."""
+    """Do this worker's part of the study.
+
+    Returns:
+        In the first worker, which also writes the tables, the metadata for the manifest; in any other worker None.
+    """
     space = _space(setup, features=None)
     history = IterationHistory(setup.workspace, space, is_first_worker=worker.is_first)
     coordinator: StudyCoordinator | None = None
@@ -150,7 +154,7 @@ def _space(setup: _Setup, *, features: pa.Table | None) -> Space:
 
 
 class _TrialCounter:
-    """A counter of finished trials, for the metrics."""
+    """Counts the finished trials, for the metrics."""
 
     def __init__(self, history: IterationHistory) -> None:
         self._history, self._num_done = history, 0
@@ -220,7 +224,7 @@ def _distill(setup: _Setup, queue: ShardQueue, history: IterationHistory, counte
 def _write(
     setup: _Setup, coordinator: StudyCoordinator, history: IterationHistory, queue: ShardQueue
 ) -> dict[str, object]:
-    """Write the tables of a finished study, and return their description for the manifest."""
+    """Write the tables of a finished study, and return the metadata for the manifest."""
     folder = setup.workspace.folder
     seconds = coordinator.finish(queue)
     study = coordinator.study

@@ -1,4 +1,4 @@
-"""The training for each student that is done again: the one that is advised after a sweep or a tuned study.
+"""The choice of the training that is done again for each student: the one that the advice names.
 
 Shape suffixes: N = trials of the table.
 """
@@ -45,9 +45,9 @@ def swept_tasks(
 def best_with_teacher(
     config: ExperimentConfig, trials: pa.Table, *, student: int, teacher: int, sets: EvaluationSets
 ) -> dict[str, Any] | None:
-    """Return the row of the best distillation of a pair on validation, whether or not it improves the student.
+    """Return the row of the best distillation of a pair on validation data, whether or not it improves the student.
 
-    None if the table has no such trial that ended in finite numbers.
+    The result is None if every distillation of the pair has diverged, or the table has none.
 
     Args:
         config: The experiment.
@@ -67,7 +67,7 @@ def best_with_teacher(
 
 
 def _num_changes(config: ExperimentConfig, trials: pa.Table) -> IntArray:
-    """Return the number of hyper-parameters of each trial that differ from the untuned default: (N,)."""
+    """Return, for each trial, the number of hyper-parameters that differ from the untuned default, of shape (N,)."""
     columns = {name: trials[name].to_pylist() for name in ties.CHANGE_COLUMNS}
     return ties.num_changes(columns, default=config.untuned_default)
 
@@ -75,7 +75,15 @@ def _num_changes(config: ExperimentConfig, trials: pa.Table) -> IntArray:
 def _advise(
     config: ExperimentConfig, trials: pa.Table, rows: IntArray, num_changes_N: IntArray, sets: EvaluationSets
 ) -> StudentAdvice:
-    """Return the advice that follows from some rows of the table of trials."""
+    """Return the advice for a student, computed from some rows of the table of trials.
+
+    Args:
+        config: The experiment.
+        trials: The table of trials.
+        rows: The indices of the rows, which are trials of the student.
+        num_changes_N: The result of ``_num_changes``.
+        sets: The sizes of the student's evaluation sets.
+    """
     columns = trials.select(COLUMNS).take(rows).to_pydict()
     objective = objective_of(config.sweep.selection_metric)
     return advise(columns, objective, sets, num_changes_N=num_changes_N[rows])
@@ -90,7 +98,7 @@ def tuned_tasks(
 ) -> list[StudentTask]:
     """Return the task of each student after a tuned study: the trial that ``peerkd.results.advice`` advises, or none.
 
-    The chosen distillations of the student that were trained to their end compete with its controls.
+    The advice compares the student's controls with the chosen distillations that were trained to their last epoch.
 
     Args:
         config: The experiment.

@@ -1,4 +1,4 @@
-"""The model cards of the students, from the records of their trainings and the chain of artifacts."""
+"""The model cards of the students, made from the records of their trainings and the artifacts of the study."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,12 +27,12 @@ def build_card(
     """Return the card of a student.
 
     Args:
-        study: The study, for which the record was trained.
-        record: The record of ``peerkd.training.improve.improve``.
-        is_reproduced: Whether the training has ended in the values of the study; see ``ModelCard``.
+        study: The study of the student.
+        record: The record that ``peerkd.training.improve.improve`` returned for the student.
+        is_reproduced: Whether the training has ended with the same values as in the study; see ``ModelCard``.
         dataset: The data set.
         machine: The ``device`` and the ``versions`` of the training.
-        chosen_by: What the choice maximised on validation, in words. None if a person has named the trial.
+        chosen_by: A description of what the choice maximised on validation data. None if a user has named the trial.
     """
     config = study.config
     student = record["student"]
@@ -75,7 +75,7 @@ def build_card(
 
 
 class Interface(NamedTuple):
-    """The input and the output of a published network, which are those of the peer's own network."""
+    """The description of the input and the output of a published network."""
 
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
@@ -84,9 +84,9 @@ class Interface(NamedTuple):
 
 
 def interface(network: PeerNetwork, dataset: ImageDataset) -> Interface:
-    """Return the interface of a peer's network: where the user gives nothing, it is that of the data set.
+    """Return the interface of a peer's network without its adapter, because published files do not contain the adapter.
 
-    A file has the weights of the network alone, without the adapter by which it takes part in a study.
+    Where the user describes no interface of the network, it is that of the data set.
     """
     mean = dataset.channel_mean if network.mean is None else network.mean
     std = dataset.channel_std if network.std is None else network.std
@@ -101,7 +101,7 @@ def interface(network: PeerNetwork, dataset: ImageDataset) -> Interface:
 
 
 def card_setting(config: ExperimentConfig, trial: Mapping[str, Any] | None) -> CardSetting | None:
-    """Return the setting of a trial, given its record or its row in the table of trials."""
+    """Return the setting of a trial for its model card, given the trial's record or its row in the table of trials."""
     if trial is None:
         return None
     return CardSetting(
@@ -124,7 +124,7 @@ def weights_name(student: int) -> str:
 
 
 def write_card(card: ModelCard, folder: Path) -> None:
-    """Write both forms of a card next to the network."""
+    """Write a model card to a folder in both of its formats, JSON and Markdown."""
     stem = student_name(card.student)
     (folder / f"{stem}.json").write_text(card.to_json(), encoding="utf-8")
     (folder / f"{stem}.md").write_text(card.to_markdown(), encoding="utf-8")

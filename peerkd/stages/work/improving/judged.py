@@ -1,4 +1,4 @@
-"""A finished sweep or tuned study: its trials, the artifacts behind them, and the config that judged them."""
+"""A finished sweep or tuned study: its trials, the artifacts from which they were computed, and the config."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from peerkd.training.inputs import SweepInputs
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgedStudy:
-    """A finished sweep or tuned study, with the chain of artifacts behind its trials."""
+    """A finished sweep or tuned study, with the artifacts from which its trials were computed."""
 
     config: ExperimentConfig
     """The config with which the trials were trained, so that the records of new trainings can be compared."""
@@ -35,12 +35,12 @@ class JudgedStudy:
 
     @property
     def is_tuned(self) -> bool:
-        """Whether a tuner has chosen the trials. Otherwise the study is a sweep."""
+        """Whether a tuner has chosen the trials. If not, the study is a full sweep."""
         return is_tuned(self.trials)
 
     @property
     def objective(self) -> Objective:
-        """What the choices of the study maximise on validation."""
+        """The objective that the choices of the study maximise on validation data."""
         return self.config.objective if self.is_tuned else objective_of(self.config.sweep.selection_metric)
 
     @property
@@ -50,13 +50,16 @@ class JudgedStudy:
 
     @contextmanager
     def open_table(self, store: ArtifactStore) -> Iterator[pa.Table]:
-        """Yield the table of trials, mapped into memory."""
+        """Open the table of trials for the body of a ``with`` statement, as a memory-mapped file."""
         name = tune_pairs.TRIALS_NAME if self.is_tuned else distill_pairs.TABLE_NAME
         with mapped_table(store.fetch(self.trials.key) / name) as table:
             yield table
 
     def sweep_inputs(self, store: ArtifactStore, *, device: str, states_folder: Path) -> SweepInputs:
-        """Return the inputs with which a trial ends in the same bits as in the study, on the same kind of device."""
+        """Return inputs with which a trial of the study can be trained again.
+
+        On the same kind of device, its result is the same as in the study, to the last bit.
+        """
         return SweepInputs(
             config=self.config,
             dataset_folder=store.fetch(self.dataset.key),
@@ -83,10 +86,12 @@ def judged_study(config: ExperimentConfig, trials: Manifest, store: ArtifactStor
 
 
 def is_reproduced(record: Record, trials: pa.Table, *, stage: str) -> bool | None:
-    """Return whether the chosen training has ended in the values of the study; None if there is nothing to compare.
+    """Return whether a repeated training has ended with the same values as in the study.
+
+    The result is None if there is nothing to compare.
 
     Args:
-        record: The record of ``peerkd.training.improve.improve``.
+        record: The record that ``peerkd.training.improve.improve`` returned.
         trials: The table of trials of the study.
         stage: The name of the stage, for a warning if values differ.
     """

@@ -19,7 +19,10 @@ from peerkd.tuning.space import NO_SETTING
 
 
 class ChoiceRows:
-    """The rows of the table of choices. Test accuracy is read here for the first time, after all choices are made."""
+    """Computes the table of choices, with one row for each pair.
+
+    Test accuracies are read here for the first time, when all choices have been made.
+    """
 
     def __init__(
         self, history: IterationHistory, study: TunedStudy, *, objective: Objective, chooses_epochs: bool
@@ -35,7 +38,7 @@ class ChoiceRows:
         self._test_gains: dict[int, float] = {}
 
     def keep_test_gains(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Yield the records unchanged, and keep the test gains of the chosen trials."""
+        """Yield the records unchanged, and store the test gains of the chosen trials for ``rows``."""
         for record in records:
             pair = self._chosen.get(record_identity(record))
             if pair is not None and (self._chooses_epochs or record["epochs"] == self._study.space.num_epochs):
@@ -49,10 +52,10 @@ class ChoiceRows:
         return float(gains_E[self._outcome.epochs_Q[pair] - 1])
 
     def advice(self, trials: pa.Table, sets_P: Sequence[EvaluationSets]) -> PairAdvice:
-        """Return the advice for all pairs: the choice of each competes with its controls.
+        """Return the advice for all pairs, which compares the choice of each pair with its controls.
 
         Args:
-            trials: The table of trials, the controls among them.
+            trials: The table of trials, including the controls.
             sets_P: The sizes of the evaluation sets of every peer.
         """
         space = self._study.space
@@ -77,7 +80,7 @@ class ChoiceRows:
         )
 
     def rows(self, advice: PairAdvice) -> Iterator[dict[str, Any]]:
-        """Yield a row for each pair, after all records have passed ``keep_test_gains``."""
+        """Yield the row of each pair. Before this call, all records must have passed through ``keep_test_gains``."""
         space, outcome = self._study.space, self._outcome
         deviations_Q = self._study.deviations()
         num_trials_Q = np.bincount(
@@ -109,7 +112,7 @@ class ChoiceRows:
             }
 
     def counts(self, advice: PairAdvice) -> dict[str, int]:
-        """Return the counts of pairs for the manifest, so that a reader need not open the table."""
+        """Return numbers of pairs for the manifest, so that a reader need not open the table."""
         return {
             "num_pairs": self._study.space.num_pairs,
             "num_pairs_distilled": advice.count("distil"),

@@ -17,7 +17,7 @@ from peerkd.tuning.validation import ValidationResult
 
 _TIME_IS_OVER: Final = "max_seconds are over"
 _LINE_SECONDS: Final = 2.0
-"""The least time between two progress lines."""
+"""The minimum time between two progress lines."""
 
 
 class StudyCoordinator:
@@ -42,7 +42,7 @@ class StudyCoordinator:
         self._line_at = -_LINE_SECONDS
 
     def plan_iterations(self, queue: ShardQueue) -> bool:
-        """Plan as many iterations as the results so far allow; return whether more may follow."""
+        """Plan as many iterations as the results so far allow; return whether more iterations may follow."""
         while not self._history.is_over:
             if not self._observe(queue, self.study.num_needed):
                 return True
@@ -59,7 +59,10 @@ class StudyCoordinator:
         return self._seconds()
 
     def _observe(self, queue: ShardQueue, num_iterations: int) -> bool:
-        """Report the results of the first iterations to the study; return False if one of them is not done."""
+        """Report the results of the first ``num_iterations`` iterations to the study.
+
+        Return False, and report only the iterations before it, if one of them is not done.
+        """
         while self.study.num_observed < num_iterations:
             number = self.study.num_observed
             if not queue.is_done(self._history.shards[number]):

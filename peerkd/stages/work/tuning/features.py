@@ -15,12 +15,12 @@ from peerkd.training.process_pool import run_in_processes
 
 
 def obtain_features(workspace: Workspace, inputs: SweepInputs, *, num_processes: int = 1) -> pa.Table:
-    """Return the table of features, from the workspace if an earlier attempt has computed it.
+    """Compute the table of features, or read it from the workspace if an earlier attempt has computed it.
 
     Args:
         workspace: The workspace of the study.
         inputs: The peers and their data.
-        num_processes: 1 computes the table in a process of its own, 0 in the calling process.
+        num_processes: 1 means to compute the table in a separate process, 0 in the calling process.
     """
     path = workspace.folder / FEATURES_NAME
     if load_if_intact(workspace, FEATURES_NAME):

@@ -1,4 +1,4 @@
-"""The iterations of a tuned study that a worker knows of, and the states from which its trials continue."""
+"""The iterations of a tuned study that a worker knows, and the training states from which trials continue."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,17 +22,17 @@ from peerkd.tuning.space import Space
 STATES: Final = f"{SCRATCH}states/"
 _A_COLUMN_BY_EPOCH: Final = next(iter(BY_EPOCH_COLUMNS.values()))
 _NUM_ITERATIONS_UNDER_WAY: Final = 2
-"""The number of last iterations that may be unfinished. States that earlier ones have superseded are not needed."""
+"""The number of the latest iterations that may be unfinished. Training states from before them are not needed."""
 
 
 class IterationHistory:
-    """The iterations that this worker knows of, and the states from which trials continue."""
+    """The iterations that this worker knows, and the training states from which trials continue."""
 
     def __init__(self, workspace: Workspace, space: Space, *, is_first_worker: bool) -> None:
         self._workspace, self._space, self._is_first_worker = workspace, space, is_first_worker
         self._progress = StudyProgress()
         self._damaged: set[str] = set()
-        """Names of damaged iterations that have been reported."""
+        """The names of damaged files of iterations that have been reported to the user."""
 
         self._superseded: list[list[str]] = []
         self.iterations: list[Iteration] = []
@@ -46,16 +46,16 @@ class IterationHistory:
 
     @property
     def num_trials(self) -> int:
-        """The number of records that all iterations so far leave."""
+        """The number of records when all iterations so far are done: one for each suggestion."""
         return sum(len(each.suggestions) for each in self.iterations)
 
     @property
     def epochs(self) -> Mapping[tuple[int, int], int]:
-        """The epochs of every trial at the end of all iterations so far, by pair and setting."""
+        """The number of epochs of every trial when all iterations so far are done, by pair and setting."""
         return self._progress.trials
 
     def follow(self, queue: ShardQueue) -> bool:
-        """Add all iterations that have been planned since the last call; return whether more may follow."""
+        """Read all iterations that have been planned since the last call; return whether more iterations may follow."""
         while not self.is_over and (planned := self.read_next(queue)):
             self.add(planned, queue)
         return not self.is_over
@@ -90,9 +90,13 @@ class IterationHistory:
             self._discard(self._superseded[-1 - _NUM_ITERATIONS_UNDER_WAY])
 
     def remaining(self, tasks: Sequence[JointEpochRanges], done: set[Any]) -> Iterator[JointEpochRanges]:
-        """Yield what remains to be done of tasks.
+        """Yield the unfinished parts of tasks.
 
-        A trial whose state is lost starts from its beginning, with the same result.
+        If the training state of a trial is lost, the trial starts from its first epoch, with the same result.
+
+        Args:
+            tasks: The tasks.
+            done: The identities of the records that exist.
         """
         for task in tasks:
             ready, lost = [], []
@@ -116,7 +120,10 @@ class IterationHistory:
         return load_if_intact(self._workspace, name) and is_intact(self._workspace.folder / name)
 
     def state_to_keep(self, record: Record) -> list[str]:
-        """Return the file from which the trial continues, as a list; an empty list if the trial has ended."""
+        """Return the name of the file from which the trial of a record continues.
+
+        It is a list of one name, or an empty list if the trial has ended and needs no state.
+        """
         name = _state(Trial.from_record(record), num_epochs=record["epochs"])
         if record["epochs"] < self._space.num_epochs and is_finite(record):
             return [name]
@@ -124,10 +131,12 @@ class IterationHistory:
         return []
 
     def last_records(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Yield the last record of each trial, with the accuracies after all of its epochs if these were measured.
+        """Yield the last record of each trial.
+
+        If accuracies were measured after each epoch, the record has the accuracies of all epochs of the trial.
 
         Args:
-            records: All records, those of one trial in the order of its epochs.
+            records: All records. The records of each trial must be in the order of its epochs.
         """
         last = {self.trial(pair, setting).identity: epochs for (pair, setting), epochs in self.epochs.items()}
         first: dict[tuple[object, ...], Record] = {}
@@ -154,12 +163,18 @@ class IterationHistory:
 
 
 def identity(record: Record) -> tuple[object, ...]:
-    """Return the identity of a record, which is unique in a study: its trial, and the epochs done so far."""
+    """Return the identity of a record in a study: the identity of its trial, and the number of epochs done so far."""
     return (*record_identity(record), record["epochs"])
 
 
 def _part(epoch_range: EpochRange, trials: Sequence[Trial], *, first_epoch: int) -> list[EpochRange]:
-    """Return the range of epochs for some of its trials, as a list; an empty list without trials."""
+    """Return a part of an epoch range.
+
+    Args:
+        epoch_range: The epoch range.
+        trials: The trials of the part. Without trials, the result is an empty list; else it is a list of one range.
+        first_epoch: The first epoch of the part.
+    """
     return (
         [replace(epoch_range, unit=replace(epoch_range.unit, trials=tuple(trials)), first_epoch=first_epoch)]
         if trials

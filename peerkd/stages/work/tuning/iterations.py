@@ -1,4 +1,4 @@
-"""The iterations of a tuned study, as files from which a restart continues, and as shards."""
+"""The iterations of a tuned study: as files, from which a restarted study continues, and as shards for the workers."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,20 +18,20 @@ from peerkd.tuning.space import Space
 ITERATIONS: Final = f"{SCRATCH}iterations/"
 
 MAX_SHARDS: Final = 16
-"""The greatest number of shards of an iteration.
+"""The maximum number of shards of an iteration.
 
 It lets many workers finish at about the same time. A study has dozens of iterations, and a store lists all of their
 shards.
 """
 
 MAX_TRIALS: Final = 16
-"""The greatest number of trials of a task.
+"""The maximum number of trials of a task.
 
-More students side by side are hardly faster, and the trials of an iteration should keep many processes busy.
+With more students side by side, training is hardly faster, and an iteration should have tasks for many processes.
 """
 
 _NUM_TASKS: Final = 4
-"""The least number of tasks of an iteration with enough trials, so that several processes share the work."""
+"""The minimum number of tasks of an iteration that has enough trials, so that several processes share the work."""
 
 _Samples = tuple[tuple[int, ...], tuple[int, ...]]
 """The identity of a transfer set; see ``Unit.samples``."""
@@ -39,9 +39,10 @@ _Samples = tuple[tuple[int, ...], tuple[int, ...]]
 Phase = Literal["control", "search", "finish", "end"]
 """The kind of an iteration.
 
-``control``: each student's trainings without a teacher on data of its own or of the public set. ``search``: suggestions
-of the tuner. ``finish``: the chosen trials, up to their last epoch, and the controls on the same data. ``end``: a mark
-that no iteration follows.
+- ``control``: controls of each student on transfer sets that do not depend on a teacher.
+- ``search``: suggestions of the tuner.
+- ``finish``: the chosen trials, up to their last epoch, and controls on the same data.
+- ``end``: no suggestions. It marks that no further iteration follows.
 """
 
 
@@ -77,7 +78,7 @@ class Iteration:
 
     @classmethod
     def from_line(cls, line: bytes) -> "Iteration | None":
-        """Return the iteration of a line from ``to_line``, or None if the line is damaged."""
+        """Return the iteration in a line that ``to_line`` returned, or None if the line is damaged."""
         values = journal.from_line(line)
         if values is None:
             return None
@@ -92,13 +93,13 @@ def iteration_name(number: int) -> str:
 
 
 class StudyProgress:
-    """The epochs that every trial will have when all iterations so far are done."""
+    """The number of epochs that every trial will have when all iterations so far are done."""
 
     def __init__(self) -> None:
         self._epochs: dict[tuple[int, int], int] = {}
 
     def epochs(self, pair: int, setting: int) -> int:
-        """Return the epochs of a trial; 0 if no iteration contains it."""
+        """Return the number of epochs of a trial; 0 if no iteration contains the trial."""
         return self._epochs.get((pair, setting), 0)
 
     def add(self, suggestions: Iterable[Suggestion]) -> None:
@@ -109,19 +110,20 @@ class StudyProgress:
 
     @property
     def trials(self) -> Mapping[tuple[int, int], int]:
-        """The epochs of every trial, by pair and setting."""
+        """The number of epochs of every trial, by pair and setting."""
         return self._epochs
 
 
 def shards_of(planned: Iteration, space: Space, before: StudyProgress) -> list[Shard]:
-    """Return the shards of an iteration, whose tasks are a few trials each on one transfer set over the same epochs.
+    """Return the shards of an iteration.
 
-    Neighbouring tasks share their transfer set. The tasks with the most work come first, so that none ends late.
+    The trials of a task have the same transfer set and the same epochs. Successive tasks often have the same transfer
+    set. The tasks with the most work come first, so that no long task is left at the end.
 
     Args:
         planned: The iteration.
         space: The space that its suggestions refer to.
-        before: The epochs of all trials after the earlier iterations.
+        before: The numbers of epochs of all trials when the earlier iterations are done.
     """
     alike: dict[_Samples, dict[tuple[int, int], list[Trial]]] = defaultdict(lambda: defaultdict(list))
     costs: dict[_Samples, int] = defaultdict(int)
@@ -149,7 +151,7 @@ def shards_of(planned: Iteration, space: Space, before: StudyProgress) -> list[S
 
 
 def num_trials(tasks: Sequence[JointEpochRanges]) -> int:
-    """Return the number of records that tasks leave."""
+    """Return the number of records that result from tasks, one for each trial."""
     return sum(len(each.unit.trials) for task in tasks for each in task.ranges)
 
 
@@ -173,9 +175,9 @@ def _teacher(trial: Trial) -> int | None:
 
 
 def _neighbourhood(trial: Trial) -> tuple[int, str, float]:
-    """Return the key that sorts trials, so that neighbours have the teacher in common, then the loss and the rate.
+    """Return a key for sorting trials by teacher, then by loss and learning rate.
 
-    The logits of a teacher are then computed once.
+    In this order, the logits of each teacher are computed only once.
     """
     teacher = _teacher(trial)
     return -1 if teacher is None else teacher, trial.setting.loss or "", trial.setting.learning_rate or 0.0

@@ -1,4 +1,4 @@
-"""The choices of a tuned study after some iterations, and a summary of them for the curve.
+"""The choices of a tuned study after some iterations, and their summary as a point of the curve of gain over cost.
 
 Shape suffixes: Q = ordered pairs.
 """
@@ -18,16 +18,22 @@ class Predicting(Protocol):
     """A tuner that predicts the gains of its choices."""
 
     def predicted(self) -> FloatArray:
-        """Return the expected validation gain (Q,) of each of ``choices``; 0 where the student stays unchanged."""
+        """Return the expected validation gain of the tuner's choice for each pair, of shape (Q,).
+
+        It is 0 where the student stays unchanged.
+        """
         ...
 
     def deviations(self) -> FloatArray:
-        """Return the standard deviation (Q,) of each of ``predicted``. This takes longer than ``predicted``."""
+        """Return the standard deviation of each gain that ``predicted`` returns, of shape (Q,).
+
+        This takes longer than ``predicted``.
+        """
         ...
 
 
 class CurvePoint(NamedTuple):
-    """A summary of the choices after an iteration."""
+    """A summary of the choices of a study after an iteration, and of its cost so far."""
 
     iteration: int
     phase: Phase
@@ -38,46 +44,62 @@ class CurvePoint(NamedTuple):
     """The number of pairs for which a setting was chosen."""
 
     num_chosen_measured: int
-    """The number of pairs whose chosen setting was measured."""
+    """The number of pairs whose chosen setting has an observed gain."""
 
     mean_observed_gain: float
-    """The mean over all pairs. A choice that was not measured counts 0, and so does an unchanged student."""
+    """The mean observed gain of the choices, over all pairs. It counts 0 for a choice without an observed gain, and for
+    a student that stays unchanged."""
 
     mean_predicted_gain: float | None
-    """The mean over all pairs, or None if the tuner does not predict."""
+    """The mean predicted gain of the choices, over all pairs; None if the tuner does not predict gains."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class StudyOutcome:
-    """The choices, with their observed and predicted gains."""
+    """The choices of a tuned study for all pairs, with their observed and predicted gains."""
 
     wanted_Q: IntArray
-    """The tuner's choices, except those that were observed to break a limit on forgetting."""
+    """The settings that the tuner chooses, except those that were observed to break the limit on forgetting."""
 
     choices_Q: IntArray
-    """The final choices. Under a limit, a wanted setting that was never measured is not chosen."""
+    """The final choices. If there is a limit on forgetting, only settings with an observed gain can be chosen."""
 
     gains_Q: FloatArray
-    """The observed validation gains after ``epochs_Q``; NaN where the choice was not tried."""
+    """The observed validation gain of each choice after ``epochs_Q`` epochs; NaN where the choice was not tried."""
 
     epochs_Q: IntArray
-    """The trained epochs of each choice, or the chosen epoch to stop after; 0 where the choice was not tried."""
+    """The number of epochs after which each choice counts: the trained epochs, or the chosen epoch to stop after.
+
+    It is 0 where the choice was not tried."""
 
     expected_Q: FloatArray
-    """The expected gains of ``wanted_Q``: predicted if the tuner predicts them, else observed, else NaN."""
+    """The expected gains of ``wanted_Q``: the predicted gains if the tuner predicts, else the observed gains or NaN."""
 
     predicted_Q: FloatArray
-    """The predicted gains of ``choices_Q``; NaN where the tuner does not predict or chose another setting."""
+    """The predicted gains of ``choices_Q``; NaN if the tuner does not predict, or where it chose another setting."""
 
     @property
     def mean_predicted_gain(self) -> float | None:
-        """The mean over all pairs. A choice that replaced a forbidden one counts with its observed gain."""
+        """The mean predicted gain of the choices, over all pairs; None if the tuner does not predict gains.
+
+        A choice that replaced a forbidden one has no prediction, and counts with its observed gain.
+        """
         if np.isnan(self.predicted_Q).all():
             return None
         return float(np.where(np.isnan(self.predicted_Q), self.gains_Q, self.predicted_Q).mean())
 
 
 def where_chosen(values_Q: FloatArray, *, chosen_Q: IntArray, choices_Q: IntArray) -> FloatArray:
-    """Return the tuner's values for its own choices, 0 for students that stay unchanged instead, and NaN elsewhere."""
+    """Return the values of the final choices, as far as a tuner's values for its own choices determine them.
+
+    Args:
+        values_Q: The tuner's values, such as predicted gains, for its own choices.
+        chosen_Q: The tuner's own choices.
+        choices_Q: The final choices.
+
+    Returns:
+        The tuner's value where both choices are the same, 0 where the tuner leaves the student unchanged, and NaN
+            elsewhere.
+    """
     other_Q = np.where(chosen_Q == NO_SETTING, 0.0 * values_Q, np.nan)
     return np.where(chosen_Q == choices_Q, values_Q, other_Q)

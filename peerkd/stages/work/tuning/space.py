@@ -30,8 +30,8 @@ def build_space(
         config: The config of the experiment.
         num_train: The number of training samples of each peer.
         num_public: The number of samples in the public set.
-        features: The features of every ordered pair of ``peers``, ordered by student. None: no features.
-        peers: The peers that take part, ascending. None: all.
+        features: The features of every ordered pair of ``peers``, ordered by student. None means no features.
+        peers: The peers that take part, in ascending order. None means all peers.
     """
     grid = sorted(
         (

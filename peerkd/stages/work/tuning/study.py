@@ -1,7 +1,7 @@
 """The decisions of a tuned study: the next iteration, given the results of earlier ones. Nothing is trained here.
 
-All decisions follow from the settings, the results, and the iterations that were accepted. A study that is resumed with
-the same results and iterations therefore continues as if it had never stopped.
+All decisions follow from the settings of the study, the results, and the iterations so far. A study that is resumed
+with the same results and iterations therefore continues as if it had never stopped.
 
 Shape suffixes: Q = ordered pairs.
 """
@@ -24,26 +24,27 @@ from peerkd.tuning.validation import ValidationResult, better, only_measured, wi
 from peerkd.wording import plural
 
 FINISH_FRACTION: Final = 0.3
-"""The largest fraction of the budget that is reserved for training the chosen trials to their last epoch, and for
+"""The maximum fraction of the budget that is reserved for training the chosen trials to their last epoch, and for
 controls on the same data.
 
-A user deploys the student of a whole trial, and a choice that was only predicted should be measured. Without a control
-on the same data, a gain that comes from the data alone would be counted as the teacher's. One whole trial of each pair
-costs a 60th of a sweep of 60 settings, which is a third of the default budget, but the search has already trained some
-of the chosen trials. The search may spend the part of the reserve that the current choices do not need.
+The chosen trials must be completed, because a user deploys their students, and because a gain that was only predicted
+should be measured. The controls are needed, because without them a gain that comes from the data would be attributed to
+the teacher. One whole trial of each pair costs a 60th of a sweep of 60 settings, which is a third of the default
+budget, but the search has already trained some of the chosen trials. The search may spend the part of the reserve that
+the current choices do not need.
 """
 
 BUDGET_IS_SPENT: Final = "the budget is spent"
 NOTHING_IS_SUGGESTED: Final = "the tuner suggests nothing more"
 
 NUM_ITERATIONS: Final = 20
-"""The number of iterations of a search whose trials all run to their last epoch; see ``suggestions_per_iteration``."""
+"""The number of iterations of a search if all its trials run to their last epoch; see ``suggestions_per_iteration``."""
 
 MAX_ITERATIONS: Final = 100
 """The approximate limit on the number of iterations.
 
-An iteration costs at least the corresponding fraction of the budget, however short its trials are. Each iteration
-leaves files to be listed, and costs the tuner some time.
+It is enforced by a minimum cost: an iteration gets more trials until it costs the budget divided by this number. The
+number is limited because each iteration leaves files in the workspace and takes time in the tuner.
 """
 
 
@@ -55,13 +56,13 @@ def suggestions_per_iteration(num_affordable: float) -> int:
     Smaller iterations would have fewer trials that can be trained side by side, and would cost the tuner more time.
 
     Args:
-        num_affordable: The number of whole trials that the budget would pay for.
+        num_affordable: The number of whole trials that the budget suffices for.
     """
     return max(1, round(num_affordable / NUM_ITERATIONS))
 
 
 class TunedStudy:
-    """The iterations so far, their results, and the decisions that follow from them."""
+    """Decides about the iterations of a tuned study, given the iterations so far and their results."""
 
     def __init__(
         self,
@@ -74,16 +75,17 @@ class TunedStudy:
         chooses_epochs: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Start a study without iterations.
+        """Create a study without iterations.
 
         Args:
             space: The pairs and settings that can be tried.
-            build_tuner: Builds the tuner; called once.
+            build_tuner: A function that builds the tuner. It is called once.
             account: The costs so far, such as those of the features.
             budget_fraction: The budget as a fraction of the full sweep's cost.
-            is_limited: Whether a choice must have been measured to stay within a limit on forgetting.
-            chooses_epochs: Whether a trial counts with the result after its best epoch.
-            clock: Returns seconds; it measures the time that the tuner takes.
+            is_limited: Whether there is a limit on forgetting, so that only a choice that was observed to keep the
+                limit is allowed.
+            chooses_epochs: Whether the result of a trial is the one after its best epoch, and not after its last.
+            clock: A function that returns seconds, to measure the time that the tuner takes.
         """
         self._chooses_epochs = chooses_epochs
         self.space, self.account, self._is_limited = space, account, is_limited
@@ -97,12 +99,12 @@ class TunedStudy:
         self._spent_after: list[float] = []
         self._results: dict[tuple[int, int], ValidationResult] = {}
         self._control_gains: dict[int, float] = {}
-        """The best gain of a control on data of its own or of the public set, by student."""
+        """The best gain of each student's controls on transfer sets that do not depend on a teacher, by student."""
 
         self.progress = StudyProgress()
         self.iterations: list[Iteration] = []
         self.num_observed = 0
-        """The number of iterations whose results have been observed; these are the first ones."""
+        """The number of iterations whose results have been observed. They are observed in the order of iterations."""
 
         self.curve: list[CurvePoint] = []
         self.tuner_seconds = 0.0
@@ -112,15 +114,15 @@ class TunedStudy:
 
     @property
     def num_needed(self) -> int:
-        """The number of iterations that must be observed before the next one can be planned.
+        """The number of iterations whose results must be observed before the next iteration can be planned.
 
-        During the search, these are all iterations except the last one.
+        During the search, it is the number of all iterations so far minus one.
         """
         may_be_behind = self._is_searching and not self._must_wait
         return max(len(self.iterations) - 1, 0) if may_be_behind else len(self.iterations)
 
     def observe(self, results: Sequence[ValidationResult]) -> None:
-        """Add the validation results of the next iteration, in the order of its suggestions."""
+        """Add the validation results of the earliest iteration without results, in the order of its suggestions."""
         planned = self.iterations[self.num_observed]
         with self._timed():
             for suggestion, result in zip(planned.suggestions, results, strict=True):
@@ -145,7 +147,7 @@ class TunedStudy:
             self._control_gains[student] = max(self._control_gains.get(student, 0.0), result.gain)
 
     def close(self) -> None:
-        """Add the last point to ``curve.parquet``, the choices by cost. All iterations must have been observed."""
+        """Add the last point to the curve of the choices by cost. All iterations must have been observed."""
         if self.num_observed and (not self.curve or self.curve[-1].iteration < self.num_observed - 1):
             self._add_point()
 
@@ -159,7 +161,7 @@ class TunedStudy:
         )
 
     def plan(self, *, seconds: float) -> Iteration | None:
-        """Return the next iteration, or None if more iterations must be observed first: see ``num_needed``.
+        """Return the next iteration, or None if more results must be observed first; see ``num_needed``.
 
         Args:
             seconds: The duration of the study so far.
@@ -186,7 +188,11 @@ class TunedStudy:
         return self._new_iteration("end", [], seconds, reason=reason)
 
     def accept(self, planned: Iteration) -> None:
-        """Add an iteration that will be trained. After a restart, it may differ from the one that was planned again."""
+        """Add an iteration that will be trained.
+
+        It is the one that ``plan`` returned or, after a restart, the one that the workspace already contains, which may
+        differ from it.
+        """
         self.iterations.append(planned)
         self._must_wait = False
         for suggestion in planned.suggestions:
@@ -201,7 +207,7 @@ class TunedStudy:
         return self._outcome
 
     def deviations(self) -> FloatArray:
-        """Return the standard deviation (Q,) of each of the outcome's ``predicted_Q``; NaN where that is NaN."""
+        """Return the standard deviations of ``outcome().predicted_Q``, of shape (Q,); NaN where the gain is NaN."""
         chosen_Q = self.outcome().choices_Q
         with self._timed():
             if not isinstance(self._tuner, Predicting):
@@ -270,7 +276,7 @@ class TunedStudy:
                 return list(suggestions.values())
 
     def _controls_of_students(self) -> list[Suggestion]:
-        """Return the controls that do not depend on the teacher, once for each student, as far as the budget allows."""
+        """Return the controls of each student whose data do not depend on a teacher, as far as the budget allows."""
         cost = _IterationCost(self.account, (1 - FINISH_FRACTION) * self._budget)
         _, firsts = np.unique(self.space.students_Q, return_index=True)
         suggestions = [
@@ -282,9 +288,10 @@ class TunedStudy:
         return [suggestion for suggestion in suggestions if cost.add(suggestion)]
 
     def _controls_of_choice(self, pair: int, setting: int) -> Iterator[Suggestion]:
-        """Yield the control on the data of a choice and at its learning rate if it depends on the teacher's data.
+        """Yield the control with the same data and learning rate as a choice, if these data depend on the teacher.
 
-        It is not needed for a choice that is not better than the unchanged student or than a control of the student.
+        No control is needed for a choice that is not better than the unchanged student or than one of the student's
+        other controls.
         """
         result, chosen = self._results.get((pair, setting)), self.space.settings[setting]
         if result and result.gain <= self._control_gains.get(int(self.space.students_Q[pair]), 0.0):
@@ -303,14 +310,14 @@ class TunedStudy:
         return suggestions
 
     def _reserve(self) -> float:
-        """Return the cost that the search must leave for the chosen trials, in trained samples."""
+        """Return how much of the budget, in trained samples, the search must leave for completing the chosen trials."""
         most = FINISH_FRACTION * self._budget
         if not self.num_observed:
             return most
         return min(most, sum(self.account.price(suggestion) for suggestion in self._unfinished()))
 
     def _unfinished(self) -> Iterator[Suggestion]:
-        """Yield the suggestions that would train the chosen trials to their last epoch, each next to its control."""
+        """Yield suggestions to train the chosen trials to their last epoch, each followed by its control."""
         outcome, num_epochs = self.outcome(), self.space.num_epochs
         for pair in self._by_expected_gain(outcome):
             setting = int(outcome.wanted_Q[pair])
@@ -359,13 +366,16 @@ class TunedStudy:
 
 
 class _IterationCost:
-    """The cost of an iteration that is being planned. It is a little too high if trials share a teacher's logits."""
+    """Adds up the cost of an iteration that is being planned.
+
+    The sum is a little too high if trials share the logits of a teacher, which are computed once but counted each time.
+    """
 
     def __init__(self, account: CostLedger, limit: float) -> None:
         self._account, self.limit, self.total = account, limit, 0.0
 
     def add(self, suggestion: Suggestion) -> bool:
-        """Add a suggestion if the total cost stays within the limit, in trained samples; return whether it does."""
+        """Add the cost of a suggestion if the sum stays within the limit, and return whether it does."""
         price = self._account.price(suggestion)
         if self._account.spent + self.total + price > self.limit:
             return False

@@ -1,4 +1,4 @@
-"""The results of trials, computed from their records: gains by split and scope, and validation results for a tuner.
+"""The results of trials, computed from their records: gains on each split, and validation results for a tuner.
 
 Shape suffixes: N = records, E = epochs for which a record has accuracies.
 """
@@ -55,15 +55,23 @@ def at_best_epochs(trials: pa.Table, objective: Objective) -> pa.Table:
 
 
 def gains_at_end(records: Sequence[Record], objective: Objective, *, split: str) -> dict[str, FloatArray]:
-    """Return the gains of trials on a split (N,), for each scope of an objective; NaN if a trial diverged."""
+    """Return the gains of trials on a split after their last epochs, by scope: global or own.
+
+    Each array has the shape (N,). The gain of a trial that diverged is NaN.
+
+    Args:
+        records: The records of the trials.
+        objective: The objective, which determines the scopes.
+        split: ``validation`` or ``test``.
+    """
     names = [f"{split}_{scope}_accuracy_{moment}" for scope in objective.scopes for moment in ("before", "after")]
     return gains({name: [record[name] for record in records] for name in names}, objective, split=split)
 
 
 def gains_by_epoch(record: Record, objective: Objective, *, split: str) -> dict[str, FloatArray]:
-    """Return the gain of a trial on a split after each of its E recorded epochs, (E,), by scope: global or own.
+    """Return the gains of a trial on a split after each of its E recorded epochs, by scope: global or own.
 
-    The gain is NaN after an epoch at which the network was not finite.
+    Each array has the shape (E,). The gain is NaN after an epoch at whose end the network was not finite.
     """
     return {
         scope: np.array(record[BY_EPOCH_COLUMNS[split, scope]], dtype=np.float64)
@@ -73,7 +81,7 @@ def gains_by_epoch(record: Record, objective: Objective, *, split: str) -> dict[
 
 
 def is_finite(record: Record) -> bool:
-    """Return whether a trial ended in finite numbers."""
+    """Return whether the trial of a record has not diverged."""
     return bool(record[IS_FINITE])
 
 
