@@ -1,9 +1,11 @@
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from peerkd.cli.main import main
 from tests.debugger import no_processes
@@ -11,10 +13,17 @@ from tests.pipelines.experiments import TINY, command, run
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The store and the output of a run that was not interrupted."""
-    output = tmp_path_factory.mktemp("finished") / "runs"
-    return output, run(output)
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, testrun_uid: str
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The store and the output of a run that was not interrupted, which all processes of pytest share."""
+    folder = tmp_path_factory.getbasetemp().parent / f"finished-{testrun_uid}"
+    folder.mkdir(exist_ok=True)
+    ended = folder / "process.pickle"
+    with FileLock(folder / "lock"):
+        if not ended.exists():
+            ended.write_bytes(pickle.dumps(run(folder / "runs")))
+    return folder / "runs", pickle.loads(ended.read_bytes())
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
-"""Whole experiments on the data of users: image folders, packed and streamed, and npz files."""
+"""Whole experiments in one process on the data of users: image folders, packed and streamed, and npz files."""
 
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tests.pipelines.experiments import TINY, run, trials
+from tests.pipelines.experiments import TINY, trials
 
 SETTINGS = [setting for setting in TINY if not setting.startswith("data.")] + ["pretrain.epochs=1"]
 
@@ -25,31 +25,27 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     "storage", [["data.storage=packed"], ["data.storage=streamed", "data.image_size_pixels=12"]], ids=lambda s: s[0]
 )
-def test_an_image_folder_is_used_packed_and_streamed(folder, tmp_path, storage):
-    process = run(tmp_path / "runs", [*SETTINGS, "data.source=image_folder", f"data.path={folder}", *storage])
-    assert process.returncode == 0, process.stderr
+def test_an_image_folder_is_used_packed_and_streamed(folder, run_here, tmp_path, capsys, storage):
+    assert run_here(tmp_path / "runs", [*SETTINGS, "data.source=image_folder", f"data.path={folder}", *storage]) == 0
     table = trials(tmp_path / "runs")
     assert set(table["num_transfer_samples"].to_pylist()) <= set(range(100, 300))
-    assert "reported on 150 test samples" in process.stdout
+    assert "reported on 150 test samples" in capsys.readouterr().out
 
 
-def test_a_file_of_arrays_can_be_divided_by_writer(tmp_path):
+def test_a_file_of_arrays_can_be_divided_by_writer(run_here, tmp_path):
     digits = load_digits()
     path = tmp_path / "digits.npz"
     writers = np.arange(len(digits.target)) // 60
     np.savez(path, images=(digits.images * 15).astype(np.uint8), labels=digits.target, writer=writers)
-    process = run(
-        tmp_path / "runs",
-        [
-            *SETTINGS,
-            "data.source=npz",
-            f"data.path={path}",
-            "partition.label_skew.kind=natural",
-            "partition.label_skew.column=writer",
-            "partition.own_evaluation=held_out",
-            "partition.public_fraction=0.1",
-            "sweep.transfer_sets=[student,public,public_unlabelled]",
-        ],
-    )
-    assert process.returncode == 0, process.stderr
+    overrides = [
+        *SETTINGS,
+        "data.source=npz",
+        f"data.path={path}",
+        "partition.label_skew.kind=natural",
+        "partition.label_skew.column=writer",
+        "partition.own_evaluation=held_out",
+        "partition.public_fraction=0.1",
+        "sweep.transfer_sets=[student,public,public_unlabelled]",
+    ]
+    assert run_here(tmp_path / "runs", overrides) == 0
     assert set(trials(tmp_path / "runs")["transfer_set"].to_pylist()) == {"student", "public", "public_unlabelled"}

@@ -1,17 +1,15 @@
-"""A whole experiment validates every epoch, run by the command that a person would type."""
+"""A whole experiment validates every epoch, in one process."""
 
 import json
-from pathlib import Path
 
 from peerkd.results.features import read_features
 from peerkd.results.schema import BY_EPOCH_COLUMNS
-from tests.pipelines.experiments import NUM_TINY_TRIALS, TINY, run, trials
+from tests.pipelines.experiments import NUM_TINY_TRIALS, TINY, trials
 
 
-def test_a_sweep_that_validates_every_epoch_has_its_curves_and_the_features_of_its_pairs(tmp_path: Path) -> None:
+def test_a_sweep_that_validates_every_epoch_has_its_curves_and_the_features_of_its_pairs(run_here, tmp_path) -> None:
     output = tmp_path / "runs"
-    ended = run(output, (*TINY, "distill.epochs=2", "sweep.validate_every_epoch=true"))
-    assert ended.returncode == 0, ended.stderr
+    assert run_here(output, (*TINY, "distill.epochs=2", "sweep.validate_every_epoch=true")) == 0
     table = trials(output)
     assert table.num_rows == NUM_TINY_TRIALS
     for (split, scope), name in BY_EPOCH_COLUMNS.items():

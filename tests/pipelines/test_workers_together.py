@@ -48,6 +48,7 @@ def test_two_workers_train_the_networks_that_one_trains(tmp_path, num_processes,
             check=False,
         )
         assert process.returncode == 0, process.stderr
+        assert "small_cnn by pcl, seed 0: test accuracy" in process.stdout
     one, two = ({path.name: path.read_bytes() for path in output.glob("train_pcl/*/networks/*")} for output in outputs)
     assert len(one) == 2 * num_seeds
     assert one == two
