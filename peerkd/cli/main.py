@@ -170,7 +170,9 @@ def export(
     ] = False,
     teacher: Annotated[
         int | None,
-        typer.Option(metavar="PEER", help="Write the network with the best setting with this teacher on validation."),
+        typer.Option(
+            metavar="PEER", help="Write the network that learned from this peer, with the best setting on validation."
+        ),
     ] = None,
     setting: Annotated[
         str | None,

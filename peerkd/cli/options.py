@@ -111,7 +111,9 @@ StoreFolder = Annotated[
 StoreAddress = Annotated[
     str | None,
     typer.Option(
-        "--store", metavar="ADDRESS", help="Address of the artifact store instead, such as s3://bucket/prefix."
+        "--store",
+        metavar="ADDRESS",
+        help="Address of the artifact store, such as s3://bucket/prefix, in place of --output.",
     ),
 ]
 RunName = Annotated[

@@ -60,9 +60,9 @@ class DataConfig(StrictConfig):
     """The colour, as red, green and blue, that is shown behind transparent pixels of an image_folder."""
 
     max_train_samples: int | None = Field(default=None, ge=1)
-    """The largest number of samples of the training split that are used; the class proportions are kept.
-    Samples that ``validation_fraction`` holds out count towards this number; samples that ``test_fraction`` holds out,
-    and those of a validation split that the data set has, do not. Null: all samples."""
+    """The largest number of samples of the training split that are used, including those that ``validation_fraction``
+    holds out for validation. The class proportions are kept. Samples that ``test_fraction`` holds out, and those of a
+    validation split that the data set has, do not count. Null: all samples."""
 
     max_test_samples: int | None = Field(default=None, ge=1)
     """The largest number of samples of the test split that are used, whether the data set has this split or

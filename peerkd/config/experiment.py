@@ -98,7 +98,7 @@ class ExperimentConfig(StrictConfig):
 
     @property
     def has_public_set(self) -> bool:
-        """Whether samples exist that belong to no peer: a part that is held out, or a data set beside the peers'."""
+        """Whether there are samples that belong to no peer: held-out ones, or a data set in addition to the peers'."""
         if self.has_peer_data:
             return self.data.source != "peers"
         return self.partition.public_fraction > 0 or getattr(self.partition.label_skew, "public_file", None) is not None
@@ -198,8 +198,8 @@ class ExperimentConfig(StrictConfig):
             if TRANSFER_SETS[transfer_set].needs_public_set and not self.has_public_set:
                 if self.has_peer_data:
                     raise ValueError(
-                        f"data.source must be a data set beside those of the peers when sweep.transfer_sets contains "
-                        f"{transfer_set}, got peers."
+                        "data.source must be a data set other than those of the peers when sweep.transfer_sets "
+                        f"contains {transfer_set}, got peers."
                     )
                 raise ValueError(
                     f"partition.public_fraction must be above 0 when sweep.transfer_sets contains {transfer_set}, "
@@ -261,7 +261,7 @@ class ExperimentConfig(StrictConfig):
             )
         if data.source == "digits":
             raise ValueError(
-                "data.source must be peers, or the kind of a data set beside those of the peers, when peers.given have "
+                "data.source must be peers, or the kind of a data set other than the peers', when peers.given have "
                 "data, got digits."
             )
         for field, value, needed in (

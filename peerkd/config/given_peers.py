@@ -95,8 +95,8 @@ class GivenPeerConfig(StrictConfig):
     data set of ``data``, which ``partition`` divides."""
 
     image_size_pixels: int | None = Field(default=None, ge=4, le=4_096)
-    """The side of the square images that the network takes, to which those of the study are resized. Null: their size
-    is kept."""
+    """The side of the square images that the network takes. The study's images are resized to it. Null: they keep
+    their size."""
 
     mean: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = Field(default=None, min_length=1, max_length=3)
     """The mean of each channel, for pixels in 0..1, by which the network's images are normalised: one number for grey
@@ -111,7 +111,7 @@ class GivenPeerConfig(StrictConfig):
 
     @property
     def peer_network(self) -> PeerNetwork:
-        """The network with its adapter."""
+        """The network of the peer, with the values of its adapter."""
         return PeerNetwork(self.network, self.image_size_pixels, self.mean, self.std, self.classes)
 
     @model_validator(mode="after")

@@ -25,7 +25,12 @@ class LossConfig(StrictConfig):
         return self
 
     def term(self, *, reduction: Reduction, scale_by_temperature_squared: bool) -> DistillationTerm:
-        """Return the term D of the loss with its hyper-parameters, this reduction and this factor."""
+        """Return the term D with this loss and its hyper-parameters.
+
+        Args:
+            reduction: How D is averaged over a batch.
+            scale_by_temperature_squared: Whether D is multiplied by T^2.
+        """
         return DistillationTerm(self.pair_loss, self.parameters, reduction, scale_by_temperature_squared)
 
     @property

@@ -38,7 +38,7 @@ class TargetConfig(StrictConfig):
 
     @property
     def pair_target(self) -> PairTarget:
-        """The target as a function and in words."""
+        """The registered target of this kind: its function, its formula and its description."""
         return PAIR_TARGETS[self.kind]
 
     @property

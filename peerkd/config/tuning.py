@@ -10,8 +10,7 @@ from peerkd.config.strict import StrictConfig
 from peerkd.excerpt import plain
 
 Strategy = Literal["sweep", "tune"]
-"""sweep: every setting of every pair is tried. tune: only the settings that a tuner suggests are tried, and no
-controls."""
+"""sweep: every setting of every pair is tried. tune: only the settings that a tuner suggests are tried."""
 
 STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
 

@@ -58,9 +58,9 @@ def draw_views(
     own random stream, so sample ``i`` gets the same view whatever ``num_samples`` is.
 
     Args:
-        num_samples: N, at least 0.
-        seed: At least 0.
-        epoch: At least 0.
+        num_samples: The number of samples, N, at least 0.
+        seed: The seed of all draws, at least 0.
+        epoch: The number of the epoch, from 0.
         crop_padding_pixels: Zeros added on each side before the crop, 0 to 127; 0 crops nothing.
         horizontal_flip: Whether samples may be mirrored left to right.
         resized_crop_min_area_fraction: Smallest area of a box as a fraction of the image's area, above 0 and at most

@@ -36,10 +36,10 @@ def draw_boxes(num_samples: int, *, seed: int, epoch: int, min_area_fraction: fl
     ``[log 3/4, log 4/3]`` for which the box fits into the image.
 
     Args:
-        num_samples: N, at least 0.
-        seed: At least 0.
-        epoch: At least 0.
-        min_area_fraction: Above 0 and at most 1.
+        num_samples: The number of samples, N, at least 0.
+        seed: The seed of all draws, at least 0.
+        epoch: The number of the epoch, from 0.
+        min_area_fraction: The smallest area of a box as a fraction of the image's area, above 0 and at most 1.
 
     Raises:
         ValueError: If ``min_area_fraction`` is out of range.

@@ -62,7 +62,7 @@ class Progress:
             self._write(self._stage, self._line(now, rated_seconds=now - self._rated_since))
 
     def recover(self, num: int) -> None:
-        """Count ``num`` units of an earlier attempt that were found only now. They are not part of the rate."""
+        """Count ``num`` units as finished by an earlier attempt. They are not part of the rate."""
         self._num_before += num
         self._num_done += num
         self._record()

@@ -57,10 +57,10 @@ def adapt_input(
     Args:
         network: The network, which is changed in place.
         study: The normalisation of the study's images.
-        own: The normalisation that the network was trained with; None if it is that of the study. With one channel
-            where the study has three, images become grey; with three where it has one, the channel is repeated.
-        image_size_pixels: The side of the square to which images are resized, bilinearly and with antialiasing; None
-            keeps their size.
+        own: The normalisation that the network was trained with. None: that of the study. If it has one channel and the
+            study has three, images become grey. If it has three and the study has one, the channel is repeated.
+        image_size_pixels: The side of the square to which images are resized, bilinearly and with antialiasing. None:
+            images keep their size.
     """
 
     def convert(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:

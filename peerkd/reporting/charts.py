@@ -59,7 +59,7 @@ class Area(NamedTuple):
 
 
 class Series(NamedTuple):
-    """Marks of one kind in one style. If the series has lines, its label stands beside their end."""
+    """Marks of one kind in one style. If the series has lines, its label stands next to the end of the lines."""
 
     label: str
     style: str

@@ -100,10 +100,11 @@ class ExperimentFacts(RunFacts):
     config: ExperimentConfig
 
     train_counts_PK: IntArray
-    """(num_peers, num_classes) training samples."""
+    """(num_peers, num_classes) number of training samples of each peer and class."""
 
     distances: Mapping[str, FloatArray]
-    """(num_peers, num_peers) in [0, 1], by name: ``jensen_shannon``, ``hellinger`` or ``earth_movers``."""
+    """(num_peers, num_peers) distances of the peers' class distributions, in [0, 1], for each measure:
+    ``jensen_shannon``, ``hellinger`` and ``earth_movers``."""
 
     peers: tuple[PeerFacts, ...]
     improved: ImprovedPeers
@@ -114,7 +115,7 @@ class ExperimentFacts(RunFacts):
     version that did not record the size of an image."""
 
     worker_seconds: float
-    """Sum of the seconds of all trials, although several workers ran them side by side."""
+    """Sum of the seconds of all trials, even if several workers ran them at the same time."""
 
     @property
     def num_peers(self) -> int:

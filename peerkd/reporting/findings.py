@@ -124,10 +124,10 @@ class SweepFindings:
     mean_gain_from_teacher: Estimate
 
     comparison: TuningComparison
-    """The choice from the whole grid, compared with the untuned default on its transfer set."""
+    """The setting chosen from the whole grid, compared with the untuned default on the default transfer set."""
 
     comparison_within: Mapping[str, TuningComparison]
-    """The choice within each transfer set, compared with the default on this set."""
+    """The setting chosen within each transfer set, compared with the untuned default on the same set."""
 
     tuned_over_single: Estimate
     """Test gain of each pair's own setting minus that of one setting for all pairs."""
@@ -273,7 +273,7 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
 
 
 def _check_trials(trials: Candidates, facts: ExperimentFacts) -> None:
-    """Refuse a table of other peers, and one in which every distillation diverged."""
+    """Raise a ``ValueError`` if the table is about other peers, or if every distillation diverged."""
     wanted, found = np.flatnonzero(facts.peers_are_finite), np.unique(trials.student)
     if not np.array_equal(wanted, found):
         raise ValueError(f"The table must have the {len(wanted)} peers of the run, got {len(found)}.")

@@ -41,7 +41,7 @@ class Headline(NamedTuple):
 
 
 def headline(findings: SweepFindings, facts: ExperimentFacts) -> list[Headline]:
-    """Return the findings in words, the most important first. Choices are made on validation, numbers are from test."""
+    """Return the findings in words, the most important first. All numbers are from the test set."""
     named = [
         Headline("Who learns from whom", _advice(findings)),
         Headline("Gain", _gain(findings, facts)),
@@ -82,7 +82,7 @@ def verdict(estimate: Estimate) -> str:
 
 
 def remarks(estimate: Estimate, noun: str = "") -> str:
-    """Return, in parentheses after a space, the verdict and the number of pairs. The text is empty without both.
+    """Return the verdict and the number of pairs, in parentheses after a space. The text is empty if it has neither.
 
     Args:
         estimate: A difference.

@@ -35,7 +35,7 @@ class HeatMap(NamedTuple):
     columns: list[str]
     rows: list[tuple[str, list[Cell]]]
     limit: float = 1.0
-    """The value from which on a cell has the strongest colour."""
+    """The magnitude from which on cells have the strongest colour."""
 
 
 def shared_limit(matrices: Sequence[FloatArray]) -> float:

@@ -11,7 +11,7 @@ Theme: TypeAlias = Literal["light", "dark"]
 Rgb: TypeAlias = tuple[int, int, int]
 
 NUM_STEPS: Final = 7
-"""The number of shades on each side of the middle."""
+"""The number of shades for values above zero, and of those for values below zero."""
 
 _INKS: Final[tuple[Rgb, ...]] = ((0, 0, 0), (255, 255, 255))
 """The colours of text in cells: pure black and pure white. With other inks, some backgrounds would have no ink with a

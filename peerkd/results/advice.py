@@ -9,7 +9,7 @@ The best of many trials is better on the samples on which it was chosen than on 
 bootstrap (1983, JASA 78:316) estimates the optimism. The gains are drawn again from a normal distribution with the
 noise of the validation set around the observed ones, and the best trial is chosen in each draw. The gain drawn for this
 trial minus its observed gain is the error of a choice. Its mean over draws is the optimism, and its deviation is the
-noise. Both include that the control is chosen, too. Where all trials are equally good, the observed gains differ more
+noise. Both allow for the choice of the control too. Where all trials are equally good, the observed gains differ more
 than the true ones, and the bootstrap finds only a part of the optimism.
 
 Shape suffixes: N = trials of one student, C = trials that may be the best one, B = draws.

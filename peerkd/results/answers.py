@@ -17,7 +17,7 @@ TEMPERATURES: Final = (1, 2, 4, 8)
 """The temperatures at which peers are compared on training samples."""
 
 WEIGHTS: Final = (0.1, 0.3, 0.5)
-"""The weights of the second peer of a pair in a mixture of the probabilities of both."""
+"""The weights of the second peer in the mixtures of the probabilities of two peers."""
 
 _NUM_BINS: Final = 10
 
@@ -48,10 +48,11 @@ class OnValidation(NamedTuple):
     """Share of samples on which the peer of the row is right and the peer of the column is wrong."""
 
     agreement_PP: FloatArray
-    """Share of samples for which both predict the same class, right or wrong."""
+    """Share of samples for which the two peers predict the same class, right or wrong."""
 
     mixture_gain_WPP: FloatArray
-    """Accuracy of the mixture minus that of the peer of the row, by the weight of the peer of the column."""
+    """Accuracy of a mixture of the peer of the row and the peer of the column, minus that of the peer of the row. W is
+    the weight of the peer of the column."""
 
 
 class OnTrainingData(NamedTuple):

@@ -125,7 +125,7 @@ PAGES: Final[Mapping[str, tuple[str, pa.Schema]]] = {
     "features": (_FEATURES, FEATURES_SCHEMA),
     "choices": (_CHOICES, CHOICES_SCHEMA),
 }
-"""The introduction and the schema of each page."""
+"""The introduction and the schema of each page, by the name of the page."""
 
 
 def page(name: str = "trials") -> str:

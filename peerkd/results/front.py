@@ -31,7 +31,7 @@ class FrontPoint:
 
     own_weight: float
     is_of_study: bool
-    """Whether this is the weight of the study."""
+    """Whether ``own_weight`` is the weight with which the study itself was tuned."""
 
     validation_global_gain: float
     validation_own_gain: float

@@ -59,7 +59,7 @@ def open_journal(path: Path) -> Iterator[Journal]:
 
 
 def read_journal(path: Path, *, on_damaged: Callable[[int], None] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the records of a journal. A last line that is incomplete is left out, since it may be being written.
+    """Yield the records of a journal. An incomplete last line is left out, because a process may still be writing it.
 
     Args:
         path: The journal.

@@ -149,9 +149,10 @@ def compare(
 
 
 def ratio_of_gains(chosen: Estimate, default: Estimate) -> Ratio:
-    """Return the chosen gain divided by the default's, unless the default's gain may be 0 or negative.
+    """Return the chosen setting's gain divided by the default's, or the reason why the ratio has no value.
 
-    A gain near 0 in the denominator can make the ratio arbitrarily large, and a ratio to a loss has no meaning.
+    The ratio has a value only if the whole interval of the default's gain is above 0. A gain near 0 in the denominator
+    can make the ratio arbitrarily large, and a ratio to a loss has no meaning.
     """
     if default.is_above_zero:
         return Ratio(value=chosen.value / default.value, reason=None)

@@ -16,7 +16,7 @@ experiment tries several values of it."""
 class UntunedDefault(NamedTuple):
     """The values of the untuned default that depend on the experiment.
 
-    The other two do not: the temperature is ``DEFAULT_TEMPERATURE``, and the weight follows from ``DEFAULT_ALPHA``.
+    Its temperature and its weight are the same in every experiment: ``DEFAULT_TEMPERATURE`` and ``default_weight``.
     """
 
     transfer_set: str | None

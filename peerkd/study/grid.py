@@ -24,19 +24,19 @@ class Grid:
     alpha_weighs: LossTerm = "distillation"
 
     learning_rates: tuple[float, ...] = ()
-    """The learning rates that are tried for the first step. Empty: only that of the recipe."""
+    """The learning rates of the first step that are tried. Empty: only ``distill.learning_rate``."""
 
     default_learning_rate: float | None = None
     """The rate of the untuned default if several rates are tried, else None."""
 
     losses: tuple[str, ...] = ()
-    """The names of the losses that are tried. Empty: only that of the recipe."""
+    """The names of the losses that are tried. Empty: only ``distill.loss``."""
 
     default_loss: str | None = None
     """The loss of the untuned default if several losses are tried, else None. Every transfer set allows it."""
 
     targets: tuple[str, ...] = ()
-    """The labels of the targets that are tried. Empty: only that of the recipe."""
+    """The labels of the targets that are tried. Empty: only ``distill.target``."""
 
     default_target: str | None = None
     """The target of the untuned default if several targets are tried, else None."""

@@ -17,7 +17,7 @@ class TeacherSizes(NamedTuple):
     """The sizes on which the bytes that leave one teacher depend."""
 
     num_own_samples: int
-    """The number of its training samples."""
+    """The number of the teacher's training samples."""
 
     weights_bytes: int
 

@@ -88,7 +88,7 @@ class TransferSetFacts:
 
     @property
     def keeps_data_home(self) -> bool:
-        """Whether no raw sample of a peer leaves it."""
+        """Whether the raw samples of every peer stay at that peer."""
         return "samples" not in self.moves
 
     @property

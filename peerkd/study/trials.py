@@ -23,7 +23,7 @@ class Setting(NamedTuple):
     """The hyper-parameters of the loss of one trial, and its learning rate."""
 
     temperature: float | None
-    """None for a control."""
+    """The temperature T. None for a control."""
 
     alpha: float
     """The alpha as configured: the weight of the term that ``ConventionsConfig.alpha_weighs`` names."""
@@ -32,7 +32,7 @@ class Setting(NamedTuple):
     """The weight of the divergence in the loss; 0 for a control."""
 
     learning_rate: float | None = None
-    """The learning rate of the first step. None: the experiment tries only that of the recipe."""
+    """The learning rate of the first step. None: the experiment tries only ``distill.learning_rate``."""
 
     loss: str | None = None
     """The name of the loss in ``PAIR_LOSSES``. None for a control, or if the experiment tries only one."""

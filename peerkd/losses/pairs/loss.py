@@ -26,7 +26,7 @@ class Parameter(NamedTuple):
 
     default: float
     meaning: str
-    """One or two sentences for the reference page."""
+    """The meaning of the hyper-parameter in one or two sentences, for the reference page."""
 
     at_least: float | None = None
     above: float | None = None
@@ -45,7 +45,7 @@ class PairLoss(NamedTuple):
     """The ``kind`` of ``distill.loss`` in a config."""
 
     title: str
-    """A noun phrase without an article, in lower case except for names."""
+    """The name of the loss in texts: a noun phrase without an article, in lower case except for proper names."""
 
     per_sample: "Callable[..., Tensor]"
     """``per_sample(student_logits_BK, reference_logits_BK, *, temperature, ...)`` returns a tensor of shape (B,): the
@@ -68,7 +68,7 @@ class PairLoss(NamedTuple):
     """
 
     meaning: str
-    """One or two sentences for the report and the reference page, with D as their subject."""
+    """What D measures, in one or two sentences with D as their subject, for the report and the reference page."""
 
     formula: str
     """D of one sample as a line of plain text."""
@@ -97,5 +97,5 @@ class PairLoss(NamedTuple):
 
     @property
     def capitalized_title(self) -> str:
-        """The title at the beginning of a sentence."""
+        """The title with a capital letter, for the beginning of a sentence."""
         return self.title[0].upper() + self.title[1:]

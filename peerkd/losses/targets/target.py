@@ -42,7 +42,7 @@ class PairTarget(NamedTuple):
     """The ``kind`` of ``distill.target`` in a config."""
 
     title: str
-    """A noun with its article, in lower case."""
+    """The name of the target in texts: a noun with its article, in lower case."""
 
     weigh: "Callable[[Sequence[Prediction]], Sequence[Tensor]] | None"
     """``weigh([teacher, old_self])`` returns the weights of the teacher and of the student's old self. They broadcast
@@ -50,7 +50,7 @@ class PairTarget(NamedTuple):
     teacher's prediction."""
 
     meaning: str
-    """One or two sentences for the report and the reference page."""
+    """What the student imitates, in one or two sentences, for the report and the reference page."""
 
     formula: str
     """The target as a line of plain text."""
@@ -62,7 +62,7 @@ class PairTarget(NamedTuple):
     """The paper and section that the target is taken from, or how it was found."""
 
     joins_any_number: bool = False
-    """Whether ``weigh`` also weighs the predictions of any other number of peers, none of which has a special part."""
+    """Whether ``weigh`` accepts the predictions of any number of peers, and treats all of them alike."""
 
     @property
     def needs_student(self) -> bool:
@@ -108,7 +108,7 @@ def joined_logits(
     """Return logits ``u_BK`` with ``softmax(u / T) = target`` for the predictions of any number of peers.
 
     Args:
-        target: A target with weights; with ``joins_any_number``, if there are other predictions than those of a pair.
+        target: A target with weights. Unless there are two predictions, it must have ``joins_any_number``.
         predictions: The prediction and the class counts of each peer.
         temperature: T, above 0.
         prior_adjusted: See ``target_logits``.

@@ -21,7 +21,7 @@ _PHRASES: Final[Mapping[Verdict, str]] = {
     "below": "below",
     "undecided": "not distinguishable from",
 }
-"""The verdicts as phrases that a noun can follow."""
+"""The phrase of each verdict, which is followed by what a method is compared with."""
 
 _MEANS_IN_WORDS: Final[tuple[Method, ...]] = ("ema", MAIN_METHOD)
 
@@ -189,7 +189,7 @@ def _value(difference: Estimate) -> str:
 
 
 def _judged(difference: Estimate) -> str:
-    """Return a difference and its verdict as a phrase that a noun can follow."""
+    """Return a difference and its verdict as a phrase, which is followed by what a method is compared with."""
     return f"at {wording.estimate(difference)} points {_PHRASES[verdict(difference)]}"
 
 

@@ -134,7 +134,7 @@ def test_a_peer_without_a_validation_sample_is_refused(tmp_path: Path) -> None:
             {"data": {"source": "npz", "path": "x"}},
             "peers.given must have data for every peer or for none, and peer 1 (p1) has none.",
         ),
-        (("a", "b"), {"data": {}}, "data.source must be peers, or the kind of a data set beside those of the peers, "),
+        (("a", "b"), {"data": {}}, "data.source must be peers, or the kind of a data set other than the peers', "),
         (("a", "b"), {"data": {"source": "peers", "path": "x"}}, "data.path must be null when source is peers, got x"),
         (
             ("a", "b"),
@@ -144,7 +144,7 @@ def test_a_peer_without_a_validation_sample_is_refused(tmp_path: Path) -> None:
         (
             ("a", "b"),
             {"sweep": {"transfer_sets": ["public"]}},
-            "data.source must be a data set beside those of the peers when sweep.transfer_sets contains public, got ",
+            "data.source must be a data set other than those of the peers when sweep.transfer_sets contains public, ",
         ),
     ],
 )
