@@ -26,7 +26,10 @@ FORWARDS_PER_TRAINED_SAMPLE: Final = 3
 
 
 class CostLedger:
-    """The cost of the trials so far, and that of the full sweep: every setting on every pair, trained to the end."""
+    """Adds up the cost of the trials of a study, and knows the cost of the full sweep.
+
+    A full sweep trains every setting on every pair to the last epoch.
+    """
 
     def __init__(self, space: Space, *, is_augmented: bool = False) -> None:
         self._space, self._is_augmented = space, is_augmented
@@ -41,42 +44,43 @@ class CostLedger:
 
     @property
     def full(self) -> float:
-        """Cost of the full sweep without controls, in trained samples."""
+        """The cost of the full sweep without controls, in trained samples."""
         return self._full / FORWARDS_PER_TRAINED_SAMPLE
 
     @property
     def spent(self) -> float:
-        """Cost of everything charged so far, in trained samples."""
+        """The cost of everything that was charged so far, in trained samples."""
         return self._spent / FORWARDS_PER_TRAINED_SAMPLE
 
     @property
     def spent_share(self) -> float:
-        """Cost so far as a fraction of the full sweep's cost."""
+        """The cost so far as a fraction of the cost of the full sweep."""
         return self._spent / self._full
 
     @property
     def num_pairs_tried(self) -> int:
-        """Number of pairs with at least one trial."""
+        """The number of pairs with at least one trial."""
         return int(self._done_QS.any(axis=1).sum())
 
     @property
     def num_trials(self) -> int:
-        """Number of trials that were started, whether or not they were trained to the end."""
+        """The number of trials that were started, whether or not they were trained to the last epoch."""
         return int(np.count_nonzero(self._done_QS))
 
     def price(self, suggestion: Suggestion) -> float:
-        """Return the cost of a suggestion now, in trained samples.
+        """Return the cost of carrying out a suggestion now, in trained samples.
 
         Raises:
-            ValueError: If the trial has already been trained for so many epochs, or a whole trial has fewer.
+            ValueError: If the trial has already been trained up to the suggested epoch, or a whole trial has fewer
+                epochs.
         """
         return self._forwards(suggestion) / FORWARDS_PER_TRAINED_SAMPLE
 
     def prices(self, pairs_P: Sequence[int] | IntArray, num_epochs_R: IntArray) -> FloatArray:
-        """Return the cost of training each setting of some pairs up to each of some epochs now: (P, R, S).
+        """Return the cost of training each setting of some pairs up to each of some epochs now, of shape (P, R, S).
 
-        The costs are those of ``price``, without its checks: 0 or less where a trial has already been trained for so
-        many epochs.
+        The costs are those that ``price`` returns. Where a trial has already been trained for as many epochs, the value
+        is 0 or less, and no error is raised.
         """
         num_passes_R1 = num_epochs_R[:, None] if self._is_augmented else np.ones((1, 1), dtype=np.int64)
         num_new_passes_PRS = np.maximum(num_passes_R1 - self._taught_U[self._units_QS[pairs_P]][:, None], 0)
@@ -93,7 +97,11 @@ class CostLedger:
         return self._spent + self._forwards(suggestion) <= budget * self._full
 
     def charge(self, suggestion: Suggestion) -> None:
-        """Count the cost of a suggestion, which may be a whole control. Raises ``ValueError`` as ``price`` does."""
+        """Add the cost of a suggestion, which may be a control, to the cost so far.
+
+        Raises:
+            ValueError: See ``price``.
+        """
         self._spent += self._forwards(suggestion)
         if self._space.control(suggestion.setting) is not None:
             return
@@ -102,7 +110,7 @@ class CostLedger:
         self._taught_U[unit] = max(self._taught_U[unit], self._num_passes(suggestion.num_epochs))
 
     def charge_forward(self, num_samples: int) -> None:
-        """Charge for samples of forward passes alone, such as those for the features of pairs."""
+        """Add the cost of samples that only go forward through a network, such as those for the features of pairs."""
         self._spent += num_samples
 
     def _forwards(self, suggestion: Suggestion) -> int:
@@ -123,7 +131,7 @@ class CostLedger:
         return FORWARDS_PER_TRAINED_SAMPLE * num_samples * num_new_epochs + num_taught * num_new_passes
 
     def _num_passes(self, num_epochs: int) -> int:
-        """Return how often a teacher sees the samples of a trial of so many epochs."""
+        """Return how often the teacher's logits are computed for a trial of ``num_epochs`` epochs."""
         return num_epochs if self._is_augmented else 1
 
     def _full_forwards(self) -> int:
@@ -139,8 +147,8 @@ def feature_forward_samples(space: Space, *, max_samples_per_peer: int = 256) ->
     Accuracies and logits on the validation set exist before any distillation, so they cost nothing.
 
     Args:
-        space: Search space. Nothing is counted if its features lack the sizes of the peers' training sets.
-        max_samples_per_peer: The largest number of a peer's training samples that are used.
+        space: The space. The result is 0 if its features do not include the sizes of the peers' training sets.
+        max_samples_per_peer: The maximum number of training samples of each peer that are used.
     """
     name = "num_student_samples"
     if name not in space.feature_names:
@@ -152,9 +160,11 @@ def feature_forward_samples(space: Space, *, max_samples_per_peer: int = 256) ->
 
 
 def _units(space: Space) -> tuple[IntArray, IntArray]:
-    """Return the unit of each trial (Q, S).
+    """Number the units of all trials of a space.
 
-    The second array (U,) holds the first trial of each unit, counted by pairs and then by settings.
+    Returns:
+        The unit of each trial, of shape (Q, S), and the first trial of each unit, of shape (U,). The trials are counted
+            by pairs and then by settings.
     """
     base = space.num_peers + 1
     groups = grouped_by_samples(setting.transfer_set for setting in space.settings)

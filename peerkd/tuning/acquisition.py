@@ -29,23 +29,23 @@ from peerkd.tuning.pair_posterior import PairPosterior
 _NODES, _WEIGHTS = hermegauss(7)
 _MOVES = _NODES != 0
 _OUTCOMES_N2 = np.stack([_NODES[_MOVES], np.ones(int(_MOVES.sum()))], axis=1).astype(np.float32)
-"""Factors of the slope and the intercept of ``mean'`` as a line in Z, for each node Z of the quadrature but 0."""
+"""The factors of slope and intercept of ``mean'``, which is a line in Z, at each node of the quadrature except 0."""
 
 _WEIGHTS_N = _WEIGHTS[_MOVES] / _WEIGHTS.sum()
 _WEIGHT_OF_NONE: Final = 1 - float(_WEIGHTS_N.sum())
-"""Weight of the node ``Z = 0``, at which no mean moves."""
+"""The weight of the quadrature node ``Z = 0``, at which no mean changes."""
 
 _NUM_SDS: Final = 3.0
 """A setting is ignored if its mean plus this many standard deviations does not exceed the best mean."""
 
 
 class PairBelief:
-    """The posterior over the gains of one pair: at present, and after its pending suggestions are answered."""
+    """The posterior over the gains of one pair, both now and when its pending suggestions will have been observed."""
 
     def __init__(self, posterior: PairPosterior) -> None:
         self._now = self._later = posterior
         self._pending: list[tuple[int, float]] = []
-        """Target and noise variance of each pending suggestion that ``_later`` does not contain yet."""
+        """The target and the noise variance of each pending suggestion that ``_later`` does not include yet."""
 
     @property
     def now(self) -> PairPosterior:
@@ -54,19 +54,25 @@ class PairBelief:
 
     @property
     def with_pending(self) -> PairPosterior:
-        """The posterior with the covariance that it will have once all pending suggestions are answered."""
+        """The posterior with the covariance that it will have when all pending suggestions have been observed."""
         for place, noise_variance in self._pending:
             self._later = self._later.given_pending(place, noise_variance=noise_variance)
         self._pending.clear()
         return self._later
 
     def observe(self, place: int, points: float, *, noise_variance: float) -> None:
-        """Condition on an observation, and forget all pending suggestions."""
+        """Update the posterior with an observation, and forget all pending suggestions.
+
+        Args:
+            place: The index of the observed target.
+            points: The observed value, in compressed points.
+            noise_variance: The variance of the observation about the target.
+        """
         self._now = self._later = self._now.given(place, points, noise_variance=noise_variance)
         self._pending.clear()
 
     def add_pending(self, place: int, *, noise_variance: float) -> None:
-        """Add a pending suggestion."""
+        """Add a suggestion that has not been observed yet, given the index of its target."""
         # Most are answered before the pair is scored again, so the posterior is only updated when it is needed.
         self._pending.append((place, noise_variance))
 
@@ -74,15 +80,15 @@ class PairBelief:
 def knowledge_gradients(
     posteriors: Sequence[PairPosterior], places_C: IntArray | slice, *, noise_variance_C: FloatArray, num_choices: int
 ) -> FloatArray:
-    """Return the knowledge gradient of each candidate observation of each pair: (P, C).
+    """Return the knowledge gradient of each candidate observation of each pair, of shape (P, C).
 
-    The expectation over Z is a Gauss-Hermite quadrature with seven nodes.
+    The expectation over Z is computed by Gauss-Hermite quadrature with seven nodes.
 
     Args:
-        posteriors: Posterior of each pair. At least one, and few, since memory grows with their number.
-        places_C: Target of each candidate.
-        noise_variance_C: Variance of each outcome beyond that of its target.
-        num_choices: Number of settings that can be chosen. They are the first targets.
+        posteriors: The posterior of each pair. There must be at least one, and few, because memory grows with them.
+        places_C: The index of the target that each candidate observes.
+        noise_variance_C: The variance of each observation about its target.
+        num_choices: The number of settings that can be chosen. They are the first targets.
     """
     # For each candidate c, mean'(s) is a line in Z: slope cov(s, c) / sqrt(var(c) + noise(c)), intercept mean(s).
     mean_PS = np.array([each.mean_S[:num_choices] for each in posteriors])

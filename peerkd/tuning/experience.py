@@ -1,4 +1,4 @@
-"""Knowledge about settings from earlier full sweeps, which gives a tuner an informed prior.
+"""Experience: a model of gains that was fitted to earlier full sweeps, and gives a tuner an informed prior.
 
 The model was fitted by ``benchmarks/tuning/learn_experience.py`` and is stored as an archive of plain arrays,
 ``learned_experience.npz`` next to this module. With ``phi`` the basis functions of pairs, a gain ``y`` of pair ``p`` at
@@ -6,11 +6,11 @@ point ``g`` of the grid is::
 
     y(p, g) = mean(g) + phi(p) regression(g) + spread(p) * (factors(g) z + luck(g))
 
-The first two terms are a ridge regression on the features of pairs. The residuals that it has on sweeps that were left
-out of its fit are described by their principal components, ``factors`` with standard normal weights ``z``, and by an
-independent effect of each trial, ``luck``, which is correlated between the epochs of the trial.
+The first two terms are a ridge regression on the features of pairs. The other terms describe the residuals of this
+regression on sweeps that were left out when it was fitted: ``factors`` are their principal components, with standard
+normal weights ``z``, and ``luck`` is an independent effect of each trial, which is correlated between its epochs.
 
-Between the temperatures, weights and epochs of the grid, everything is interpolated linearly. Gains are in compressed
+Values between the temperatures, weights and epochs of the grid are interpolated linearly. Gains are in compressed
 points (``settings_prior``). All sweeps had the loss of Hinton et al. 2015 (``HINTON``), with the default conventions.
 
 Shape suffixes: Q = pairs, S = settings, G = grid: transfer sets x weights x temperatures x epochs, E = epochs of the
@@ -37,75 +37,79 @@ from peerkd.wording import plural
 SHIPPED: Final = Path(__file__).with_name("learned_experience.npz")
 
 _NOISE_SD: Final = 0.6
-"""Standard deviation of a validation accuracy, in points."""
+"""The standard deviation of a validation accuracy, in points."""
 
 _OF_EXPERIMENT_SHARE: Final = 0.15
-"""Share of the residual variance that all pairs of an experiment have in common."""
+"""The share of the residual variance that all pairs of an experiment have in common."""
 
 _ACROSS_PAIRS_SHARE: Final = 0.1
-"""Share of the residual variance that similar pairs of an experiment have in common."""
+"""The share of the residual variance that similar pairs of an experiment have in common."""
 
 _NUM_OF_EXPERIMENT: Final = 12
 _NUM_ACROSS: Final = 8
-"""Ranks of these two parts."""
+"""The ranks with which the covariances of these two parts are approximated."""
 
 _TRUST_SD: Final = 0.3
-"""Prior standard deviation of the factor that scales the expectation on a transfer set. A study learns the factor."""
+"""The prior standard deviation of a factor by which a study scales the expected gains on a transfer set.
+
+The study learns the factor from its observations."""
 
 _LARGEST_SPREAD_LOGARITHM: Final = 1.0
-"""Limit on the logarithm of a pair's spread, in both directions, so that no pair gets all or none of the trials."""
+"""The maximum absolute logarithm of a pair's spread. Without a limit, a few pairs could get all of the trials."""
 
 _BEYOND_OCTAVES: Final = 1.0
 _BEYOND_WEIGHT: Final = 0.1
-"""The distance to which a setting may lie beyond the grid. It is treated as the nearest setting on the grid."""
+"""How far a temperature, in octaves, and a distillation weight may lie beyond the grid of the experience.
+
+A value beyond the grid is treated as the nearest value of the grid."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Experience:
-    """The fitted model. Its fields are the arrays of the archive."""
+    """The fitted model. Its fields are the arrays in the archive."""
 
     transfer_sets: tuple[str, ...]
     weights: FloatArray
-    """Distillation weights of the grid, ascending."""
+    """The distillation weights of the grid, in ascending order."""
 
     temperatures: FloatArray
-    """Temperatures of the grid, ascending."""
+    """The temperatures of the grid, in ascending order."""
 
     epoch_shares: FloatArray
-    """Epochs of the grid as fractions of a whole trial, ascending. The last is 1."""
+    """The epochs of the grid as fractions of a whole trial, in ascending order. The last one is 1."""
 
     feature_names: tuple[str, ...]
     lengths_F: FloatArray
-    """Length scale of each feature: the distance over which gains change."""
+    """The length scale of each feature: the distance over which gains change."""
 
     limits_2F: FloatArray
-    """Minimum and maximum of each feature over all sweeps, divided by its length."""
+    """The minimum and the maximum of each feature over all sweeps, divided by the feature's length scale."""
 
     centres_AF: FloatArray
-    """Features of the centres of the basis functions, each divided by its length."""
+    """The features of the centres of the basis functions, each divided by its length scale."""
 
     mean_G: FloatArray
     regression_AG: FloatArray
-    """Coefficients of the regression."""
+    """The coefficients of the regression of gains on the basis functions."""
 
     spread_A: FloatArray
-    """Coefficients of a second regression, of the logarithm of the spread."""
+    """The coefficients of a second regression, which predicts the logarithm of the spread of a pair."""
 
     factors_GL: FloatArray
-    """Principal components of the residuals, each times its standard deviation."""
+    """The principal components of the residuals, each multiplied by its standard deviation."""
 
     luck_KEE: FloatArray
-    """Covariance of a trial's own effect between epochs, for each transfer set. It includes the noise of validation."""
+    """The covariance of a trial's own effect between epochs, for each transfer set, including noise of validation."""
 
     provenance: str
-    """The sweeps that the model was fitted to, one per line."""
+    """The names of the sweeps to which the model was fitted, one per line."""
 
     def covers(self, space: Space) -> bool:
-        """Return whether a space differs from the sweeps in nothing that ``differences`` names."""
+        """Return whether the experience can be used for a space; ``differences`` names the reasons if it cannot."""
         return not self.differences(space)
 
     def differences(self, space: Space) -> list[str]:
-        """Return what makes a space too different from the sweeps, as clauses that may follow "because"."""
+        """Return in what a space differs too much from the sweeps, as clauses that can follow the word "because"."""
         return [*self._differences_of_settings(space), *_differences_of_loss(space)]
 
     def _differences_of_settings(self, space: Space) -> Iterator[str]:
@@ -128,17 +132,20 @@ class Experience:
                 yield f"the distillation weight {weight:g} is too far from {_ends(self.weights)}"
 
     def expected(self, space: Space, rungs: IntArray) -> FloatArray:
-        """Return the expected gains (Q, C) of the pairs of a space. ``rung_epochs`` gives the order of the targets."""
+        """Return the expected gains of the pairs of a space, of shape (Q, C). See ``rung_epochs`` for the targets."""
         expected_QG = self.mean_G + self.basis.values(space) @ self.regression_AG
         expected_QC: FloatArray = expected_QG @ self._interpolation(space, rungs).T
         return expected_QC
 
     def spread(self, space: Space) -> FloatArray:
-        """Return the relative spread (Q,) of the gains of each pair of a space about their expectations."""
+        """Return for each pair of a space how widely its gains spread about their expectations, of shape (Q,).
+
+        The spread is relative: 1 is that of an average pair.
+        """
         return spread(self.basis.values(space), self.spread_A)
 
     def prior(self, space: Space, rungs: IntArray) -> Prior:
-        """Return the prior over the deviations of gains from their expectations. ``rung_epochs`` orders the targets."""
+        """Return the prior over the deviations of gains from expected gains. See ``rung_epochs`` for the targets."""
         interpolation_CG = self._interpolation(space, rungs)
         factors_CL = interpolation_CG @ self.factors_GL
         of_experiment_CU = _main_functions(factors_CL, num=_NUM_OF_EXPERIMENT) * np.sqrt(_OF_EXPERIMENT_SHARE)
@@ -165,7 +172,7 @@ class Experience:
         )
 
     def _luck(self, space: Space, rungs: IntArray) -> FloatArray:
-        """Return the covariance (C, C) of the own effects of trials, without the noise of validation."""
+        """Return the covariance of each trial's own effect between targets, without noise of validation, (C, C)."""
         by_share = _interpolation(np.concatenate([[0.0], self.epoch_shares]), rungs / space.num_epochs)[:, 1:]
         num_settings = len(space.settings)
         luck_CC = np.zeros((len(rungs) * num_settings, len(rungs) * num_settings))
@@ -177,7 +184,7 @@ class Experience:
         return luck_CC
 
     def _interpolation(self, space: Space, rungs: IntArray) -> FloatArray:
-        """Return the weights (C, G) that interpolate values on the grid to the targets."""
+        """Return the weights with which values on the grid are interpolated to the targets, of shape (C, G)."""
         settings = space.settings
         sets = np.array([[setting.transfer_set == name for name in self.transfer_sets] for setting in settings])
         weights = _interpolation(self.weights, np.array([setting.distillation_weight for setting in settings]))
@@ -189,16 +196,22 @@ class Experience:
 
 
 def spread(values_QA: FloatArray, spread_A: FloatArray) -> FloatArray:
-    """Return the relative spread (Q,) of pairs from the values of their basis functions; see ``Experience.spread``."""
+    """Return the relative spread of pairs, of shape (Q,); see ``Experience.spread``.
+
+    Args:
+        values_QA: The values of the basis functions at the pairs.
+        spread_A: The coefficients ``Experience.spread_A``.
+    """
     logarithms_Q = np.clip(values_QA @ spread_A, -_LARGEST_SPREAD_LOGARITHM, _LARGEST_SPREAD_LOGARITHM)
     spread_Q: FloatArray = np.exp(logarithms_Q)
     return spread_Q
 
 
 def rung_epochs(space: Space, *, num_rungs: int) -> IntArray:
-    """Return the rungs (R,): the epochs after which a trial may be stopped, the last epoch first.
+    """Return the rungs of a space, of shape (R,): the epochs after which a trial may be stopped, the last epoch first.
 
-    Targets are ordered by rung and then by setting, so the first S targets are whole trials.
+    With experience there is one target for each rung and setting. They are ordered by rung and then by setting, so the
+    first S targets are the gains of whole trials.
     """
     rungs = np.unique(np.ceil(np.linspace(0, space.num_epochs, num_rungs + 1)[1:]).astype(np.int64))
     return rungs[::-1].copy()
@@ -240,11 +253,11 @@ def shipped() -> Experience:
 
 
 def why_unused(space: Space, *, is_wanted: bool) -> str | None:
-    """Return why a study starts without the shipped experience, as a clause, or None if it starts from it.
+    """Return the reason why a study does not use the shipped experience, as a clause; None if the study uses it.
 
     Args:
         space: The space of the study.
-        is_wanted: ``tune.experience``.
+        is_wanted: The value of ``tune.experience`` in the config.
     """
     if not is_wanted:
         return "tune.experience is false"
@@ -256,9 +269,9 @@ _EXACT: Final = ("weights", "temperatures", "epoch_shares", "lengths_F", "limits
 
 
 def _interpolation(grid: FloatArray, wanted: FloatArray) -> FloatArray:
-    """Return the weights (wanted, grid) of linear interpolation.
+    """Return the weights of linear interpolation, with a row for each wanted point and a column for each grid point.
 
-    A point beyond the grid is treated as the end of the grid.
+    A wanted point beyond the grid is treated as the end of the grid.
     """
     return np.stack([np.interp(wanted, grid, unit) for unit in np.eye(len(grid))], axis=1)
 

@@ -22,17 +22,17 @@ from peerkd.tuning.settings_prior import similarity
 from peerkd.tuning.space import Space
 
 _PRIOR_NUM_FINITE: Final = 1.0
-"""Number of finite trials that are assumed before the first one. The probability is 0 until a trial diverges."""
+"""The number of finite trials that are assumed in addition to the real ones. They make the first estimates small."""
 
 _MAX_CHANCE: Final = 0.5
-"""A setting that diverges with a larger probability is ruled out for the pairs that have not tried it."""
+"""The probability of divergence above which a setting is ruled out for the pairs that have not tried it."""
 
 _WORST_POINTS: Final = -1e3
-"""Mean gain given to a setting that is ruled out, in compressed points: so low that it is never the best."""
+"""The mean gain that replaces that of a setting that is ruled out, in compressed points. It is never the best."""
 
 
 class Feasibility:
-    """The trials that diverged and those that did not, by pair and setting."""
+    """Counts the trials that diverged and those that did not, and estimates probabilities of divergence from them."""
 
     def __init__(self, space: Space) -> None:
         self._settings, self._similarity_SS = space.settings, similarity(space.settings)
@@ -44,16 +44,16 @@ class Feasibility:
     def any_diverged(self) -> bool:
         """Whether any trial has diverged.
 
-        Before that, no setting is ruled out, and all functions return their inputs unchanged.
+        As long as none has diverged, no setting is ruled out, and all functions return their inputs unchanged.
         """
         return bool(self._has_diverged_QS.any())
 
     def chances(self) -> FloatArray:
-        """Return for each setting the probability (S,) that a trial diverges on a pair that has not tried it."""
+        """Return for each setting the probability that a trial diverges on a pair that has not tried it, (S,)."""
         return self._chance_S
 
     def add(self, pair: int, setting: int, *, is_finite: bool) -> None:
-        """Count a trial after the epochs trained so far. A trial that was counted as finite may diverge later."""
+        """Count a trial as finite or diverged after its epochs so far. A trial counted as finite may diverge later."""
         self._is_known_QS[pair, setting] = True
         self._has_diverged_QS[pair, setting] |= not is_finite
         if self.any_diverged:
@@ -62,16 +62,19 @@ class Feasibility:
             self._chance_S = num_diverged_S / (num_known_S + _PRIOR_NUM_FINITE)
 
     def is_ruled_out(self, pairs: Sequence[int] | IntArray | slice = slice(None)) -> BoolArray:
-        """Return which settings some pairs must not choose (P, S): those that diverged on the pair or are likely to."""
+        """Return a mask of the settings that pairs must not choose, of shape (P, S).
+
+        They are the settings that have diverged on the pair, or that it has not tried and that are likely to diverge.
+        """
         is_likely_S = self._chance_S > _MAX_CHANCE
         is_ruled_out_PS: BoolArray = self._has_diverged_QS[pairs] | (~self._is_known_QS[pairs] & is_likely_S)
         return is_ruled_out_PS
 
     def substitute(self, pair: int, setting: int) -> int | None:
-        """Return the setting on the same transfer set that is least likely to diverge, in place of a given one.
+        """Return a substitute for a setting: the untried setting on its transfer set that is least likely to diverge.
 
-        Ties are broken in favour of the same loss, target, temperature and alpha, and then of the first setting. None
-        is returned if all settings on the transfer set were tried or are ruled out.
+        Of equally likely settings, one with the same loss, target, temperature and alpha is preferred, and then the
+        first. None is returned if all settings on the transfer set have been tried or are ruled out.
         """
         wanted = self._settings[setting]
         is_open_S = ~self._is_known_QS[pair] & ~self.is_ruled_out([pair])[0]
@@ -89,11 +92,11 @@ class Feasibility:
         return min(places, key=rank) if places else None
 
     def without_ruled_out(self, means_QS: FloatArray) -> FloatArray:
-        """Return the mean gains of all pairs, with those of settings that are ruled out set far below any gain."""
+        """Return mean gains of all pairs in which the values of settings that are ruled out are far below any gain."""
         return np.where(self.is_ruled_out(), _WORST_POINTS, means_QS) if self.any_diverged else means_QS
 
     def restricted(self, posterior: PairPosterior, pair: int) -> PairPosterior:
-        """Return the posterior of a pair, with the means of settings that are ruled out set far below any gain."""
+        """Return the posterior of a pair in which the means of settings that are ruled out are far below any gain."""
         if not self.any_diverged:
             return posterior
         is_ruled_out_S = self.is_ruled_out([pair])[0]
@@ -102,7 +105,10 @@ class Feasibility:
         return replace(posterior, mean_S=mean_S)
 
     def weighted(self, raised_PC: FloatArray, pairs: Sequence[int], settings_C: IntArray) -> FloatArray:
-        """Return acquisition values (P, C) times the probability that the trial stays finite; 0 if it is ruled out."""
+        """Multiply acquisition values of candidates by the probability that the trial stays finite, of shape (P, C).
+
+        The value of a candidate that is ruled out becomes 0.
+        """
         if not self.any_diverged:
             return raised_PC
         is_ruled_out_PC = self.is_ruled_out(pairs)[:, settings_C]

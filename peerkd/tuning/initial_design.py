@@ -1,4 +1,4 @@
-"""The first suggestions of a tuner that starts from nothing: its initial design."""
+"""The initial design: the first suggestions of a tuner that has neither experience nor earlier sweeps."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -9,10 +9,10 @@ from peerkd.tuning.space import Space
 
 _NUM_PAIRS: Final = 5
 _MAX_WEIGHT: Final = 0.5
-"""A larger weight of the distillation is rarely good. If it is, later suggestions will find it."""
+"""The maximum distillation weight in the initial design. Larger ones are rarely good, and can be suggested later."""
 
 _GOLDEN_SECTION: Final = 0.6180339887
-"""Step of a sequence, modulo 1, whose members lie evenly in [0, 1) however many there are."""
+"""The step of the additive recurrence modulo 1 whose first n members are evenly spread over [0, 1), for every n."""
 
 
 def initial_design(space: Space, pairs: Sequence[int]) -> Iterator[Suggestion]:
@@ -22,8 +22,8 @@ def initial_design(space: Space, pairs: Sequence[int]) -> Iterator[Suggestion]:
     other pairs. The tuner therefore first measures what all pairs have in common.
 
     Args:
-        space: Search space.
-        pairs: Pairs in the order in which they are used.
+        space: The space.
+        pairs: The pairs, in the order in which they are used.
     """
     by_set: dict[str, list[int]] = {}
     for place, setting in enumerate(space.settings):

@@ -19,44 +19,46 @@ from peerkd.tuning.settings_prior import early_offsets, early_sds
 from peerkd.tuning.space import Space
 
 _NUM_RUNGS: Final = 3
-"""Number of epochs at which a trial may be stopped. More of them would make the tuner slow."""
+"""The number of rungs. With more rungs, the tuner would become slow."""
 
 _MAX_CENTRES_WITH_EXPERIENCE: Final = 24
-"""Experience already contains most of the information in features, so fewer centres suffice and save the tuner's
-time."""
+"""The maximum number of centres of the basis functions if experience is used.
+
+It can be smaller than without, because experience already contains most of the information in the features."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ObservationModel:
-    """A prior over targets, and how the gain of a setting after some epochs depends on a target.
+    """A prior over targets, and the distribution of the gain of a setting after some epochs, given its target.
 
-    The gain is the target plus a known offset plus a normal error. Without experience the targets are the settings, and
-    the gain after an early epoch is that of the whole trial with an offset and an additional variance. With experience
-    there is a target for each setting and rung.
+    The gain is the target plus a known offset plus a normal error. Without experience there is one target for each
+    setting: the gain of the whole trial, from which the gain after an earlier epoch differs by an offset and an
+    additional variance. With experience there is a target for each setting and rung.
     """
 
     space: Space
     prior: Prior
     basis: PairBasis
     rungs_R: IntArray
-    """Epochs after which a trial may be stopped, the last epoch first."""
+    """The epochs after which a trial may be stopped, the last epoch first."""
 
     places_SE: IntArray
-    """Target of each setting after each epoch. The first S targets are whole trials."""
+    """The index of the target that belongs to each setting and epoch. The first S targets are gains of whole trials."""
 
     offsets_SE: FloatArray
-    """Expected lead of each gain over its target, in compressed points."""
+    """The expected difference between each gain and its target, in compressed points."""
 
     variances_SE: FloatArray
-    """Variance of each gain about its target, beyond noise."""
+    """The variance of each gain about its target, in addition to noise of validation."""
 
     experience: Experience | None
 
     def expected(self, space: Space) -> FloatArray | None:
-        """Return the gains (Q, C) that experience expects of the pairs of a space; None without experience.
+        """Return the gains that experience expects for the pairs of a space, of shape (Q, C); None without experience.
 
         Args:
-            space: This space, or that of an earlier sweep. The settings are always those of this one.
+            space: The space to tune, or the space of an earlier sweep. Of the latter, only the pairs and their features
+                are used; the settings are always those of the space to tune.
         """
         if self.experience is None:
             return None
@@ -64,7 +66,7 @@ class ObservationModel:
         return self.experience.expected(with_own_settings, self.rungs_R)
 
     def spread(self, space: Space) -> FloatArray | None:
-        """Return the relative spread (Q,) of each pair of a space (see ``PairPrior``); None without experience."""
+        """Return the spread (see ``PairPrior``) of each pair of a space, of shape (Q,); None without experience."""
         return None if self.experience is None else self.experience.spread(space)
 
 
@@ -76,7 +78,7 @@ def build_observation_model(
     Args:
         space: The space to tune.
         earlier_sweeps: Earlier sweeps whose pairs the tuner will learn from. Only their features are used here.
-        experience: Experience, which is used if it covers the space. None to start from nothing.
+        experience: The experience, which is used if it covers the space. None means to use none.
     """
     spaces = [space, *(each.space for each in earlier_sweeps)]
     rungs_R = rung_epochs(space, num_rungs=_NUM_RUNGS)

@@ -6,8 +6,9 @@ pairs that represent all others::
 
     K_QQ ~ K_QA inverse(K_AA) K_AQ = Phi Phi^T   with   Phi^T = inverse(L) K_AQ,   L L^T = K_AA
 
-The rows of ``Phi`` are the values of the basis functions at the pairs. A row is never longer than 1, since the
-approximation never exceeds ``k(p, p) = 1``; what is missing is the part of a pair that the centres cannot explain.
+The rows of ``Phi`` are the values of the basis functions at the pairs. The norm of a row is at most 1, because the
+approximation never exceeds ``k(p, p) = 1``. The rest, 1 minus the squared norm, is the share of a pair's variance that
+the centres cannot explain.
 
 Shape suffixes: Q = pairs, F = features, A = functions, one for each centre.
 """
@@ -35,7 +36,7 @@ LENGTHS: Final[Mapping[str, float]] = {
     "student_class_accuracy_on_teacher_classes": 1.0,
     "teacher_class_accuracy_on_student_classes": 0.7,
 }
-"""Length scale of each feature: the distance over which gains change. Used unless other lengths are given."""
+"""The default length scale of each feature: the distance over which gains change."""
 
 MAX_CENTRES: Final = 64
 _JITTER: Final = 1e-8
@@ -47,12 +48,13 @@ class PairBasis:
     def __init__(
         self, spaces: Sequence[Space], *, lengths: Mapping[str, float] = LENGTHS, max_centres: int = MAX_CENTRES
     ) -> None:
-        """Choose the centres among the pairs of all spaces, each where the approximation is worst so far.
+        """Choose the centres among the pairs of all spaces. Each is the pair where the approximation is worst so far.
 
         Args:
-            spaces: The space to tune, followed by those of earlier experiments. Only features of all of them are used.
-            lengths: Length scale of each feature. Other features are ignored.
-            max_centres: The largest number of centres (A).
+            spaces: The space to tune, followed by those of earlier experiments. Only features that all of them have are
+                used.
+            lengths: The length scale of each feature. Features without a length scale are ignored.
+            max_centres: The maximum number of centres (A).
         """
         known = [set(space.feature_names) for space in spaces]
         names = tuple(name for name in lengths if all(name in names for names in known))
@@ -68,11 +70,11 @@ class PairBasis:
         """Return the basis with given centres.
 
         Args:
-            names: Names of the features.
-            lengths_F: Length scale of each feature.
-            limits_2F: Minimum and maximum of each feature, divided by its length. Values beyond them are clipped,
-                because nothing is known about such pairs.
-            centres_AF: Features of the centres, divided by their lengths. All rows differ.
+            names: The names of the features.
+            lengths_F: The length scale of each feature.
+            limits_2F: The minimum and the maximum of each feature, divided by its length scale. Values beyond them are
+                clipped, because nothing is known about such pairs.
+            centres_AF: The features of the centres, divided by their length scales. All rows must differ.
         """
         basis = cls.__new__(cls)
         basis._centre(tuple(names), lengths_F, limits_2F, centres_AF)
@@ -95,11 +97,11 @@ class PairBasis:
         )
 
     def spread(self, space: Space) -> list[int]:
-        """Return indices of pairs of a space, ordered so that each differs as much as possible from those before it."""
+        """Return indices of pairs of a space, each of which differs as much as possible from the pairs before it."""
         return _pivots(_scaled(space, self.names, self.lengths_F), max_centres=MAX_CENTRES)
 
     def values(self, space: Space) -> FloatArray:
-        """Return the values of the functions at each pair of a space: (Q, A), no row longer than 1."""
+        """Return the values of the basis functions at each pair of a space, (Q, A). The norm of a row is at most 1."""
         scaled_QF = np.clip(_scaled(space, self.names, self.lengths_F), *self.limits_2F)
         kernel_QA = _kernel(scaled_QF, self.centres_AF)
         return np.linalg.solve(self._factor_AA, kernel_QA.T).T

@@ -1,4 +1,4 @@
-"""The posterior over the gains of one pair. Covariances are computed only on request.
+"""The posterior over the gains of one pair, whose covariances are computed only when they are requested.
 
 Shape suffixes: S = targets of the pair, H = some of them, K = products whose sum is a covariance.
 """
@@ -12,24 +12,25 @@ from peerkd.arrays import FloatArray, IntArray
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PairPosterior:
-    """A normal distribution over the gains of one pair, with covariance ``own_factor * own_SS + left.T @ right``.
+    """A normal distribution over the gains of one pair, with the covariance ``own_factor * own_SS + left.T @ right``.
 
-    K is small, so a few rows of the covariance cost little. Conditioning on an observation adds one product.
+    K is small, so a few rows of the covariance are cheap to compute. An observation adds one row to ``left`` and
+    ``right``.
     """
 
     mean_S: FloatArray
     variance_S: FloatArray
-    """Diagonal of the covariance."""
+    """The diagonal of the covariance."""
 
     own_SS: FloatArray
-    """Array that all pairs share."""
+    """The covariance of the part that is specific to one pair. All pairs refer to the same array."""
 
     own_factor: float
     left_KS: FloatArray
     right_KS: FloatArray
 
     def covariance(self, places: IntArray | slice | int) -> FloatArray:
-        """Return rows of the covariance: (H, S), or (S,) for one index."""
+        """Return rows of the covariance, of shape (H, S), or (S,) for a single index."""
         covariance: FloatArray = self.own_SS[places] * self.own_factor
         covariance += self.left_KS[:, places].T @ self.right_KS
         return covariance
@@ -46,15 +47,15 @@ class PairPosterior:
         return self._without(column_S, weight_S, mean_S=self.mean_S + weight_S * (points - self.mean_S[place]))
 
     def given_pending(self, place: int, *, noise_variance: float) -> "PairPosterior":
-        """Return the posterior while an observation is pending: with the covariance that it will have afterwards.
+        """Return the posterior with the covariance that it will have after a pending observation.
 
-        That covariance does not depend on the value that will be observed; see ``given``. The mean stays as it is,
+        The later covariance does not depend on the value that will be observed; see ``given``. The mean is unchanged,
         because it is the expected value of the later mean.
         """
         return self._without(*self._column(place, noise_variance), mean_S=self.mean_S)
 
     def _column(self, place: int, noise_variance: float) -> tuple[FloatArray, FloatArray]:
-        """Return the covariance of all targets with one (S,), and the weights (S,) with which it moves their means."""
+        """Return the two vectors of shape (S,) in the formulas of ``given``: ``c`` and ``c / (v + n)``."""
         column_S = self.covariance(place)
         return column_S, column_S / max(float(column_S[place]) + noise_variance, 1e-12)
 

@@ -1,9 +1,9 @@
-"""The tuner: it suggests the trial with the largest expected improvement of its pair's choice per cost.
+"""The tuner: it suggests the trial from which the choice of its pair is expected to improve most, for its cost.
 
 It is Bayesian optimisation with one surrogate for all pairs (``posterior``), the knowledge gradient per cost as
 acquisition function (``acquisition``), and a probability of divergence (``feasibility``). Scoring all candidates after
-every observation would take too long, so the best candidate of each pair waits in a queue, and its value is computed
-anew when it comes up.
+every observation would take too long. Therefore the best candidate of each pair is kept in a priority queue, and scored
+again only when it reaches the front.
 
 Shape suffixes: Q = pairs, S = settings, E = epochs, R = rungs, C = candidates: rungs x settings, P = pairs that are
 scored together.
@@ -31,43 +31,50 @@ from peerkd.tuning.settings_prior import compress, expand
 from peerkd.tuning.space import NO_SETTING, Space
 
 _NEW_FRACTION: Final = 0.1
-"""Number of new observations, as a fraction of all, after which the posterior of all pairs is updated."""
+"""The number of new observations, as a fraction of all, after which the posterior of all pairs is updated."""
 
 _NEW_FRACTION_FOR_ALL: Final = 0.5
-"""Number of new observations, as a fraction of all, after which a full pass scores all pairs again, instead of only the
-most promising ones."""
+"""The number of new observations, as a fraction of all, after which a full pass is made.
+
+A full pass scores all pairs again, and not only the most promising ones."""
 
 _MIN_NEW: Final = 3
-"""Least number of new observations for an update of the posterior of all pairs."""
+"""The minimum number of new observations for an update of the posterior of all pairs."""
 
 _MIN_NEW_FOR_ALL: Final = 15
-"""Least number of new observations for a full pass."""
+"""The minimum number of new observations for a full pass."""
 
 _MIN_NEW_PER_PAIR: Final = 1 / 6
-"""Least number of new observations for a full pass, per pair: its work is proportional to the number of pairs."""
+"""The minimum number of new observations for a full pass, divided by the number of pairs.
+
+A full pass takes time in proportion to the number of pairs."""
 
 _MAX_EARLIER_PAIRS: Final = 200
-"""Largest number of pairs of an earlier sweep from which the tuner learns."""
+"""The maximum number of pairs of an earlier sweep from which the tuner learns."""
 
 _NUM_PAIRS_AT_ONCE: Final = 16
-"""Number of pairs that are scored together."""
+"""The number of pairs that are scored together."""
 
 _WORTHLESS_POINTS: Final = 1e-4
-"""A candidate is not suggested if its acquisition value, in points, is not above this."""
+"""The acquisition value, in compressed points, up to which a candidate is not suggested."""
 
 
 class PairTuner:
-    """A ``Tuner`` whose pairs share what they learn. It is deterministic: the same calls give the same results."""
+    """A ``Tuner`` in which observations of one pair inform all pairs.
+
+    It is deterministic: the same calls give the same results.
+    """
 
     def __init__(
         self, space: Space, *, earlier_sweeps: Sequence[EarlierSweep] = (), experience: Experience | None = None
     ) -> None:
-        """Start from a prior, and learn from earlier sweeps.
+        """Create a tuner without observations of this space.
 
         Args:
             space: The space to tune.
-            earlier_sweeps: Earlier sweeps. Only their trials under settings of the space are used.
-            experience: Experience, which is used if it covers the space. None: the tuner starts without experience.
+            earlier_sweeps: Earlier sweeps, from which the tuner learns. Only their trials under settings of the space
+                are used.
+            experience: The experience, which is used if it covers the space. None means to use none.
         """
         self._space = space
         self._model = build_observation_model(space, earlier_sweeps=earlier_sweeps, experience=experience)
@@ -83,7 +90,7 @@ class PairTuner:
         num_settings = len(space.settings)
         self._initial = deque(initial_design(space, basis.spread(space)) if starts_from_nothing else ())
         self._initial_asked: set[Suggestion] = set()
-        """The suggestions of the initial design so far."""
+        """The suggestions of the initial design that ``ask`` has returned."""
 
         self._rungs_C = np.repeat(self._model.rungs_R, num_settings)
         self._settings_C = np.tile(np.arange(num_settings), len(self._model.rungs_R))
@@ -93,41 +100,47 @@ class PairTuner:
         self._feasibility = Feasibility(space)
         self._asked_epochs_QS = np.zeros((space.num_pairs, num_settings), dtype=np.int64)
         self._observed: dict[int, dict[int, tuple[int, float, float]]] = {}
-        """The latest observation by pair and target: its epochs, its value in compressed points, and its variance
-        beyond noise."""
+        """The latest observation of each target, by pair and index of the target.
+
+        It consists of the number of epochs, the value in compressed points, and the variance in addition to noise."""
 
         self._pending: dict[int, dict[int, int]] = {}
-        """Epochs of the latest suggestion that is not answered yet, by pair and setting."""
+        """The number of epochs of the latest suggestion that has not been observed yet, by pair and setting."""
 
         self._unlearned: set[int] = set()
-        """Pairs with observations that the posterior does not contain yet."""
+        """The pairs with observations that the posterior does not include yet."""
 
         self._means_QS: FloatArray | None = None
-        """The result of ``_means``, kept until an observation changes it."""
+        """The result of ``_means``, which is kept until an observation changes it."""
 
         self._num_observed, self._num_new = 0, 0
-        """Number of all observations, and of those since the posterior was updated."""
+        """The number of all observations, and the number of observations since the posterior was updated."""
 
         self._num_at_full_pass = -1
-        """Number of observations at the latest full pass; -1 before the first one."""
+        """The number of observations at the latest full pass; -1 before the first one."""
 
         self._beliefs: dict[int, PairBelief] = {}
-        """Beliefs about the pairs with suggestions or observations since the posterior was updated."""
+        """The beliefs about the pairs with suggestions or observations since the posterior was updated."""
 
         self._stale: set[int] = set()
-        """Pairs with an observation that their entry in the queue does not consider; scored at the next ``ask``."""
+        """The pairs with observations of their own since they were scored. The next ``ask`` scores them again."""
 
         self._queue: list[tuple[float, int, int, Suggestion]] = []
-        """Heap of the best candidate of each pair: negative value, pair, version, candidate."""
+        """A heap with the best candidate of each pair: its negative value, the pair, a version and the candidate."""
 
         self._versions_Q = np.zeros(space.num_pairs, dtype=np.int64)
-        """Version of each pair's valid entry in the queue. Older entries are ignored."""
+        """The version of each pair's valid entry in the queue. Entries with older versions are ignored."""
 
         self._is_outdated_Q = np.zeros(space.num_pairs, dtype=bool)
-        """Whether a pair's entry does not consider the latest observations of others; scored when it comes up."""
+        """Whether other pairs have been observed since each pair was scored.
+
+        Such a pair is scored again when its entry reaches the front of the queue."""
 
     def ask(self, num: int) -> Sequence[Suggestion]:
-        """Return the suggestions of the highest value per cost, each given that those before it will be answered."""
+        """Return the suggestions of the highest value per cost.
+
+        The value of each takes into account that the suggestions before it will be observed.
+        """
         if self._num_at_full_pass < 0 or self._num_new >= max(_NEW_FRACTION * self._num_observed, _MIN_NEW):
             self._update()
         self._score(sorted(self._stale))
@@ -143,7 +156,7 @@ class PairTuner:
         return suggestions
 
     def tell(self, observation: Observation) -> None:
-        """Learn from an observation. Of several with the same target, the one after the most epochs counts."""
+        """Learn from an observation. If several have the same target, only the one after the most epochs counts."""
         pair, setting, num_epochs = observation.suggestion
         self._feasibility.add(pair, setting, is_finite=observation.is_finite)
         if not observation.is_finite:
@@ -165,7 +178,7 @@ class PairTuner:
             self._stale.add(pair)
 
     def _tell_diverged(self, suggestion: Suggestion) -> None:
-        """Record that a trial diverged: it has ended, and similar settings become less attractive on all pairs."""
+        """Record that a trial has diverged: it has ended, and similar settings become less attractive on all pairs."""
         self._count(suggestion)
         self._asked_epochs_QS[suggestion.pair, suggestion.setting] = self._space.num_epochs
         self._pending.get(suggestion.pair, {}).pop(suggestion.setting, None)
@@ -179,7 +192,7 @@ class PairTuner:
             self._initial.append(suggestion)
 
     def _count(self, suggestion: Suggestion) -> None:
-        """Count an observation, and charge it if this tuner did not suggest it, as after a restart."""
+        """Count an observation. If this tuner did not make its suggestion, as after a restart, add its cost."""
         if self._asked_epochs_QS[suggestion.pair, suggestion.setting] < suggestion.num_epochs:
             self._asked_epochs_QS[suggestion.pair, suggestion.setting] = suggestion.num_epochs
             self._costs.charge(suggestion)
@@ -189,17 +202,20 @@ class PairTuner:
         self._num_new += 1
 
     def choices(self) -> IntArray:
-        """Return the setting with the highest mean gain of each pair (Q,); ``NO_SETTING`` where none is above 0."""
+        """Return the setting with the highest mean gain of each pair, of shape (Q,).
+
+        It is ``NO_SETTING`` where no mean gain is above 0.
+        """
         means_QS = self._means()
         return np.where(means_QS.max(1) > 0, means_QS.argmax(1), NO_SETTING)
 
     def predicted(self) -> FloatArray:
-        """Return the expected gain (Q,) of each choice: a fraction, 0 where a student stays unchanged."""
+        """Return the expected gain of each choice as a fraction, of shape (Q,); 0 where the student stays unchanged."""
         # The mean of a choice is above 0, where points are not compressed, so it is that of the gain.
         return expand(np.maximum(self._means().max(1), 0))
 
     def deviations(self) -> FloatArray:
-        """Return the standard deviation (Q,) of the gain of each choice: a fraction."""
+        """Return the standard deviation of the gain of each choice as a fraction, of shape (Q,)."""
         choices_Q = self.choices()
         variances_Q = np.zeros(len(choices_Q))
         chosen = np.flatnonzero(choices_Q != NO_SETTING).tolist()
@@ -231,7 +247,7 @@ class PairTuner:
                 self._posterior.learn(known, observed)
 
     def _means(self) -> FloatArray:
-        """Return the mean gain of each pair under each setting (Q, S), in compressed points, given all observations."""
+        """Return the posterior mean gain of each pair under each setting in compressed points, of shape (Q, S)."""
         self._update_posterior()
         if self._means_QS is None:
             means_QS = self._posterior.means()[:, : len(self._space.settings)]
@@ -239,7 +255,7 @@ class PairTuner:
         return self._means_QS
 
     def _update_posterior(self) -> None:
-        """Update the posterior with the observations that it does not contain yet."""
+        """Update the posterior with the observations that it does not include yet."""
         if self._unlearned:
             self._posterior.update({pair: self._observations(pair) for pair in sorted(self._unlearned)})
             self._unlearned.clear()
@@ -251,7 +267,11 @@ class PairTuner:
         return PairObservations(targets_N=np.array(places), points_N=np.array(points), extra_sd_N=np.sqrt(variances))
 
     def _update(self) -> None:
-        """Update the posterior if enough new observations exist, and score all pairs again if there are many."""
+        """Update the posterior, and mark all pairs to be scored again.
+
+        If there are enough new observations for a full pass, the next ``ask`` scores all pairs at once. Otherwise each
+        pair is scored when its candidate reaches the front of the queue.
+        """
         self._update_posterior()
         self._num_new = 0
         self._beliefs.clear()
@@ -272,7 +292,7 @@ class PairTuner:
         return PairBelief(next(self._posterior.of_pairs([pair])))
 
     def _add_all_pending(self, pair: int, belief: PairBelief) -> None:
-        """Add the pair's pending suggestions to a belief, so that the same is not suggested again."""
+        """Add the pending suggestions of a pair to a belief, so that the tuner does not suggest the same again."""
         for setting, num_epochs in self._pending.get(pair, {}).items():
             self._add_pending(belief, setting, num_epochs)
 
@@ -282,7 +302,10 @@ class PairTuner:
         belief.add_pending(place, noise_variance=self._posterior.noise_variance + variance)
 
     def _next(self) -> Suggestion | None:
-        """Return the next suggestion, from the initial design or else the queue; None if no candidate is valuable."""
+        """Return the next suggestion of the initial design or, after its end, the best candidate of the queue.
+
+        None is returned if no candidate is valuable.
+        """
         while self._initial:
             suggestion = self._initial.popleft()
             if self._feasibility.is_ruled_out([suggestion.pair])[0, suggestion.setting]:
@@ -307,7 +330,10 @@ class PairTuner:
         return None
 
     def _score(self, pairs: Sequence[int]) -> None:
-        """Put the best candidate of each given pair into the queue, unless no candidate of the pair has a value."""
+        """Score the candidates of some pairs, and put the best candidate of each pair into the queue.
+
+        A pair without a valuable candidate gets no entry.
+        """
         posteriors, raised = self._with_pending(pairs), []
         noise_variance_C = self._posterior.noise_variance + self._variances_C
         while some := list(islice(posteriors, _NUM_PAIRS_AT_ONCE)):
@@ -323,7 +349,7 @@ class PairTuner:
             self._enqueue(pairs, np.concatenate(raised))
 
     def _with_pending(self, pairs: Sequence[int]) -> Iterator[PairPosterior]:
-        """Yield the posterior of each of some pairs, given that its pending suggestions will be answered."""
+        """Yield the posterior of each of some pairs, with the covariance after its pending suggestions are observed."""
         for pair in pairs:
             # A pair that is scored alone will soon have a suggestion, so its belief is kept. Not all fit into memory.
             if pair not in self._beliefs and (len(pairs) == 1 or self._pending.get(pair)):
@@ -335,7 +361,7 @@ class PairTuner:
             yield self._feasibility.restricted(posterior, pair)
 
     def _enqueue(self, pairs: Sequence[int], raised_PC: FloatArray) -> None:
-        """Put the candidate with the highest knowledge gradient per cost of each pair into the queue."""
+        """Put, for each pair, the candidate with the highest knowledge gradient per cost into the queue."""
         rungs_R, pairs_P = self._model.rungs_R, np.asarray(pairs)
         self._versions_Q[pairs_P] += 1
         self._is_outdated_Q[pairs_P] = False
@@ -353,7 +379,7 @@ class PairTuner:
 
 
 def _as_slice(places: IntArray) -> IntArray | slice:
-    """Return the same indices, as a slice if they are 0 to the last one, which saves numpy a copy."""
+    """Return the same indices, but as a slice if they are 0, 1, 2 and so on: numpy then indexes without a copy."""
     return slice(len(places)) if np.array_equal(places, np.arange(len(places))) else places
 
 
@@ -362,6 +388,6 @@ def build(space: Space, *, has_experience: bool) -> PairTuner:
 
     Args:
         space: The space to tune.
-        has_experience: Whether the tuner starts from the experience that is shipped, where that covers the space.
+        has_experience: Whether the tuner uses the shipped experience, provided that it covers the space.
     """
     return PairTuner(space, experience=shipped() if has_experience else None)

@@ -4,12 +4,16 @@
 
     y(p, x) = m(p, x) (1 + t(x)) + s(p) sum_ar phi_a(p) W_ar psi_r(x) + sum_u v_u chi_u(x) + s(p) h_p(x) + e
 
-``m`` is the expected gain and ``s`` the spread of the pair: those of an ``Experience``, or the prior mean and 1. ``t``
-is a factor for each transfer set by which the expectation is scaled. ``phi`` are basis functions of pairs, by which
-similar pairs share the weights ``W``; ``psi`` and ``chi`` are functions of targets (``Prior``). These weights ``w = (W,
-v, t)`` are independent standard normal variables a priori. ``h_p`` is specific to the pair, with covariance ``own``.
-The basis cannot explain the share ``1 - |phi(p)|^2`` of the across-pair covariance of a pair. This share is added to
-``own``, as in Snelson and Ghahramani (2006), "Sparse Gaussian processes using pseudo-inputs". ``e`` is noise.
+- ``m`` is the expected gain and ``s`` the spread of the pair. Both come from an ``Experience``. Without it, they are
+  the prior mean and 1.
+- ``t`` is a factor for each transfer set by which the expectation is scaled.
+- ``phi`` are basis functions of pairs, by which similar pairs share the weights ``W``.
+- ``psi`` and ``chi`` are functions of targets (``Prior``).
+- ``w = (W, v, t)`` are the weights. A priori they are independent standard normal variables.
+- ``h_p`` is specific to the pair, with the covariance ``own``. The basis cannot explain the share ``1 - |phi(p)|^2`` of
+  the across-pair covariance of a pair. This share is added to ``own``, as in Snelson and Ghahramani (2006), "Sparse
+  Gaussian processes using pseudo-inputs".
+- ``e`` is noise.
 
 **Observations of one pair.** Let ``y`` be its observations, ``D`` the values of all functions at their targets, and
 ``K = own + noise`` their covariance given ``w``. With the Cholesky factor ``K = L L^T``, the whitened rows
@@ -19,7 +23,8 @@ Processes for Machine Learning", equation 2.8)::
 
     precision = I + sum X^T X        evidence = sum X^T r        mean(w) = inverse(precision) evidence
 
-The cost therefore grows with the number of pairs, where one kernel over all observations would cost their cube.
+The cost therefore grows linearly with the number of pairs. The cost of one kernel over all observations would grow with
+the cube of their number.
 
 **Gains of one pair.** With ``A = inverse(K) own`` (observations x targets), ``D_x`` the functions at all targets and
 ``S`` the covariance of ``w``, the posterior of the pair's gains is::
@@ -50,29 +55,29 @@ from peerkd.tuning.pair_posterior import PairPosterior
 from peerkd.tuning.prior import Prior
 
 _UPDATES_BETWEEN_SOLVES: Final = 10
-"""Number of low-rank updates after which the covariance is computed anew, because rounding errors accumulate."""
+"""The number of low-rank updates after which the covariance is computed anew, because rounding errors accumulate."""
 
 _NUM_PAIRS_AT_ONCE: Final = 8
-"""Number of pairs whose arrays fit into the processor's cache together."""
+"""The number of pairs that are processed at once. Their arrays together fit into the processor's cache."""
 
 _SCALE_PRIOR_OBSERVATIONS: Final = 100.0
-"""Number of observations that the prior of the scale is worth (``n0``)."""
+"""The number of observations that the prior of the scale is worth: ``n0`` in the formula of the scale."""
 
 _OWN_SHARE_ACROSS: Final = 0.1
 _OWN_SHARE_OF_ALL: Final = 0.5
-"""Shares of the weights' variance that an experiment does not have in common with earlier ones."""
+"""The part of the variance of the weights, of ``W`` and of the others, that is specific to each experiment."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PairObservations:
-    """Observations of one pair."""
+    """All observations of one pair."""
 
     targets_N: IntArray
     points_N: FloatArray
-    """Observed values of the targets, in compressed points."""
+    """The observed values, in compressed points."""
 
     extra_sd_N: FloatArray
-    """Standard deviation of each observation about its target, in addition to the noise."""
+    """The standard deviation of each observation about its target, in addition to the noise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -80,32 +85,32 @@ class PairPrior:
     """The prior of one pair, before its first observation."""
 
     basis_A: FloatArray
-    """Values of the basis functions at the pair: a vector with a norm of at most 1."""
+    """The values of the basis functions at the pair: a vector with a norm of at most 1."""
 
     expected_S: FloatArray
-    """Expected gains."""
+    """The expected gain of each target, in compressed points."""
 
     spread: float = 1.0
-    """Factor by which deviations from the expected gains are larger than for other pairs."""
+    """The factor by which deviations from the expected gains are larger than for an average pair."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Whitened:
-    """Observations of a pair as rows of the regression, and their weights for the pair's own part."""
+    """The observations of a pair as whitened rows of the regression, and their effect on the pair's specific part."""
 
     observed: PairObservations
     functions_NV: FloatArray
-    """The whitened functions of targets, before the basis functions of pairs are multiplied in."""
+    """The whitened values of the functions of targets, not yet multiplied by the basis functions of pairs."""
 
     misfits_N: FloatArray
-    """The whitened residuals ``r``."""
+    """The whitened residuals, ``r`` in the formulas."""
 
     weights_NS: FloatArray
-    """The matrix ``A``: the change of each target for each unit of an observation, through the pair's own part."""
+    """The matrix ``A`` in the formulas: how an observation changes each target through the pair's specific part."""
 
 
 class Posterior:
-    """The posterior, updated pair by pair. An update of one pair changes the posterior of all pairs."""
+    """The posterior over the gains of all pairs. Observations of one pair change the posterior of all pairs."""
 
     def __init__(
         self,
@@ -114,13 +119,13 @@ class Posterior:
         expected_QS: FloatArray | None = None,
         spread_Q: FloatArray | None = None,
     ) -> None:
-        """Start from the prior.
+        """Create a posterior without observations, which equals the prior.
 
         Args:
-            prior: Prior over the targets of one pair.
-            basis_QA: Values of the basis functions at each pair. The norm of a row is at most 1.
-            expected_QS: Expected gains of each pair. None: the prior's mean.
-            spread_Q: Spread of each pair (``PairPrior.spread``). None: 1.
+            prior: The prior over the targets of one pair.
+            basis_QA: The values of the basis functions at each pair. The norm of a row is at most 1.
+            expected_QS: The expected gains of each pair. None means the mean of the prior.
+            spread_Q: The spread of each pair (``PairPrior.spread``). None means 1 for all pairs.
         """
         num_pairs = len(basis_QA)
         self._prior, self._basis_QA = prior, basis_QA
@@ -144,7 +149,7 @@ class Posterior:
         self._solve()
 
     def learn(self, known: PairPrior, observed: PairObservations) -> None:
-        """Learn from a pair of an earlier experiment. Call ``begin`` after the last one."""
+        """Learn from a pair of an earlier experiment. After the last such pair, ``begin`` must be called."""
         whitened = self._whiten(known, observed)
         self._count(self._rows(known.basis_A, whitened), whitened.misfits_N, sign=1)
 
@@ -164,7 +169,11 @@ class Posterior:
         self._solve()
 
     def update(self, changed: Mapping[int, PairObservations]) -> None:
-        """Replace all observations of some pairs."""
+        """Replace all observations of some pairs by new ones.
+
+        Args:
+            changed: The new observations of each pair, by the index of the pair.
+        """
         before = {pair: self._whitened[pair] for pair in changed if pair in self._whitened}
         now = {pair: self._whiten(self._known(pair), observed) for pair, observed in changed.items()}
         self._whitened.update(now)
@@ -186,7 +195,7 @@ class Posterior:
 
     @property
     def scale(self) -> float:
-        """Estimated factor by which all standard deviations are larger than in the prior."""
+        """The estimated factor by which all standard deviations are larger than in the prior."""
         return self._scale
 
     def of_pairs(self, pairs: Sequence[int]) -> Iterator[PairPosterior]:
@@ -195,7 +204,7 @@ class Posterior:
             yield from self._of_pairs(np.array(pairs[start : start + _NUM_PAIRS_AT_ONCE]))
 
     def means(self) -> FloatArray:
-        """Return the mean gains of all pairs (Q, S), at less cost than ``of_pairs``."""
+        """Return the posterior mean gains of all pairs, of shape (Q, S). This takes less time than ``of_pairs``."""
         # mean = m (1 + t) + s phi^T W psi + v chi for all pairs; then + A^T (y - mean) for the pairs with observations.
         prior, num_across = self._prior, self._num_across
         weights_QR = self._basis_QA @ self._mean_W[:num_across].reshape(-1, self._num_functions)
@@ -209,7 +218,7 @@ class Posterior:
 
     @property
     def noise_variance(self) -> float:
-        """Variance of the noise of an observation."""
+        """The variance of the noise of an observation."""
         return (self._prior.noise_sd * self.scale) ** 2
 
     def _of_pairs(self, pairs_P: IntArray) -> Iterator[PairPosterior]:
@@ -259,7 +268,7 @@ class Posterior:
     def _designs(
         self, expected_PS: FloatArray, spread_P: FloatArray, places: IntArray | slice = slice(None)
     ) -> FloatArray:
-        """Return the functions ``D`` of some pairs at some targets: (P, V, targets)."""
+        """Return the values ``D`` of all functions for some pairs at some targets, of shape (P, V, targets)."""
         across_RS, shared_US, trusted_KS = self._across_RS, self._shared_US, self._trusted_KS
         expected_PS = expected_PS[:, places]
         num_functions, num_shared = len(across_RS), len(across_RS) + len(shared_US)
@@ -270,9 +279,12 @@ class Posterior:
         return design_PVS
 
     def _weights_of(self, basis_PA: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return mean (P, V) and covariance (P, V, V) of the weights of the functions of targets of some pairs.
+        """Return the posterior of the weights that some pairs give to the V functions of targets.
 
-        The weights of the R functions are ``phi(p)^T W``, so the basis functions are contracted with the axes of A.
+        For the R functions whose weights depend on the pair, these weights are ``phi(p)^T W``.
+
+        Returns:
+            The mean, of shape (P, V), and the covariance, of shape (P, V, V).
         """
         (num_pairs, num_basis), num_across, num_functions = basis_PA.shape, self._num_across, self._num_functions
         num_weights = len(self._mean_W)
@@ -308,9 +320,10 @@ class Posterior:
         )
 
     def _rows(self, basis_A: FloatArray, whitened: _Whitened) -> FloatArray:
-        """Return the rows ``X`` of the regression (N, W) of a pair's observations.
+        """Return the rows ``X`` of the regression for a pair's observations, of shape (N, W).
 
-        The term ``phi_a(p) W_ar psi_r(x)`` makes the column of ``W_ar`` the product of ``phi_a(p)`` and ``psi_r``.
+        Because of the term ``phi_a(p) W_ar psi_r(x)``, the column of ``W_ar`` is the product of ``phi_a(p)`` and the
+        whitened values of ``psi_r``.
         """
         across_NR, others_NV = np.split(whitened.functions_NV, [self._num_functions], axis=1)
         across_NW = (basis_A[:, None] * across_NR[:, None]).reshape(len(across_NR), -1)
@@ -324,9 +337,9 @@ class Posterior:
         self._num_observations += sign * len(misfits_M)
 
     def _revise(self, rows_MW: FloatArray, *, sign: int) -> None:
-        """Update the covariance after rows were added or removed.
+        """Update the covariance of the weights after rows were added (``sign`` 1) or removed (-1).
 
-        By the formula of Woodbury, with ``g = sign``, which is its own inverse::
+        This uses Woodbury's formula, with ``g = sign``, which is its own inverse::
 
             inverse(P + g X^T X) = C - C X^T inverse(g I + X C X^T) X C   with   C = inverse(P)
 
@@ -350,8 +363,8 @@ class Posterior:
 
 
 def _unexplained(basis_A: FloatArray) -> float:
-    """Return 1 minus the squared length of a pair's row in the basis.
+    """Return the share of a pair's across-pair variance that the low-rank basis cannot explain.
 
-    This is the share of the variance across pairs, at this pair, that the low-rank basis leaves out.
+    It is 1 minus the squared norm of the values of the basis functions at the pair.
     """
     return max(1 - float(basis_A @ basis_A), 0.0)

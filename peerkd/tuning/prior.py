@@ -1,7 +1,8 @@
 """The prior over the gains of all pairs, from which a ``Posterior`` starts. Gains are in compressed points.
 
-The prior describes one pair's gains as a vector over *targets*: settings, or settings after some of their epochs. It is
-a sum of independent parts, whose factors and covariances are the fields of ``Prior``; see ``posterior`` for the model.
+The prior describes the gains of one pair as a vector over *targets*: settings, or settings after some of their epochs.
+It is the sum of independent parts. The fields of ``Prior`` contain their factors and covariances. See ``posterior`` for
+the model.
 
 Shape suffixes: S = targets, R = functions of targets whose weights depend on the pair, U = functions whose weights all
 pairs share, K = transfer sets whose expectations are scaled.
@@ -22,43 +23,44 @@ _ACROSS_PAIRS_SD: Final = 2.8
 _WITHIN_PAIR_SD: Final = 2.8
 _OF_SETTING_SD: Final = 0.3
 _OF_TRIAL_SD: Final = 0.75
-"""Standard deviation of a trial's own effect: the network that resulted is better or worse on any samples."""
+"""The standard deviation of a trial's own effect, by which its network is better or worse on any samples."""
 
 _NOISE_SD: Final = 0.7
-"""Standard deviation of a validation accuracy, which follows from its finite number of samples."""
+"""The standard deviation of a validation accuracy that is due to the finite number of samples, in points."""
 
 _NUM_FUNCTIONS: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Prior:
-    """The prior over the gains of one pair, in the parts that the model distinguishes. All pairs share it."""
+    """The prior over the gains of one pair, divided into the parts of the model. It is the same for all pairs."""
 
     mean_S: FloatArray
-    """Prior mean."""
+    """The prior mean of each target."""
 
     across_SR: FloatArray
-    """Functions of targets whose weights are functions of the pair."""
+    """The functions of targets whose weights depend on the pair: ``psi`` in the model."""
 
     shared_SU: FloatArray
-    """Functions of targets whose weights are the same for all pairs."""
+    """The functions of targets whose weights are the same for all pairs: ``chi`` in the model."""
 
     trusted_SK: FloatArray
-    """Standard deviation of the factor that scales the expectation on each transfer set; 0 for targets on other
-    sets."""
+    """The standard deviation of the factor ``t`` that scales the expectation on each transfer set.
+
+    It is 0 for targets on other transfer sets."""
 
     own_SS: FloatArray
-    """Covariance of the part that is specific to one pair."""
+    """The covariance of the part that is specific to one pair."""
 
     noise_sd: float
-    """Standard deviation of the noise of an observation."""
+    """The standard deviation of the noise of an observation."""
 
     across_SS: FloatArray
-    """``across_SR @ across_SR.T``: the covariance of that part for a pair that resembles no other."""
+    """The covariance of the across-pair part of one pair: ``across_SR @ across_SR.T``."""
 
 
 def settings_prior(settings: Sequence[SettingOnSet]) -> Prior:
-    """Return the prior for an experiment that no experience covers. Its targets are the settings."""
+    """Return the prior for a study without experience, whose targets are the settings."""
     wanted_SS = covariance(settings, ACROSS_PAIRS) * _ACROSS_PAIRS_SD**2
     across_SR = low_rank(wanted_SS, rank=_NUM_FUNCTIONS)
     across_SS = across_SR @ across_SR.T

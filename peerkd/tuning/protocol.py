@@ -16,13 +16,15 @@ class Suggestion(NamedTuple):
     """A trial that a tuner wants to be trained up to some epoch and evaluated on validation."""
 
     pair: int
-    """Index of the pair in the space."""
+    """The index of the pair in the space."""
 
     setting: int
-    """Index of the setting in the settings of the space."""
+    """The index of the setting in ``Space.settings``, or of a control after them."""
 
     num_epochs: int
-    """Number of epochs, from 1 to that of a whole trial. A trial that was observed earlier continues from there."""
+    """The number of epochs up to which to train, at most that of a whole trial.
+
+    A trial that was trained before continues from where it ended."""
 
 
 class Observation(NamedTuple):
@@ -30,14 +32,14 @@ class Observation(NamedTuple):
 
     suggestion: Suggestion
     gain: float
-    """Validation accuracy after these epochs minus that of the pre-trained student: a fraction. -1 if it diverged."""
+    """The gain on validation data after these epochs, as a fraction; -1 if the trial diverged."""
 
     is_finite: bool = True
     """Whether the trial stayed finite. A trial that diverged has ended and must not be suggested again."""
 
 
 class Tuner(Protocol):
-    """A method that decides what to observe next and, at any time, which setting each pair should have."""
+    """A method that decides which trials to run next and, at any time, which setting each pair should have."""
 
     def ask(self, num: int) -> Sequence[Suggestion]:
         """Return up to ``num`` new suggestions; none if the tuner wants no more.
@@ -51,7 +53,10 @@ class Tuner(Protocol):
         ...
 
     def choices(self) -> IntArray:
-        """Return the best setting of each pair (Q,) given all observations, or ``NO_SETTING``."""
+        """Return the best setting of each pair given all observations, of shape (Q,).
+
+        It is ``NO_SETTING`` where the student should stay unchanged.
+        """
         ...
 
 
@@ -61,4 +66,4 @@ class EarlierSweep:
 
     space: Space
     gains_QS: FloatArray
-    """Validation gain of each whole trial: a fraction. NaN for a trial that was not run."""
+    """The gain of each whole trial on validation data, as a fraction; NaN for a trial that was not run."""

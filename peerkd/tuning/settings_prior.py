@@ -18,7 +18,7 @@ from peerkd.tuning.space import SettingOnSet
 
 _POINTS: Final = 100.0
 _COMPRESSION_POINTS: Final = 6.0
-"""Number of points beyond which a loss is compressed to about its logarithm."""
+"""The loss of accuracy, in points, beyond which compressed points grow only logarithmically."""
 
 
 class _SetPrior(NamedTuple):
@@ -27,10 +27,10 @@ class _SetPrior(NamedTuple):
     mean: float
     relative_spread: float
     early_offset: float
-    """Expected lead of a trial over its final gain, for each unit of the fraction of epochs that remains."""
+    """The expected difference between an early and the final gain, divided by the fraction of epochs that remain."""
 
     early_sd: float
-    """Standard deviation of the change that is still to come, for each unit of the same fraction."""
+    """The standard deviation of that difference, divided by the same fraction."""
 
 
 _FITTED: Final[Mapping[str, _SetPrior]] = {
@@ -40,44 +40,45 @@ _FITTED: Final[Mapping[str, _SetPrior]] = {
 }
 
 _NOT_FITTED: Final = _SetPrior(mean=-2.0, relative_spread=1.4, early_offset=-5.0, early_sd=13.0)
-"""The prior of every kind of transfer set to which no prior was fitted: about that of the union."""
+"""The prior for kinds of transfer sets to which no prior was fitted. It resembles the prior of ``both``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Smoothness:
-    """The kernel between two settings; see ``covariance``. All shares are between 0 and 1."""
+    """The parameters of a kernel between two settings; see ``covariance``. All shares are between 0 and 1."""
 
     across_sets_share: float
-    """Share of the variance that the transfer sets have in common."""
+    """The share of the variance that all transfer sets have in common."""
 
     constant_share: float
-    """Share of the variance within a transfer set that does not depend on temperature, weight and learning rate."""
+    """The share of the variance in a transfer set that does not depend on temperature, weight and learning rate."""
 
     log2_temperature_length: float = 1.9
     weight_length: float = 0.25
     log2_rate_length: float = 1.5
-    """Length scale of the learning rate in octaves, fitted to one sweep of digits with six peers."""
+    """The length scale of the learning rate in octaves, which was fitted to one sweep of digits with six peers."""
 
     across_losses_share: float = 0.8
-    """Share of the variance that settings with different losses have in common. It was not fitted: most losses have
-    the same minimum."""
+    """The share of the variance that settings with different losses have in common.
+
+    It was not fitted. It is large, because most losses have the same minimum."""
 
     across_targets_share: float = 0.5
-    """Share of the variance that settings with different targets have in common. It was not fitted."""
+    """The share of the variance that settings with different targets have in common. It was not fitted."""
 
 
 ACROSS_PAIRS: Final = Smoothness(across_sets_share=0.25, constant_share=0.55)
-"""The kernel of what similar pairs have in common."""
+"""The kernel of the part of gains that similar pairs have in common."""
 
 OF_ALL_PAIRS: Final = Smoothness(across_sets_share=0.5, constant_share=0.5, log2_temperature_length=1.2)
-"""The kernel of what all pairs have in common."""
+"""The kernel of the part of gains that all pairs have in common."""
 
 WITHIN_PAIR: Final = Smoothness(across_sets_share=0.1, constant_share=0.6)
-"""The kernel of what is specific to one pair."""
+"""The kernel of the part of gains that is specific to one pair."""
 
 
 def compress(gains: FloatArray) -> FloatArray:
-    """Return gains (fractions) in compressed points.
+    """Convert gains from fractions to compressed points.
 
     With ``p`` the gain in points and ``c = _COMPRESSION_POINTS``, this is ``p`` for ``p > 0``, else
     ``-c * log(1 - p / c)``: the slope is continuous, and a loss of ``p`` points counts as about ``c * log(|p| / c)``.
@@ -88,13 +89,13 @@ def compress(gains: FloatArray) -> FloatArray:
 
 
 def expand(points: FloatArray) -> FloatArray:
-    """Return the gains (fractions) of compressed points: the inverse of ``compress``."""
+    """Convert gains from compressed points to fractions. This is the inverse of ``compress``."""
     losses = -_COMPRESSION_POINTS * np.expm1(-np.minimum(points, 0.0) / _COMPRESSION_POINTS)
     return np.where(points > 0, points, losses) / _POINTS
 
 
 def set_means(settings: Sequence[SettingOnSet]) -> FloatArray:
-    """Return the prior mean of each setting's gain: (S,), in compressed points."""
+    """Return the prior mean of the gain under each setting in compressed points, of shape (S,)."""
     return np.array([_set_prior(setting).mean for setting in settings])
 
 
@@ -121,13 +122,16 @@ def covariance(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> Floa
 
 
 def similarity(settings: Sequence[SettingOnSet]) -> FloatArray:
-    """Return the similarity of settings (S, S) in all but the transfer set, at most 1."""
+    """Return the similarity between settings without regard to their transfer sets, of shape (S, S), at most 1."""
     similarity_SS: FloatArray = np.exp(-_squared_distances(settings, WITHIN_PAIR) / 2)
     return similarity_SS * _categorical(settings, WITHIN_PAIR)
 
 
 def _categorical(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> FloatArray:
-    """Return the factors of the kernel for loss and target: (S, S), exactly 1 between settings that share both."""
+    """Return the factor of the kernel for loss and target between settings, of shape (S, S).
+
+    It is exactly 1 for settings that have both in common.
+    """
     factor_SS = np.ones((len(settings), len(settings)))
     for names, share in (
         ([each.loss or "" for each in settings], smoothness.across_losses_share),
@@ -154,18 +158,21 @@ def _squared_distances(settings: Sequence[SettingOnSet], smoothness: Smoothness)
 
 
 def early_offsets(settings: Sequence[SettingOnSet], *, num_epochs: int) -> FloatArray:
-    """Return the expected lead of the gain after each epoch over that of the whole trial: (S, E), compressed points."""
+    """Return the expected gain after each epoch minus that of the whole trial, (S, E), in compressed points."""
     offset_S = np.array([_set_prior(setting).early_offset for setting in settings])
     return offset_S[:, None] * _left(num_epochs)
 
 
 def early_sds(settings: Sequence[SettingOnSet], *, num_epochs: int) -> FloatArray:
-    """Return the standard deviation of the change after each epoch: (S, E), in compressed points, 0 at the last."""
+    """Return the standard deviation of the change of the gain from each epoch to the last one.
+
+    It has the shape (S, E), is in compressed points, and is 0 for the last epoch.
+    """
     sd_S = np.array([_set_prior(setting).early_sd for setting in settings])
     return sd_S[:, None] * _left(num_epochs)
 
 
 def _left(num_epochs: int) -> FloatArray:
-    """Return the fraction of the epochs that remains after each epoch: (E,)."""
+    """Return the fraction of the epochs that remain after each epoch, of shape (E,)."""
     left_E: FloatArray = 1 - np.arange(1, num_epochs + 1) / num_epochs
     return left_E

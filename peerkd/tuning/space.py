@@ -15,11 +15,11 @@ from peerkd.study.transfer_sets import TransferSet
 from peerkd.study.trials import Setting
 
 NO_SETTING: Final = -1
-"""The choice to leave a pair's student as it is."""
+"""The value that stands for a choice to leave the student of a pair unchanged, in place of the index of a setting."""
 
 
 class SettingOnSet(NamedTuple):
-    """The hyper-parameters of one distillation, with its transfer set. A control has none and is not in the space."""
+    """The setting of one distillation, including its transfer set. Controls have the type ``ControlOnSet`` instead."""
 
     transfer_set: TransferSet
     temperature: float
@@ -29,17 +29,17 @@ class SettingOnSet(NamedTuple):
     distillation_weight: float
 
     learning_rate: float | None = None
-    """Learning rate, or None where the study has only one."""
+    """The learning rate; None if the study has only one."""
 
     loss: str | None = None
-    """Name of the loss, or None where the study has only one."""
+    """The name of the loss; None if the study has only one."""
 
     target: str | None = None
-    """Label of the target, or None where the study has only one."""
+    """The label of the target; None if the study has only one."""
 
 
 class ControlOnSet(NamedTuple):
-    """A training without a teacher, with its transfer set."""
+    """The setting of a training without a teacher, including its transfer set."""
 
     transfer_set: TransferSet
     setting: Setting
@@ -47,53 +47,59 @@ class ControlOnSet(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Space:
-    """The pairs, the settings, and what is known of the pairs before any distillation."""
+    """The pairs, the settings, and the facts about them that are known before any distillation."""
 
     students_Q: IntArray
     teachers_Q: IntArray
 
     settings: tuple[SettingOnSet, ...]
-    """Settings that may be tried, the same for all pairs."""
+    """The settings that may be tried, which are the same for all pairs."""
 
     controls: tuple[ControlOnSet, ...] = ()
     """The controls that the study may train. Their indices follow those of ``settings``. No tuner suggests them."""
 
     default_setting: int
-    """Index of the untuned default in ``settings``."""
+    """The index of the untuned default in ``settings``."""
 
     num_samples_QS: IntArray
     """The number of samples that a student of each pair trains on in one epoch under each setting."""
 
     num_epochs: int
-    """Epochs of a whole trial."""
+    """The number of epochs of a whole trial."""
 
     feature_names: tuple[str, ...]
     features_QF: FloatArray
-    """Columns of ``peerkd.results.features``, all finite. F may be 0."""
+    """The features of each pair: columns of ``peerkd.results.features``. All values are finite, and F may be 0."""
 
     num_taught_samples_QS: IntArray | None = None
-    """The number of samples on which the teacher's logits are needed. None: ``num_samples_QS``."""
+    """The number of samples on which the teacher's logits are needed. None means that it equals ``num_samples_QS``."""
 
     has_global_gains: bool = True
-    """Whether the objective is the gain of global accuracy, without a limit. Experience covers no other objective."""
+    """Whether the objective is the gain of global accuracy without a limit. Experience covers only this objective."""
 
     term: DistillationTerm = HINTON
-    """The loss of all trials, or of the untuned default. Experience covers no other than Hinton's."""
+    """The pair loss of all trials or, if the study tries several, of the untuned default.
+
+    Experience covers only the loss of Hinton et al."""
 
     target_title: str | None = None
-    """The target of all trials, or of the untuned default, in words if it is another than the teacher, which is all
-    that experience covers."""
+    """A description of the target of all trials or, if the study tries several, of the untuned default.
+
+    It is None if the target is the teacher's distribution. Experience covers only this target."""
 
     teacher_mode: Literal["eval", "train"] = "eval"
-    """See ``ConventionsConfig.teacher_mode``. Experience covers no other than the default."""
+    """The value of ``ConventionsConfig.teacher_mode``. Experience covers only the default."""
 
     def control(self, setting: int) -> ControlOnSet | None:
-        """Return the control with an index. None if the index is that of one of ``settings``."""
+        """Return the control with an index; None if it is the index of a setting.
+
+        The indices of controls follow those of ``settings``.
+        """
         place = setting - len(self.settings)
         return None if place < 0 else self.controls[place]
 
     def num_samples(self, pair: int, setting: int) -> int:
-        """Return the number of samples of an epoch of a pair's trial, which may be a control."""
+        """Return the number of samples in an epoch of a trial of a pair, which may be a control."""
         control = self.control(setting)
         if control is not None:
             setting = [each.transfer_set for each in self.settings].index(control.transfer_set)
@@ -101,16 +107,16 @@ class Space:
 
     @property
     def num_pairs(self) -> int:
-        """Number of ordered pairs (Q)."""
+        """The number of ordered pairs (Q)."""
         return len(self.students_Q)
 
     @property
     def num_peers(self) -> int:
-        """Number of peers (P): one more than the highest index of a peer."""
+        """The number of peers (P), which is the highest index of a peer plus one."""
         return int(max(self.students_Q.max(), self.teachers_Q.max())) + 1
 
     def restricted(self, pairs: Sequence[int] | IntArray) -> "Space":
-        """Return the space of some of the pairs, given by their indices in this one."""
+        """Return the space with only some of the pairs, given their indices in this space."""
         places = np.asarray(pairs, dtype=np.int64)
         return replace(
             self,

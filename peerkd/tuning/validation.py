@@ -1,4 +1,4 @@
-"""The results of trials on validation: the best epoch of each, and the choices that a limit on forgetting allows.
+"""The results of trials on validation data: the best epoch of a trial, and the choices that a limit allows.
 
 Shape suffixes: Q = ordered pairs, E = epochs of a trial.
 """
@@ -13,34 +13,37 @@ from peerkd.tuning.space import NO_SETTING
 
 
 class ValidationResult(NamedTuple):
-    """The result of one trial on validation, as far as the trial was trained."""
+    """The result of one trial on validation data, after the epochs for which the trial has been trained."""
 
     gain: float
-    """The gain of the trial by ``Objective.penalised_gains``, as a tuner observes it."""
+    """The gain of the trial that a tuner observes, as ``Objective.penalised_gains`` computes it."""
 
     is_allowed: bool = True
     """Whether the trial stays within the limit on forgetting."""
 
     num_epochs: int = 0
-    """Epochs after which the result was measured: the last epoch, or the best one where epochs are chosen."""
+    """The number of epochs after which the result was measured.
+
+    It is the last epoch or, if the study chooses epochs, the best one."""
 
     is_finite: bool = True
     """Whether the trial did not diverge."""
 
 
 def diverged(num_epochs: int) -> ValidationResult:
-    """Return the result of a trial that diverged: a gain of -1, which is never allowed as a choice."""
+    """Return the result of a trial that diverged: its gain is -1, and it is not allowed as a choice."""
     return ValidationResult(-1.0, is_allowed=False, num_epochs=num_epochs, is_finite=False)
 
 
 def best_epochs(gains_E: FloatArray, is_allowed_E: BoolArray) -> IntArray:
-    """Return for each epoch the index of the best epoch up to then. An allowed epoch beats one that is not allowed.
+    """Return for each epoch the index of the best epoch so far.
 
-    Of equally good epochs, the first one counts.
+    An allowed epoch is better than one that is not allowed. Of equally good epochs, the first counts.
 
     Args:
-        gains_E: Gains by ``Objective.penalised_gains``, from -1 to 1. Other axes may precede the axis of epochs.
-        is_allowed_E: Array of the same shape.
+        gains_E: The gain after each epoch, from -1 to 1, as ``Objective.penalised_gains`` computes it. Other axes may
+            precede the axis of epochs.
+        is_allowed_E: Whether each epoch satisfies the limit on forgetting: an array of the same shape.
     """
     # Gains are within [-1, 1], so subtracting 4 ranks every epoch that is not allowed below all that are.
     rank_E = np.where(is_allowed_E, gains_E, gains_E - 4)
@@ -51,9 +54,10 @@ def best_epochs(gains_E: FloatArray, is_allowed_E: BoolArray) -> IntArray:
 
 
 def better(first: ValidationResult, second: ValidationResult) -> ValidationResult:
-    """Return the better of two results of one trial, by the rule of ``best_epochs``. ``first`` is the earlier one.
+    """Return the better of an earlier result ``first`` and a later result ``second`` of one trial.
 
-    If the trial has diverged since, the earlier result is not chosen either: the setting is too close to divergence.
+    The rule is that of ``best_epochs``. If the later result shows that the trial has diverged, it is returned even if
+    the earlier one is good, because the setting is too close to divergence.
     """
     if not second.is_finite:
         return second
@@ -61,14 +65,15 @@ def better(first: ValidationResult, second: ValidationResult) -> ValidationResul
 
 
 def without_forbidden(choices_Q: IntArray, results: Mapping[tuple[int, int], ValidationResult]) -> IntArray:
-    """Return choices without those whose result on validation is not allowed.
+    """Replace choices whose result on validation data is not allowed.
 
-    Each is replaced by the pair's best setting with an allowed result and a gain above 0, or else by ``NO_SETTING``. A
-    tuner smooths over observations, so it may keep choosing a setting that fails the limit by little.
+    Each of them is replaced by the pair's best setting with an allowed result and a gain above 0 or, if there is none,
+    by ``NO_SETTING``. The tuner alone does not ensure this: it smooths over observations, so it may continue to choose
+    a setting that exceeds the limit by little.
 
     Args:
-        choices_Q: Settings, or ``NO_SETTING``.
-        results: Results by pair and setting.
+        choices_Q: The indices of the chosen settings, or ``NO_SETTING``.
+        results: The results by pair and setting.
     """
     is_forbidden_Q = np.array([not _is_allowed(key, results) for key in enumerate(choices_Q.tolist())], dtype=np.bool_)
     best_Q, gain_Q = np.full_like(choices_Q, NO_SETTING), np.zeros(len(choices_Q))
@@ -79,9 +84,9 @@ def without_forbidden(choices_Q: IntArray, results: Mapping[tuple[int, int], Val
 
 
 def only_measured(choices_Q: IntArray, results: Mapping[tuple[int, int], ValidationResult]) -> IntArray:
-    """Return choices in which a setting that was not measured is replaced by leaving the student as it is.
+    """Replace choices of settings that were not measured by ``NO_SETTING``.
 
-    Without a measurement it is unknown whether the setting stays within the limit on forgetting.
+    Without a measurement it is unknown whether a setting satisfies the limit on forgetting.
     """
     return np.array(
         [setting if (pair, setting) in results else NO_SETTING for pair, setting in enumerate(choices_Q.tolist())],
