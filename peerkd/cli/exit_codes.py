@@ -92,7 +92,7 @@ def _exit(message: str, exit_code: int) -> None:
 
 
 def _flush() -> None:
-    """Write the buffered output now: an error at the interpreter's exit would be a traceback."""
+    """Write the buffered output now. An error at the interpreter's exit would be shown as a traceback."""
     if sys.stdout is not None:
         sys.stdout.flush()
 

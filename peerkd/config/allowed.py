@@ -41,7 +41,7 @@ class AllowedConfig(StrictConfig):
     """The PriorityClasses for pods."""
 
     priorities: tuple[str, ...] = ("peerkd-low", "peerkd-normal", "peerkd-high")
-    """The WorkloadPriorityClasses of Kueue."""
+    """The WorkloadPriorityClasses of Kueue for jobs."""
 
 
 _NAMES: Final = {

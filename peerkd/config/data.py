@@ -193,8 +193,8 @@ class IndexFiles(StrictConfig):
     """The file of each peer. ``num_peers`` is their number."""
 
     validation_file: str | None = Field(default=None, min_length=1, max_length=4_096)
-    """A file that lists the global validation set. Null: it is the validation split of the data set if one exists, and
-    otherwise drawn from all samples of the training split, and no peer trains on it."""
+    """A file that lists the global validation set. Null: this set is the validation split of the data set or, if there
+    is none, drawn from all samples of the training split. No peer trains on it."""
 
     public_file: str | None = Field(default=None, min_length=1, max_length=4_096)
     """A file that lists the public transfer set. Null: there is none unless ``public_fraction`` holds one out."""

@@ -107,7 +107,14 @@ def page(pipeline: Pipeline[StrictConfig]) -> str:
 def _section(
     path: str, schema: Mapping[str, Any], definitions: Mapping[str, Any], *, remark: str = ""
 ) -> Iterator[str]:
-    """Write the fields of a section as a table, then its subsections. ``remark`` is the docstring of its field."""
+    """Yield the lines of a section: a table of its fields, then its subsections.
+
+    Args:
+        path: The dotted name of the section.
+        schema: The JSON schema of the section.
+        definitions: The definitions that schemas refer to.
+        remark: The docstring of the field that contains the section.
+    """
     yield f"## {f'`{path}`' if path else 'Top level'}\n"
     yield from (f"{_prose(text, keep_paragraphs=True)}\n" for text in (remark, schema["description"]) if text)
     prefix = f"{path}." if path else ""
@@ -132,7 +139,7 @@ def _section(
 
 
 def _kinds(path: str, field: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
-    """Write a section that has several kinds as a table of the kinds and a table of their fields."""
+    """Yield the lines of a section that has several kinds: a table of the kinds, and a table of their fields."""
     yield f"## `{path}`\n\n{_prose(field['description'])}\n"
     default = field["default"]["kind"]
     options = [_resolve(option, definitions) for option in field["oneOf"]]

@@ -113,7 +113,7 @@ class ExperimentConfig(StrictConfig):
 
     @property
     def default_learning_rate(self) -> float | None:
-        """The learning rate of the untuned default, or None if all trials use the recipe's learning rate."""
+        """The learning rate of the untuned default, or None if the sweep tries only ``distill.learning_rate``."""
         return self.distill.learning_rate if self.sweep.learning_rates else None
 
     @property

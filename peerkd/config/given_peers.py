@@ -103,7 +103,8 @@ class GivenPeerConfig(StrictConfig):
     images, three for red, green and blue. Null: images are normalised by the mean and deviation of the study."""
 
     std: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(default=None, min_length=1, max_length=3)
-    """The deviation of each channel by which the network's images are normalised, as many numbers as in ``mean``."""
+    """The standard deviation of each channel by which the network's images are normalised, as many numbers as in
+    ``mean``."""
 
     classes: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(default=None, min_length=2)
     """The name of the class of each of the network's outputs, in their order. Classes of the study may be missing.

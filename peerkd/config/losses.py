@@ -44,7 +44,7 @@ class LossConfig(StrictConfig):
 
 
 def loss_section(loss: PairLoss) -> type[LossConfig]:
-    """Return the config section of a loss."""
+    """Return the config class of a loss, which has a field for each of the loss's hyper-parameters."""
     kind: Any = Literal[loss.name]
     fields: dict[str, Any] = {each.name: (float, _field(each)) for each in loss.parameters}
     labels = " It needs labels, so it excludes transfer sets without them." if loss.needs_labels else ""

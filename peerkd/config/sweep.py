@@ -54,8 +54,8 @@ class SweepConfig(StrictConfig):
     made from prior-adjusted logits. Empty: only ``distill.target`` is used."""
 
     data_stays_home: bool = False
-    """Whether the kinds in ``transfer_sets`` on which raw samples of a peer would leave it are omitted. Weights and
-    logits may leave it."""
+    """Whether to omit the kinds in ``transfer_sets`` that require raw samples to leave a peer. Weights and logits may
+    leave a peer."""
 
     selection_metric: Metric = "global_accuracy"
     """The validation accuracy by which a setting is chosen. global_accuracy: on the distribution of the whole data set.

@@ -20,7 +20,8 @@ PORT_VARIABLE: Final = "PEERKD_METRICS_PORT"
 """The environment variable with the port on which a worker serves its metrics. Without it, no endpoint exists."""
 
 Writer = Literal["worker", "summary"]
-"""worker: the endpoint of a training pod. summary: the push at the end of a job, or of a stage without a job."""
+"""What reports a metric. worker: the endpoint of a training pod. summary: the push at the end of a job, or of a stage
+without a job."""
 
 
 class Metric(NamedTuple):

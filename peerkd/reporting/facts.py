@@ -42,7 +42,7 @@ class RunFacts:
     """Resources that the jobs of the run held. None if no accounts were kept."""
 
     data_remarks: tuple[str, ...] = ()
-    """Sentences on how the data set was read, if its name does not say so."""
+    """Sentences on how the data set was read, such as which labels became which classes."""
 
     data_warnings: tuple[str, ...] = ()
     """Sentences on parts of the data that have too few samples."""
@@ -181,7 +181,7 @@ class PclFacts(RunFacts):
 
     @property
     def published_data_set(self) -> str | None:
-        """The data set that numbers are published for. None if the study has another data set."""
+        """The name of the study's data set if there are published numbers for it, else None."""
         return published_data_set(self.config.data.source, self.class_names)
 
     def published(self, architecture: str, method: Method) -> tuple[Published, ...]:

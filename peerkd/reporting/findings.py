@@ -82,7 +82,10 @@ class ChoiceCounts:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SweepFindings:
-    """All findings of a sweep. Gains are fractions of accuracy. Validation chooses, and test reports."""
+    """All findings of a sweep. Gains are fractions of accuracy.
+
+    Settings are chosen on the validation set. All other numbers are from the test set, unless stated otherwise.
+    """
 
     scope: str
     """The evaluation sets of the choice, ``global`` or ``own``. All gains are on these sets, except where another set
@@ -133,7 +136,7 @@ class SweepFindings:
     """Test gain of each pair's own setting minus that of one setting for all pairs."""
 
     tuned_over_control: Estimate
-    """Test gain of each pair's own setting minus that of fine-tuning without a teacher on the best set for it."""
+    """Test gain of each pair's own setting minus that of the pair's control, fine-tuning without a teacher."""
 
     optimism: Estimate
     """Gain of the chosen setting on validation, where it was chosen, minus its gain on test."""

@@ -27,7 +27,7 @@ class Ends(NamedTuple):
 
 
 class Shade(NamedTuple):
-    """A background and the more readable ink on it."""
+    """A background colour, and the colour of text that is more readable on it."""
 
     background: Rgb
     ink: Rgb
@@ -75,13 +75,13 @@ def shades(theme: Theme) -> dict[str, Shade]:
 
 
 def css() -> str:
-    """Return the rules of all classes of ``step_class`` in both themes."""
+    """Return the CSS rules of all classes of ``step_class``, in both themes."""
     light, dark = ("\n".join(_rules(theme)) for theme in ("light", "dark"))
     return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
 
 
 def line_css() -> str:
-    """Return the rules of the lines of a chart, their labels and bands, in both themes."""
+    """Return the CSS rules of the lines of charts, their labels and bands, in both themes."""
     dashes = "\n".join(f".line.l{index}{{stroke-dasharray:{dash}}}" for index, dash in enumerate(_DASHES))
     light, dark = (
         "\n".join(f".l{index}{{--ink-of-line:{_hexadecimal(colour)}}}" for index, colour in enumerate(LINES[theme]))
@@ -91,7 +91,7 @@ def line_css() -> str:
 
 
 def contrast(one: Rgb, other: Rgb) -> float:
-    """Return the contrast ratio of WCAG 2.2, from 1 to 21."""
+    """Return the contrast ratio of two colours as WCAG 2.2 defines it, from 1 to 21."""
     darker, lighter = sorted((_luminance(one), _luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
 

@@ -30,7 +30,7 @@ class _Frame(NamedTuple):
 
 
 class _AxisScale(NamedTuple):
-    """Positions of the values of an axis between two pixels."""
+    """A linear map from the values of an axis to positions between two pixels."""
 
     axis: Axis
     start: float

@@ -56,9 +56,9 @@ class OnValidation(NamedTuple):
 
 
 class OnTrainingData(NamedTuple):
-    """Measures on the training samples of each peer, the owner. They are means over samples.
+    """Measures of every peer on the training samples of every peer. They are means over samples.
 
-    Rows are peers and columns are owners. Entropies and divergences are in nats.
+    Rows are the measured peers, and columns are the owners of the samples. Entropies and divergences are in nats.
     """
 
     accuracy_PP: FloatArray

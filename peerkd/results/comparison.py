@@ -81,7 +81,18 @@ class MethodComparison:
         role: Role = "deployed",
         second_role: Role = "deployed",
     ) -> Estimate | None:
-        """Return first minus second over their common seeds, or None if one of them has no such predictor."""
+        """Return the mean difference in accuracy of two methods, first minus second, over their common seeds.
+
+        Args:
+            architecture: The architecture of both.
+            first: The first method.
+            second: The second method.
+            role: The predictor of the first method.
+            second_role: The predictor of the second method.
+
+        Returns:
+            The difference with its interval, or None if one of the methods has no such predictor.
+        """
         scores = self.scores.get((architecture, first, role)), self.scores.get((architecture, second, second_role))
         if scores[0] is None or scores[1] is None:
             return None

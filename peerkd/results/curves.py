@@ -148,7 +148,7 @@ def band(curves: Sequence[Curve]) -> Band | None:
 
 
 def thin(whole: Band, *, num: int) -> Band:
-    """Return at most ``num`` of the epochs, evenly spread, including the first and the last."""
+    """Return a band with at most ``num`` of the epochs, evenly spread, including the first and the last."""
     size = len(whole.epochs)
     if size <= num:
         return whole
@@ -157,7 +157,7 @@ def thin(whole: Band, *, num: int) -> Band:
 
 
 def since(whole: Band, *, epoch: int) -> Band:
-    """Return the band from an epoch on, or its last epoch alone if it ends before."""
+    """Return the part of a band from an epoch on, or its last epoch alone if the band ends before that epoch."""
     first = min(int(np.searchsorted(whole.epochs, epoch)), len(whole.epochs) - 1)
     return Band(whole.epochs[first:], whole.mean[first:], whole.low[first:], whole.high[first:])
 

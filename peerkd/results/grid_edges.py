@@ -14,7 +14,7 @@ _NUM_DIGITS: Final = 3
 
 
 class GridEdge(NamedTuple):
-    """The smallest or the largest value that was tried of a dimension, if many pairs choose it."""
+    """The smallest or the largest tried value of a dimension, if many pairs choose it."""
 
     dimension: Dimension
     value: float

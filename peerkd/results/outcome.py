@@ -19,7 +19,7 @@ NO_ANSWER: Final = -1
 
 
 def accuracy(labels_N: _Classes, predictions_N: _Classes) -> float | None:
-    """Return the share of samples whose prediction is their label, None if any sample has ``NO_ANSWER``."""
+    """Return the share of right predictions, or None if a prediction is ``NO_ANSWER``."""
     if (predictions_N == NO_ANSWER).any():
         return None
     return float(np.mean(labels_N == predictions_N))

@@ -31,7 +31,7 @@ class PairedDifference:
     """Two trials of each pair on the same test samples: (num_peers, num_peers), NaN where a trial is missing."""
 
     difference: FloatArray
-    """Test accuracy of the first minus that of the second."""
+    """Test accuracy of the first trial minus that of the second."""
 
     standard_error: FloatArray
     """Standard error of the difference, from the samples on which the two trials disagree."""
@@ -41,7 +41,7 @@ class PairedDifference:
 
     @property
     def is_win(self) -> BoolArray:
-        """Whether the first is better by more than ``NUM_STANDARD_ERRORS``."""
+        """Whether the first trial of each pair is better by more than ``NUM_STANDARD_ERRORS`` standard errors."""
         wins: BoolArray = self.difference > NUM_STANDARD_ERRORS * self.standard_error
         return wins
 
@@ -114,7 +114,7 @@ class TuningComparison:
     does not count."""
 
     share_wins: Estimate
-    """Share of pairs whose chosen setting beats the default by more than ``NUM_STANDARD_ERRORS`` on global test."""
+    """Share of pairs whose chosen setting wins against the default on the global test set; see ``is_win``."""
 
     paired: PairedDifference
     """The difference of chosen setting and default on the global test set."""

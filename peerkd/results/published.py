@@ -128,7 +128,8 @@ _WU_AND_GONG_ERRORS_PCT: Final = {
         (4.58, 0.04),
     ),
 }
-"""Mean and standard deviation for each of ``_WU_AND_GONG_METHODS``, by data set and architecture."""
+"""The mean and the standard deviation of the error of each method in ``_WU_AND_GONG_METHODS``, keyed by data set and
+architecture."""
 
 _MCL_OKD_PLAIN_ERRORS_PCT: Final = {"resnet32": 28.91, "resnet110": 23.62, "vgg16": 25.18, "densenet40_12": 29.17}
 _MCL_OKD_ERRORS_PCT: Final = {
@@ -137,7 +138,8 @@ _MCL_OKD_ERRORS_PCT: Final = {
     "vgg16": ((24.14, 23.27), (23.58, 22.96), (25.22, 25.12), (24.86, 24.52)),
     "densenet40_12": ((27.34, 26.02), (27.38, 26.19), (29.01, 28.67), (28.75, 27.51)),
 }
-"""Single network and ensemble on CIFAR-100 for each of ``_MCL_OKD_METHODS``, by architecture."""
+"""The errors of the single network and of the ensemble on CIFAR-100 for each method in ``_MCL_OKD_METHODS``, keyed by
+architecture."""
 
 _CIFAR10_CLASSES: Final = frozenset(
     ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -200,7 +200,7 @@ def _control_rows(rows: Sequence[Record]) -> list[int | None]:
 
 
 def _data_of(row: Record) -> tuple[object, ...]:
-    """Return the identity of the training data of a row. It includes the teacher only for sets that depend on it."""
+    """Return what identifies the training data of a row: the teacher only if the transfer set depends on it."""
     teacher = row["teacher"] if TRANSFER_SETS[row["transfer_set"]].depends_on_teacher else None
     return row["student"], teacher, row["transfer_set"], row[LEARNING_RATE]
 

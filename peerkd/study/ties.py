@@ -27,13 +27,13 @@ _NUM_DIGITS: Final = 9
 
 
 def is_above(first: ArrayLike, second: ArrayLike) -> NDArray[np.bool_]:
-    """Return where the first accuracy or gain is larger than the second by more than ``SAME_ACCURACY``."""
+    """Return elementwise whether the first accuracy or gain is above the second by more than ``SAME_ACCURACY``."""
     above: NDArray[np.bool_] = np.asarray(first) > np.asarray(second) + SAME_ACCURACY
     return above
 
 
 def is_at_least(first: ArrayLike, second: ArrayLike) -> NDArray[np.bool_]:
-    """Return where the first accuracy or gain is larger than the second or equal to it, within ``SAME_ACCURACY``."""
+    """Return elementwise whether the first accuracy or gain is above the second, or equal within ``SAME_ACCURACY``."""
     at_least: NDArray[np.bool_] = np.asarray(first) >= np.asarray(second) - SAME_ACCURACY
     return at_least
 

@@ -217,7 +217,7 @@ def grouped_by_samples(names: Iterable[TransferSet]) -> list[tuple[TransferSet, 
 
 
 def names_without_labels(names: Iterable[str] = TRANSFER_SETS) -> tuple[str, ...]:
-    """Return those of some kinds on which the loss is the divergence alone."""
+    """Return the kinds among ``names`` that use no labels, so that the divergence is the whole loss."""
     return tuple(name for name in names if not TRANSFER_SETS[name].uses_labels)
 
 

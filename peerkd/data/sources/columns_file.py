@@ -115,7 +115,10 @@ def _parse(where: str, lines: Iterator[list[str]]) -> tuple[list[str], dict[str,
 
 
 def _column(values: list[str]) -> np.ndarray:
-    """Return whole numbers if every value is one as Python writes it, so that 7 and 007 stay different."""
+    """Return the values as whole numbers if all are written as Python writes them, else as text.
+
+    The values 7 and 007 therefore stay different.
+    """
     try:
         numbers = np.array([int(value) for value in values], np.int64)
     except (ValueError, OverflowError):
