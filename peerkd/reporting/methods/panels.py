@@ -10,8 +10,8 @@ from peerkd.reporting.methods.findings import MethodFindings
 from peerkd.results.curves import Band, Curve, CurveKey, band, since, thin
 
 _HIDDEN_FRACTION: Final = 10
-"""The fraction of the epochs that charts of accuracy omit at the start. Accuracy rises so steeply there that the rest of
-the line would look flat."""
+"""The fraction of the epochs that charts of accuracy omit at the start. Accuracy rises so steeply there that the rest
+of the line would look flat."""
 
 _MAX_POINTS: Final = 80
 """The maximum number of points of a line. For longer trainings, only every few epochs are drawn."""
