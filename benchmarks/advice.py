@@ -26,7 +26,7 @@ from peerkd.results import choices
 from peerkd.results.advice import COVERAGE
 from peerkd.results.pair_advice import Predictions, advise_pairs, gains_on_test
 from peerkd.results.reproduction import find_row
-from peerkd.results.selection import candidates, choose, num_changes_of, rows_of_pairs
+from peerkd.results.selection import candidates, choose, ranks_of, rows_of_pairs
 from peerkd.results.table import mapped_table, read_table
 from peerkd.stages.division import evaluation_sets
 from peerkd.study import ties
@@ -89,7 +89,7 @@ def score_sweep(name: str, trials: pa.Table, sets_P: Sequence[EvaluationSets]) -
         Objective(),
         num_peers=len(sets_P),
         sets_P=sets_P,
-        num_changes=num_changes_of(found, None),
+        ranks=ranks_of(found, None),
     )
     gain_PP, control_PP = (gains_on_test(trials, rows, Objective()) for rows in (advice.distillation, advice.control))
     return Scored(

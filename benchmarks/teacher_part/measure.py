@@ -2,8 +2,9 @@
 
 For each pair and each combination of transfer set, loss and target, the setting with the highest validation accuracy is
 chosen. It competes with a baseline without a teacher, which is also chosen on validation: the unchanged student, or the
-best fine-tuning on the student's own data or on the labelled samples of the same transfer set. The teacher's part is
-the test accuracy of the chosen setting minus that of the baseline.
+best control on the student's own data or on the labelled samples of the same transfer set. A control fine-tunes the
+student, or imitates its old self. The teacher's part is the test accuracy of the chosen setting minus that of the
+baseline.
 
 Shape suffix: N = trials of the table.
 """
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
+from peerkd.study.controls import are_controls
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 COLUMNS: Final = (
@@ -73,7 +75,8 @@ class _Trials(NamedTuple):
     @classmethod
     def of(cls, table: pa.Table, *, default_weight: float) -> Self:
         columns: Mapping[str, Sequence[Any]] = {name: table[name].to_pylist() for name in COLUMNS}
-        weight_N = np.array(columns["distillation_weight"], dtype=np.float64)
+        weights, targets = columns["distillation_weight"], columns["target"]
+        weight_N = np.array(weights, dtype=np.float64)
         is_finite_N = np.array(columns["is_finite"], dtype=np.bool_)
         temperature_N = np.array(columns["temperature"], dtype=np.float64)
         combinations = [
@@ -87,7 +90,7 @@ class _Trials(NamedTuple):
             student_N=np.array(columns["student"], dtype=np.int64),
             teacher_N=np.array([-1 if peer is None else peer for peer in columns["teacher"]], dtype=np.int64),
             combination_N=combination_N,
-            is_control_N=weight_N == 0,
+            is_control_N=np.array(are_controls(weights, targets), dtype=np.bool_),
             is_default_N=(temperature_N == 1) & ((weight_N == default_weight) | ~uses_labels_N),
             validation_N=np.where(is_finite_N, _numbers(columns["validation_global_gain"]), -np.inf),
             test_N=_numbers(columns["test_global_gain"]),

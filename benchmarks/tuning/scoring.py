@@ -15,7 +15,7 @@ import numpy as np
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.study.defaults import UntunedDefault
-from peerkd.study.ties import CHANGE_COLUMNS, SAME_ACCURACY, best, is_above, num_changes
+from peerkd.study.ties import CHANGE_COLUMNS, SAME_ACCURACY, best, is_above, ranks
 from peerkd.tuning.space import NO_SETTING, Space
 from peerkd.tuning.validation import best_epochs
 
@@ -143,7 +143,7 @@ class Preference:
         usual = space.settings[space.default_setting]
         default = UntunedDefault(usual.transfer_set, usual.learning_rate, usual.loss, usual.target)
         columns = {name: [getattr(setting, name) for setting in space.settings] for name in CHANGE_COLUMNS}
-        self._num_changes_S: IntArray = num_changes(columns, default=default)
+        self._ranks_S: IntArray = ranks(columns, default=default)
 
     def best(self, gains_S: FloatArray) -> int:
         """Return the setting with the largest gain; NaN is an unknown gain. ``NO_SETTING`` if all are unknown."""
@@ -157,4 +157,4 @@ class Preference:
 
     def _best(self, gains_QS: FloatArray) -> IntArray:
         known_QS = np.where(np.isnan(gains_QS), -np.inf, gains_QS)
-        return np.where(np.isnan(gains_QS).all(axis=1), NO_SETTING, best(known_QS, self._num_changes_S))
+        return np.where(np.isnan(gains_QS).all(axis=1), NO_SETTING, best(known_QS, self._ranks_S))

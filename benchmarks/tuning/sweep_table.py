@@ -27,7 +27,7 @@ from peerkd.losses.targets import teacher
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE, LOSS, TARGET
 from peerkd.study.defaults import UntunedDefault
 from peerkd.study.objective import Objective
-from peerkd.study.ties import CHANGE_COLUMNS, num_changes
+from peerkd.study.ties import CHANGE_COLUMNS, ranks
 from peerkd.study.trials import setting_order
 from peerkd.tuning.space import SettingOnSet, Space
 
@@ -271,10 +271,10 @@ def _default(
         target=_usual([setting.target for setting in settings], teacher.TARGET.name),
     )
     columns = {name: [getattr(setting, name) for setting in settings] for name in CHANGE_COLUMNS}
-    num_changes_S = num_changes(columns, default=default)
-    if num_changes_S.min() > 0:
+    ranks_S = ranks(columns, default=default)
+    if ranks_S.min() > 0:
         raise ValueError(f"Each pair of {path} must have a trial of the default on {wanted}, got none.")
-    return int(num_changes_S.argmin())
+    return int(ranks_S.argmin())
 
 
 def _usual(names: Sequence[str | None], usual: str) -> str | None:

@@ -15,6 +15,7 @@ from peerkd.config.targets import TargetConfig, target_config
 from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
 from peerkd.config.tuning import TuneConfig
 from peerkd.excerpt import plain
+from peerkd.study.controls import TARGETS_WITHOUT_TEACHER
 from peerkd.study.defaults import UntunedDefault
 from peerkd.study.grid import Grid, allows_loss
 from peerkd.study.splits import OWN_WEIGHTS
@@ -210,6 +211,12 @@ class ExperimentConfig(StrictConfig):
                     f"sweep.transfer_sets must not contain {transfer_set} when distill.loss.kind is "
                     f"{self.distill.loss.kind}, which needs labels, got {plain(list(self.sweep.transfer_sets))}."
                 )
+        if TARGETS_WITHOUT_TEACHER.issuperset(self.tried_targets):
+            raise ValueError(
+                f"sweep.targets must contain a target that a teacher takes part in when distill.target.kind is "
+                f"{self.distill.target.kind}, because all trials would be controls without one, got "
+                f"{plain(list(self.sweep.targets))}."
+            )
         for name in self.sweep.losses:
             if not any(allows_loss(transfer_set, name) for transfer_set in self.sweep.tried_transfer_sets):
                 raise ValueError(

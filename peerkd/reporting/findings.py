@@ -14,7 +14,7 @@ from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.results.divergence import Divergence, divergence
 from peerkd.results.forgetting import Forgetting, forgetting
-from peerkd.results.grid_edges import GridEdge, grid_edges
+from peerkd.results.grid_edges import GridEdge, edges_of_choice
 from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs, spearman
 from peerkd.results.pair_advice import AdviceOnTest, PairAdvice, advise_pairs, on_test
 from peerkd.results.pairs import TuningComparison, at, compare
@@ -29,7 +29,7 @@ from peerkd.results.selection import (
     choose,
     choose_single,
     is_default_recipe,
-    num_changes_of,
+    ranks_of,
     rows_of_pairs,
 )
 from peerkd.study.defaults import UntunedDefault
@@ -151,6 +151,9 @@ class SweepFindings:
     """Number of pairs that ``num_not_above_student`` or ``num_not_above_control`` counts, or both."""
 
     counts: ChoiceCounts
+    edges: Sequence[GridEdge]
+    """The edges of the grid that many pairs choose."""
+
     position: Position
     forgetting: Forgetting
 
@@ -161,13 +164,6 @@ class SweepFindings:
     def default_transfer_set(self) -> str | None:
         """The transfer set of the untuned default."""
         return self.default.transfer_set
-
-    @property
-    def edges(self) -> list[GridEdge]:
-        """The edges of the grid that many pairs choose."""
-        counts = self.counts
-        rates = counts.dimensions.get(LEARNING_RATE, {})
-        return grid_edges({"temperatures": counts.temperature, "alphas": counts.alpha, "learning_rates": rates})
 
     @property
     def has_rates(self) -> bool:
@@ -212,7 +208,7 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
         objective,
         num_peers=facts.num_peers,
         sets_P=facts.evaluation_sets,
-        num_changes=num_changes_of(trials, default_transfer_set),
+        ranks=ranks_of(trials, default_transfer_set),
     )
     single = choose_single(trials, default_transfer_set=default_transfer_set)
     choice_within: dict[str, ChosenRows] = {
@@ -262,7 +258,8 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
         num_not_above_student=int((is_pair_PP & ~choice.above_student).sum()),
         num_not_above_control=int((is_pair_PP & ~choice.above_control).sum()),
         num_pairs_where_nothing_helps=int((is_pair_PP & ~(choice.above_student & choice.above_control)).sum()),
-        counts=_counts(table, choice, default.dimensions),
+        counts=_counts(table, trials, choice),
+        edges=edges_of_choice(trials, choice),
         position=position(
             gains["chosen"],
             validation_gain_PP,
@@ -276,25 +273,35 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
 
 
 def _check_trials(trials: Candidates, facts: ExperimentFacts) -> None:
-    """Raise a ``ValueError`` if the table is about other peers, or if every distillation diverged."""
+    """Refuse a table of other peers, losses or targets, and one in which every distillation diverged."""
     wanted, found = np.flatnonzero(facts.peers_are_finite), np.unique(trials.student)
     if not np.array_equal(wanted, found):
         raise ValueError(f"The table must have the {len(wanted)} peers of the run, got {len(found)}.")
-    is_distillation = trials.distillation_weight > 0
+    distill, sweep = facts.config.distill, facts.config.sweep
+    known = {
+        "losses": (trials.loss, [*facts.config.tried_losses] if sweep.losses else []),
+        "targets": (trials.target, [*facts.config.tried_targets] if sweep.targets else []),
+    }
+    for nouns, (column, names) in known.items():
+        others = sorted(set(column) - {None, *names})
+        if others:
+            tried = ", ".join(names) or "only those of the recipe, which the table does not name"
+            raise ValueError(f"The table must have the {nouns} of the run ({tried}), got {', '.join(others)} too.")
+    is_distillation = ~trials.is_control
     if not trials.is_finite[is_distillation].any():
-        distill, sweep = facts.config.distill, facts.config.sweep
         rates = ", ".join(f"{rate:g}" for rate in sweep.learning_rates) or f"{distill.learning_rate:g}"
         field = "sweep.learning_rates" if sweep.learning_rates else "distill.learning_rate"
+        listed = [f", with each of the {nouns} {', '.join(names)}" for nouns, (_, names) in known.items() if names]
         raise ValueError(
-            f"At least one distillation must end in finite numbers, but all {int(is_distillation.sum()):,} diverged. "
-            f"Lower {field}, now {rates}."
+            f"At least one distillation must end in finite numbers, but all {int(is_distillation.sum()):,} diverged"
+            f"{''.join(listed)}. Lower {field}, now {rates}."
         )
 
 
 def _num_pairs_without(trials: Candidates, rows: Mapping[Treatment, IntArray]) -> dict[Treatment, int]:
     num = {name: int((trials.is_pair_PP & (rows_PP == NO_ROW)).sum()) for name, rows_PP in rows.items()}
     # If no transfer set has labels, controls do not exist and none is missing.
-    return num if (trials.distillation_weight == 0).any() else {**num, "control": 0}
+    return num if trials.is_control.any() else {**num, "control": 0}
 
 
 def _settings(table: pa.Table, trials: Candidates, choice: ChosenRows) -> PairSettings:
@@ -310,8 +317,8 @@ def _settings(table: pa.Table, trials: Candidates, choice: ChosenRows) -> PairSe
     )
 
 
-def _counts(table: pa.Table, choice: ChosenRows, dimensions: Sequence[str]) -> ChoiceCounts:
-    tried = table.filter(pc.field("distillation_weight") > 0)
+def _counts(table: pa.Table, trials: Candidates, choice: ChosenRows) -> ChoiceCounts:
+    tried = table.filter(~trials.is_control)
     chosen = table.take(choice.chosen[choice.chosen != NO_ROW])
 
     with_labels = ~pc.field("transfer_set").isin(names_without_labels())
@@ -326,7 +333,7 @@ def _counts(table: pa.Table, choice: ChosenRows, dimensions: Sequence[str]) -> C
         temperature=count("temperature"),
         alpha=count("alpha", where=with_labels),
         num_without_labels=chosen.filter(~with_labels).num_rows,
-        dimensions={name: count(name) for name in dimensions},
+        dimensions={name: count(name) for name in trials.default.dimensions},
         transfer_set={name: sets[name] for name in TRANSFER_SETS if name in sets},
     )
 

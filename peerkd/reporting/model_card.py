@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from peerkd.reporting.wording import number, percent, setting
+from peerkd.study.controls import is_control
 from peerkd.study.splits import SCOPES, SPLITS
 from peerkd.study.student_choice import StudentDecision
+from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.wording import plural
 
 FORMAT: Final = 2
@@ -48,6 +50,10 @@ class CardSetting:
             owner = "" if self.teacher is None else f" of peer {self.teacher}"
             return f"was fine-tuned without a teacher on {data}{owner}; {trained}"
         words = setting(self.transfer_set, self.temperature, self.alpha, loss=self.loss, target=self.target)
+        if is_control(self.distillation_weight, self.target):
+            is_of_peer = TRANSFER_SETS[self.transfer_set].depends_on_teacher
+            owner = f", data of peer {self.teacher}" if is_of_peer else ""
+            return f"learned from its old self, without a teacher, with {words}{owner}; {trained}"
         return f"learned from peer {self.teacher} with {words}; {trained}"
 
 

@@ -14,6 +14,7 @@ from peerkd.results.grid_edges import Dimension, GridEdge
 from peerkd.results.intervals import MIN_PEERS, Estimate
 from peerkd.results.pair_advice import Predictions
 from peerkd.results.selection import SingleSetting
+from peerkd.study.controls import TARGETS_WITHOUT_TEACHER
 from peerkd.study.defaults import DEFAULT_ALPHA, DEFAULT_TEMPERATURE, UntunedDefault
 from peerkd.study.grid import omissions
 from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
@@ -81,12 +82,18 @@ def prediction(predictions: Predictions, pair: tuple[int, int]) -> str:
 def at_edges(edges: Iterable[GridEdge]) -> str:
     """Return a sentence for each edge of the grid that many pairs choose, with the value to add."""
     return " ".join(
-        f"{edge.num_pairs:,} of {plural(edge.num_all, 'pair')} {'chooses' if edge.num_pairs == 1 else 'choose'} "
-        f"{_DIMENSIONS[edge.dimension]} "
+        f"{edge.num_pairs:,} of {plural(edge.num_all, 'pair')}{_of_loss_and_target(edge)} "
+        f"{'chooses' if edge.num_pairs == 1 else 'choose'} {_DIMENSIONS[edge.dimension]} "
         f"{number(edge.value)}, the {'smallest' if edge.is_smallest else 'largest'} that was tried: add "
         f"{number(edge.next_value)} to sweep.{edge.dimension}."
         for edge in edges
     )
+
+
+def _of_loss_and_target(edge: GridEdge) -> str:
+    names = {"loss": edge.loss, "target": edge.target}
+    chosen = " and ".join(f"{noun} {name}" for noun, name in names.items() if name is not None)
+    return f" with {chosen}" if chosen else ""
 
 
 def share_of(estimate: Estimate) -> str:
@@ -156,7 +163,7 @@ def without_control(transfer_sets: Iterable[str]) -> str:
     """Return a sentence on the transfer sets without a control. The text is empty if all have labels."""
     if not (named := _sets_without_labels(transfer_sets)):
         return ""
-    return f"{named} no labels, so no control exists there: training without a teacher needs labels."
+    return f"{named} no labels, so no fine-tuning without a teacher exists there."
 
 
 def _sets_without_labels(transfer_sets: Iterable[str]) -> str:
@@ -299,7 +306,8 @@ def alternatives_in_words(config: ExperimentConfig) -> Iterator[str]:
             yield f"With loss {name}, D = {declared.formula} ({declared.source}).{f' {values}' if values else ''}"
     for label, target in config.tried_targets.items():
         if target != config.distill.target:
-            yield f"With target {label}, p is made otherwise. {' '.join(_made(target))}"
+            control = " Its trials are controls." if label in TARGETS_WITHOUT_TEACHER else ""
+            yield f"With target {label}, p is made otherwise. {' '.join(_made(target))}{control}"
     yield from omissions(config.grid)
 
 

@@ -24,14 +24,15 @@ import numpy as np
 from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results import validation_noise
 from peerkd.results.outcome import gains
-from peerkd.results.schema import IS_FINITE
+from peerkd.results.schema import IS_FINITE, TARGET
 from peerkd.results.validation_noise import gain_covariance
 from peerkd.study import ties
+from peerkd.study.controls import are_controls
 from peerkd.study.objective import Objective
 from peerkd.study.splits import EvaluationSets
 from peerkd.study.student_choice import StudentDecision
 
-COLUMNS: Final = (IS_FINITE, "distillation_weight", *validation_noise.COLUMNS)
+COLUMNS: Final = (IS_FINITE, "distillation_weight", TARGET, *validation_noise.COLUMNS)
 """The columns of the trials from which advice follows."""
 
 NUM_DEVIATIONS: Final = 1.0
@@ -88,7 +89,7 @@ class StudentAdvice:
     """The position of the best distillation on validation. None if all diverged or none was trained."""
 
     control: int | None
-    """The position of the best training without a teacher."""
+    """The position of the best training without a teacher; see ``peerkd.study.controls``."""
 
     gain: Prediction | None
     """The gain of the best distillation over the unchanged student."""
@@ -117,7 +118,7 @@ def advise(
     objective: Objective,
     sets: EvaluationSets,
     *,
-    num_changes_N: IntArray,
+    ranks_N: IntArray,
     distillation: int | None = None,
 ) -> StudentAdvice:
     """Return the advice that follows from trials of one student.
@@ -126,15 +127,14 @@ def advise(
         columns: The values of ``COLUMNS`` for N trials: lists, or columns of a table as lists.
         objective: The objective of the choice. A trial that breaks its limit counts with its penalised gain.
         sets: The sizes of the student's evaluation sets.
-        num_changes_N: The number of hyper-parameters that differ from the untuned default; see ``ties.num_changes``.
+        ranks_N: The rank of each trial in a tie; see ``ties.ranks``.
         distillation: The position of a finite distillation that was chosen in another way. None: the best one is taken.
     """
     is_finite_N = np.asarray(columns[IS_FINITE], dtype=np.bool_)
-    is_control_N = np.asarray(columns["distillation_weight"], dtype=np.float64) == 0
+    is_control_N = np.array(are_controls(columns["distillation_weight"], columns[TARGET]), dtype=np.bool_)
     gains_N = np.where(is_finite_N, _gains(columns, objective), -np.inf)
     best = [
-        _best(gains_N, num_changes_N, np.flatnonzero(is_finite_N & is_kind_N))
-        for is_kind_N in (~is_control_N, is_control_N)
+        _best(gains_N, ranks_N, np.flatnonzero(is_finite_N & is_kind_N)) for is_kind_N in (~is_control_N, is_control_N)
     ]
     if distillation is not None:
         best[0] = distillation
@@ -187,8 +187,8 @@ def _gains(columns: Mapping[str, Sequence[Any]], objective: Objective) -> FloatA
     return objective.penalised_gains(gains(columns, objective, split="validation"))
 
 
-def _best(gains_N: FloatArray, num_changes_N: IntArray, places: IntArray) -> int | None:
-    return int(places[ties.best(gains_N[places], num_changes_N[places])]) if places.size else None
+def _best(gains_N: FloatArray, ranks_N: IntArray, places: IntArray) -> int | None:
+    return int(places[ties.best(gains_N[places], ranks_N[places])]) if places.size else None
 
 
 def _compared(

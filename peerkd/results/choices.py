@@ -13,7 +13,7 @@ from peerkd.study.trials import LATER_COLUMNS
 
 def _predicted(name: str, meaning: str) -> Iterator[pa.Field]:
     """Yield the columns of a prediction with its interval; see ``peerkd.results.advice``."""
-    yield arrow.field(name, pa.float64(), f"{meaning}; null if the trial was not trained to its end")
+    yield arrow.field(name, pa.float64(), f"{meaning}; null if the trial did not run to its end, or is a control")
     for end in ("low", "high"):
         yield arrow.field(f"{name}_{end}", pa.float64(), f"The {end} end of the 90 % interval of {name}")
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from peerkd.results.schema import IS_FINITE
+from peerkd.results.schema import IS_FINITE, TARGET
+from peerkd.study.controls import are_controls
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,11 +48,12 @@ def divergence(trials: pa.Table, *, is_finite_P: list[bool]) -> Divergence:
     """
     num_peers, num_finite = len(is_finite_P), sum(is_finite_P)
     has_diverged = pc.invert(trials[IS_FINITE])
-    diverged = trials.select(["distillation_weight"]).filter(has_diverged)["distillation_weight"].to_numpy()
+    diverged = trials.select(["distillation_weight", TARGET]).filter(has_diverged)
+    num_controls = sum(are_controls(*(column.to_pylist() for column in diverged.columns)))
     return Divergence(
         peers=tuple(peer for peer, is_finite in enumerate(is_finite_P) if not is_finite),
         num_pairs_left_out=num_peers * (num_peers - 1) - num_finite * (num_finite - 1),
-        num_distillations=int(np.count_nonzero(diverged)),
-        num_controls=int(len(diverged) - np.count_nonzero(diverged)),
+        num_distillations=diverged.num_rows - num_controls,
+        num_controls=num_controls,
         num_trials=trials.num_rows,
     )

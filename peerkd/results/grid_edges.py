@@ -1,7 +1,17 @@
-"""The edges of the grid: values that many pairs choose although nothing beyond them was tried."""
+"""The edges of the grid: values that many pairs choose although nothing beyond them was tried.
 
-from collections.abc import Mapping, Sequence
+The best temperature, alpha and learning rate depend on the loss and on the target. Edges are therefore judged among the
+pairs that have chosen the same loss and target.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
+
+import numpy as np
+
+from peerkd.arrays import FloatArray
+from peerkd.results.selection import NO_ROW, Candidates, ChosenRows
+from peerkd.study.transfer_sets import TRANSFER_SETS
 
 Dimension = Literal["temperatures", "alphas", "learning_rates"]
 """A dimension of the grid, by the name of its field in ``SweepConfig``."""
@@ -11,6 +21,18 @@ _STEP: Final = 2.0
 
 _NUM_DIGITS: Final = 3
 """The number of significant digits of the value to add."""
+
+
+class ChosenValues(NamedTuple):
+    """The values that a pair has chosen."""
+
+    values: Mapping[Dimension, float | None]
+    """A dimension is missing, or has None, if it has no effect on the pair's choice, as alpha where no labels are
+    used."""
+
+    loss: str | None = None
+    target: str | None = None
+    """The loss and the target, each None if the experiment tries only one."""
 
 
 class GridEdge(NamedTuple):
@@ -23,27 +45,63 @@ class GridEdge(NamedTuple):
     """The number of pairs that choose the value."""
 
     num_all: int
-    """The number of pairs that choose any value of the dimension."""
+    """The number of pairs that choose any value of the dimension, with the same loss and target."""
 
     next_value: float
     """The value beyond the edge that is worth trying."""
 
+    loss: str | None = None
+    target: str | None = None
+    """The loss and the target of these pairs, each None if the experiment tries only one."""
 
-def grid_edges(counts: Mapping[Dimension, Mapping[float, int]]) -> list[GridEdge]:
+
+def grid_edges(chosen: Iterable[ChosenValues], tried: Mapping[Dimension, Sequence[float]]) -> list[GridEdge]:
     """Return the edges that more pairs choose than if all values were chosen equally often, by dimension.
 
+    Pairs with the same loss and target are counted together. A loss and a target that fewer pairs choose than if all
+    chosen ones were chosen equally often have no edges: these pairs are too few to ask for a longer grid.
+
     Args:
-        counts: The number of pairs that choose each value that was tried, including values that no pair chose.
+        chosen: The choice of each pair.
+        tried: The values of each dimension that were tried, ascending.
     """
+    groups: dict[tuple[str | None, str | None], list[ChosenValues]] = {}
+    for choice in chosen:
+        groups.setdefault((choice.loss, choice.target), []).append(choice)
+    num_choices = sum(map(len, groups.values()))
+    common = {names: group for names, group in groups.items() if len(group) * len(groups) >= num_choices}
     edges = []
-    for dimension, of_values in counts.items():
-        values, num_all = sorted(of_values), sum(of_values.values())
-        for value in {values[0]: None, values[-1]: None} if values else ():
-            is_smallest = value == values[0]
-            beyond = value_beyond(dimension, values, is_smallest=is_smallest)
-            if beyond is not None and of_values[value] * len(values) > num_all:
-                edges.append(GridEdge(dimension, value, is_smallest, of_values[value], num_all, beyond))
+    for dimension, values in tried.items():
+        for (loss, target), group in sorted(common.items(), key=lambda item: (item[0][0] or "", item[0][1] or "")):
+            of_group = [each for choice in group if (each := choice.values.get(dimension)) is not None]
+            for value in {values[0]: None, values[-1]: None} if values else ():
+                is_smallest, num_pairs = value == values[0], of_group.count(value)
+                beyond = value_beyond(dimension, values, is_smallest=is_smallest)
+                if beyond is not None and num_pairs * len(values) > len(of_group):
+                    edge = GridEdge(dimension, value, is_smallest, num_pairs, len(of_group), beyond, loss, target)
+                    edges.append(edge)
     return edges
+
+
+def edges_of_choice(trials: Candidates, choice: ChosenRows) -> list[GridEdge]:
+    """Return the edges of the grid of a sweep at which the best distillations of its pairs are."""
+    has_alpha = np.array([TRANSFER_SETS[name].uses_labels for name in trials.transfer_set.tolist()], dtype=np.bool_)
+    columns: Mapping[Dimension, FloatArray] = {
+        "temperatures": trials.temperature,
+        "alphas": np.where(has_alpha, trials.alpha, np.nan),
+        "learning_rates": trials.learning_rate,
+    }
+    is_distillation = ~trials.is_control
+    tried = {name: np.unique(column[is_distillation & ~np.isnan(column)]) for name, column in columns.items()}
+    chosen = [
+        ChosenValues(
+            {name: None if np.isnan(column[row]) else float(column[row]) for name, column in columns.items()},
+            loss=trials.loss[row],
+            target=trials.target[row],
+        )
+        for row in choice.chosen[choice.chosen != NO_ROW]
+    ]
+    return grid_edges(chosen, {name: values.tolist() for name, values in tried.items()})
 
 
 def value_beyond(dimension: Dimension, values: Sequence[float], *, is_smallest: bool) -> float | None:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from peerkd.excerpt import plain
-from peerkd.results.schema import TRIALS_SCHEMA
+from peerkd.results.schema import LOSS, TARGET, TRIALS_SCHEMA
 from peerkd.study.trials import IDENTITY_COLUMNS
 
 SETTING_COLUMNS: Final = tuple(name for name in IDENTITY_COLUMNS if name != "student")
@@ -66,7 +66,8 @@ def find_named(
         trials: The table of trials.
         student: The student.
         setting: Values by column; see ``read_setting``.
-        defaults: The value that null stands for, by column, if an experiment tries only one value of the column.
+        defaults: The value that null stands for, by column, if an experiment tries only one value. A control has
+            neither loss nor target, so null stands for none there.
 
     Raises:
         ValueError: If no trial has these values, or if several trials have them. In the first case, the message names
@@ -75,8 +76,12 @@ def find_named(
     rows = trials.filter(pc.equal(trials["student"], student))
     columns = {name: _column(rows, name) for name in SETTING_COLUMNS}
     fits_N = np.ones(rows.num_rows, dtype=np.bool_)
+    is_control_N = rows["distillation_weight"].to_numpy() == 0
     for name, value in setting.items():
-        fits_N &= _equals(columns[name], value) | (_equals(columns[name], None) & (value == defaults.get(name, value)))
+        has_default_N = _equals(columns[name], None) & (value == defaults.get(name, value))
+        if name in (LOSS, TARGET):
+            has_default_N &= ~is_control_N
+        fits_N &= _equals(columns[name], value) | has_default_N
     places = np.flatnonzero(fits_N)
     varying = [name for name, column in columns.items() if not _equals(column, None).all()]
     if len(places) == 1:

@@ -15,8 +15,10 @@ from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.advice import COLUMNS, Prediction, StudentAdvice, advise
 from peerkd.results.intervals import Estimate, mean_over_pairs
 from peerkd.results.pairs import at
+from peerkd.results.schema import TARGET
 from peerkd.results.selection import NO_ROW
 from peerkd.study import ties
+from peerkd.study.controls import are_controls
 from peerkd.study.objective import Objective
 from peerkd.study.splits import EvaluationSets
 from peerkd.study.student_choice import StudentDecision
@@ -91,7 +93,7 @@ def advise_pairs(
     *,
     num_peers: int,
     sets_P: Sequence[EvaluationSets],
-    num_changes: IntArray,
+    ranks: IntArray,
     distillation_PP: IntArray | None = None,
 ) -> PairAdvice:
     """Return the advice for pairs.
@@ -102,7 +104,7 @@ def advise_pairs(
         objective: The objective of the choice.
         num_peers: The number of peers, including those that diverged.
         sets_P: The sizes of the evaluation sets of each peer.
-        num_changes: The result of ``ties.num_changes`` for each row.
+        ranks: The rank of each row in ties; see ``ties.ranks``.
         distillation_PP: The row of a finite distillation of each pair that was chosen in another way, ``NO_ROW`` for a
             pair without one. None: the best distillation of each pair is taken.
     """
@@ -111,15 +113,16 @@ def advise_pairs(
     rows_PP = {name: np.full(shape, NO_ROW, dtype=np.int64) for name in ("distillation", "control")}
     predicted_PP = {name: np.full((3, *shape), np.nan) for name in ("gain", "control_gain", "advantage")}
     measured = table.select(COLUMNS)
+    is_control = np.array(are_controls(*(table[name].to_pylist() for name in ("distillation_weight", TARGET))))
     for student, teacher, rows in pairs:
         given = None if distillation_PP is None else int(distillation_PP[student, teacher])
         if given == NO_ROW:
-            rows = rows[table["distillation_weight"].take(rows).to_numpy() == 0]
+            rows = rows[is_control[rows]]
         advice = advise(
             measured.take(rows).to_pydict(),
             objective,
             sets_P[student],
-            num_changes_N=num_changes[rows],
+            ranks_N=ranks[rows],
             distillation=None if given in (None, NO_ROW) else int(np.searchsorted(rows, given)),
         )
         decision_PP[student, teacher] = advice.decision

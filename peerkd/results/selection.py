@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE, LOSS, TARGET
 from peerkd.study import ties
+from peerkd.study.controls import are_controls
 from peerkd.study.defaults import UntunedDefault
 from peerkd.study.splits import Metric
 
@@ -64,6 +65,11 @@ class Candidates:
     """The untuned default. Its transfer set is the default of the experiment; a choice may name another one."""
 
     @property
+    def is_control(self) -> BoolArray:
+        """Whether no teacher takes part; see ``peerkd.study.controls``."""
+        return np.array(are_controls(self.distillation_weight.tolist(), self.target.tolist()), dtype=np.bool_)
+
+    @property
     def num_peers(self) -> int:
         """The number of peers, including those that diverged."""
         return len(self.is_pair_PP)
@@ -84,7 +90,8 @@ class ChosenRows:
     """The distillation with the untuned default."""
 
     control: IntArray
-    """The best control on validation. ``NO_ROW`` also if no transfer set has labels, because no control exists then."""
+    """The best training without a teacher on validation, on any transfer set. NO_ROW also if none exists, as where no
+    set has labels."""
 
     above_student: BoolArray
     """Whether the chosen setting is better on validation than the unchanged student."""
@@ -151,8 +158,8 @@ def candidates(
 
 
 def is_default_recipe(trials: Candidates) -> BoolArray:
-    """Return for each row whether its setting, except the transfer set, is the untuned default."""
-    is_default: BoolArray = num_changes_of(trials, None) == 0
+    """Return for each row whether all but its transfer set is as in the untuned default."""
+    is_default: BoolArray = ranks_of(trials, None) == 0
     return is_default
 
 
@@ -170,9 +177,9 @@ def choose(
         ValueError: If a pair has no trial of the default, finite or diverged.
     """
     allowed = np.isin(trials.transfer_set, list(set(trials.transfer_set) if transfer_sets is None else transfer_sets))
-    is_control = trials.distillation_weight == 0
-    num_changes = num_changes_of(trials, default_transfer_set)
-    is_default = num_changes == 0
+    is_control = trials.is_control
+    ranks = ranks_of(trials, default_transfer_set)
+    is_default = ranks == 0
     num_peers = trials.num_peers
     chosen, default, control = (np.full((num_peers, num_peers), NO_ROW, dtype=np.int64) for _ in range(3))
     for student, teacher, of_pair, controls in _rows_of_pairs(trials, allowed):
@@ -183,8 +190,8 @@ def choose(
                 f"got none for student {student} and teacher {teacher}."
             )
         default[student, teacher] = defaults[0] if trials.is_finite[defaults[0]] else NO_ROW
-        chosen[student, teacher] = _best(of_pair[~is_control[of_pair]], trials, num_changes)
-        control[student, teacher] = _best(controls, trials, num_changes)
+        chosen[student, teacher] = _best(of_pair[~is_control[of_pair]], trials, ranks)
+        control[student, teacher] = _best(controls, trials, ranks)
 
     before, after = trials.accuracy_before, trials.accuracy_after
     is_pair = chosen != NO_ROW
@@ -207,9 +214,9 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
         ValueError: If no setting was tried for every pair.
     """
     num_peers = trials.num_peers
-    num_changes = num_changes_of(trials, default_transfer_set)
+    ranks = ranks_of(trials, default_transfer_set)
     settings: dict[tuple[str, float, float, float | None, str | None, str | None], list[int]] = {}
-    is_distillation = trials.distillation_weight > 0
+    is_distillation = ~trials.is_control
     for row in np.flatnonzero(is_distillation):
         rate = float(trials.learning_rate[row])
         key = (
@@ -232,7 +239,7 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
     if not complete:
         return None
     means = np.array([trials.accuracy_after[rows].mean() for rows in complete.values()])
-    position = ties.best(means, num_changes[[rows[0] for rows in complete.values()]])
+    position = ties.best(means, ranks[[rows[0] for rows in complete.values()]])
     (transfer_set, temperature, alpha, learning_rate, loss, target), rows = [*complete.items()][int(position)]
     rows_PP = np.full((num_peers, num_peers), NO_ROW, dtype=np.int64)
     rows_PP[trials.student[rows], trials.teacher[rows]] = rows
@@ -262,7 +269,7 @@ def _rows_of_pairs(trials: Candidates, allowed: BoolArray) -> Iterator[tuple[int
     A control without the teacher's data belongs to every pair of its student.
     """
     rows, none = _rows_by_pair(trials, allowed), np.empty(0, dtype=np.int64)
-    is_control = trials.distillation_weight == 0
+    is_control = trials.is_control
     for student, teacher in np.argwhere(trials.is_pair_PP).tolist():
         of_pair = rows.get((student, teacher), none)
         with_controls = np.sort(np.concatenate([of_pair, rows.get((student, NO_TEACHER), none)]))
@@ -282,17 +289,17 @@ def _rows_by_pair(trials: Candidates, allowed: BoolArray) -> dict[tuple[int, int
     }
 
 
-def num_changes_of(trials: Candidates, default_transfer_set: str | None) -> IntArray:
-    """Return for each row how many of its values differ from the untuned default; see ``ties.num_changes``."""
+def ranks_of(trials: Candidates, default_transfer_set: str | None) -> IntArray:
+    """Return the rank of each row in ties; see ``ties.ranks``."""
     columns = {name: getattr(trials, name) for name in ties.CHANGE_COLUMNS}
-    return ties.num_changes(columns, default=trials.default._replace(transfer_set=default_transfer_set))
+    return ties.ranks(columns, default=trials.default._replace(transfer_set=default_transfer_set))
 
 
-def _best(rows: IntArray, trials: Candidates, num_changes: IntArray) -> int:
+def _best(rows: IntArray, trials: Candidates, ranks: IntArray) -> int:
     rows = rows[trials.is_finite[rows]]
     if not rows.size:
         return NO_ROW
-    return int(rows[ties.best(trials.accuracy_after[rows], num_changes[rows])])
+    return int(rows[ties.best(trials.accuracy_after[rows], ranks[rows])])
 
 
 def _numpy(table: pa.Table, name: str) -> NDArray[Any]:

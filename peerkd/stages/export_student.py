@@ -17,8 +17,8 @@ from peerkd.metrics.progress import print_line
 from peerkd.reporting.model_card import ModelCard, from_json, how_it_was_chosen, what_was_done
 from peerkd.reporting.wording import percent
 from peerkd.results import choices
-from peerkd.results.named_trials import find_named, read_setting
-from peerkd.results.schema import IS_FINITE
+from peerkd.results.named_trials import Value, find_named, read_setting
+from peerkd.results.schema import IS_FINITE, LEARNING_RATE, LOSS, TARGET
 from peerkd.results.table import Record
 from peerkd.stages import improve_peers, machine, tune_pairs
 from peerkd.stages.division import evaluation_sets
@@ -186,7 +186,12 @@ def _task(study: JudgedStudy, store: ArtifactStore, request: ExportRequest) -> S
     setting = read_setting(request.setting)
     if request.teacher is not None and setting.setdefault("teacher", request.teacher) != request.teacher:
         raise ValueError(f"setting must have the teacher of --teacher, {request.teacher}, got {setting['teacher']}.")
-    defaults = {"learning_rate": study.config.distill.learning_rate}
+    distill = study.config.distill
+    defaults: dict[str, Value] = {
+        LEARNING_RATE: distill.learning_rate,
+        LOSS: distill.loss.kind,
+        TARGET: distill.target.label,
+    }
     with study.open_table(store) as table:
         row = find_named(table, student=request.student, setting=setting, defaults=defaults)
     if not row[IS_FINITE]:

@@ -2,16 +2,19 @@
 
 from typing import Literal
 
+from peerkd.study.controls import is_control
+
 StudentDecision = Literal["distil", "fine_tune", "leave"]
 """distil: the student learns from a teacher. fine_tune: it trains on without a teacher. leave: it stays unchanged."""
 
 
-def decision(distillation_weight: float | None) -> StudentDecision:
-    """Return what is decided for a student if a setting with this weight of the divergence is chosen for it.
+def decision(distillation_weight: float | None, target: str | None = None) -> StudentDecision:
+    """Return the decision that a choice amounts to.
 
     Args:
-        distillation_weight: The weight, 0 for a control. None: the choice is not to train the student.
+        distillation_weight: The weight of the divergence in the loss. None for no training.
+        target: The label of the target, as in the table of trials.
     """
     if distillation_weight is None:
         return "leave"
-    return "distil" if distillation_weight > 0 else "fine_tune"
+    return "fine_tune" if is_control(distillation_weight, target) else "distil"

@@ -2,8 +2,8 @@
 
 A validation set of a few hundred samples allows few different accuracies, so among dozens of settings ties for the best
 are common. A tie is no evidence for a change, so it goes to the setting that changes the fewest hyper-parameters of the
-untuned default, and then to the first in the order of the table. Without this rule, the settings that the grid lists
-first would look preferred.
+untuned default. If the numbers are equal too, it goes to the one with the default's loss and target, and then to the
+first in the order of the table. Without this rule, the settings that the grid lists first would look preferred.
 
 Shape suffixes: N = settings or trials; values may have further axes before that of the settings.
 """
@@ -21,7 +21,7 @@ SAME_ACCURACY: Final = 1e-9
 give accuracies that differ by much more, so a smaller difference is a rounding error. The same holds for gains."""
 
 CHANGE_COLUMNS: Final = ("transfer_set", "temperature", "distillation_weight", "learning_rate", "loss", "target")
-"""The columns of settings or trials from which ``num_changes`` is computed."""
+"""The columns of settings or trials from which ``ranks`` are computed."""
 
 _NUM_DIGITS: Final = 9
 
@@ -43,24 +43,26 @@ def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values.round(_NUM_DIGITS)
 
 
-def best(values_N: NDArray[np.float64], num_changes_N: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the position of the best value along the last axis. Ties are broken by the rule of this module.
+def best(values_N: NDArray[np.float64], ranks_N: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the position of the best value along the last axis, ties by the rule of this module.
 
     Args:
         values_N: At least one value; -inf for a setting that may only be chosen if no other setting exists.
-        num_changes_N: The result of ``num_changes`` for each position of the last axis.
+        ranks_N: For each position of the last axis, as ``ranks`` returns them.
     """
-    order_N = np.argsort(num_changes_N, kind="stable")
+    order_N = np.argsort(ranks_N, kind="stable")
     ordered_N = values_N[..., order_N]
     is_tied_N = is_at_least(ordered_N, ordered_N.max(axis=-1, keepdims=True))
     positions: NDArray[np.int64] = order_N[is_tied_N.argmax(axis=-1)]
     return positions
 
 
-def num_changes(columns: Mapping[str, Sequence[Any] | NDArray[Any]], *, default: UntunedDefault) -> NDArray[np.int64]:
-    """Return for each setting how many of its hyper-parameters differ from the untuned default, as an array (N,).
+def ranks(columns: Mapping[str, Sequence[Any] | NDArray[Any]], *, default: UntunedDefault) -> NDArray[np.int64]:
+    """Return the rank of each setting in ties, where the lowest one wins: (N,). Only the untuned default has rank 0.
 
-    The hyper-parameters are temperature, weight of the divergence, learning rate, loss, target and transfer set.
+    A setting's rank follows from the number of its values that differ from the untuned default, and among equal numbers
+    from whether loss and target are among them. The values are temperature, weight of the divergence, learning rate,
+    loss, target and transfer set.
 
     Args:
         columns: The columns of ``CHANGE_COLUMNS``, and others, which are ignored. A missing value is None or NaN. A
@@ -74,11 +76,13 @@ def num_changes(columns: Mapping[str, Sequence[Any] | NDArray[Any]], *, default:
     changes_N: NDArray[np.int64] = (temperature_N != DEFAULT_TEMPERATURE).astype(np.int64)
     changes_N += weight_N != np.array([default_weight(name) for name in names])
     changes_N += ~np.isnan(rate_N) & (rate_N != _floats(default.learning_rate))
-    for name, usual in (("loss", default.loss), ("target", default.target)):
-        changes_N += np.array([value is not None and value != usual for value in columns[name]], dtype=np.bool_)
     if default.transfer_set is not None:
         changes_N += np.asarray(names) != default.transfer_set
-    return changes_N
+    by_name_N = np.zeros_like(changes_N)
+    for name, usual in (("loss", default.loss), ("target", default.target)):
+        by_name_N += np.array([value is not None and value != usual for value in columns[name]], dtype=np.bool_)
+    # At most loss and target are changed by name, so their number only decides between equal numbers of changes.
+    return 3 * (changes_N + by_name_N) + by_name_N
 
 
 def _floats(values: Any) -> NDArray[np.float64]:

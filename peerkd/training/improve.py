@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from peerkd.results.schema import IS_FINITE
+from peerkd.results.schema import IS_FINITE, TARGET
 from peerkd.study.student_choice import decision
 from peerkd.study.transfer_sets import set_owners, unlabelled_owners
 from peerkd.study.trials import Trial, Unit, record_identity
@@ -55,10 +55,11 @@ def improve(task: StudentTask, inputs: ImproveInputs, runner: SweepRunner) -> di
         state_path(inputs.states_folder, trial, num_epochs=task.num_epochs).unlink(missing_ok=True)
     save_tensors(inputs.weights(task.student), weights)
     accuracies_before = runner.accuracies(task.student, before)
+    record = None if chosen is None else records[chosen]
     return {
         "student": task.student,
-        "decision": decision(None if chosen is None else records[chosen]["distillation_weight"]),
-        "trial": None if chosen is None else records[chosen],
+        "decision": "leave" if record is None else decision(record["distillation_weight"], record[TARGET]),
+        "trial": record,
         "before": accuracies_before,
         "after": accuracies_before if chosen is None else runner.accuracies(task.student, weights),
         "num_trials": len(records),

@@ -76,6 +76,11 @@ def test_a_baseline_has_no_labels_that_the_student_would_not_have() -> None:
     assert found[Combination("public_unlabelled", "kl", "teacher")].untuned == 0.1
 
 
+def test_a_training_towards_the_old_self_is_a_baseline_and_no_combination() -> None:
+    found = measure(table(row(0.1, 0.1), row(0.2, 0.06, target="student"), control(0.02, 0.02, teacher=None)))
+    assert found == {Combination("student", "kl", "teacher"): (0.1, 0.1, 0.06)}
+
+
 def test_means_are_over_pairs_and_intervals_over_seeds() -> None:
     (gains,) = measure(table(row(0.1, 0.1), row(0.1, 0.3, teacher=2))).values()
     assert gains.tuned == pytest.approx(0.2)

@@ -26,4 +26,5 @@ TARGET: Final = PairTarget(
     formula="p_s",
     tex=r"p_s",
     source="Furlanello et al. 2018, arXiv:1805.04770, which calls such students born-again networks",
+    needs_teacher=False,
 )

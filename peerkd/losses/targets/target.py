@@ -64,6 +64,9 @@ class PairTarget(NamedTuple):
     joins_any_number: bool = False
     """Whether ``weigh`` accepts the predictions of any number of peers, and treats all of them alike."""
 
+    needs_teacher: bool = True
+    """Whether the teacher's prediction has a part in the target. Otherwise its trials are controls."""
+
     @property
     def needs_student(self) -> bool:
         """Whether the logits of the student's old self are needed."""

@@ -14,7 +14,7 @@ from peerkd.arrays import FloatArray
 from peerkd.config.sweep import SweepConfig
 from peerkd.results.divergence import Divergence
 from peerkd.results.front import FrontPoint
-from peerkd.results.grid_edges import GridEdge, grid_edges
+from peerkd.results.grid_edges import ChosenValues, Dimension, GridEdge, grid_edges
 from peerkd.results.intervals import Estimate, mean_over_pairs
 from peerkd.study.defaults import DIMENSIONS
 from peerkd.study.student_choice import StudentDecision
@@ -164,16 +164,13 @@ class TuningFindings:
         return sum(choice.is_distilled for choice in self.choices)
 
     def edges(self, sweep: SweepConfig) -> list[GridEdge]:
-        """Return the edges of the grid that many of the chosen settings have; see ``grid_edges``."""
-        chosen = [choice for choice in self.choices if choice.has_setting]
-        with_alpha = [choice for choice in chosen if TRANSFER_SETS[choice.transfer_set or ""].uses_labels]
-        return grid_edges(
-            {
-                "temperatures": _counted(sweep.temperatures, [choice.temperature for choice in chosen]),
-                "alphas": _counted(sweep.alphas, [choice.alpha for choice in with_alpha]),
-                "learning_rates": _counted(sweep.learning_rates, [choice.learning_rate for choice in chosen]),
-            }
-        )
+        """Return the edges of the grid of a sweep at which many of the chosen settings stand."""
+        tried: Mapping[Dimension, Sequence[float]] = {
+            "temperatures": sorted(sweep.temperatures),
+            "alphas": sorted(sweep.alphas),
+            "learning_rates": sorted(sweep.learning_rates),
+        }
+        return grid_edges([_chosen(choice, tried) for choice in self.choices if choice.has_setting], tried)
 
     def count(self, decision: StudentDecision) -> int:
         """Return the number of ordered pairs with a decision."""
@@ -277,9 +274,16 @@ def _promise(choice: PairChoice) -> tuple[bool, float]:
     return choice.is_distilled, -np.inf if gain is None else gain
 
 
-def _counted(values: Sequence[float], chosen: Sequence[float | None]) -> dict[float, int]:
-    """Return how many choices have each value of the grid. Values outside the grid are ignored."""
-    return {value: chosen.count(value) for value in sorted(values)}
+def _chosen(choice: PairChoice, tried: Mapping[Dimension, Sequence[float]]) -> ChosenValues:
+    """Return the values of a choice that are in the grid. The untuned default may have others."""
+    values: dict[Dimension, float | None] = {
+        "temperatures": choice.temperature,
+        "learning_rates": choice.learning_rate,
+    }
+    if TRANSFER_SETS[choice.transfer_set or ""].uses_labels:
+        values["alphas"] = choice.alpha
+    in_grid = {name: value for name, value in values.items() if value in tried[name]}
+    return ChosenValues(in_grid, loss=choice.loss, target=choice.target)
 
 
 def _number(value: float | None) -> float:

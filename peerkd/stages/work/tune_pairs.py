@@ -232,6 +232,7 @@ def _write(
         history,
         study,
         objective=setup.config.objective,
+        default=setup.config.untuned_default,
         chooses_epochs=setup.config.tune.chooses_epochs,
     )
     trials = write_trials(

@@ -122,6 +122,17 @@ def test_a_loss_that_no_transfer_set_allows_is_refused_in_the_grid(name: str) ->
     assert set(ExperimentConfig.from_mapping(values).tried_losses) == {"kl", "dkd"}
 
 
+def test_an_experiment_in_which_no_teacher_takes_part_is_refused() -> None:
+    values: dict[str, Any] = {"distill": {"target": {"kind": "student"}}}
+    with pytest.raises(ValueError, match=r"must contain a target that a teacher takes part in when .*student"):
+        ExperimentConfig.from_mapping(values)
+    values["sweep"] = {"targets": ["student+prior_adjusted"]}
+    with pytest.raises(ValueError, match=r"because all trials would be controls without one, got .*prior_adjusted"):
+        ExperimentConfig.from_mapping(values)
+    values["sweep"] = {"targets": ["teacher"]}
+    assert set(ExperimentConfig.from_mapping(values).tried_targets) == {"student", "teacher"}
+
+
 def test_a_loss_of_the_grid_has_the_hyper_parameters_of_the_recipe_if_it_is_that_loss() -> None:
     values = {
         "distill": {"loss": {"kind": "dkd", "nckd_weight": 2.0}},

@@ -100,6 +100,28 @@ def test_a_table_of_other_peers_is_refused(study):
         compute_findings(other.table, study.facts)
 
 
+def test_a_table_of_other_losses_or_targets_is_refused():
+    small = {"num_peers": 3, "temperatures": (1.0,), "alphas": (0.5,), "transfer_sets": ("student",)}
+    wide = Study(**small, losses=("kl", "dkd"), targets=("teacher", "mean"))
+    with pytest.raises(ValueError, match=r"the losses of the run \(only those of the recipe, .*\), got dkd, kl too"):
+        compute_findings(wide.table, Study(**small).facts)
+    other = Study(**small, losses=("kl", "dkd"), targets=("teacher", "masks"))
+    with pytest.raises(ValueError, match=r"the targets of the run \(teacher, mean\), got masks too"):
+        compute_findings(other.table, wide.facts)
+
+
+def test_a_sweep_in_which_everything_diverged_names_its_losses_and_targets():
+    small = {"num_peers": 3, "temperatures": (1.0,), "alphas": (0.5,), "transfer_sets": ("student",)}
+    study = Study(**small, losses=("kl", "dkd"), targets=("teacher", "student"))
+    rows = [{name: row[name] for name in RECORD_COLUMNS} for row in study.table.to_pylist()]
+    table = assemble([diverged(row) if row["target"] == "teacher" else row for row in rows])
+    with pytest.raises(
+        ValueError,
+        match=r"all 12 diverged, with each of the losses kl, dkd, with each of the targets teacher, student\. Lower",
+    ):
+        compute_findings(table, study.facts)
+
+
 def test_facts_that_contradict_the_config_are_refused(study):
     with pytest.raises(ValueError, match="peers must be 10 as in the config, got 9"):
         dataclasses.replace(study.facts, peers=study.facts.peers[1:])

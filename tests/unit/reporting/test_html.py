@@ -134,7 +134,7 @@ def test_a_page_on_sets_with_and_without_labels_explains_what_is_missing():
     findings = compute_findings(study.table, study.facts)
     text = " ".join(" ".join(Page(render(findings, study.facts)).text).split())
     num_without = findings.counts.num_without_labels
-    no_control = "Transfer set public_unlabelled has no labels, so no control exists there"
+    no_control = "Transfer set public_unlabelled has no labels, so no fine-tuning without a teacher exists there"
     assert text.count(no_control) == 2  # the parts of the gain, and what is forgotten
     assert "A dash replaces alpha, and the untuned default there is T=1, divergence alone." in text
     assert f"The counts of alpha leave out {num_without} pairs that chose a transfer set without labels" in text

@@ -89,6 +89,14 @@ def test_a_control_is_called_fine_tuning_and_shows_no_loss_of_a_teacher():
     assert "CE" not in page
 
 
+def test_a_training_towards_the_old_self_names_no_teacher():
+    setting = replace(CARD.setting, transfer_set="student_and_public", target="student")
+    words = "learned from its old self, without a teacher, with transfer set student_and_public, T=4, alpha=0.5, target"
+    assert setting.in_words() == f"{words} student; 3 epochs, learning rate 0.02"
+    of_peer = replace(setting, transfer_set="both").in_words()
+    assert "target student, data of peer 7; 3 epochs" in of_peer
+
+
 @pytest.mark.parametrize(
     ("card", "sentence"),
     [

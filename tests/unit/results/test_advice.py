@@ -20,7 +20,7 @@ GLOBAL = Objective()
 
 def advice(*rows, objective=GLOBAL, **options):
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
-    return advise(columns, objective, SETS, num_changes_N=np.zeros(len(rows), dtype=np.int64), **options)
+    return advise(columns, objective, SETS, ranks_N=np.zeros(len(rows), dtype=np.int64), **options)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,9 @@ def advice(*rows, objective=GLOBAL, **options):
         ([after(control(), 240)], "fine_tune", 0),
         ([diverged(after(record(), 380)), after(control(), 240)], "fine_tune", 1),
         ([diverged(record()), diverged(control())], "leave", None),
+        ([after(control(), 220), after(record(), 238), after(record(target="student"), 240)], "fine_tune", 2),
+        ([after(control(), 220), after(record(), 280), after(record(target="student"), 240)], "distil", 1),
+        ([after(record(target="student+prior_adjusted"), 240)], "fine_tune", 0),
         ([], "leave", None),
     ],
     ids=[
@@ -47,6 +50,9 @@ def advice(*rows, objective=GLOBAL, **options):
         "no teacher",
         "a teacher whose student diverged",
         "nothing finite",
+        "a teacher that is no better than the student's old self",
+        "a teacher that beats the student's old self",
+        "no target with a teacher",
         "nothing tried",
     ],
 )

@@ -1,21 +1,80 @@
 """The edges of the grid that many pairs choose, and the values beyond them."""
 
+from itertools import product
+
 import pytest
 
-from peerkd.results.grid_edges import GridEdge, grid_edges, value_beyond
+from peerkd.results.grid_edges import ChosenValues, GridEdge, edges_of_choice, grid_edges, value_beyond
+from peerkd.results.selection import candidates, choose
+from peerkd.results.table import assemble
+from peerkd.study.defaults import UntunedDefault
+from tests.tables import control, record
+
+
+def chosen(dimension, counts, **names):
+    """Return the choices of pairs, given how many choose each value of a dimension."""
+    return [ChosenValues({dimension: value}, **names) for value, num in counts.items() for _ in range(num)]
 
 
 def test_an_edge_that_most_pairs_choose_is_named_with_the_value_to_add():
-    counts = {"temperatures": {1.0: 30, 2.0: 30, 4.0: 30}, "alphas": {0.1: 69, 0.5: 15, 0.9: 6}}
-    assert grid_edges(counts) == [GridEdge("alphas", 0.1, True, 69, 90, 0.05)]
+    alphas, temperatures = {0.1: 69, 0.5: 15, 0.9: 6}, {1.0: 30, 2.0: 30, 4.0: 30}
+    pairs = [
+        ChosenValues({**one.values, **other.values})
+        for one, other in zip(chosen("alphas", alphas), chosen("temperatures", temperatures), strict=True)
+    ]
+    tried = {"temperatures": [*temperatures], "alphas": [*alphas]}
+    assert grid_edges(pairs, tried) == [GridEdge("alphas", 0.1, True, 69, 90, 0.05)]
 
 
 def test_both_edges_of_a_dimension_may_be_chosen_often():
-    assert [edge.next_value for edge in grid_edges({"temperatures": {1.0: 40, 2.0: 5, 4.0: 45}})] == [0.5, 8.0]
+    pairs = chosen("temperatures", {1.0: 40, 2.0: 5, 4.0: 45})
+    assert [edge.next_value for edge in grid_edges(pairs, {"temperatures": [1.0, 2.0, 4.0]})] == [0.5, 8.0]
 
 
 def test_a_dimension_that_no_pair_chose_or_nobody_tried_has_no_edge():
-    assert grid_edges({"alphas": {0.1: 0, 0.9: 0}, "learning_rates": {}}) == []
+    pairs = [ChosenValues({"alphas": None}), ChosenValues({})]
+    assert grid_edges(pairs, {"alphas": [0.1, 0.9], "learning_rates": []}) == []
+    assert grid_edges([], {"alphas": [0.1, 0.9]}) == []
+
+
+def test_an_edge_is_judged_among_the_pairs_with_the_same_loss_and_target():
+    """All pairs together choose both ends more often than the middle, yet only kl has pairs at the smallest alpha."""
+    pairs = [
+        *chosen("alphas", {0.1: 30, 0.5: 5}, loss="kl", target="teacher"),
+        *chosen("alphas", {0.5: 5, 0.9: 30}, loss="dkd", target="teacher"),
+    ]
+    assert grid_edges(pairs, {"alphas": [0.1, 0.5, 0.9]}) == [
+        GridEdge("alphas", 0.9, False, 30, 35, 0.95, loss="dkd", target="teacher"),
+        GridEdge("alphas", 0.1, True, 30, 35, 0.05, loss="kl", target="teacher"),
+    ]
+
+
+def test_a_loss_that_few_pairs_choose_has_no_edge():
+    pairs = [*chosen("alphas", {0.5: 40}, loss="kl"), *chosen("alphas", {0.1: 3}, loss="dkd")]
+    assert grid_edges(pairs, {"alphas": [0.1, 0.5, 0.9]}) == []
+
+
+def test_the_edges_of_a_sweep_are_those_of_its_best_distillations():
+    def row(student, loss, temperature, alpha):
+        is_best = (loss, temperature, alpha) == ("dkd", 4.0, 0.2)
+        return record(
+            student=student,
+            teacher=1 - student,
+            loss=loss,
+            temperature=temperature,
+            alpha=alpha,
+            distillation_weight=alpha,
+            validation_global_accuracy_after=0.9 if is_best else 0.5,
+        )
+
+    rows = [row(*values) for values in product((0, 1), ("kl", "dkd"), (1.0, 2.0, 4.0), (0.2, 0.5, 0.8))]
+    rows += [control(student=student) for student in (0, 1)]
+    default = UntunedDefault("student", loss="kl")
+    trials = candidates(assemble(rows), metric="global_accuracy", default=default)
+    assert edges_of_choice(trials, choose(trials, default_transfer_set="student")) == [
+        GridEdge("temperatures", 4.0, False, 2, 2, 8.0, loss="dkd"),
+        GridEdge("alphas", 0.2, True, 2, 2, 0.1, loss="dkd"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from peerkd.results.named_trials import find_named, read_setting
 from peerkd.results.table import assemble
 from tests.tables import control, record
 
-DEFAULTS = {"learning_rate": 0.02}
+DEFAULTS = {"learning_rate": 0.02, "loss": "kl", "target": "teacher"}
 
 
 def table(**changes: object) -> pa.Table:
@@ -41,6 +41,17 @@ def test_a_missing_learning_rate_is_that_of_the_recipe() -> None:
     with pytest.raises(ValueError, match="must be one that student 0 was trained with"):
         find(f"{setting},learning_rate=0.03")
     assert find(f"{setting},learning_rate=0.03", table(learning_rate=0.03))["learning_rate"] == 0.03
+
+
+def test_a_missing_loss_or_target_is_that_of_the_recipe_except_in_a_control() -> None:
+    setting = "teacher=2,transfer_set=both,temperature=4,alpha=0.3"
+    assert find(f"{setting},loss=kl,target=teacher") == find(setting)
+    with pytest.raises(ValueError, match="must be one that student 0 was trained with"):
+        find(f"{setting},loss=dkd")
+    with pytest.raises(ValueError, match="must be one that student 0 was trained with"):
+        find("temperature=none,loss=kl")
+    trials = assemble([record(loss=loss, target="mean") for loss in ("kl", "dkd")])
+    assert find("loss=dkd", trials)["loss"] == "dkd"
 
 
 def test_several_trials_are_refused_with_what_tells_them_apart() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from peerkd.results.pair_advice import Predictions, advise_pairs, on_test
-from peerkd.results.selection import NO_ROW, candidates, num_changes_of, rows_of_pairs
+from peerkd.results.selection import NO_ROW, candidates, ranks_of, rows_of_pairs
 from peerkd.results.table import assemble
 from peerkd.study.objective import Objective
 from peerkd.study.splits import EvaluationSets, NumSamples
@@ -26,7 +26,7 @@ def advice_on(*rows, **options):
         Objective(),
         num_peers=2,
         sets_P=[SETS, SETS],
-        num_changes=num_changes_of(trials, "student"),
+        ranks=ranks_of(trials, "student"),
         **options,
     )
     return table, advice
@@ -50,6 +50,17 @@ def test_each_pair_competes_with_the_controls_of_its_student():
     assert advice.advantage.low[0, 1] < 0.15 < advice.advantage.high[0, 1]
     assert [advice.count(name) for name in ("distil", "fine_tune", "leave")] == [1, 1, 0]
     assert advice.pairs_to_distil() == [(0, 1)]
+
+
+def test_a_training_towards_the_old_self_is_among_the_controls_of_its_pair():
+    table, advice = advice_on(*STUDY, trial(record(target="student"), 290, test=0.7))
+    assert advice.decision[0, 1] == "fine_tune"
+    assert table["target"].take(advice.control[[0, 1], [1, 0]]).to_pylist() == ["student", None]
+    assert table["target"].take(advice.distillation[[0, 1], [1, 0]]).to_pylist() == [None, None]
+    _, alone = advice_on(
+        *STUDY, trial(record(target="student"), 290), distillation_PP=np.full((2, 2), NO_ROW, dtype=np.int64)
+    )
+    assert (alone.control[0, 1], alone.distillation[0, 1]) == (advice.control[0, 1], NO_ROW)
 
 
 def test_on_test_the_advised_pairs_are_compared_with_the_better_control():

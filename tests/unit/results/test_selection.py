@@ -257,6 +257,16 @@ def test_no_single_setting_exists_if_each_diverged_for_some_pair():
     assert choose_single(candidates(table, metric="global_accuracy"), default_transfer_set="student") is None
 
 
+def test_a_training_towards_the_old_self_is_a_control_and_no_distillation():
+    table = both(trial(1.0, 0.5, 0.6), trial(4.0, 0.9, 0.7), {**trial(4.0, 0.9, 0.8), "target": "student"})
+    trials = candidates(table, metric="global_accuracy")
+    choice = choose(trials, default_transfer_set="student")
+    assert [row_of(table, choice.chosen, pair)["target"] for pair in ((0, 1), (1, 0))] == [None, None]
+    assert [row_of(table, choice.control, pair)["target"] for pair in ((0, 1), (1, 0))] == ["student", "student"]
+    assert not choice.above_control.any()
+    assert choose_single(trials, default_transfer_set="student").target is None
+
+
 def test_a_diverged_control_is_not_used_for_comparison():
     good, bad = (
         control(transfer_set=name, validation_global_accuracy_after=value)

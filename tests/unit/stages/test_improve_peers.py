@@ -31,6 +31,7 @@ from peerkd.stages.work.improving import judged
 from peerkd.study.objective import objective_of
 from peerkd.study.plan import plan
 from peerkd.study.splits import EvaluationSets, NumSamples
+from peerkd.study.trials import record_identity
 from peerkd.training.inputs import EngineChoice, SweepInputs
 from peerkd.training.sweep import SweepRunner
 from peerkd.training.trial_state import load_state, state_path
@@ -78,6 +79,21 @@ def improved(tmp_path_factory):
     return Improved(tmp_path_factory.mktemp("store"), config())
 
 
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """A sweep after which learning from the teacher is better than both controls, far beyond their noise.
+
+    Each peer has few classes, and both make the target on public data, so that neither forgets what only it knows.
+    """
+    overrides = (
+        "partition.num_peers=2 peers.architectures=[mlp] partition.label_skew.concentration=0.1 "
+        "data.max_train_samples=1000 partition.public_fraction=0.4 pretrain.epochs=15 distill.epochs=10 "
+        "sweep.transfer_sets=[student_and_public] sweep.temperatures=[1] sweep.alphas=[0.9] "
+        "distill.target.kind=class_counts distill.target.prior_adjusted=true"
+    )
+    return Improved(tmp_path_factory.mktemp("taught"), config(overrides))
+
+
 def best_by_hand(rows, decision, metric="validation_global_accuracy"):
     """Return the row that a student with a decision should be trained as, or None, in plain Python."""
 
@@ -102,8 +118,8 @@ def decision_by_rule(improved, rows, settings):
         test=NumSamples(sizes["num_test"], sizes["num_own_test"][student]),
     )
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
-    num_changes_N = np.zeros(len(rows), dtype=np.int64)
-    return advise(columns, objective_of(settings.sweep.selection_metric), sets, num_changes_N=num_changes_N).decision
+    ranks_N = np.zeros(len(rows), dtype=np.int64)
+    return advise(columns, objective_of(settings.sweep.selection_metric), sets, ranks_N=ranks_N).decision
 
 
 def setting(card):
@@ -166,6 +182,31 @@ def test_a_published_network_has_the_bits_of_its_trial_trained_beside_all_others
                 assert all(torch.equal(published[name], judged[name]) for name in judged)
                 num_compared += 1
     assert num_compared == sum(improved.card(student).decision != "leave" for student in range(4)) > 0
+
+
+def test_a_student_that_a_teacher_improves_is_published_with_the_bits_of_its_distillation(taught, tmp_path):
+    inputs = SweepInputs(
+        config=taught.config,
+        dataset_folder=taught.store.fetch(taught.dataset.key),
+        partition_folder=taught.store.fetch(taught.partition.key),
+        peers_folder=taught.store.fetch(taught.peers.key),
+        device="cpu",
+        states_folder=tmp_path,
+    )
+    runner = SweepRunner(inputs, device=torch.device("cpu"))
+    trials = {}
+    for unit in plan(taught.config.grid, range(2)):
+        assert len(list(runner.do(unit))) == len(unit.trials)
+        trials |= {trial.identity: trial for trial in unit.trials}
+    for student in (0, 1):
+        card, rows = taught.card(student), [row for row in taught.table if row["student"] == student]
+        best = best_by_hand(rows, "distil")
+        assert (card.decision, card.setting.teacher, card.is_reproduced) == ("distil", 1 - student, True)
+        assert setting(card) == row_setting(best)
+        assert card.accuracy_after["test_global_accuracy"] == best["test_global_accuracy_after"]
+        judged = load_state(state_path(tmp_path, trials[record_identity(best)], num_epochs=10)).weights
+        assert all(torch.equal(taught.weights(student)[name], judged[name]) for name in judged)
+    assert [each["decision"] for each in taught.manifest.metadata["students"]] == ["distil", "distil"]
 
 
 def test_plain_torch_finds_the_accuracies_of_the_card(improved):

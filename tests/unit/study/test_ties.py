@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerkd.study.defaults import UntunedDefault
-from peerkd.study.ties import SAME_ACCURACY, best, is_above, is_at_least, num_changes, rounded
+from peerkd.study.ties import SAME_ACCURACY, best, is_above, is_at_least, ranks, rounded
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 ROUNDING = 1e-16
@@ -39,7 +39,7 @@ def test_equal_counts_are_neither_above_nor_below_one_another() -> None:
 
 
 @pytest.mark.parametrize("name", TRANSFER_SETS)
-def test_each_hyper_parameter_that_differs_from_the_default_counts_once(name: str) -> None:
+def test_ranks_go_by_the_number_of_changes_and_then_by_loss_and_target(name: str) -> None:
     weight = 0.5 if TRANSFER_SETS[name].uses_labels else 1.0
     columns = {
         "transfer_set": [name] * 6,
@@ -49,8 +49,29 @@ def test_each_hyper_parameter_that_differs_from_the_default_counts_once(name: st
         "loss": ["kl", "kl", None, "kl", "kl", "dkd"],
         "target": ["mean", "mean", None, "mean", "mean", "teacher"],
     }
-    changes = num_changes(columns, default=UntunedDefault(name, learning_rate=0.02, loss="kl", target="mean"))
-    assert changes.tolist() == [0, 1, 2, 3, 1, 2]
+    found = ranks(columns, default=UntunedDefault(name, learning_rate=0.02, loss="kl", target="mean"))
+    # 3 for each value that differs from the default, and 1 more if the value is a loss or a target.
+    assert found.tolist() == [0, 3, 6, 9, 3, 8]
+
+
+def test_a_tie_between_equally_many_changes_goes_to_the_loss_and_the_target_of_the_default() -> None:
+    settings = {
+        "another loss": ("dkd", "teacher", 1.0),
+        "another target": ("kl", "mean", 1.0),
+        "another temperature": ("kl", "teacher", 2.0),
+        "another loss and temperature": ("dkd", "teacher", 2.0),
+    }
+    columns: dict[str, list[object]] = {
+        "transfer_set": ["student"] * 4,
+        "temperature": [each[2] for each in settings.values()],
+        "distillation_weight": [0.5] * 4,
+        "learning_rate": [None] * 4,
+        "loss": [each[0] for each in settings.values()],
+        "target": [each[1] for each in settings.values()],
+    }
+    found = ranks(columns, default=UntunedDefault("student", loss="kl", target="teacher"))
+    assert [*settings][int(best(np.full(4, 0.5), found))] == "another temperature"
+    assert found.argmax() == 3
 
 
 def test_values_of_which_there_is_only_one_do_not_count() -> None:
@@ -60,5 +81,5 @@ def test_values_of_which_there_is_only_one_do_not_count() -> None:
         "distillation_weight": [0.5, 0.5],
         **{name: [None, None] for name in ("learning_rate", "loss", "target")},
     }
-    assert num_changes(columns, default=UntunedDefault("student")).tolist() == [0, 1]
-    assert num_changes(columns, default=UntunedDefault(None)).tolist() == [0, 0]
+    assert ranks(columns, default=UntunedDefault("student")).tolist() == [0, 3]
+    assert ranks(columns, default=UntunedDefault(None)).tolist() == [0, 0]

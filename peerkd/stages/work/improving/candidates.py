@@ -13,8 +13,10 @@ import pyarrow.compute as pc
 from peerkd.arrays import IntArray
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.results.advice import COLUMNS, StudentAdvice, advise
+from peerkd.results.schema import TARGET
 from peerkd.stages.work.tuning.trial_results import at_best_epochs, result_at_best_epoch
 from peerkd.study import ties
+from peerkd.study.controls import are_controls
 from peerkd.study.objective import objective_of
 from peerkd.study.splits import EvaluationSets
 from peerkd.study.trials import IDENTITY_COLUMNS, Trial, record_identity
@@ -32,11 +34,11 @@ def swept_tasks(
         students: The peers that take part.
         sets_P: The sizes of the evaluation sets of every peer.
     """
-    student_N, num_changes_N = trials["student"].to_numpy(), _num_changes(config, trials)
+    student_N, ranks_N = trials["student"].to_numpy(), _ranks(config, trials)
     tasks = []
     for student in students:
         rows = np.flatnonzero(student_N == student)
-        advised = _advise(config, trials, rows, num_changes_N, sets_P[student]).advised
+        advised = _advise(config, trials, rows, ranks_N, sets_P[student]).advised
         candidates = () if advised is None else (_trial(trials, int(rows[advised])),)
         tasks.append(StudentTask(student=student, candidates=candidates, num_epochs=config.distill.epochs))
     return tasks
@@ -58,7 +60,7 @@ def best_with_teacher(
     """
     is_of_pair = pc.and_(pc.equal(trials["student"], student), pc.equal(trials["teacher"], teacher)).fill_null(False)
     rows = np.flatnonzero(is_of_pair.to_numpy())
-    best = _advise(config, trials, rows, _num_changes(config, trials), sets).distillation
+    best = _advise(config, trials, rows, _ranks(config, trials), sets).distillation
     if best is None:
         return None
     (row,) = trials.slice(int(rows[best]), 1).to_pylist()
@@ -66,14 +68,14 @@ def best_with_teacher(
     return found
 
 
-def _num_changes(config: ExperimentConfig, trials: pa.Table) -> IntArray:
-    """Return, for each trial, the number of hyper-parameters that differ from the untuned default, of shape (N,)."""
+def _ranks(config: ExperimentConfig, trials: pa.Table) -> IntArray:
+    """Return the rank of each trial in ties: (N,)."""
     columns = {name: trials[name].to_pylist() for name in ties.CHANGE_COLUMNS}
-    return ties.num_changes(columns, default=config.untuned_default)
+    return ties.ranks(columns, default=config.untuned_default)
 
 
 def _advise(
-    config: ExperimentConfig, trials: pa.Table, rows: IntArray, num_changes_N: IntArray, sets: EvaluationSets
+    config: ExperimentConfig, trials: pa.Table, rows: IntArray, ranks_N: IntArray, sets: EvaluationSets
 ) -> StudentAdvice:
     """Return the advice for a student, computed from some rows of the table of trials.
 
@@ -81,12 +83,12 @@ def _advise(
         config: The experiment.
         trials: The table of trials.
         rows: The indices of the rows, which are trials of the student.
-        num_changes_N: The result of ``_num_changes``.
+        ranks_N: The result of ``_ranks``.
         sets: The sizes of the student's evaluation sets.
     """
     columns = trials.select(COLUMNS).take(rows).to_pydict()
     objective = objective_of(config.sweep.selection_metric)
-    return advise(columns, objective, sets, num_changes_N=num_changes_N[rows])
+    return advise(columns, objective, sets, ranks_N=ranks_N[rows])
 
 
 def tuned_tasks(
@@ -110,8 +112,12 @@ def tuned_tasks(
     objective = config.objective
     chosen = {Trial.from_record(row).identity for row in choices.to_pylist() if row["corrected_gain"] is not None}
     identities = [record_identity(record) for record in trials.select(IDENTITY_COLUMNS).to_pylist()]
-    weight_N, student_N = (trials[name].to_numpy() for name in ("distillation_weight", "student"))
-    competes_N = (weight_N == 0) | np.array([identity in chosen for identity in identities], dtype=np.bool_)
+    student_N, weight_N, epochs_N = (trials[name].to_numpy() for name in ("student", "distillation_weight", "epochs"))
+    is_control_N = np.array(are_controls(weight_N.tolist(), trials[TARGET].to_pylist()), dtype=np.bool_)
+    # A control whose target is the student's old self is among the settings of the search, which may have stopped it.
+    is_judged_N = (weight_N == 0) | (epochs_N == config.distill.epochs) | config.tune.chooses_epochs
+    competes_N = (is_control_N & is_judged_N) | np.array([each in chosen for each in identities], dtype=np.bool_)
+    ranks_N = _ranks(config, trials)
     judged = at_best_epochs(trials, objective) if config.tune.chooses_epochs else trials
     tasks = []
     for student in students:
@@ -120,8 +126,7 @@ def tuned_tasks(
             judged.select(COLUMNS).take(rows).to_pydict(),
             objective,
             sets_P[student],
-            # In a tie the first row of the table is chosen.
-            num_changes_N=np.zeros(len(rows), dtype=np.int64),
+            ranks_N=ranks_N[rows],
         ).advised
         num_epochs = config.distill.epochs
         if advised is not None and config.tune.chooses_epochs:

@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from peerkd.results.pair_advice import PairAdvice, Predictions, advise_pairs
-from peerkd.results.selection import NO_ROW, candidates, num_changes_of, rows_of_pairs
+from peerkd.results.selection import NO_ROW, candidates, ranks_of, rows_of_pairs
 from peerkd.stages.journals import Record
 from peerkd.stages.work.tuning.iteration_history import IterationHistory
 from peerkd.stages.work.tuning.study import TunedStudy
 from peerkd.stages.work.tuning.trial_results import at_best_epochs, gains_at_end, gains_by_epoch
+from peerkd.study.defaults import UntunedDefault
 from peerkd.study.objective import Objective
 from peerkd.study.splits import EvaluationSets
 from peerkd.study.trials import IDENTITY_COLUMNS, record_identity
@@ -25,9 +26,15 @@ class ChoiceRows:
     """
 
     def __init__(
-        self, history: IterationHistory, study: TunedStudy, *, objective: Objective, chooses_epochs: bool
+        self,
+        history: IterationHistory,
+        study: TunedStudy,
+        *,
+        objective: Objective,
+        default: UntunedDefault,
+        chooses_epochs: bool,
     ) -> None:
-        self._history, self._study, self._objective = history, study, objective
+        self._history, self._study, self._objective, self._default = history, study, objective, default
         self._chooses_epochs = chooses_epochs
         self._outcome = study.outcome()
         self._chosen = {
@@ -62,20 +69,26 @@ class ChoiceRows:
         is_finite_P = np.isin(np.arange(len(sets_P)), space.students_Q)
         if self._chooses_epochs:
             trials = at_best_epochs(trials, self._objective)
-        found = candidates(trials, metric="global_accuracy", is_finite_P=is_finite_P.tolist())
-        is_whole_N = np.asarray(trials["epochs"]) == space.num_epochs
+        found = candidates(trials, metric="global_accuracy", default=self._default, is_finite_P=is_finite_P.tolist())
+        is_control_N = found.is_control
+        is_judged_N = found.is_finite & ((trials["epochs"].to_numpy() == space.num_epochs) | self._chooses_epochs)
         distillation_PP = np.full(found.is_pair_PP.shape, NO_ROW, dtype=np.int64)
         for row, record in enumerate(trials.select(IDENTITY_COLUMNS).to_pylist()):
             pair = self._chosen.get(record_identity(record))
-            if pair is not None and found.is_finite[row] and (self._chooses_epochs or is_whole_N[row]):
+            if pair is not None and is_judged_N[row] and not is_control_N[row]:
                 distillation_PP[space.students_Q[pair], space.teachers_Q[pair]] = row
         return advise_pairs(
             trials,
-            rows_of_pairs(found),
+            # A control whose target is the student's old self is among the settings of the search, which may have
+            # stopped it.
+            (
+                (student, teacher, rows[~is_control_N[rows] | is_judged_N[rows]])
+                for student, teacher, rows in rows_of_pairs(found)
+            ),
             self._objective,
             num_peers=len(sets_P),
             sets_P=sets_P,
-            num_changes=num_changes_of(found, None),
+            ranks=ranks_of(found, None),
             distillation_PP=distillation_PP,
         )
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.study.grid import control_settings, settings
-from peerkd.study.ties import CHANGE_COLUMNS, num_changes
+from peerkd.study.ties import CHANGE_COLUMNS, ranks
 from peerkd.study.transfer_sets import TRANSFER_SETS, SourceSizes, epoch_size, taught_size
 from peerkd.study.trials import Setting, Trial, setting_order
 from peerkd.tuning.space import ControlOnSet, SettingOnSet, Space
@@ -51,7 +51,7 @@ def build_space(
         key=lambda each: setting_order(*each),
     )
     columns = {name: [getattr(setting, name) for setting in grid] for name in CHANGE_COLUMNS}
-    num_changes_S = num_changes(columns, default=config.untuned_default)
+    ranks_S = ranks(columns, default=config.untuned_default)
     peers_P = np.arange(len(num_train)) if peers is None else np.array(peers, dtype=np.int64)
     pairs_Q2 = peers_P[np.argwhere(~np.eye(len(peers_P), dtype=bool))]
     sizes_Q = [
@@ -74,7 +74,7 @@ def build_space(
             if TRANSFER_SETS[transfer_set].uses_labels
             for control in control_settings(config.grid)
         ),
-        default_setting=int(np.flatnonzero(num_changes_S == 0)[0]),
+        default_setting=int(np.flatnonzero(ranks_S == 0)[0]),
         num_samples_QS=np.array(
             [
                 [epoch_size(each.transfer_set, sizes, batch_size=config.distill.batch_size) for each in grid]

@@ -88,6 +88,26 @@ def test_after_a_tuned_study_the_chosen_trials_compete_with_each_other_and_with_
     assert places(tuned([weak, strong, better], [choice(weak), choice(strong)])) == [(None, "student", None)]
 
 
+def test_a_training_towards_the_old_self_competes_as_a_control_once_it_is_whole():
+    targets = ["sweep.targets=[teacher,student]", "distill.epochs=3"]
+    taught = after(record(target="teacher", epochs=3), 0.6)
+    alone = [after(record(teacher=2, target="student", epochs=epochs), 0.7) for epochs in (3, 2)]
+    for trial, expected in zip(alone, [(2, "student", 1.0), (1, "student", 1.0)], strict=True):
+        assert places(tuned([taught, trial], [choice(taught) | {"target": "teacher"}], targets)) == [expected]
+    assert swept(taught, alone[0], overrides=targets) == [(2, "student", 1.0)]
+
+
+def test_a_tie_goes_to_the_default_loss():
+    for losses in (("dkd", "kl"), ("kl", "dkd")):
+        rows = [after(record(teacher=teacher, loss=loss), 0.7) for teacher, loss in zip((1, 2), losses, strict=True)]
+        choices = [choice(row) | {"loss": row["loss"]} for row in rows]
+        for task in (
+            *swept_tasks(config("sweep.losses=[dkd]"), assemble(rows), [0], [SETS]),
+            tuned(rows, choices, ["sweep.losses=[dkd]"]),
+        ):
+            assert [trial.setting.loss for trial in task.candidates] == ["kl"]
+
+
 @pytest.mark.parametrize("is_chosen", [True, False], ids=["not whole", "not chosen"])
 def test_a_trial_that_was_not_chosen_or_not_trained_to_its_end_is_no_candidate(is_chosen):
     trial = after(record(), 0.8)

@@ -1,0 +1,32 @@
+"""The controls: trainings in which no teacher takes part.
+
+What a student gains because of its teacher is the gain of a distillation minus that of a control, so each training is
+one of the two. It is a control if its loss has no divergence, or if its target is made without the teacher, as by the
+student's old self alone.
+
+Shape suffixes: N = trials.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from peerkd.losses.targets import TARGET_LABELS, target_of_label
+
+TARGETS_WITHOUT_TEACHER: Final = frozenset(label for label in TARGET_LABELS if not target_of_label(label).needs_teacher)
+"""The labels of the targets that are made without the teacher."""
+
+
+def is_control(distillation_weight: float, target: str | None) -> bool:
+    """Return whether no teacher takes part in a training.
+
+    Args:
+        distillation_weight: The weight of the divergence in the loss.
+        target: The label of the target. None: that of the recipe, which needs the teacher wherever an experiment tries
+            no other target.
+    """
+    return distillation_weight == 0 or target in TARGETS_WITHOUT_TEACHER
+
+
+def are_controls(distillation_weight_N: Iterable[float], target_N: Iterable[str | None]) -> list[bool]:
+    """Return for each trial whether it is a control, given two columns of the table of trials."""
+    return [is_control(*trial) for trial in zip(distillation_weight_N, target_N, strict=True)]
