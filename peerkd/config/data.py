@@ -190,7 +190,7 @@ class IndexFiles(StrictConfig):
 
     kind: Literal["indices"] = "indices"
     files: tuple[Annotated[str, Field(min_length=1, max_length=4_096)], ...] = Field(min_length=2)
-    """The file of each peer. ``num_peers`` is their number."""
+    """The files, one for each peer. ``num_peers`` is the number of files."""
 
     validation_file: str | None = Field(default=None, min_length=1, max_length=4_096)
     """A file that lists the global validation set. Null: this set is the validation split of the data set or, if there

@@ -148,7 +148,11 @@ class DistillConfig(PrecisionRecipeConfig):
         return self.loss if name is None or name == self.loss.kind else loss_config(name)
 
     def target_labelled(self, label: str | None) -> TargetConfig:
-        """Return the target with which a setting is trained: that of the label, or that of this section for None."""
+        """Return the target with which a setting is trained.
+
+        Args:
+            label: The label of the setting's target. None: the target of this section.
+        """
         return self.target if label is None else target_config(label)
 
     def changed(self, *, loss: str | None = None, target: str | None = None) -> Self:

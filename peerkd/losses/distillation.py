@@ -56,7 +56,7 @@ def joint_loss(
                 f"teacher_logits_BK and temperature are required when distillation_weight is {distillation_weight}."
             )
         if known_K is not None:
-            # Of softmax(logits / T), this is the distribution conditioned on the known classes.
+            # The softmax of these logits is the teacher's distribution, conditioned on the student's classes.
             teacher_logits_BK = teacher_logits_BK.masked_fill(~known_K, MISSING_CLASS_LOGIT)
         labels_of_taught_B = None if num_unlabelled else labels_B
         distilled = term.reduced(taught_BK, teacher_logits_BK, labels_B=labels_of_taught_B, temperature=temperature)

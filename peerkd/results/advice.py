@@ -98,7 +98,7 @@ class StudentAdvice:
     """The gain of the best training without a teacher over the unchanged student."""
 
     advantage: Prediction | None
-    """The gain of the best distillation minus that of the best training without a teacher. None without both."""
+    """The gain of the best distillation minus that of the best training without a teacher. None if one is missing."""
 
     @property
     def advised(self) -> int | None:

@@ -181,7 +181,7 @@ def _mixture_right(probabilities_PNK: FloatArray, labels_N: IntArray) -> FloatAr
 
 
 def _columns(owner: int, part: Answers) -> tuple[FloatArray, ...]:
-    """Return the columns of the matrices of ``OnTrainingData`` for the samples of one owner."""
+    """Return the column of each matrix in ``OnTrainingData`` that belongs to one owner of samples."""
     num_peers, num_samples, _ = part.logits_PNK.shape
     entropies, divergences_to, divergences_from = [], [], []
     for temperature in TEMPERATURES:

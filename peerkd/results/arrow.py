@@ -157,7 +157,7 @@ def fingerprint_file(path: Path, kind: TableKind, *, without: frozenset[str] = f
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[name], use_threads=False):
                 yield batch.column(0)
 
-        # The schema of the file would not do, because Parquet gives the items of a list another name.
+        # The schema of the file cannot be used, because Parquet gives the items of a list another name.
         return _fingerprint(
             kind.schema,
             pieces,

@@ -99,7 +99,10 @@ class MethodComparison:
         return paired_difference(scores[0].by_seed, scores[1].by_seed)
 
     def over_baseline(self, architecture: str, method: Method, *, role: Role = "deployed") -> Estimate | None:
-        """Return a method's accuracy minus that of the deployed baseline, or None for the baseline itself."""
+        """Return the accuracy of a method minus that of the baseline's deployed predictor.
+
+        None is returned for the baseline itself, and if the method has no such predictor.
+        """
         if method == self.baseline:
             return None
         return self.difference(architecture, method, self.baseline, role=role)

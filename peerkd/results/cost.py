@@ -54,7 +54,7 @@ class RunCost:
 def run_cost(
     accounts: Iterable[Account], *, prices: Prices, sweep: str = "", trial_seconds: Mapping[Pair, float] | None = None
 ) -> RunCost:
-    """Return the total cost of jobs.
+    """Return the cost of a run: in total, for each step, and for each pair of peers.
 
     Args:
         accounts: The accounts of every job, including those that failed and were repeated.

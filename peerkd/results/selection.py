@@ -3,7 +3,7 @@
 Choices are made from ``Candidates``, which have no test columns. So the type system prevents a choice on the test set.
 Ties follow the rule of ``peerkd.study.ties``.
 
-A trial that diverged is never chosen. Neither is a setting for all pairs that diverged for one of them.
+A trial that diverged is never chosen. A setting that diverged for one pair is never chosen as the one for all pairs.
 """
 
 from collections.abc import Collection, Iterator, Sequence

@@ -200,7 +200,10 @@ def _control_rows(rows: Sequence[Record]) -> list[int | None]:
 
 
 def _data_of(row: Record) -> tuple[object, ...]:
-    """Return what identifies the training data of a row: the teacher only if the transfer set depends on it."""
+    """Return the values that identify the training data of a row.
+
+    The teacher is one of them only if the transfer set depends on the teacher.
+    """
     teacher = row["teacher"] if TRANSFER_SETS[row["transfer_set"]].depends_on_teacher else None
     return row["student"], teacher, row["transfer_set"], row[LEARNING_RATE]
 

@@ -154,7 +154,10 @@ def set_owners(name: str, *, student: int, teacher: int) -> tuple[int, ...]:
 
 
 def unlabelled_owners(name: str, *, student: int, teacher: int) -> tuple[int, ...]:
-    """Return the owners of the samples that only the divergence uses; empty if it shares those of the cross entropy."""
+    """Return the owners of the samples that only the divergence uses.
+
+    The tuple is empty if cross entropy and divergence use the same samples, or if the loss is the divergence alone.
+    """
     facts = TRANSFER_SETS[name]
     return _owners(facts.unlabelled_sources, student=student, teacher=teacher) if facts.is_split else ()
 

@@ -46,7 +46,8 @@ class Trial(NamedTuple):
 
     student: int
     teacher: int | None
-    """The teacher. In a control, the peer whose training set is part of the transfer set, or None if there is none."""
+    """The teacher. In a control, which has no teacher, the other peer whose training set is used, or None if only the
+    student's own data or the public set are used."""
 
     transfer_set: TransferSet
     setting: Setting
@@ -107,7 +108,7 @@ class Unit:
 
     @property
     def samples(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The owners of all samples. Units with the same value have the same batches."""
+        """Both kinds of owners, ``owners`` and ``unlabelled_owners``. Units with equal owners have equal batches."""
         return self.owners, self.unlabelled_owners
 
 
