@@ -25,14 +25,20 @@ it with the lock.
 
 
 def locked(path: Path) -> list[tuple[str, str]]:
-    """Return the name and the version of each line of a lock. Platforms may have different versions of a package."""
+    """Return the names and versions of the packages in a lock file, sorted.
+
+    A package may occur with several versions, each for other platforms.
+    """
     lines = path.read_text(encoding="utf-8").splitlines()
     found = (re.match(r"([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", line) for line in lines)
     return sorted((match[1], match[2]) for match in found if match)
 
 
 def licence_of(package: str) -> str:
-    """Return the licence of an installed package: its expression, or else its classifiers, or else its first line."""
+    """Return the licence of an installed package, as its metadata state it.
+
+    It is the licence expression; without one, the licence classifiers; without these, the first line of the licence.
+    """
     try:
         found = metadata.metadata(package)
     except metadata.PackageNotFoundError:
@@ -47,7 +53,7 @@ def licence_of(package: str) -> str:
 
 
 def page() -> str:
-    """Return the whole page."""
+    """Return the whole page as Markdown."""
     parts = {image: dict(locked(ROOT / "images" / image / "requirements.txt")) for image in IMAGES}
     rows = [
         f"| {name} | {version} | {licence_of(name)} | {', '.join(image for image in IMAGES if name in parts[image])} |"

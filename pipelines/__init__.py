@@ -1,1 +1,1 @@
-"""KFP pipelines: graphs of components, compiled to the YAML files that lie beside them. No arithmetic, no strings."""
+"""KFP pipelines: graphs of components, compiled to the YAML files next to them. They contain no logic of their own."""

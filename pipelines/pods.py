@@ -12,10 +12,10 @@ STORE_KEYS: Final = {"access-key": "PEERKD_S3_ACCESS_KEY", "secret-key": "PEERKD
 
 
 def with_settings(task: PipelineTask) -> PipelineTask:
-    """Give a task the cluster's settings and the store's keys, if the namespace has them.
+    """Give a task the cluster's settings and the store's keys from the ConfigMap and the Secret of its namespace.
 
-    Both are optional, because a pod waits forever for a missing Secret and prints no error, whereas a task without keys
-    ends with an error that names them.
+    Both are optional. If a required Secret is missing, a pod waits forever and prints no error, whereas a task that
+    runs without keys ends with an error that names them.
     """
     kubernetes.use_config_map_as_env(task, SETTINGS_NAME, SETTINGS, optional=True)
     kubernetes.use_secret_as_env(task, STORE_SECRET_NAME, STORE_KEYS, optional=True)
@@ -25,7 +25,7 @@ def with_settings(task: PipelineTask) -> PipelineTask:
 def in_its_own_pod(task: PipelineTask) -> PipelineTask:
     """Request CPU and memory for a task that works in its own pod.
 
-    Tasks that launch jobs must not use this, because the requests of such a task are passed on to its workers.
+    This must not be used for tasks that launch jobs, because the requests of such a task are passed on to its workers.
     """
     return with_settings(task).set_cpu_request("250m").set_memory_request("1Gi").set_memory_limit("4Gi")
 
@@ -33,7 +33,7 @@ def in_its_own_pod(task: PipelineTask) -> PipelineTask:
 def launching(task: PipelineTask) -> PipelineTask:
     """Prepare a task that launches a job and waits for it.
 
-    Caching is disabled: the inputs include the id of the run, so KFP would never find the task in its cache. The store
-    knows which stages are done.
+    KFP's cache is disabled. It would never contain the task, because the inputs include the id of the run. Finished
+    stages are found in the artifact store instead.
     """
     return with_settings(task).set_caching_options(enable_caching=False)

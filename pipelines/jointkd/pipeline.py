@@ -14,7 +14,10 @@ from pipelines.pods import in_its_own_pod, launching
 
 
 def _improving(task: PipelineTask) -> PipelineTask:
-    """Prepare the task of better peers. Both strategies have one, and the compiler numbers the second."""
+    """Prepare the task that publishes better peers, and set its display name.
+
+    Both strategies have such a task, and the compiler would add a number to the name of the second one.
+    """
     return launching(task).set_display_name(improve_peers.name)
 
 
@@ -39,8 +42,8 @@ def jointkd(
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
         strategy: How settings are chosen: sweep (every setting for every pair) or tune (suggestions of a tuner).
         backend: Where networks are trained: kubernetes, local, or auto (kubernetes on a cluster, else local).
-        num_workers: Number of pods of each job. Empty: the cluster's default, or 1.
-        gpus: Number of GPUs of each pod. Empty: the setting of the task or the cluster, or 0.
+        num_workers: Number of pods of each job. If empty, the cluster's default, or else 1.
+        gpus: Number of GPUs of each pod. If empty, the setting of the task or the cluster, or else 0.
         cluster: Settings of the jobs, as in "memory_per_worker=16Gi queue=research"; see docs/cluster.md.
 
     Returns:

@@ -27,8 +27,8 @@ def pcl(
         config_json: A complete study as JSON, instead of a preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
         backend: Where networks are trained: kubernetes, local, or auto (kubernetes on a cluster, else local).
-        num_workers: Number of pods of the job. Empty: the cluster's default, or 1.
-        gpus: Number of GPUs of each pod. Empty: the setting of the task or the cluster, or 0.
+        num_workers: Number of pods of the job. If empty, the cluster's default, or else 1.
+        gpus: Number of GPUs of each pod. If empty, the setting of the task or the cluster, or else 0.
         cluster: Settings of the jobs, as in "memory_per_worker=16Gi queue=research"; see docs/cluster.md.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Create the bucket "peerkd", and the user of workers and tasks, who may read and write only that bucket.
+"""Create the bucket "peerkd", and a user for workers and tasks who may read and write only that bucket.
 
-It runs in the control image with the server's root key. Running it again changes the user's key to that of the
-Secret peerkd-store.
+This program runs in the control image with the server's root key. If it is run again, it changes the user's key to the
+key in the Secret peerkd-store.
 """
 
 import os
@@ -48,7 +48,7 @@ def policy_of(bucket: str) -> dict[str, Any]:
 
 
 def main(environment: Mapping[str, str] = os.environ) -> None:
-    """Create the bucket and the user. After two minutes without success, exit with the error."""
+    """Create the bucket and the user. Failed attempts are repeated for two minutes; then exit with the last error."""
     address = environment["PEERKD_S3_ENDPOINT"].removeprefix("http://")
     root = (environment["MINIO_ROOT_USER"], environment["MINIO_ROOT_PASSWORD"])
     user = (environment["PEERKD_S3_ACCESS_KEY"], environment["PEERKD_S3_SECRET_KEY"])
@@ -65,7 +65,13 @@ def main(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def prepare(address: str, *, root: tuple[str, str], user: tuple[str, str]) -> None:
-    """Create the bucket unless it exists, then the policy, and the user who has only this policy."""
+    """Create the bucket unless it exists, a policy that allows its use, and a user who has only this policy.
+
+    Args:
+        address: The address of the server.
+        root: The name and the key of the root user.
+        user: The name and the key of the new user.
+    """
     client = Minio(address, access_key=root[0], secret_key=root[1], secure=False)
     if not client.bucket_exists(BUCKET):
         client.make_bucket(BUCKET)
@@ -76,7 +82,7 @@ def prepare(address: str, *, root: tuple[str, str], user: tuple[str, str]) -> No
 
 
 def attempt(what: Callable[[], None]) -> Exception | None:
-    """Call a function, and return the error of the server, or None."""
+    """Call a function, and return the error of the server that it raises, or None if it succeeds."""
     try:
         what()
     except (S3Error, MinioAdminException, HTTPError) as error:
