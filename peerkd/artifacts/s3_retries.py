@@ -17,7 +17,7 @@ _Result = TypeVar("_Result")
 
 
 class StoreRetries:
-    """Repeats the requests of all threads of a program, and reports each outage of the store once."""
+    """Repeats failed requests to a store, from any number of threads, and reports each outage of the store once."""
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ class StageOrder:
     """The input artifacts by name, each with ``key`` and ``fingerprint``."""
 
     key: str
-    """The key of the artifact that must exist afterwards."""
+    """The key of the artifact that must exist when the work is done."""
 
     num_processes: int = 1
     """The number of processes that train one network together, counted over all workers.

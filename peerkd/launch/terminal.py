@@ -9,7 +9,7 @@ from peerkd.metrics.progress import LINE_PREFIX
 
 
 class Relay(io.TextIOBase):
-    """A stream that writes progress lines to another stream, and keeps the last of all other lines.
+    """A stream that writes progress lines to another stream, and keeps the last few of all other lines.
 
     In a terminal, each progress line of a stage overwrites the previous one.
     """

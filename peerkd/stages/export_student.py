@@ -45,8 +45,9 @@ class ExportRequest(NamedTuple):
     file: Path
 
     teacher: int | None = None
-    """The teacher whose training of the student is exported. Without ``setting``, it is the training with the best
-    setting."""
+    """The teacher in the training whose network is exported.
+
+    If ``setting`` is None, the training with this teacher's best setting is chosen."""
 
     setting: str | None = None
     """The setting of the training, in the form that ``peerkd.results.named_trials`` reads.

@@ -65,7 +65,10 @@ class Journals:
             self._report(name, f"line {damaged[0]}" + (f" and {len(damaged) - 1:,} more" * (len(damaged) > 1)))
 
     def _has(self, name: str, digest: str) -> bool:
-        """Return whether a file has a digest. A file that is only in the store is not read, and True is returned."""
+        """Return whether a file has the SHA-256 ``digest``.
+
+        A file that is only in the store is not read, and True is returned.
+        """
         path = self._path(name)
         return file_sha256(path) == digest if path.is_file() else name in self._workspace.saved(name)
 

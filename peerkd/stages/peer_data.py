@@ -128,7 +128,7 @@ def divide_by_owner(
 def _splits(
     config: ExperimentConfig, dataset: ImageDataset | RawDataset, owners_N: IntArray, owner: int
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Return the training, validation and test samples of one owner."""
+    """Return the training, validation and test samples of one owner: a peer, or the common data set."""
     labels = np.asarray(dataset.labels_N)
     indices = np.flatnonzero(owners_N == owner)
     first_test = dataset.num_train + dataset.num_validation

@@ -62,7 +62,9 @@ class StoredRun:
     """The result in a phrase. Empty for an unfinished run."""
 
     cost: Cost | None
-    """The resources of all jobs behind the run, including those that it shares with other runs. None if unknown."""
+    """The resources of all jobs that computed the run's artifacts, even if other runs use these artifacts too.
+
+    None if they are unknown."""
 
     artifacts: Mapping[str, Manifest]
     """The artifacts that the run needs, by key, without the accounts of their jobs."""

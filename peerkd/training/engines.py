@@ -40,7 +40,7 @@ _ONE_BY_ONE: Final = "one student at a time, because the network is from another
 
 
 class Engines:
-    """The engines of a sweep in one process."""
+    """Chooses the engine for each group of students of a sweep, in one process."""
 
     def __init__(self, config: ExperimentConfig, data: SweepData, *, device: torch.device) -> None:
         self._config, self._data, self._device = config, data, device

@@ -8,7 +8,7 @@ CARD_NAME: Final = "card"
 """The name of the model card in the metadata of a safetensors or ONNX file."""
 
 CARD_FILE_NAME: Final = "card.json"
-"""The name of the model card among the files of a program of torch."""
+"""The name of the model card among the files in an archive of ``torch.export``."""
 
 
 class ExportFormat(NamedTuple):

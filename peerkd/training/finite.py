@@ -49,7 +49,7 @@ def all_answered(predictions: Mapping[str, _Indices]) -> bool:
 
 
 def check_peer_logits(peer: int, *, is_finite: bool) -> None:
-    """Refuse a pre-trained peer whose logits are not all finite.
+    """Raise an error if the logits of a pre-trained peer are not all finite.
 
     Raises:
         ValueError: If a logit is not finite. The weights are finite, so the precision of distillation is too low for

@@ -16,7 +16,7 @@ no more students."""
 
 
 class GroupSizes:
-    """The fastest group size for each kind of training, measured before the first training of many students."""
+    """Measures how many students train fastest side by side, once for each kind of training, and remembers it."""
 
     def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock

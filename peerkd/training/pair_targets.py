@@ -27,7 +27,7 @@ class PairTargets:
         counts_PK: Tensor,
         target_of: Callable[[Trial], TargetConfig],
     ) -> None:
-        """Describe the targets. Nothing is computed yet.
+        """Store the arguments. No target is computed yet.
 
         Args:
             logits: A function that returns the logits of a peer, pre-trained, on the samples of the divergence.

@@ -35,7 +35,7 @@ class Batch(NamedTuple):
     """
 
     labels_B: Tensor
-    """The classes of the samples, without those of the last ``num_unlabelled``."""
+    """The classes of the samples with labels. The last ``num_unlabelled`` samples have none."""
 
     num_samples: int
     """The number of samples in the whole batch. It is larger than B if this object is one of several parts of it."""

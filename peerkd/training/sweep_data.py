@@ -32,7 +32,7 @@ _NUM_KEPT_PEERS: Final = 32
 
 
 class SweepData:
-    """The data set, its partition, and the pre-trained peers."""
+    """Provides the transfer sets, the pre-trained peers and their logits for the trials of a sweep."""
 
     def __init__(self, inputs: SweepInputs, *, device: torch.device) -> None:
         self._inputs, self._config, self._device = inputs, inputs.config, device

@@ -130,7 +130,7 @@ def _join(version: tuple[int, ...]) -> str:
 
 
 def _version(deployment: Mapping[str, Any]) -> str:
-    """Return the version in an image's tag, as 1.9.3 in ...:v1.9.3; empty if the tag contains none."""
+    """Return the version in the tag of a deployment's image, such as 1.9.3 for the tag v1.9.3; empty without one."""
     image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     found = re.search(r":v?(\d+\.\d+\.\d+)", image)
     return found[1] if found else ""

@@ -1,4 +1,4 @@
-"""The result of a check, and a decorator that returns a result where the cluster refuses the check's request."""
+"""The result of a check, and a decorator for checks that converts a refusal of the cluster into a result."""
 
 import functools
 from collections.abc import Callable

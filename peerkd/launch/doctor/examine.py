@@ -93,7 +93,7 @@ def examine(
 
 
 def _check_local_image(cluster: Cluster, local: ClusterConfig, settings: ClusterConfig) -> CheckResult | None:
-    """Check the image of jobs that this machine launches, if it differs from that of the tasks."""
+    """Check the image of jobs that this machine launches; None if it is the same as in jobs that tasks launch."""
     if trainer_image(local, os.environ) == trainer_image(settings, os.environ):
         return None
     result = admission.check_image(cluster, local)

@@ -114,7 +114,8 @@ def _is_ours(labels: dict[str, str]) -> bool:
 def _num_violating(cluster: Cluster) -> int | None:
     """Return how many existing pods violate the pod security level ``restricted``.
 
-    The number comes from the API's warnings about a dry run of the label. None: the user may not make a dry run.
+    The number comes from the warnings with which the API answers a dry run that sets the label of this level. It is
+    None if the user may not make a dry run.
     """
     change = {"metadata": {"labels": {_ENFORCE: _LEVEL}}}
     try:

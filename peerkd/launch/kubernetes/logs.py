@@ -18,10 +18,10 @@ _PAUSE_SECONDS: Final = 1.0
 
 
 class LogPosition:
-    """The position in a log up to which lines have been read, for a log that is opened again.
+    """The position up to which a log has been read, so that reading can continue when the log is opened again.
 
-    The API begins with a whole second, and several lines may have the same time. The position is therefore the time of
-    the last line and the number of lines with that time.
+    The API can begin a log only at a whole second, and several lines may have the same time. The position therefore
+    consists of the time of the last line and the number of lines with that time.
     """
 
     def __init__(self) -> None:

@@ -58,7 +58,7 @@ class Token:
 
 
 class Api:
-    """The requests to one server, with a token and time limits."""
+    """Sends requests to one server, with a token and time limits."""
 
     def __init__(self, endpoint: str, *, token: Token) -> None:
         """Prepare the requests; none is sent yet.

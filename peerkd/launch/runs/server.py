@@ -136,7 +136,10 @@ class PipelineServer:
         return run
 
     def log(self, run_id: str, pods: Iterable[str]) -> str:
-        """Return the end of the log of the first of these pods that has one; empty without a log or an answer."""
+        """Return the end of the log of the first of these pods that has a log.
+
+        The result is empty if none has a log, or if the server does not answer.
+        """
         retries = self._retries(_HEALTH_SECONDS)
         for pod in pods:
             path = f"/apis/v1alpha1/runs/{segment(run_id)}/nodes/{segment(pod)}/log"

@@ -1,11 +1,11 @@
 """Capture of CUDA graphs, and the memory that a GPU has left.
 
 The procedure follows torch's notes on CUDA graphs (pytorch.org/docs, "CUDA semantics"): a step is warmed up on a side
-stream, then captured on it, with memory from a pool that only this lane's graphs use. They may share one pool, because
-steps of one lane never run at the same time.
+stream, then captured on it, with memory from a pool that only the graphs of one lane use. These graphs may share a
+pool, because the steps of one lane never run at the same time.
 
-One ``GraphOwner`` of a process has all streams and graphs, and frees the graphs together when nothing runs. Graphs of
-one stream are never freed one by one, because torch may then clear memory to which the others still point
+A process has one ``GraphOwner``, which owns all streams and graphs, and frees all graphs together when nothing runs.
+Graphs of one stream are never freed one by one, because torch may then clear memory to which the others still point
 (pytorch/pytorch issue 193402).
 """
 

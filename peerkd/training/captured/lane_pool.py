@@ -134,7 +134,7 @@ class LanePool:
         return lanes, number
 
     def _measure(self, lanes: Lanes, batch_sizes: Sequence[BatchSize]) -> tuple[int, float]:
-        """Double the number of lanes until that is too little faster or memory runs out.
+        """Double the number of lanes until doubling makes them hardly faster, or memory runs out.
 
         Return the number of lanes, and how many times as fast they are together as one lane.
         """

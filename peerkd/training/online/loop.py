@@ -24,8 +24,10 @@ from peerkd.training.optimizers import learning_rate_at
 from peerkd.training.samples import SampleSet
 
 Evaluate = Callable[[BranchedNetwork, BranchedNetwork | None], dict[str, dict[str, float | None]]]
-"""A function that measures a network, and its mean over time if it has one: values by split and quantity. A value is
-None if it is not finite.
+"""A function that measures a network, and its mean network if there is one.
+
+It returns the value of each measured quantity, by split and by name of the quantity. A value is None if it is not
+finite.
 """
 
 Network = Callable[[Tensor, int], Any]

@@ -26,7 +26,7 @@ def mean_decay(update: int, *, ceiling: float) -> float:
 
 
 class MeanNetwork:
-    """A copy whose weights follow those of a network: ``mean <- decay * mean + (1 - decay) * network``.
+    """A copy of a network whose weights follow those of the network: ``mean <- decay * mean + (1 - decay) * network``.
 
     Trunk, branches and head are all averaged. ``batch_norm`` specifies what its batch normalisation does:
 

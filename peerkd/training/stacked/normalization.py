@@ -110,8 +110,8 @@ def update_running(
 ) -> None:
     """Update the running statistics of a layer with those of a batch, as ``torch.nn.BatchNorm2d`` does.
 
-    ``running <- (1 - momentum) running + momentum batch``. The running variance is that of the unbiased estimate, which
-    is the biased variance times ``R / (R - 1)``.
+    The rule is ``running <- (1 - momentum) running + momentum batch``. For the running variance, the unbiased estimate
+    of the batch's variance is used: the biased variance times ``R / (R - 1)``.
     """
     unbiased_GM1 = variance_GM1 * (num_columns / (num_columns - 1))
     for name, batch_GM1 in (("running_mean", mean_GM1), ("running_var", unbiased_GM1)):

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _SIZE: Final = 3
-"""Height and width of a convolution's kernel, which extends over the border by one."""
+"""The height and width of the kernel of a convolution, whose input is padded by one pixel on each side."""
 
 _WINDOW: Final = 4
 """The number of pixels in a pooling window."""

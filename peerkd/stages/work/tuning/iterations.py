@@ -93,7 +93,7 @@ def iteration_name(number: int) -> str:
 
 
 class StudyProgress:
-    """The number of epochs that every trial will have when all iterations so far are done."""
+    """Counts, for each trial, the epochs that it will have been trained when all iterations so far are done."""
 
     def __init__(self) -> None:
         self._epochs: dict[tuple[int, int], int] = {}
