@@ -22,7 +22,7 @@ from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import Space
 
 FORWARDS_PER_TRAINED_SAMPLE: Final = 3
-"""One forward pass, and a backward pass that takes as long as two of them."""
+"""The cost of a trained sample in forward passes: one for itself, and two for the backward pass."""
 
 
 class CostLedger:

@@ -1,4 +1,4 @@
-"""The observation model: the prior of a tuner, and the target of the prior that each observation measures.
+"""The observation model: the prior of a tuner, and the relation between the prior's targets and the observed gains.
 
 Shape suffixes: Q = pairs, S = settings, E = epochs, R = rungs: epochs after which a trial may be stopped, C = targets
 of the prior.

@@ -28,7 +28,10 @@ def decode(data: bytes | str, path: str) -> dict[str, Any]:
 
 
 def status_of(answer: bytes) -> dict[str, Any]:
-    """Return the Status object of an error, or one whose message is the text of the answer."""
+    """Return the Status object in the answer to a failed request.
+
+    If the answer contains none, a Status object with the text of the answer as its message is returned.
+    """
     try:
         decoded = json.loads(answer)
     except ValueError:

@@ -36,7 +36,7 @@ class BatchBuffers:
         device: torch.device,
         num_lanes: int = 1,
     ) -> None:
-        """Allocate memory for batches of up to ``num_samples`` samples and for the rates of ``num_lanes`` students."""
+        """Allocate memory for batches of up to ``num_samples`` samples, and for a learning rate for each lane."""
         self.device = device
         self.num_classes = num_classes
         self._images_MCHW = torch.zeros(num_samples, *image_shape_CHW, device=device).contiguous(

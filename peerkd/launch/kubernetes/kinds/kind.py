@@ -71,7 +71,7 @@ class JobStatus:
     num_workers: int
     is_suspended: bool
     is_acknowledged: bool
-    """Whether the controller has noticed the job. It is always True for a kind whose controller does not report this."""
+    """Whether the controller has noticed the job; always True for a kind whose controller does not report this."""
 
     has_succeeded: bool
     has_failed: bool
