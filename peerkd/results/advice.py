@@ -107,7 +107,7 @@ class StudentAdvice:
 
     @property
     def advised_gain(self) -> Prediction:
-        """The predicted gain of what is advised over the unchanged student."""
+        """The predicted gain of the advised training over the unchanged student; 0 if no training is advised."""
         found = {"distil": self.gain, "fine_tune": self.control_gain, "leave": NO_CHANGE}[self.decision]
         assert found is not None, "what is advised has a gain"
         return found

@@ -27,7 +27,8 @@ one experiment.
 - Accuracies and shares are fractions between 0 and 1, gains are differences of accuracies.
 - `global` is the evaluation set of the whole data set, and `own` has the student's own class distribution.
 - Choices are made on `validation`; `test` only reports the choices.
-- A control is a training without a teacher: its `distillation_weight` is 0.
+- A control is a training without a teacher: fine-tuning, whose `distillation_weight` is 0, or a training with a
+  `target` that is made without the teacher.
 - A trial that diverged did not end in finite numbers. Its `is_finite` is false, and every column that would have been
   measured after it is null.
 - The file carries the meanings below as metadata of its columns.

@@ -24,11 +24,11 @@ _NUM_DIGITS: Final = 3
 
 
 class ChosenValues(NamedTuple):
-    """The values that a pair has chosen."""
+    """The values that one pair has chosen."""
 
     values: Mapping[Dimension, float | None]
-    """A dimension is missing, or has None, if it has no effect on the pair's choice, as alpha where no labels are
-    used."""
+    """The chosen value of each dimension. A dimension is missing or None if it has no effect on the choice, as alpha
+    has none on a transfer set without labels."""
 
     loss: str | None = None
     target: str | None = None
@@ -58,8 +58,8 @@ class GridEdge(NamedTuple):
 def grid_edges(chosen: Iterable[ChosenValues], tried: Mapping[Dimension, Sequence[float]]) -> list[GridEdge]:
     """Return the edges that more pairs choose than if all values were chosen equally often, by dimension.
 
-    Pairs with the same loss and target are counted together. A loss and a target that fewer pairs choose than if all
-    chosen ones were chosen equally often have no edges: these pairs are too few to ask for a longer grid.
+    Pairs with the same loss and target are counted together, as a group. A group that is smaller than the average group
+    has no edges, because its pairs are too few to ask for a longer grid.
 
     Args:
         chosen: The choice of each pair.
@@ -84,7 +84,7 @@ def grid_edges(chosen: Iterable[ChosenValues], tried: Mapping[Dimension, Sequenc
 
 
 def edges_of_choice(trials: Candidates, choice: ChosenRows) -> list[GridEdge]:
-    """Return the edges of the grid of a sweep at which the best distillations of its pairs are."""
+    """Return the edges of the grid that many of the best distillations of a sweep have; see ``grid_edges``."""
     has_alpha = np.array([TRANSFER_SETS[name].uses_labels for name in trials.transfer_set.tolist()], dtype=np.bool_)
     columns: Mapping[Dimension, FloatArray] = {
         "temperatures": trials.temperature,

@@ -39,8 +39,8 @@ _BEFORE_AFTER: Final = {
 }
 _GAIN_PARTS: Final = {
     "gain": "Accuracy after minus accuracy before, null if the trial diverged",
-    "gain_from_data": "Gain of the control that fine-tunes the same student on the same set without a teacher, null "
-    "if the control diverged",
+    "gain_from_data": "Gain of fine-tuning the same student on the same set without a teacher, null if that trial "
+    "diverged",
     "gain_from_teacher": "Gain minus the gain from data, which is the teacher's part of the gain",
 }
 
@@ -50,24 +50,24 @@ def _identity_fields() -> Iterator[pa.Field]:
     yield field(
         "teacher",
         pa.int32(),
-        "Peer that teaches; for a control, the peer whose data it trains on; null if no second peer takes part",
+        "Peer that teaches; for fine-tuning, the peer whose data it trains on; null if no second peer takes part",
     )
     yield field("transfer_set", pa.string(), "Kind of the transfer set, such as student or both", nullable=False)
-    yield field("temperature", pa.float64(), "Temperature T, by which logits are divided; null for a control")
+    yield field("temperature", pa.float64(), "Temperature T, by which logits are divided; null for fine-tuning")
     yield field("alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs)", nullable=False)
     yield field(
-        "distillation_weight", pa.float64(), "Weight of the divergence in the loss; 0 for a control", nullable=False
+        "distillation_weight", pa.float64(), "Weight of the divergence in the loss; 0 for fine-tuning", nullable=False
     )
     yield field(
         LEARNING_RATE,
         pa.float64(),
         "Learning rate of the first step; null if only distill.learning_rate is tried",
     )
-    yield field(LOSS, pa.string(), "Loss of the distillation; null for a control, or if only distill.loss is tried")
+    yield field(LOSS, pa.string(), "Loss of the distillation; null for fine-tuning, or if only distill.loss is tried")
     yield field(
         TARGET,
         pa.string(),
-        "Distribution that the student imitates; null for a control, or if only distill.target is tried",
+        "Distribution that the student imitates; null for fine-tuning, or if only distill.target is tried",
     )
     yield field("seed", pa.int64(), "Seed of the experiment", nullable=False)
     yield field("num_transfer_samples", pa.int64(), "Samples of the transfer set", nullable=False)

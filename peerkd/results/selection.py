@@ -33,23 +33,23 @@ class Candidates:
 
     student: IntArray
     teacher: IntArray
-    """The number of the teacher. ``NO_TEACHER`` for a control that uses no teacher's data."""
+    """The number of the teacher. ``NO_TEACHER`` for fine-tuning that uses no other peer's data."""
 
     transfer_set: NDArray[np.str_]
     temperature: FloatArray
-    """The temperature; NaN for a control."""
+    """The temperature; NaN for fine-tuning."""
 
     alpha: FloatArray
     distillation_weight: FloatArray
-    """The weight of the divergence; 0 for a control."""
+    """The weight of the divergence; 0 for fine-tuning."""
 
     learning_rate: FloatArray
     """The learning rate of the first step; NaN if the experiment tries only one."""
 
     loss: NDArray[np.object_]
     target: NDArray[np.object_]
-    """The label of the target; None for a control, or if the experiment tries only one target. The same rule holds for
-    ``loss``."""
+    """The label of the target; None for fine-tuning, or if the experiment tries only one target. The same rule holds
+    for ``loss``."""
 
     is_finite: BoolArray
     """False for a trial that diverged."""
@@ -66,7 +66,7 @@ class Candidates:
 
     @property
     def is_control(self) -> BoolArray:
-        """Whether no teacher takes part; see ``peerkd.study.controls``."""
+        """Whether each trial is a control; see ``peerkd.study.controls``."""
         return np.array(are_controls(self.distillation_weight.tolist(), self.target.tolist()), dtype=np.bool_)
 
     @property
@@ -90,8 +90,8 @@ class ChosenRows:
     """The distillation with the untuned default."""
 
     control: IntArray
-    """The best training without a teacher on validation, on any transfer set. NO_ROW also if none exists, as where no
-    set has labels."""
+    """The best control on validation, on any transfer set. ``NO_ROW`` also if no control exists, for instance because
+    no transfer set has labels."""
 
     above_student: BoolArray
     """Whether the chosen setting is better on validation than the unchanged student."""
@@ -158,7 +158,7 @@ def candidates(
 
 
 def is_default_recipe(trials: Candidates) -> BoolArray:
-    """Return for each row whether all but its transfer set is as in the untuned default."""
+    """Return for each row whether its setting, except the transfer set, is the untuned default."""
     is_default: BoolArray = ranks_of(trials, None) == 0
     return is_default
 

@@ -1,8 +1,8 @@
 """The controls: trainings in which no teacher takes part.
 
 What a student gains because of its teacher is the gain of a distillation minus that of a control, so each training is
-one of the two. It is a control if its loss has no divergence, or if its target is made without the teacher, as by the
-student's old self alone.
+one of the two. There are two kinds of controls. Fine-tuning has no divergence in its loss. In the other kind, the
+target is made without the teacher, for instance by the student's old self alone.
 
 Shape suffixes: N = trials.
 """
@@ -21,8 +21,7 @@ def is_control(distillation_weight: float, target: str | None) -> bool:
 
     Args:
         distillation_weight: The weight of the divergence in the loss.
-        target: The label of the target. None: that of the recipe, which needs the teacher wherever an experiment tries
-            no other target.
+        target: The label of the target. None: the only target of the experiment, which always needs the teacher.
     """
     return distillation_weight == 0 or target in TARGETS_WITHOUT_TEACHER
 

@@ -1,4 +1,4 @@
-"""The grid of settings that every pair tries on each transfer set, with the untuned default and the controls."""
+"""The grid of settings that every pair tries on each transfer set, with the untuned default and fine-tuning."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Grid:
 
 
 def settings(grid: Grid, transfer_set: TransferSet) -> tuple[Setting, ...]:
-    """Return the settings that a pair tries on one transfer set: the untuned default is one of them, controls are not.
+    """Return the settings that a pair tries on one transfer set, including the untuned default but not fine-tuning.
 
     Without labels the weight of the divergence is 1, so only the temperature, the learning rate, the loss and the
     target vary. Losses that the transfer set does not allow are omitted. If two losses are the same computation at
@@ -65,17 +65,17 @@ def settings(grid: Grid, transfer_set: TransferSet) -> tuple[Setting, ...]:
         alpha = configured if uses_labels else _alpha_or_weight(1.0, grid.alpha_weighs)
         weight = _alpha_or_weight(alpha, grid.alpha_weighs)
         computation = (_computed_loss(loss, temperature), rate, target, temperature, alpha)
-        # A weight of 0 is the control, which depends on no temperature and is planned once.
+        # A weight of 0 is fine-tuning, which depends on no temperature and is planned once.
         if weight > 0:
             weighed.setdefault(computation, Setting(temperature, alpha, weight, rate, loss, target))
     return tuple(sorted(weighed.values(), key=_order))
 
 
 def control_settings(grid: Grid) -> tuple[Setting, ...]:
-    """Return the settings of the controls.
+    """Return the settings of fine-tuning, the control that every sweep has.
 
-    There is one control for each learning rate, because a better rate alone is not a gain of distillation. A control
-    has neither loss nor target, because its only term is the cross entropy.
+    There is one for each learning rate, because a better rate alone is not a gain of distillation. Fine-tuning has
+    neither loss nor target, because its only term is the cross entropy.
     """
     alpha = _alpha_or_weight(0.0, grid.alpha_weighs)
     rates = {*grid.learning_rates, grid.default_learning_rate}

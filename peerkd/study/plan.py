@@ -71,9 +71,9 @@ class _Block:
 def plan(grid: Grid, peers: Sequence[int]) -> Plan:
     """Return every trial of the sweep, each exactly once, as units.
 
-    Each ordered pair of peers tries every setting, so every peer is a student, and a teacher, of every other peer. A
-    control has no temperature and uses no teacher's logits, so the number of controls grows only with the number of
-    learning rates. Kinds of transfer sets with the same samples share their units, because they share the teacher's
+    Each ordered pair of peers tries every setting, so every peer is a student, and a teacher, of every other peer.
+    Fine-tuning has no temperature and uses no teacher's logits, so the number of its trials grows only with the number
+    of learning rates. Kinds of transfer sets with the same samples share their units, because they share the teacher's
     logits. The largest units come first, so that no large one is still running when all others are done.
 
     Args:

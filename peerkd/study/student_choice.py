@@ -9,10 +9,10 @@ StudentDecision = Literal["distil", "fine_tune", "leave"]
 
 
 def decision(distillation_weight: float | None, target: str | None = None) -> StudentDecision:
-    """Return the decision that a choice amounts to.
+    """Return what is decided for a student if a setting with this weight and target is chosen for it.
 
     Args:
-        distillation_weight: The weight of the divergence in the loss. None for no training.
+        distillation_weight: The weight of the divergence in the loss. None: the choice is not to train the student.
         target: The label of the target, as in the table of trials.
     """
     if distillation_weight is None:

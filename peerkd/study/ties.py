@@ -2,8 +2,9 @@
 
 A validation set of a few hundred samples allows few different accuracies, so among dozens of settings ties for the best
 are common. A tie is no evidence for a change, so it goes to the setting that changes the fewest hyper-parameters of the
-untuned default. If the numbers are equal too, it goes to the one with the default's loss and target, and then to the
-first in the order of the table. Without this rule, the settings that the grid lists first would look preferred.
+untuned default. If these numbers are equal too, the tie goes to the setting with the default's loss and target, and
+then to the first in the order of the table. Without this rule, the settings that the grid lists first would look
+preferred.
 
 Shape suffixes: N = settings or trials; values may have further axes before that of the settings.
 """
@@ -44,11 +45,11 @@ def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def best(values_N: NDArray[np.float64], ranks_N: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the position of the best value along the last axis, ties by the rule of this module.
+    """Return the position of the best value along the last axis. Ties are broken by the rule of this module.
 
     Args:
         values_N: At least one value; -inf for a setting that may only be chosen if no other setting exists.
-        ranks_N: For each position of the last axis, as ``ranks`` returns them.
+        ranks_N: The result of ``ranks`` for each position of the last axis.
     """
     order_N = np.argsort(ranks_N, kind="stable")
     ordered_N = values_N[..., order_N]
@@ -58,15 +59,15 @@ def best(values_N: NDArray[np.float64], ranks_N: NDArray[np.int64]) -> NDArray[n
 
 
 def ranks(columns: Mapping[str, Sequence[Any] | NDArray[Any]], *, default: UntunedDefault) -> NDArray[np.int64]:
-    """Return the rank of each setting in ties, where the lowest one wins: (N,). Only the untuned default has rank 0.
+    """Return the rank of each setting in ties, as an array (N,). The lowest rank wins a tie.
 
-    A setting's rank follows from the number of its values that differ from the untuned default, and among equal numbers
-    from whether loss and target are among them. The values are temperature, weight of the divergence, learning rate,
-    loss, target and transfer set.
+    A setting has a higher rank the more of its values differ from the untuned default, which has rank 0. If the numbers
+    are equal, a setting with another loss or target has the higher rank. The values are temperature, weight of the
+    divergence, learning rate, loss, target and transfer set.
 
     Args:
         columns: The columns of ``CHANGE_COLUMNS``, and others, which are ignored. A missing value is None or NaN. A
-            missing temperature counts as a change, because only controls have none. Other missing values do not count.
+            missing temperature counts as a change, because only fine-tuning has none. No other missing value counts.
         default: The untuned default. The weight of the default depends on the kind of transfer set.
     """
     names = columns["transfer_set"]

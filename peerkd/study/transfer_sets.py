@@ -31,11 +31,11 @@ class TransferSetFacts:
 
     labelled_sources: frozenset[Source] = frozenset()
     """The sample sets whose labels the loss reads, for the cross entropy. If a kind has none, the divergence is the
-    whole loss: alpha has no effect, and no control exists, because training without a teacher needs labels."""
+    whole loss: alpha has no effect, and no fine-tuning exists, because fine-tuning needs labels."""
 
     unlabelled_sources: frozenset[Source] = frozenset()
-    """The sample sets whose labels the loss does not read. If there are also sets with labels, the divergence is
-    computed on the samples of these sets alone, and the cross entropy on the others alone."""
+    """The sample sets whose labels the loss does not read. If a kind also has sets with labels, the divergence is
+    computed only on the sets without labels, and the cross entropy only on the sets with labels."""
 
     meaning: str
     """The kind in words, for the help and the report."""
@@ -72,7 +72,7 @@ class TransferSetFacts:
 
     @property
     def depends_on_teacher(self) -> bool:
-        """Whether the samples differ between teachers. Otherwise a student has one control for all of its teachers."""
+        """Whether the samples differ between teachers. Otherwise a student is fine-tuned once for all its teachers."""
         return "teacher" in self.sources
 
     @property

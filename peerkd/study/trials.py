@@ -23,22 +23,22 @@ class Setting(NamedTuple):
     """The hyper-parameters of the loss of one trial, and its learning rate."""
 
     temperature: float | None
-    """The temperature T. None for a control."""
+    """The temperature T. None for fine-tuning, whose loss has no divergence."""
 
     alpha: float
     """The alpha as configured: the weight of the term that ``ConventionsConfig.alpha_weighs`` names."""
 
     distillation_weight: float
-    """The weight of the divergence in the loss; 0 for a control."""
+    """The weight of the divergence in the loss; 0 for fine-tuning."""
 
     learning_rate: float | None = None
     """The learning rate of the first step. None: the experiment tries only ``distill.learning_rate``."""
 
     loss: str | None = None
-    """The name of the loss in ``PAIR_LOSSES``. None for a control, or if the experiment tries only one."""
+    """The name of the loss in ``PAIR_LOSSES``. None for fine-tuning, or if the experiment tries only one loss."""
 
     target: str | None = None
-    """The label of the target in ``TARGET_LABELS``. None for a control, or if the experiment tries only one."""
+    """The label of the target in ``TARGET_LABELS``. None for fine-tuning, or if an experiment tries only one target."""
 
 
 class Trial(NamedTuple):
@@ -46,7 +46,7 @@ class Trial(NamedTuple):
 
     student: int
     teacher: int | None
-    """The teacher. In a control, which has no teacher, the other peer whose training set is used, or None if only the
+    """The teacher. In fine-tuning, which has no teacher, the other peer whose training set is used, or None if only the
     student's own data or the public set are used."""
 
     transfer_set: TransferSet
@@ -98,7 +98,7 @@ class Unit:
     ``PUBLIC`` if the public set is joined to them. Empty if the public set is the whole transfer set."""
 
     teacher: int | None
-    """The peer whose logits are needed; None for controls."""
+    """The peer whose logits are needed; None for units of fine-tuning."""
 
     trials: tuple[Trial, ...]
 
