@@ -13,13 +13,16 @@ from typing import Final
 
 from benchmarks.tuning.contest import Standing, compete, standings, together
 from benchmarks.tuning.held_out import PARTS, compete_held_out, folds
+from benchmarks.tuning.held_out_experience import learned_without
 from benchmarks.tuning.replay import Replay, check_budgets, load_earlier, load_replay
 from benchmarks.tuning.report import EXPERIMENTS, Section, markdown, to_csv
+from benchmarks.tuning.sample_counts import BATCH_SIZE
 from benchmarks.tuning.scoring import Reference, Score
 from benchmarks.tuning.sweep_table import table_path
 from benchmarks.tuning.tuners import TUNERS, find
 from peerkd.study.objective import Objective
 from peerkd.study.splits import OWN_WEIGHTS
+from peerkd.tuning.experience import Experience
 
 DATA: Final = Path(__file__).with_name("data")
 
@@ -68,9 +71,11 @@ def _compare(arguments: argparse.Namespace) -> None:
             chooses_epochs=arguments.choose_epochs,
             default_learning_rate=arguments.default_learning_rate,
             is_augmented=arguments.augmented,
+            batch_size=arguments.batch_size,
         )
         for path in paths
     ]
+    experiences = learned_without(arguments.learn_from, paths, replays)
     earlier = {
         path: load_earlier(
             path,
@@ -84,11 +89,11 @@ def _compare(arguments: argparse.Namespace) -> None:
 
     def on_experiments(name: str, place: int) -> list[list[Score]]:
         known = [each for other, each in earlier.items() if other != paths[place]]
-        return compete(name, replays[place], budgets, seeds=seeds, earlier=known)
+        return compete(name, replays[place], budgets, seeds=seeds, earlier=known, experience=experiences[place])
 
     # All folds are divided first, so that a bad number of folds is refused before any work.
     held_out = {
-        part: _runs_on_part(part, replays, num_folds=num_folds, budgets=budgets, seeds=seeds)
+        part: _runs_on_part(part, replays, experiences, num_folds=num_folds, budgets=budgets, seeds=seeds)
         for part in dict.fromkeys(arguments.held_out)
     }
     sections = [_section(EXPERIMENTS, 0, names, experiments, on_experiments)]
@@ -105,12 +110,20 @@ _RunsOf = Callable[[str, int], list[list[Score]]]
 
 
 def _runs_on_part(
-    part: str, replays: Sequence[Replay], *, num_folds: int, budgets: Sequence[float], seeds: Sequence[int]
+    part: str,
+    replays: Sequence[Replay],
+    experiences: Sequence[Experience | None],
+    *,
+    num_folds: int,
+    budgets: Sequence[float],
+    seeds: Sequence[int],
 ) -> _RunsOf:
     divided = [folds(replay.space, part, num_folds=num_folds) for replay in replays]
 
     def runs_of(name: str, place: int) -> list[list[Score]]:
-        return compete_held_out(name, replays[place], budgets, seeds=seeds, held_out=divided[place])
+        return compete_held_out(
+            name, replays[place], budgets, seeds=seeds, held_out=divided[place], experience=experiences[place]
+        )
 
     return runs_of
 
@@ -142,6 +155,8 @@ def _check(arguments: argparse.Namespace, *, names: Sequence[str], budgets: Sequ
     rate = arguments.default_learning_rate
     if rate is not None and not (rate > 0 and math.isfinite(rate)):
         raise ValueError(f"default-learning-rate must be a finite number above 0, got {rate}.")
+    if arguments.batch_size < 1:
+        raise ValueError(f"batch-size must be at least 1, got {arguments.batch_size}.")
     output = arguments.output
     if output is not None and output.suffix not in _SUFFIXES:
         raise ValueError(f"output must be a file that ends in {' or '.join(_SUFFIXES)}, got {output}.")
@@ -180,6 +195,15 @@ def _parser() -> argparse.ArgumentParser:
         help="a sweep that tuners may start from; it is never used on itself; repeatable",
     )
     add(
+        "--learn-from",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="TABLE",
+        help="a sweep from which the experience of peerkd and zero_shot is learned, in place of the shipped one; it "
+        "is not used on itself or on a sweep with the same seed; repeatable",
+    )
+    add(
         "--tuner",
         action="append",
         default=[],
@@ -209,6 +233,13 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="RATE",
         help="learning rate of the untuned default; required if the sweeps tried several",
+    )
+    add(
+        "--batch-size",
+        type=int,
+        default=BATCH_SIZE,
+        metavar="NUM",
+        help="batch size of the distillations, on which the cost of some transfer sets depends (default: %(default)s)",
     )
     add(
         "--augmented",

@@ -19,6 +19,7 @@ from benchmarks.tuning.tuners import build, find
 from peerkd.results.intervals import Estimate
 from peerkd.results.seeds import paired_difference
 from peerkd.tuning.accounting import feature_forward_samples
+from peerkd.tuning.experience import Experience
 from peerkd.tuning.protocol import EarlierSweep
 from peerkd.tuning.space import Space
 
@@ -46,7 +47,13 @@ class Standing:
 
 
 def compete(
-    name: str, replay: Replay, budgets: Sequence[float], *, seeds: Sequence[int], earlier: Sequence[EarlierSweep] = ()
+    name: str,
+    replay: Replay,
+    budgets: Sequence[float],
+    *,
+    seeds: Sequence[int],
+    earlier: Sequence[EarlierSweep] = (),
+    experience: Experience | None = None,
 ) -> list[list[Score]]:
     """Return the scores of a tuner at each budget, for each of its seeds.
 
@@ -56,6 +63,7 @@ def compete(
         budgets: See ``play``.
         seeds: Seeds of the tuner. One that draws nothing at random uses the first one only.
         earlier: Earlier sweeps that the tuner may start from.
+        experience: Experience in place of the shipped one; see ``tuners.build``.
 
     Raises:
         ValueError: If there is no such tuner, or the budgets break their rule.
@@ -66,7 +74,7 @@ def compete(
     runs = []
     for seed in seeds if entry.is_random else seeds[:1]:
         started = time.perf_counter()
-        tuner = build(name, space, seed=seed, earlier=earlier)
+        tuner = build(name, space, seed=seed, earlier=earlier, experience=experience)
         seconds = time.perf_counter() - started
         runs.append(play(tuner, replay, budgets, num_forward_samples=num_forward_samples, seconds_so_far=seconds))
     return runs

@@ -16,6 +16,7 @@ from benchmarks.tuning.replay import Replay
 from benchmarks.tuning.scoring import Reference, Score
 from peerkd.arrays import IntArray
 from peerkd.seeds import generator
+from peerkd.tuning.experience import Experience
 from peerkd.tuning.space import Space
 
 Part = Literal["pairs", "peers"]
@@ -54,7 +55,13 @@ def folds(space: Space, part: str, *, num_folds: int) -> list[IntArray]:
 
 
 def compete_held_out(
-    name: str, replay: Replay, budgets: Sequence[float], *, seeds: Sequence[int], held_out: Sequence[IntArray]
+    name: str,
+    replay: Replay,
+    budgets: Sequence[float],
+    *,
+    seeds: Sequence[int],
+    held_out: Sequence[IntArray],
+    experience: Experience | None = None,
 ) -> list[list[Score]]:
     """Return the scores of a tuner at each budget, for each of its seeds, over the pairs of all folds together.
 
@@ -64,6 +71,7 @@ def compete_held_out(
         budgets: Fractions of the cost of a full sweep of the held-out pairs; see ``play``.
         seeds: Seeds of the tuner; see ``compete``.
         held_out: Indices of the held-out pairs in each fold, from ``folds``.
+        experience: See ``compete``.
 
     Raises:
         ValueError: If ``compete`` refuses an argument.
@@ -71,7 +79,7 @@ def compete_held_out(
     by_fold, parts = [], []
     for pairs in held_out:
         earlier, part = replay.held_out(pairs)
-        by_fold.append(compete(name, part, budgets, seeds=seeds, earlier=[earlier]))
+        by_fold.append(compete(name, part, budgets, seeds=seeds, earlier=[earlier], experience=experience))
         parts.append(part)
     return [
         [together(scores, parts) for scores in zip(*of_seed, strict=True)] for of_seed in zip(*by_fold, strict=True)

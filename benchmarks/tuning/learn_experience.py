@@ -3,8 +3,8 @@
 A TABLE is the ``trials.parquet`` of a sweep that was run with ``sweep.validate_every_epoch=true``, with
 ``features.parquet`` in the same folder.
 
-Shape suffixes: Q = pairs, A = functions of pairs, G = transfer sets x weights x temperatures x epochs, E = epochs,
-K = transfer sets, L = factors.
+Shape suffixes: Q = pairs, A = functions of pairs, G = combinations x weights x temperatures x epochs (the axes N, W, T
+and E of ``ExperienceGrid``), N = also sweeps, T = also trials, K = transfer sets, L = factors.
 """
 
 import argparse
@@ -16,9 +16,11 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.tuning.common_grid import common_grid, computed, places_on_grid
 from benchmarks.tuning.replay import Replay, load_replay
 from peerkd.arrays import FloatArray
 from peerkd.tuning.experience import Experience, save, spread
+from peerkd.tuning.experience_grid import ExperienceGrid, interpolation
 from peerkd.tuning.pair_basis import PairBasis
 from peerkd.tuning.settings_prior import compress
 from peerkd.tuning.space import Space
@@ -40,19 +42,21 @@ _MAX_CENTRES: Final = 128
 def learn(replays: Sequence[Replay], *, provenance: str = "") -> Experience:
     """Fit an experience to the validation gains of full sweeps.
 
-    The residuals of the regression are those of each sweep under a fit to all other sweeps.
+    The residuals of the regression are those of each sweep under a fit to all other sweeps. A point of the grid is
+    learned from the sweeps that have it; points that no sweep has both are taken as independent.
 
     Args:
-        replays: At least two sweeps on the same grid of settings and epochs.
+        replays: At least two sweeps. Their grids of settings may differ.
         provenance: Description of the sweeps, one per line.
 
     Raises:
-        ValueError: If there are too few sweeps, they differ in settings, or a combination of settings is missing.
+        ValueError: If there are too few sweeps, a sweep has several learning rates, or the settings of at least two
+            sweeps do not form a grid.
     """
     if len(replays) < 2:
         raise ValueError(f"table must be given at least twice, to learn what differs, got {len(replays)}.")
-    sets, weights, temperatures = _grid(replays[0].space)
-    gains = [_gains(replay, sets, weights, temperatures) for replay in replays]
+    grid = common_grid(replays)
+    gains = [_gains(replay, grid) for replay in replays]
     spaces = [replay.space for replay in replays]
     basis = PairBasis(spaces, lengths=_lengths(spaces), max_centres=_MAX_CENTRES).rounded()
     values = [basis.values(space) for space in spaces]
@@ -63,14 +67,9 @@ def learn(replays: Sequence[Replay], *, provenance: str = "") -> Experience:
         missed.append(gains[place] - others_mean_G - values[place] @ others_AG)
     spread_A, spreads = _spread(values, missed)
     missed_QG = np.concatenate([each / spread_Q[:, None] for each, spread_Q in zip(missed, spreads, strict=True)])
-    factors_GL, luck_KEE = _decompose(
-        missed_QG.T @ missed_QG / len(missed_QG), num_sets=len(sets), num_epochs=spaces[0].num_epochs
-    )
+    factors_GL, luck_KEE = _decompose(missed_QG, grid)
     return Experience(
-        transfer_sets=sets,
-        weights=weights,
-        temperatures=temperatures,
-        epoch_shares=np.arange(1, spaces[0].num_epochs + 1) / spaces[0].num_epochs,
+        grid=grid,
         feature_names=basis.names,
         lengths_F=basis.lengths_F,
         limits_2F=basis.limits_2F,
@@ -108,41 +107,46 @@ def _lengths(spaces: Sequence[Space]) -> dict[str, float]:
     return {name: float(np.float16(of_one * deviation)) for name, deviation in deviations.items()}
 
 
-def _grid(space: Space) -> tuple[tuple[str, ...], FloatArray, FloatArray]:
-    sets = tuple(dict.fromkeys(setting.transfer_set for setting in space.settings))
-    weights = np.unique([setting.distillation_weight for setting in space.settings])
-    temperatures = np.unique([setting.temperature for setting in space.settings])
-    return sets, weights, temperatures
-
-
-def _gains(replay: Replay, sets: tuple[str, ...], weights: FloatArray, temperatures: FloatArray) -> FloatArray:
-    """Return gains (Q, G) in compressed points."""
+def _gains(replay: Replay, grid: ExperienceGrid) -> FloatArray:
+    """Return gains (Q, G) in compressed points; NaN where the sweep lacks a point of the grid."""
     space = replay.space
-    if len({(each.learning_rate, each.loss, each.target) for each in space.settings}) > 1:
-        raise ValueError(f"All tables must have one learning rate, loss and target, got several in {replay.name}.")
-    places: dict[tuple[str, float, float], int] = {
-        (each.transfer_set, each.distillation_weight, each.temperature): n for n, each in enumerate(space.settings)
-    }
-    wanted = [(name, weight, temperature) for name in sets for weight in weights for temperature in temperatures]
-    if set(wanted) != places.keys():
-        raise ValueError(
-            f"All tables must have the same {len(wanted)} settings, every combination, got others in {replay.name}."
-        )
-    gains_QSE = compress(replay.gains_QSE[:, np.array([places[each] for each in wanted])])
-    return gains_QSE.reshape(len(gains_QSE), -1)
+    shares = np.arange(1, space.num_epochs + 1) / space.num_epochs
+    by_share_EE = interpolation(np.concatenate([[0.0], shares]), grid.epoch_shares)[:, 1:]
+    is_same = len(shares) == len(grid.epoch_shares)
+    gains_QSE = compress(replay.gains_QSE)
+    gains_QSE = gains_QSE if is_same else gains_QSE @ by_share_EE.T
+    place_of = places_on_grid(space)
+    gains_QNWTE = np.full((space.num_pairs, *grid.shape), np.nan)
+    for number, combination in enumerate(grid.combinations):
+        for w, weight in enumerate(grid.weights.tolist()):
+            for t, temperature in enumerate(grid.temperatures.tolist()):
+                place = place_of.get(computed(combination, weight, temperature))
+                if place is not None:
+                    gains_QNWTE[:, number, w, t] = gains_QSE[:, place]
+    return gains_QNWTE.reshape(space.num_pairs, -1)
 
 
 def _regress(values: Sequence[FloatArray], gains: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """Return mean (G,) and coefficients (A, G) of a ridge regression."""
-    values_QA, gains_QG = np.concatenate(values), np.concatenate(gains)
-    mean_G = gains_QG.mean(axis=0)
-    gram_AA = values_QA.T @ values_QA + _RIDGE * np.eye(values_QA.shape[1])
-    return mean_G, np.linalg.solve(gram_AA, values_QA.T @ (gains_QG - mean_G))
+    """Return mean (G,) and coefficients (A, G) of a ridge regression. Each column uses the sweeps that have it."""
+    has_NG = np.array([~np.isnan(gains_QG[0]) for gains_QG in gains])
+    num_points, num_functions = has_NG.shape[1], values[0].shape[1]
+    mean_G, regression_AG = np.zeros(num_points), np.zeros((num_functions, num_points))
+    for has_N in np.unique(has_NG, axis=1).T:
+        columns = np.flatnonzero((has_NG == has_N[:, None]).all(axis=0))
+        if not has_N.any():
+            continue
+        having = np.flatnonzero(has_N).tolist()
+        values_QA = np.concatenate([values[place] for place in having])
+        gains_QG = np.concatenate([gains[place][:, columns] for place in having])
+        mean_G[columns] = gains_QG.mean(axis=0)
+        gram_AA = values_QA.T @ values_QA + _RIDGE * np.eye(num_functions)
+        regression_AG[:, columns] = np.linalg.solve(gram_AA, values_QA.T @ (gains_QG - mean_G[columns]))
+    return mean_G, regression_AG
 
 
 def _spread(values: Sequence[FloatArray], missed: Sequence[FloatArray]) -> tuple[FloatArray, list[FloatArray]]:
     """Return the coefficients (A,) of the spread, and each sweep's spreads (Q,) under a fit to all other sweeps."""
-    logarithms = [np.log((missed_QG**2).mean(axis=1, keepdims=True)) / 2 for missed_QG in missed]
+    logarithms = [np.log(np.nanmean(missed_QG**2, axis=1, keepdims=True)) / 2 for missed_QG in missed]
     _, spread_A1 = _regress(values, logarithms)
     by_others = []
     for place in range(len(values)):
@@ -155,16 +159,33 @@ def _without(sweeps: Sequence[FloatArray], place: int) -> list[FloatArray]:
     return [sweep for other, sweep in enumerate(sweeps) if other != place]
 
 
-def _decompose(covariance_GG: FloatArray, *, num_sets: int, num_epochs: int) -> tuple[FloatArray, FloatArray]:
-    """Return the first principal components (G, L), and the covariance that they leave within trials (K, E, E)."""
-    values, vectors = np.linalg.eigh(covariance_GG)
+def _second_moments(missed_QG: FloatArray) -> FloatArray:
+    """Return the mean products (G, G) of residuals, over the pairs that have both; 0 where none has."""
+    is_known_QG = ~np.isnan(missed_QG)
+    if is_known_QG.all():
+        return missed_QG.T @ missed_QG / len(missed_QG)
+    known_QG, counts_QG = np.where(is_known_QG, missed_QG, 0.0), is_known_QG.astype(np.float64)
+    moments_GG: FloatArray = known_QG.T @ known_QG / np.maximum(counts_QG.T @ counts_QG, 1)
+    return moments_GG
+
+
+def _decompose(missed_QG: FloatArray, grid: ExperienceGrid) -> tuple[FloatArray, FloatArray]:
+    """Return the first principal components of residuals (G, L), and the covariance left within trials (K, E, E)."""
+    num_epochs = grid.shape[-1]
+    is_there_T = (grid.has_weight_NW[:, :, None] & grid.has_temperature_NT[:, None, :]).ravel()
+    is_there_G = np.repeat(is_there_T, num_epochs)
+    covariance_DD = _second_moments(missed_QG[:, is_there_G])
+    values, vectors = np.linalg.eigh(covariance_DD)
     kept = slice(-min(_NUM_FUNCTIONS, len(values)), None)
-    factors_GL = vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0))
-    left_GG = covariance_GG - factors_GL @ factors_GL.T
-    num_trials = len(left_GG) // num_epochs
-    left_TETE = left_GG.reshape(num_trials, num_epochs, num_trials, num_epochs)
+    factors_DL = vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0))
+    factors_GL = np.zeros((len(is_there_G), factors_DL.shape[1]))
+    factors_GL[is_there_G] = factors_DL
+    left_DD = covariance_DD - factors_DL @ factors_DL.T
+    num_trials = int(is_there_T.sum())
+    left_TETE = left_DD.reshape(num_trials, num_epochs, num_trials, num_epochs)
     of_trials_TEE = left_TETE[np.arange(num_trials), :, np.arange(num_trials)]
-    return factors_GL, of_trials_TEE.reshape(num_sets, -1, num_epochs, num_epochs).mean(axis=1)
+    names_T = np.repeat([each.transfer_set for each in grid.combinations], grid.shape[1] * grid.shape[2])[is_there_T]
+    return factors_GL, np.array([of_trials_TEE[names_T == name].mean(axis=0) for name in grid.transfer_sets])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.tuning.sample_counts import BATCH_SIZE
 from benchmarks.tuning.scoring import GainsOnTest, Reference, Score, reference
 from benchmarks.tuning.sweep_table import TRIALS_NAME, read_sweep, table_path
 from peerkd.arrays import BoolArray, FloatArray, IntArray
@@ -41,6 +42,9 @@ class Replay:
 
     is_augmented: bool = False
     """Whether a teacher's logits must be computed again for each epoch."""
+
+    seed: int | None = None
+    """Seed of the experiment; None if it is unknown."""
 
     @property
     def reference(self) -> Reference:
@@ -84,6 +88,7 @@ class Replay:
             is_allowed_QSE=None if self.is_allowed_QSE is None else self.is_allowed_QSE[places],
             chooses_epochs=self.chooses_epochs,
             is_augmented=self.is_augmented,
+            seed=self.seed,
         )
 
     def pairs_with(self, peers: Sequence[int]) -> IntArray:
@@ -196,6 +201,7 @@ def load_replay(
     default_transfer_set: str | None = None,
     default_learning_rate: float | None = None,
     is_augmented: bool = False,
+    batch_size: int = BATCH_SIZE,
 ) -> Replay:
     """Read the table of a full sweep, and the table of features in the same folder if it exists.
 
@@ -206,6 +212,7 @@ def load_replay(
         default_transfer_set: Transfer set of the untuned default. None for the first one in the order of the table.
         default_learning_rate: Learning rate of the untuned default, where the table has several.
         is_augmented: Whether the sweep augmented its views, which only costs depend on.
+        batch_size: Batch size of the distillations, which only costs depend on.
 
     Raises:
         ValueError: If the file is not a table of trials or lacks a column, a pair lacks a setting, or the default's
@@ -218,6 +225,7 @@ def load_replay(
         default_transfer_set=default_transfer_set,
         default_learning_rate=default_learning_rate,
         tests_by_epoch=chooses_epochs,
+        batch_size=batch_size,
     )
     return Replay(
         name=path.parent.name if path.name == TRIALS_NAME else path.stem,
@@ -227,6 +235,7 @@ def load_replay(
         is_allowed_QSE=objective.allows(sweep.validation_gains_QSE) if objective.is_limited else None,
         chooses_epochs=chooses_epochs,
         is_augmented=is_augmented,
+        seed=sweep.seed,
     )
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.tuning.sample_counts import BATCH_SIZE, sample_counts
 from benchmarks.tuning.table_checks import (
     check_accuracies,
     check_distillations,
@@ -38,6 +39,7 @@ _Pair: TypeAlias = tuple[int, int]
 
 _PAIR_COLUMNS: Final = ("student", "teacher")
 _SETTING_COLUMNS: Final = ("transfer_set", "temperature", "alpha", "distillation_weight")
+_SEED: Final = "seed"
 _OPTIONAL_COLUMNS: Final = (LEARNING_RATE, LOSS, TARGET)
 """Columns of a setting that a table may lack, or that have no value if the experiment tries only one."""
 
@@ -45,6 +47,9 @@ _OPTIONAL_COLUMNS: Final = (LEARNING_RATE, LOSS, TARGET)
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Sweep:
     """Gains of every pair under every setting, as fractions, for each scope that the objective uses."""
+
+    seed: int | None
+    """Seed of the experiment; None if the table lacks it."""
 
     space: Space
     validation_gains_QSE: Mapping[str, FloatArray]
@@ -67,6 +72,7 @@ def read_sweep(
     default_learning_rate: float | None = None,
     by_epoch: bool = True,
     tests_by_epoch: bool = False,
+    batch_size: int = BATCH_SIZE,
 ) -> Sweep:
     """Read the distillations of a full sweep, without its controls. Columns that are not needed may be missing.
 
@@ -77,6 +83,7 @@ def read_sweep(
         default_learning_rate: Learning rate of the untuned default, where the table has several.
         by_epoch: Whether to read validation gains after each epoch, or only of whole trials.
         tests_by_epoch: Whether to read test gains after each epoch, or only of whole trials.
+        batch_size: Batch size of the distillations, on which the cost of some transfer sets depends.
 
     Raises:
         ValueError: If the file is not a table of trials or lacks accuracies by epoch that are wanted, a value is
@@ -98,13 +105,23 @@ def read_sweep(
     num_epochs = _num_epochs(table, path)
     feature_names, features_QF = _features(path.parent / FEATURES_NAME, pairs)
     students_Q, teachers_Q = np.array(pairs, dtype=np.int64).T
+    num_samples_QS, num_taught_QS = sample_counts(
+        settings,
+        table["num_transfer_samples"].to_numpy().astype(np.int64)[rows_QS],
+        feature_names=feature_names,
+        features_QF=features_QF,
+        batch_size=batch_size,
+        path=path,
+    )
     return Sweep(
+        seed=int(table[_SEED][0].as_py()) if _SEED in table.column_names else None,
         space=Space(
             students_Q=students_Q,
             teachers_Q=teachers_Q,
             settings=tuple(settings),
             default_setting=_default(settings, default_transfer_set, default_learning_rate, path),
-            num_samples_QS=table["num_transfer_samples"].to_numpy().astype(np.int64)[rows_QS],
+            num_samples_QS=num_samples_QS,
+            num_taught_samples_QS=num_taught_QS,
             num_epochs=num_epochs,
             feature_names=feature_names,
             features_QF=features_QF,
@@ -150,9 +167,9 @@ def _distillations(path: Path, gains: Sequence[_Gain]) -> pa.Table:
     if lacking:
         raise ValueError(_without_epochs(path, lacking[0]))
     optional = [name for name in _OPTIONAL_COLUMNS if name in there]
-    finite = [IS_FINITE] if IS_FINITE in there else []
+    others = [name for name in (IS_FINITE, _SEED) if name in there]
     with _reading(path, "a table of trials"):
-        table = pq.read_table(path, columns=[*plain, *by_epoch, *optional, *finite])
+        table = pq.read_table(path, columns=[*plain, *by_epoch, *optional, *others])
         accuracies = pq.read_table(path, columns=[name for name in there if _is_accuracy(name)])
     check_accuracies(accuracies, path)
     rows_R = distillation_rows(table, path)

@@ -3,7 +3,7 @@
 Rows are counted from 0, in the order of the file. Shape suffix: R = checked rows.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from peerkd.arrays import IntArray
+from peerkd.losses.pairs import PAIR_LOSSES
+from peerkd.losses.targets import TARGET_LABELS
 from peerkd.results import arrow
-from peerkd.results.schema import IS_FINITE, LEARNING_RATE
+from peerkd.results.schema import IS_FINITE, LEARNING_RATE, LOSS, TARGET
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 _IsRight: TypeAlias = Callable[[pa.Array], pa.Array]
@@ -40,31 +42,35 @@ def _within(low: float, high: float) -> _IsRight:
     return lambda values: pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))
 
 
+def _one_of(names: Collection[str]) -> _Rule:
+    known = pa.array(list(names))
+    return _Rule(f"one of {', '.join(names)}", _is_text, lambda values: pc.is_in(values, value_set=known))
+
+
 def _is_positive(values: pa.Array) -> pa.Array:
     return pc.and_(pc.is_finite(values), pc.greater(values, 0))
 
 
 _PEER: Final = _Rule("the number of a peer, from 0", pa.types.is_integer, lambda values: pc.greater_equal(values, 0))
+_SEED: Final = _Rule("a whole number from 0", pa.types.is_integer, lambda values: pc.greater_equal(values, 0))
 _COUNT: Final = _Rule("a whole number from 1", pa.types.is_integer, lambda values: pc.greater_equal(values, 1))
 _POSITIVE: Final = _Rule("a finite number above 0", _is_number, _is_positive)
 _FRACTION: Final = _Rule("a fraction from 0 to 1", _is_number, _within(0, 1))
 _GAIN: Final = _Rule("a difference of fractions, from -1 to 1", _is_number, _within(-1, 1))
 _FINITE: Final = _Rule("a finite number", _is_number, pc.is_finite)
 _BOOLEAN: Final = _Rule("true or false", pa.types.is_boolean, pc.is_valid)
-_TRANSFER_SET: Final = _Rule(
-    f"one of {', '.join(TRANSFER_SETS)}",
-    _is_text,
-    lambda values: pc.is_in(values, value_set=pa.array(list(TRANSFER_SETS))),
-)
 
 _RULES: Final[Mapping[str, _Rule]] = {
     "student": _PEER,
     "teacher": _PEER,
-    "transfer_set": _TRANSFER_SET,
+    "transfer_set": _one_of(TRANSFER_SETS),
     "temperature": _POSITIVE,
     "alpha": _FRACTION,
     "distillation_weight": _FRACTION,
     LEARNING_RATE: _POSITIVE,
+    LOSS: _one_of(PAIR_LOSSES),
+    TARGET: _one_of(TARGET_LABELS),
+    "seed": _SEED,
     IS_FINITE: _BOOLEAN,
     "num_transfer_samples": _COUNT,
     "epochs": _COUNT,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Final, NamedTuple
 
+from peerkd.tuning.experience import Experience
 from peerkd.tuning.protocol import EarlierSweep, Tuner
 from peerkd.tuning.space import Space
 
@@ -20,10 +21,20 @@ class TunerEntry(NamedTuple):
     uses_features: bool = False
     """Whether the tuner uses features of pairs, and pays for them."""
 
+    uses_experience: bool = False
+    """Whether ``builder`` also takes an ``experience`` to start from in place of the shipped one."""
+
 
 TUNERS: Final[Mapping[str, TunerEntry]] = {
-    "peerkd": TunerEntry("benchmarks.tuning.own:with_experience", is_random=False, uses_features=True),
+    "peerkd": TunerEntry(
+        "benchmarks.tuning.own:with_experience", is_random=False, uses_features=True, uses_experience=True
+    ),
     "peerkd_from_nothing": TunerEntry("benchmarks.tuning.own:from_nothing", is_random=False, uses_features=True),
+    "zero_shot": TunerEntry(
+        "benchmarks.tuning.own:zero_shot", is_random=False, uses_features=True, uses_experience=True
+    ),
+    "multitask": TunerEntry("benchmarks.tuning.rivals.multitask:build", uses_features=True),
+    "masks": TunerEntry("benchmarks.tuning.rivals.masks:build", is_random=False),
     "default": TunerEntry("benchmarks.tuning.rivals.default:build", is_random=False),
     "best_single": TunerEntry("benchmarks.tuning.rivals.best_single:build"),
     "portfolio": TunerEntry("benchmarks.tuning.rivals.portfolio:build"),
@@ -46,7 +57,14 @@ def find(name: str) -> TunerEntry:
     return TUNERS[name]
 
 
-def build(name: str, space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Tuner:
+def build(
+    name: str,
+    space: Space,
+    *,
+    seed: int,
+    earlier: Sequence[EarlierSweep],
+    experience: Experience | None = None,
+) -> Tuner:
     """Return a fresh tuner.
 
     Args:
@@ -54,16 +72,19 @@ def build(name: str, space: Space, *, seed: int, earlier: Sequence[EarlierSweep]
         space: Pairs and settings that the tuner may try.
         seed: Seed of all random draws.
         earlier: Experiments that the tuner may start from.
+        experience: Experience that a tuner that uses some starts from. None: the shipped one.
 
     Raises:
         ValueError: If there is no tuner of that name, or a package that it needs is not installed.
     """
-    module_name, _, function_name = find(name).builder.partition(":")
+    entry = find(name)
+    module_name, _, function_name = entry.builder.partition(":")
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith(("peerkd", "benchmarks")):
             raise
         raise ValueError(f"tuner {name} must have {error.name} installed, which peerkd[bench] brings.") from error
-    tuner: Tuner = getattr(module, function_name)(space, seed=seed, earlier=earlier)
+    known = {"experience": experience} if entry.uses_experience else {}
+    tuner: Tuner = getattr(module, function_name)(space, seed=seed, earlier=earlier, **known)
     return tuner

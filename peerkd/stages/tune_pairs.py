@@ -15,7 +15,7 @@ TRIALS_NAME: Final = "trials.parquet"
 CHOICES_NAME: Final = "choices.parquet"
 CURVE_NAME: Final = "curve.parquet"
 FEATURES_NAME: Final = "features.parquet"
-TUNER: Final = "peerkd 3"
+TUNER: Final = "peerkd 4"
 """The name of the tuner, which enters keys.
 
 Change it if the suggestions of the tuner change without a new version of the program."""

@@ -10,31 +10,36 @@ The first two terms are a ridge regression on the features of pairs. The other t
 regression on sweeps that were left out when it was fitted: ``factors`` are their principal components, with standard
 normal weights ``z``, and ``luck`` is an independent effect of each trial, which is correlated between its epochs.
 
-Values between the temperatures, weights and epochs of the grid are interpolated linearly. Gains are in compressed
-points (``settings_prior``). All sweeps had the loss of Hinton et al. 2015 (``HINTON``), with the default conventions.
+The grid, and the interpolation between its points, are in ``experience_grid``. Gains are in compressed points
+(``settings_prior``). All sweeps had losses with their default hyper-parameters and the default conventions.
 
-Shape suffixes: Q = pairs, S = settings, G = grid: transfer sets x weights x temperatures x epochs, E = epochs of the
-grid, A = basis functions of pairs, F = features, L = factors, K = transfer sets, R = rungs, C = targets: rungs x
-settings.
+There is an archive for each grid of sweeps: ``learned_experience.npz`` for the labelled sets with one loss and target,
+and ``learned_wide_experience.npz`` for several losses and targets. A study starts from the first that covers it.
+
+Shape suffixes: Q = pairs, S = settings, G = grid: combinations of transfer set, loss and target x weights x
+temperatures x epochs, E = epochs of the grid, A = basis functions of pairs, F = features, L = factors, K = transfer
+sets, R = rungs, C = targets: rungs x settings.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from peerkd.arrays import FloatArray, IntArray
-from peerkd.losses.pairs.term import HINTON
+from peerkd.losses.pairs.term import HINTON, distillation_term
+from peerkd.tuning.experience_grid import Combination, ExperienceGrid, interpolation
 from peerkd.tuning.pair_basis import PairBasis
 from peerkd.tuning.prior import Prior
 from peerkd.tuning.space import Space
 from peerkd.wording import plural
 
-SHIPPED: Final = Path(__file__).with_name("learned_experience.npz")
+SHIPPED: Final = (Path(__file__).with_name("learned_experience.npz"),)
 
 _NOISE_SD: Final = 0.6
 """The standard deviation of a validation accuracy, in points."""
@@ -57,26 +62,12 @@ The study learns the factor from its observations."""
 _LARGEST_SPREAD_LOGARITHM: Final = 1.0
 """The maximum absolute logarithm of a pair's spread. Without a limit, a few pairs could get all of the trials."""
 
-_BEYOND_OCTAVES: Final = 1.0
-_BEYOND_WEIGHT: Final = 0.1
-"""How far a temperature, in octaves, and a distillation weight may lie beyond the grid of the experience.
-
-A value beyond the grid is treated as the nearest value of the grid."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Experience:
     """The fitted model. Its fields are the arrays in the archive."""
 
-    transfer_sets: tuple[str, ...]
-    weights: FloatArray
-    """The distillation weights of the grid, in ascending order."""
-
-    temperatures: FloatArray
-    """The temperatures of the grid, in ascending order."""
-
-    epoch_shares: FloatArray
-    """The epochs of the grid as fractions of a whole trial, in ascending order. The last one is 1."""
+    grid: ExperienceGrid
 
     feature_names: tuple[str, ...]
     lengths_F: FloatArray
@@ -118,23 +109,14 @@ class Experience:
         if missing := [name for name in self.feature_names if name not in space.feature_names]:
             names = missing[0] if len(missing) == 1 else f"{missing[0]}, ..."
             yield f"the study lacks {plural(len(missing), 'feature')} of pairs ({names})"
-        for name, nouns in (("learning_rate", "learning rates"), ("loss", "losses"), ("target", "targets")):
-            if len({getattr(setting, name) for setting in space.settings}) > 1:
-                yield f"several {nouns} are tried"
-        for name in dict.fromkeys(setting.transfer_set for setting in space.settings):
-            if name not in self.transfer_sets:
-                yield f"the transfer set {name} is unknown to it"
-        for temperature in sorted({setting.temperature for setting in space.settings}):
-            if abs(_beyond(np.log2(self.temperatures), np.log2(temperature))) > _BEYOND_OCTAVES:
-                yield f"the temperature {temperature:g} is too far from {_ends(self.temperatures)}"
-        for weight in sorted({setting.distillation_weight for setting in space.settings}):
-            if abs(_beyond(self.weights, weight)) > _BEYOND_WEIGHT + 1e-9:
-                yield f"the distillation weight {weight:g} is too far from {_ends(self.weights)}"
+        if len({setting.learning_rate for setting in space.settings}) > 1:
+            yield "several learning rates are tried"
+        yield from self.grid.differences(space)
 
     def expected(self, space: Space, rungs: IntArray) -> FloatArray:
         """Return the expected gains of the pairs of a space, of shape (Q, C). See ``rung_epochs`` for the targets."""
         expected_QG = self.mean_G + self.basis.values(space) @ self.regression_AG
-        expected_QC: FloatArray = expected_QG @ self._interpolation(space, rungs).T
+        expected_QC: FloatArray = expected_QG @ self.grid.interpolation(space, rungs).T
         return expected_QC
 
     def spread(self, space: Space) -> FloatArray:
@@ -145,14 +127,14 @@ class Experience:
         return spread(self.basis.values(space), self.spread_A)
 
     def prior(self, space: Space, rungs: IntArray) -> Prior:
-        """Return the prior over the deviations of gains from expected gains. See ``rung_epochs`` for the targets."""
-        interpolation_CG = self._interpolation(space, rungs)
+        """Return the prior over the deviations of gains from their expectations. ``rung_epochs`` orders the targets."""
+        interpolation_CG = self.grid.interpolation(space, rungs)
         factors_CL = interpolation_CG @ self.factors_GL
         of_experiment_CU = _main_functions(factors_CL, num=_NUM_OF_EXPERIMENT) * np.sqrt(_OF_EXPERIMENT_SHARE)
         across_CR = _main_functions(factors_CL, num=_NUM_ACROSS) * np.sqrt(_ACROSS_PAIRS_SHARE)
         across_CC = across_CR @ across_CR.T
         sets_S = [setting.transfer_set for setting in space.settings]
-        is_on_CK = np.tile([[each == name for name in self.transfer_sets] for each in sets_S], (len(rungs), 1))
+        is_on_CK = np.tile([[each == name for name in self.grid.transfer_sets] for each in sets_S], (len(rungs), 1))
         own_CC = factors_CL @ factors_CL.T - of_experiment_CU @ of_experiment_CU.T - across_CC
         return Prior(
             mean_S=interpolation_CG @ self.mean_G,
@@ -172,27 +154,16 @@ class Experience:
         )
 
     def _luck(self, space: Space, rungs: IntArray) -> FloatArray:
-        """Return the covariance of each trial's own effect between targets, without noise of validation, (C, C)."""
-        by_share = _interpolation(np.concatenate([[0.0], self.epoch_shares]), rungs / space.num_epochs)[:, 1:]
+        """Return the covariance (C, C) of the own effects of trials, without the noise of validation."""
+        by_share = interpolation(np.concatenate([[0.0], self.grid.epoch_shares]), rungs / space.num_epochs)[:, 1:]
         num_settings = len(space.settings)
         luck_CC = np.zeros((len(rungs) * num_settings, len(rungs) * num_settings))
-        noise = _NOISE_SD**2 * np.eye(len(self.epoch_shares))
+        noise = _NOISE_SD**2 * np.eye(len(self.grid.epoch_shares))
         for place, setting in enumerate(space.settings):
-            luck_EE = _positive(self.luck_KEE[self.transfer_sets.index(setting.transfer_set)] - noise)
+            luck_EE = _positive(self.luck_KEE[self.grid.transfer_sets.index(setting.transfer_set)] - noise)
             of_setting = np.arange(len(rungs)) * num_settings + place
             luck_CC[np.ix_(of_setting, of_setting)] = by_share @ luck_EE @ by_share.T
         return luck_CC
-
-    def _interpolation(self, space: Space, rungs: IntArray) -> FloatArray:
-        """Return the weights with which values on the grid are interpolated to the targets, of shape (C, G)."""
-        settings = space.settings
-        sets = np.array([[setting.transfer_set == name for name in self.transfer_sets] for setting in settings])
-        weights = _interpolation(self.weights, np.array([setting.distillation_weight for setting in settings]))
-        temperatures = _interpolation(np.log2(self.temperatures), np.log2([each.temperature for each in settings]))
-        # Before the first epoch every gain is 0. That is a point of the grid for which no values are stored.
-        shares = _interpolation(np.concatenate([[0.0], self.epoch_shares]), rungs / space.num_epochs)[:, 1:]
-        grid_RSG: FloatArray = np.einsum("sk,sw,st,re->rskwte", sets * 1.0, weights, temperatures, shares)
-        return grid_RSG.reshape(len(rungs) * len(settings), -1)
 
 
 def spread(values_QA: FloatArray, spread_A: FloatArray) -> FloatArray:
@@ -219,11 +190,14 @@ def rung_epochs(space: Space, *, num_rungs: int) -> IntArray:
 
 def save(experience: Experience, path: Path) -> None:
     """Write an experience as an archive of arrays. The same experience gives the same bytes."""
+    grid = experience.grid
     small = {name: getattr(experience, name).astype(np.float16) for name in _ROUNDED}
-    exact = {name: getattr(experience, name) for name in _EXACT}
-    texts = {name: np.array(getattr(experience, name)) for name in ("transfer_sets", "feature_names", "provenance")}
+    exact = {name: getattr(experience, name) for name in _EXACT} | {name: getattr(grid, name) for name in _OF_GRID}
+    texts = {name: np.array(getattr(experience, name)) for name in ("feature_names", "provenance")}
     with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **small, **exact, **texts)
+        np.savez_compressed(
+            file, allow_pickle=False, combinations=np.array(grid.combinations), **small, **exact, **texts
+        )
 
 
 def load(path: Path) -> Experience:
@@ -235,7 +209,7 @@ def load(path: Path) -> Experience:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Experience(
-                transfer_sets=tuple(arrays["transfer_sets"].tolist()),
+                grid=_read_grid(arrays),
                 feature_names=tuple(arrays["feature_names"].tolist()),
                 provenance=str(arrays["provenance"]),
                 **{name: arrays[name].astype(np.float64) for name in (*_ROUNDED, *_EXACT)},
@@ -246,10 +220,28 @@ def load(path: Path) -> Experience:
         ) from error
 
 
+def _read_grid(arrays: Mapping[str, NDArray[Any]]) -> ExperienceGrid:
+    if "combinations" in arrays:
+        return ExperienceGrid(
+            combinations=tuple(Combination(*each) for each in arrays["combinations"].tolist()),
+            **{name: arrays[name] for name in _OF_GRID},
+        )
+    # An archive from before losses and targets were dimensions. Every transfer set has the whole grid.
+    return ExperienceGrid.full(
+        [Combination(name) for name in arrays["transfer_sets"].tolist()],
+        **{name: arrays[name] for name in ("weights", "temperatures", "epoch_shares")},
+    )
+
+
 @cache
-def shipped() -> Experience:
-    """Return the experience that comes with the package."""
-    return load(SHIPPED)
+def shipped() -> tuple[Experience, ...]:
+    """Return the experiences that come with the package."""
+    return tuple(load(path) for path in SHIPPED)
+
+
+def shipped_for(space: Space) -> Experience | None:
+    """Return the first experience that comes with the package and covers a space; None if none does."""
+    return next((each for each in shipped() if each.covers(space)), None)
 
 
 def why_unused(space: Space, *, is_wanted: bool) -> str | None:
@@ -261,41 +253,27 @@ def why_unused(space: Space, *, is_wanted: bool) -> str | None:
     """
     if not is_wanted:
         return "tune.experience is false"
-    return "; ".join(shipped().differences(space)) or None
+    # Of several experiences, the one that lacks the least is named.
+    differences = [each.differences(space) for each in shipped()]
+    fewest = min(differences, key=len)
+    return "; ".join(fewest) or None
 
 
 _ROUNDED: Final = ("centres_AF", "mean_G", "regression_AG", "spread_A", "factors_GL", "luck_KEE")
-_EXACT: Final = ("weights", "temperatures", "epoch_shares", "lengths_F", "limits_2F")
-
-
-def _interpolation(grid: FloatArray, wanted: FloatArray) -> FloatArray:
-    """Return the weights of linear interpolation, with a row for each wanted point and a column for each grid point.
-
-    A wanted point beyond the grid is treated as the end of the grid.
-    """
-    return np.stack([np.interp(wanted, grid, unit) for unit in np.eye(len(grid))], axis=1)
+_EXACT: Final = ("lengths_F", "limits_2F")
+_OF_GRID: Final = ("weights", "temperatures", "epoch_shares", "has_weight_NW", "has_temperature_NT")
 
 
 def _differences_of_loss(space: Space) -> Iterator[str]:
     term = space.term
-    if (term.loss.name, term.parameters) != (HINTON.loss.name, HINTON.parameters):
-        yield f"the loss is the {term.loss.title}, not the {HINTON.loss.title}"
+    if term.parameters != distillation_term(term.loss).parameters:
+        yield f"the hyper-parameters of the {term.loss.title} are not the defaults"
     if term.reduction != HINTON.reduction:
         yield f"the reduction is {term.reduction}, not {HINTON.reduction}"
     if term.scale_by_temperature_squared != HINTON.scale_by_temperature_squared:
         yield "the loss is not multiplied by T^2"
-    if space.target_title is not None:
-        yield f"the target is {space.target_title}, not the teacher"
     if space.teacher_mode != "eval":
         yield f"the teacher is in {space.teacher_mode} mode, not in eval mode"
-
-
-def _ends(grid: FloatArray) -> str:
-    return f"its range, {grid[0]:g} to {grid[-1]:g}"
-
-
-def _beyond(grid: FloatArray, value: float) -> float:
-    return float(value - np.clip(value, grid[0], grid[-1]))
 
 
 def _main_functions(factors_CL: FloatArray, *, num: int) -> FloatArray:

@@ -20,7 +20,7 @@ import numpy as np
 from peerkd.arrays import FloatArray, IntArray
 from peerkd.tuning.accounting import CostLedger
 from peerkd.tuning.acquisition import PairBelief, knowledge_gradients
-from peerkd.tuning.experience import Experience, shipped
+from peerkd.tuning.experience import Experience, shipped_for
 from peerkd.tuning.feasibility import Feasibility
 from peerkd.tuning.initial_design import initial_design
 from peerkd.tuning.observation_model import build_observation_model
@@ -390,4 +390,4 @@ def build(space: Space, *, has_experience: bool) -> PairTuner:
         space: The space to tune.
         has_experience: Whether the tuner uses the shipped experience, provided that it covers the space.
     """
-    return PairTuner(space, experience=shipped() if has_experience else None)
+    return PairTuner(space, experience=shipped_for(space) if has_experience else None)

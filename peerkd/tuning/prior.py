@@ -30,6 +30,10 @@ _NOISE_SD: Final = 0.7
 
 _NUM_FUNCTIONS: Final = 10
 
+_MAX_SHARED: Final = 128
+"""Largest number of functions of targets whose weights all pairs share. With several losses and targets there are more
+settings. The variance that these functions cannot explain then belongs to each pair."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Prior:
@@ -66,10 +70,13 @@ def settings_prior(settings: Sequence[SettingOnSet]) -> Prior:
     across_SS = across_SR @ across_SR.T
     shared_SS = covariance(settings, OF_ALL_PAIRS) * _OF_ALL_PAIRS_SD**2 + _OF_SETTING_SD**2 * np.eye(len(settings))
     own_SS = covariance(settings, WITHIN_PAIR) * _WITHIN_PAIR_SD**2
+    shared_SU = low_rank(shared_SS, rank=_MAX_SHARED)
+    if len(settings) > _MAX_SHARED:
+        own_SS += shared_SS - shared_SU @ shared_SU.T
     return Prior(
         mean_S=set_means(settings),
         across_SR=across_SR,
-        shared_SU=low_rank(shared_SS, rank=len(settings)),
+        shared_SU=shared_SU,
         trusted_SK=np.zeros((len(settings), 0)),
         # The low-rank part drops some variance. It is added back here, so that the total variance stays as intended.
         own_SS=own_SS + (wanted_SS - across_SS) + _OF_TRIAL_SD**2 * np.eye(len(settings)),

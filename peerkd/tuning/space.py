@@ -11,6 +11,7 @@ import numpy as np
 
 from peerkd.arrays import FloatArray, IntArray
 from peerkd.losses.pairs.term import HINTON, DistillationTerm
+from peerkd.losses.targets import teacher
 from peerkd.study.transfer_sets import TransferSet
 from peerkd.study.trials import Setting
 
@@ -78,14 +79,10 @@ class Space:
     """Whether the objective is the gain of global accuracy without a limit. Experience covers only this objective."""
 
     term: DistillationTerm = HINTON
-    """The pair loss of all trials or, if the study tries several, of the untuned default.
+    """The loss of all trials, or of the untuned default."""
 
-    Experience covers only the loss of Hinton et al."""
-
-    target_title: str | None = None
-    """A description of the target of all trials or, if the study tries several, of the untuned default.
-
-    It is None if the target is the teacher's distribution. Experience covers only this target."""
+    target: str = teacher.TARGET.name
+    """The label of the target of all trials, or of the untuned default."""
 
     teacher_mode: Literal["eval", "train"] = "eval"
     """The value of ``ConventionsConfig.teacher_mode``. Experience covers only the default."""

@@ -55,7 +55,7 @@ def log_score(name: str, *, has_experience: bool) -> float:
     """Return the mean log density of the gains of whole trials, given a tenth of all trials up to random epochs."""
     space, gains_QSE = sweep(name).space, sweep(name).gains_QSE
     believed = build_observation_model(
-        space, earlier_sweeps=(), experience=experience.shipped() if has_experience else None
+        space, earlier_sweeps=(), experience=experience.shipped()[0] if has_experience else None
     )
     known = Posterior(believed.prior, believed.basis.values(space), believed.expected(space), believed.spread(space))
     rng = np.random.default_rng(0)

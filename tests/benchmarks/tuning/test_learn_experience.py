@@ -68,11 +68,14 @@ def test_fewer_than_two_sweeps_are_refused() -> None:
         learn([simulated(1)])
 
 
-def test_sweeps_with_different_settings_are_refused() -> None:
-    other = simulated(2)
-    fewer = replace(other, space=with_settings(other.space, *SETTINGS[:-1]), gains_QSE=other.gains_QSE[:, :-1])
-    with pytest.raises(ValueError, match=r"must have the same 18 settings, every combination, got others in 2"):
-        learn([simulated(1), fewer])
+def test_a_point_that_one_sweep_lacks_is_learned_from_the_others() -> None:
+    fewer, others = simulated(2), [simulated(seed) for seed in (3, 4)]
+    fewer = replace(fewer, space=with_settings(fewer.space, *SETTINGS[:-1]), gains_QSE=fewer.gains_QSE[:, :-1])
+    known = learn([fewer, *others])
+    points = np.concatenate([compress(each.gains_QSE[:, -1, -1]) for each in others])
+    assert SETTINGS[-1][:4] == ("both", 4.0, 0.9, 0.9)
+    assert known.mean_G[-1] == pytest.approx(points.mean())
+    assert known.covers(others[0].space)
 
 
 def test_the_command_learns_from_tables(sweep: pa.Table, written: Callable[..., Path], tmp_path: Path) -> None:

@@ -78,6 +78,14 @@ def test_several_experiments_are_averaged_in_the_table_and_separate_in_the_file(
     assert gains[0] != 0  # it knows the other experiment before its first measurement
 
 
+def test_experience_is_not_learned_from_the_judged_sweep(run, sweeps: list[str]) -> None:
+    outcome = run("a", "--learn-from", "a", "--learn-from", "b", "--tuner", "zero_shot", "--budget", "0")
+    assert outcome.exit_code == 2
+    assert "learn-from must leave two sweeps besides" in outcome.err
+    outcome = run("a", "--batch-size", "0", "--tuner", "default", "--budget", "0")
+    assert "batch-size must be at least 1, got 0." in outcome.err
+
+
 def test_a_sweep_cannot_be_its_own_prior(run, sweeps: list[str]) -> None:
     outcome = run(sweeps[0], "--prior", "a", "--tuner", "portfolio", "--budget", "0")
     (row,) = rows_of(outcome)

@@ -276,3 +276,26 @@ def test_a_duplicate_or_diverged_trial_is_refused(sweep: pa.Table, written: Call
     is_finite = [row != last for row in range(sweep.num_rows)]
     with pytest.raises(ValueError, match=rf"got 1 of [\d,]+ that diverged, the first in row {last}\.$"):
         load_replay(written(sweep, is_finite=is_finite))
+
+
+def test_losses_and_targets_of_a_table_are_dimensions(sweep: pa.Table, written: Callable[..., Path]) -> None:
+    # Half of the temperatures take the place of a second loss and a second target.
+    rows = [row for row in sweep.to_pylist() if row["temperature"] in (1.0, 2.0)]
+    several = pa.Table.from_pylist(rows, schema=sweep.schema)
+    is_second = [row["temperature"] == 2.0 for row in rows]
+    path = written(
+        several,
+        temperature=[1.0] * len(rows),
+        loss=["ttm" if second else "kl" for second in is_second],
+        target=["masks" if second else "teacher" for second in is_second],
+    )
+    replay = load_replay(path)
+    assert {(each.loss, each.target) for each in replay.space.settings} == {("kl", "teacher"), ("ttm", "masks")}
+    default = replay.space.settings[replay.space.default_setting]
+    assert (default.loss, default.target) == ("kl", "teacher")
+    assert replay.seed == 0
+    taught = replay.space.num_taught_samples_QS / replay.space.num_samples_QS
+    assert taught[0].tolist() == [2.0 if each.target == "masks" else 1.0 for each in replay.space.settings]
+    strange = written(several, loss=["strange"] * len(rows))
+    with pytest.raises(ValueError, match=r"loss of .* must be one of kl, "):
+        load_replay(strange)

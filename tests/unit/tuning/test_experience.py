@@ -13,6 +13,7 @@ from peerkd.arrays import IntArray
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.term import HINTON, distillation_term
 from peerkd.tuning.experience import Experience, load, rung_epochs, save, shipped, why_unused
+from peerkd.tuning.experience_grid import ExperienceGrid
 from peerkd.tuning.pair_tuner import PairTuner
 from peerkd.tuning.space import SettingOnSet, Space
 from tests.unit.tuning.test_pair_tuner import EPOCHS, SETTINGS, best, mean_gain, network, spend
@@ -47,9 +48,9 @@ def test_on_the_grid_experience_equals_the_regression(experience: Experience) ->
     for place, (transfer_set, temperature, alpha, *_) in enumerate(SETTINGS):
         of_setting = grid[
             :,
-            experience.transfer_sets.index(transfer_set),
-            experience.weights.tolist().index(alpha),
-            experience.temperatures.tolist().index(temperature),
+            experience.grid.transfer_sets.index(transfer_set),
+            experience.grid.weights.tolist().index(alpha),
+            experience.grid.temperatures.tolist().index(temperature),
         ]
         # The last epoch comes first.
         np.testing.assert_allclose(expected[:, :, place], of_setting[:, ::-1], atol=1e-12)
@@ -113,11 +114,11 @@ OTHER_LOSS = distillation_term(PAIR_LOSSES["reverse_kl"])
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        ({"term": OTHER_LOSS}, "the loss is the reverse KL divergence, not the KL divergence"),
+        ({"term": OTHER_LOSS}, "the loss is the reverse KL divergence, which is unknown to it"),
         ({"term": HINTON._replace(reduction="mean")}, "the reduction is mean, not batchmean"),
         ({"term": HINTON._replace(scale_by_temperature_squared=False)}, "the loss is not multiplied by T^2"),
         ({"teacher_mode": "train"}, "the teacher is in train mode, not in eval mode"),
-        ({"target_title": "the mean of both"}, "the target is the mean of both, not the teacher"),
+        ({"target": "mean+prior_adjusted"}, "the target mean+prior_adjusted is unknown to it"),
         ({"has_global_gains": False}, "the objective is not global accuracy alone"),
         ({"feature_names": ("agreement",)}, "the study lacks 1 feature of pairs (only_teacher_right)"),
     ],
@@ -134,7 +135,15 @@ def test_it_covers_one_loss_with_its_conventions(
 
 def test_every_difference_in_settings_is_named(experience: Experience) -> None:
     strange = SettingOnSet("public", 16.0, 0.5, 0.5), SettingOnSet("both", 1.0, 0.0, 0.0, 0.1)
-    narrow = replace(experience, weights=np.array([0.5, 0.9]))
+    narrow = replace(
+        experience,
+        grid=ExperienceGrid.full(
+            experience.grid.combinations,
+            weights=np.array([0.5, 0.9]),
+            temperatures=experience.grid.temperatures,
+            epoch_shares=experience.grid.epoch_shares,
+        ),
+    )
     assert narrow.differences(with_settings(network(seed=1)[0], *strange)) == [
         "several learning rates are tried",
         "the transfer set public is unknown to it",
@@ -145,14 +154,14 @@ def test_every_difference_in_settings_is_named(experience: Experience) -> None:
 
 def test_a_study_learns_why_it_starts_without_experience() -> None:
     space = replace(network(seed=1)[0], feature_names=())
-    names = shipped().feature_names
+    names = shipped()[0].feature_names
     known = replace(space, feature_names=names, features_QF=np.zeros((space.num_pairs, len(names))))
     assert why_unused(known, is_wanted=True) is None
     assert "lacks 39 features of pairs (" in why_unused(space, is_wanted=True)
     assert why_unused(known, is_wanted=False) == "tune.experience is false"
     both = replace(known, term=OTHER_LOSS, teacher_mode="train")
     assert why_unused(both, is_wanted=True) == (
-        "the loss is the reverse KL divergence, not the KL divergence; the teacher is in train mode, not in eval mode"
+        "the loss is the reverse KL divergence, which is unknown to it; the teacher is in train mode, not in eval mode"
     )
 
 
@@ -162,7 +171,7 @@ def test_experience_covers_only_one_learning_rate(experience: Experience) -> Non
     assert experience.covers(with_settings(space, slow, slow._replace(alpha=0.1, distillation_weight=0.1)))
     assert not experience.covers(with_settings(space, slow, fast))
     spread = replace(simulated(2), space=with_settings(simulated(2).space, *_at_two_rates()))
-    with pytest.raises(ValueError, match=r"All tables must have one learning rate, loss and target, got several in "):
+    with pytest.raises(ValueError, match=r"All tables must have one learning rate, got several in "):
         learn([spread, spread], provenance="")
 
 
@@ -207,8 +216,8 @@ def test_a_wrong_experience_is_overruled() -> None:
 
 
 def test_the_shipped_experience_comes_from_digits_and_is_small() -> None:
-    known = shipped()
-    assert known.transfer_sets == ("student", "teacher", "both")
+    known = shipped()[0]
+    assert known.grid.transfer_sets == ("student", "teacher", "both")
     assert len(known.provenance.splitlines()) == 31
     assert all("digits" in line for line in known.provenance.splitlines())
     assert len(known.feature_names) == 39

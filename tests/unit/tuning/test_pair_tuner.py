@@ -222,7 +222,7 @@ def test_deviations_belong_to_the_choices(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_only_whole_trials_can_be_chosen_although_parts_are_observed_too(monkeypatch: pytest.MonkeyPatch) -> None:
     space, _ = network()
-    names = shipped().feature_names
+    names = shipped()[0].feature_names
     features_QF = np.random.default_rng(0).uniform(size=(space.num_pairs, len(names)))
     measured: set[tuple[int, int]] = set()
 
@@ -232,7 +232,7 @@ def test_only_whole_trials_can_be_chosen_although_parts_are_observed_too(monkeyp
 
     monkeypatch.setattr("peerkd.tuning.pair_tuner.knowledge_gradients", noting)
     known = replace(space, feature_names=names, features_QF=features_QF)
-    PairTuner(known, experience=shipped()).ask(1)
+    PairTuner(known, experience=shipped()[0]).ask(1)
     assert measured == {(len(SETTINGS) * EPOCHS, len(SETTINGS))}
 
 
@@ -263,7 +263,7 @@ def at_rates(space: Space, gains: np.ndarray) -> tuple[Space, np.ndarray]:
 
 def test_good_learning_rates_are_learned_from_all_pairs_together() -> None:
     space, gains = at_rates(*network())
-    tuner = PairTuner(space, experience=shipped())
+    tuner = PairTuner(space, experience=shipped()[0])
     spend(tuner, space, gains, share=0.1)
     chosen = [space.settings[place].learning_rate for place in tuner.choices() if place != NO_SETTING]
     assert chosen.count(0.02) > 0.8 * len(chosen) > 0

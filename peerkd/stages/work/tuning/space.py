@@ -91,7 +91,7 @@ def build_space(
         else np.stack([features[name].to_numpy() for name in names], axis=1),
         has_global_gains=config.objective.is_global,
         term=config.distill.term,
-        target_title=None if config.distill.target.is_teacher else config.distill.target.title,
+        target=config.distill.target.label,
         teacher_mode=config.distill.conventions.teacher_mode,
     )
 
