@@ -162,7 +162,7 @@ class Trials:
             learning_rates=[each.learning_rate for each in specs],
             epochs=epochs,
         )
-        return [TrialState(*map(copied, state)) for state in lanes.states(len(specs))]
+        return [TrialState(copied(state.weights), copied(state.momenta)) for state in lanes.states(len(specs))]
 
 
 def copied(tensors: Any) -> dict[str, torch.Tensor]:
@@ -178,7 +178,8 @@ def all_conventions() -> list[ConventionsConfig]:
 
 
 def assert_same(got: TrialState, expected: TrialState) -> None:
-    for ours, theirs in zip(got, expected, strict=True):
+    assert got.own_temperature == expected.own_temperature
+    for ours, theirs in ((got.weights, expected.weights), (got.momenta, expected.momenta)):
         assert ours.keys() == theirs.keys()
         for name, tensor in theirs.items():
             assert torch.equal(ours[name], tensor), name

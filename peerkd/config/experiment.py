@@ -150,6 +150,7 @@ class ExperimentConfig(StrictConfig):
             alpha_weighs=self.distill.conventions.alpha_weighs,
             learning_rates=self.sweep.learning_rates,
             default_learning_rate=default.learning_rate,
+            recipe_loss=self.distill.loss.kind,
             losses=self.sweep.losses,
             default_loss=default.loss,
             targets=self.sweep.targets,

@@ -77,8 +77,15 @@ def _section(loss: PairLoss) -> Iterator[str]:
     yield f"$$D = {loss.tex}$$\n"
     yield f"In plain text, `D = {loss.formula}`. Source: {loss.source}.\n"
     yield f"{loss.meaning}\n"
-    if loss.needs_labels:
-        yield "D also depends on the labels, so this loss excludes transfer sets without labels.\n"
+    if loss.temperature_rule is not None:
+        yield f"This loss sets its temperature itself:\n\n$${loss.temperature_rule.tex}$$\n"
+        yield (
+            f"In plain text, `{loss.temperature_rule.formula}`. Progress is the share of the training that has been "
+            "done. `sweep.temperatures` has no effect on this loss, and tables list its trials with T = 1.\n"
+        )
+    if loss.excludes_unlabelled:
+        what = "D also" if loss.needs_labels else "The temperature"
+        yield f"{what} depends on the labels, so this loss excludes transfer sets without labels.\n"
     if loss.parameters:
         names = ", ".join(f"`{each.name}`" for each in loss.parameters)
         yield f"Hyper-parameters: {names}; [experiment.md](experiment.md#distillloss) has their defaults and bounds.\n"

@@ -17,7 +17,7 @@ def joint_loss(
     labels_B: Tensor | None,
     teacher_logits_BK: Tensor | None,
     distillation_weight: float,
-    temperature: float | None,
+    temperature: float | Tensor | None,
     term: DistillationTerm = HINTON,
     known_K: Tensor | None = None,
     num_unlabelled: int = 0,
@@ -35,7 +35,7 @@ def joint_loss(
         labels_B: Classes of the rows with labels, required unless ``distillation_weight`` is 1.
         teacher_logits_BK: Scores of the teacher on the rows of D, required unless ``distillation_weight`` is 0.
         distillation_weight: w, from 0 to 1.
-        temperature: T of D, required unless ``distillation_weight`` is 0.
+        temperature: T of D, required unless ``distillation_weight`` is 0. A tensor of one number may get a gradient.
         term: The distillation term D.
         known_K: Whether the student knows each class. The teacher's distribution is then restricted to the classes that
             the student knows, and renormalised; the cross entropy is the mean over the samples of these classes, and 0

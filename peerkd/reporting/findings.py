@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
+from peerkd.losses.pairs import PAIR_LOSSES, sets_temperature
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.results.divergence import Divergence, divergence
 from peerkd.results.forgetting import Forgetting, forgetting
@@ -19,7 +20,7 @@ from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs, spea
 from peerkd.results.pair_advice import AdviceOnTest, PairAdvice, advise_pairs, on_test
 from peerkd.results.pairs import TuningComparison, at, compare
 from peerkd.results.position import Position, gain_standard_error, position
-from peerkd.results.schema import LEARNING_RATE
+from peerkd.results.schema import LEARNING_RATE, LOSS
 from peerkd.results.selection import (
     NO_ROW,
     Candidates,
@@ -68,6 +69,8 @@ class ChoiceCounts:
     """The number of pairs that chose each value, including values that no pair chose."""
 
     temperature: Mapping[float, int]
+    """Counts of the pairs that chose a loss with a given temperature. Empty if every loss sets its own."""
+
     alpha: Mapping[float, int]
     """Counts of the pairs that chose a set with labels. Empty if no set has labels."""
 
@@ -322,6 +325,8 @@ def _counts(table: pa.Table, trials: Candidates, choice: ChosenRows) -> ChoiceCo
     chosen = table.take(choice.chosen[choice.chosen != NO_ROW])
 
     with_labels = ~pc.field("transfer_set").isin(names_without_labels())
+    # Older tables have no column for the loss.
+    with_temperature = ~pc.field(LOSS).isin(list(filter(sets_temperature, PAIR_LOSSES))) if LOSS in dimensions else None
 
     def count(column: str, *, where: pc.Expression | None = None) -> dict[Any, int]:
         chosen_rows, tried_rows = (each if where is None else each.filter(where) for each in (chosen, tried))
@@ -330,7 +335,7 @@ def _counts(table: pa.Table, trials: Candidates, choice: ChosenRows) -> ChoiceCo
 
     sets = count("transfer_set")
     return ChoiceCounts(
-        temperature=count("temperature"),
+        temperature=count("temperature", where=with_temperature),
         alpha=count("alpha", where=with_labels),
         num_without_labels=chosen.filter(~with_labels).num_rows,
         dimensions={name: count(name) for name in trials.default.dimensions},

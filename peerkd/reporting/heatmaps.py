@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from peerkd.arrays import FloatArray, IntArray
-from peerkd.reporting.wording import magnitude, number, points, value
+from peerkd.losses.pairs import sets_temperature
+from peerkd.reporting.wording import OWN_TEMPERATURE, magnitude, number, points, value
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 NO_ALPHA: Final = "\N{EN DASH}"
@@ -129,7 +130,7 @@ def setting_cell(
 
     Args:
         transfer_set: Name of the transfer set.
-        temperature: Temperature of the distillation.
+        temperature: Temperature of the distillation. It is not shown if the loss among the dimensions sets it itself.
         alpha: Weight as configured. A dash is shown if the transfer set has no labels.
         dimensions: The values of the ``UntunedDefault.dimensions`` of the experiment.
         epochs: Epochs after which to stop, or None if the choice names none.
@@ -141,7 +142,9 @@ def setting_cell(
         small_print.append(f"{epochs} epochs")
     style = f"setting{' default' if is_default else ''}{' muted' if is_muted else ''}"
     weight = number(alpha) if TRANSFER_SETS[transfer_set].uses_labels else NO_ALPHA
-    return Cell(f"{number(temperature)} / {weight}", small_print=", ".join(small_print), style=style)
+    loss = dimensions.get("loss")
+    softening = OWN_TEMPERATURE if isinstance(loss, str) and sets_temperature(loss) else number(temperature)
+    return Cell(f"{softening} / {weight}", small_print=", ".join(small_print), style=style)
 
 
 def remark_cell(remark: str) -> Cell:

@@ -120,7 +120,9 @@ def settings_map(findings: SweepFindings) -> heatmaps.HeatMap:
 
 def _count_charts(findings: SweepFindings) -> dict[str, charts.BarChart]:
     counts = findings.counts
-    by_value: dict[str, Mapping[Any, int]] = {"Temperature": counts.temperature}
+    by_value: dict[str, Mapping[Any, int]] = {}
+    if counts.temperature:
+        by_value["Temperature"] = counts.temperature
     if counts.alpha:
         by_value["Alpha"] = counts.alpha
     by_value |= {name.replace("_", " ").capitalize(): each for name, each in counts.dimensions.items()}

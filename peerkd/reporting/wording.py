@@ -8,6 +8,8 @@ from typing import Final, assert_never
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.targets import TargetConfig
 from peerkd.config.training import DistillConfig
+from peerkd.losses.pairs import sets_temperature
+from peerkd.losses.pairs.loss import PairLoss
 from peerkd.results.advice import COVERAGE
 from peerkd.results.divergence import Divergence
 from peerkd.results.grid_edges import Dimension, GridEdge
@@ -22,6 +24,9 @@ from peerkd.wording import plural
 
 DIVERGENCE_ALONE: Final = "divergence alone"
 """The text in place of an alpha if the transfer set has no labels."""
+
+OWN_TEMPERATURE: Final = "own T"
+"""What stands in place of a temperature that the loss sets itself."""
 
 DISTANCE_LABELS: Final = {
     "jensen_shannon": "Jensen-Shannon distance",
@@ -119,10 +124,17 @@ def setting(
     loss: str | None = None,
     target: str | None = None,
 ) -> str:
-    """Return a setting in words. Omit values that are None, and alpha if the transfer set has no labels."""
+    """Return a setting in words. Omit values that are None, and alpha if the transfer set has no labels.
+
+    If the loss sets its temperature itself, the text has no number for T.
+    """
     weight = f"alpha={number(alpha)}" if TRANSFER_SETS[transfer_set].uses_labels else DIVERGENCE_ALONE
     others = _dimensions(UntunedDefault(None, learning_rate, loss, target))
-    return f"transfer set {transfer_set}, T={number(temperature)}, {weight}{others}"
+    return f"transfer set {transfer_set}, {_temperature(temperature, loss)}, {weight}{others}"
+
+
+def _temperature(temperature: float, loss: str | None) -> str:
+    return OWN_TEMPERATURE if sets_temperature(loss) else f"T={number(temperature)}"
 
 
 def default_setting(default: UntunedDefault) -> str:
@@ -139,7 +151,7 @@ def default_recipe(transfer_sets: Iterable[str], default: UntunedDefault) -> str
     weight = DIVERGENCE_ALONE
     if len(without_labels) < len(names):
         weight = f"alpha={number(DEFAULT_ALPHA)}" + (f" (without labels, {DIVERGENCE_ALONE})" if without_labels else "")
-    return f"T={number(DEFAULT_TEMPERATURE)}, {weight}{_dimensions(default)}"
+    return f"{_temperature(DEFAULT_TEMPERATURE, default.loss)}, {weight}{_dimensions(default)}"
 
 
 def control(transfer_sets: Iterable[str]) -> str:
@@ -258,10 +270,12 @@ def _dimensions(default: UntunedDefault) -> str:
 
 
 def loss_formula(distill: DistillConfig) -> str:
-    """Return the loss of every distillation as a formula."""
+    """Return the loss of every distillation as a formula, with that of T if the loss sets it."""
     term = distill.term
+    rule = term.loss.temperature_rule
+    own = f"\n   {rule.formula}" if rule else ""
     scale = "T^2 * " if term.scale_by_temperature_squared else ""
-    return f"loss = w * {scale}D + (1 - w) * CE(label, softmax(student logits))\n   D = {term.loss.formula}"
+    return f"loss = w * {scale}D + (1 - w) * CE(label, softmax(student logits))\n   D = {term.loss.formula}{own}"
 
 
 def loss_in_words(distill: DistillConfig) -> str:
@@ -302,8 +316,10 @@ def alternatives_in_words(config: ExperimentConfig) -> Iterator[str]:
     """Yield a sentence or two for each loss and target that is tried in place of the default's, and each omission."""
     for name, loss in config.tried_losses.items():
         if loss is not config.distill.loss:
-            declared, values = loss.pair_loss, _hyper_parameters(loss.parameters)
-            yield f"With loss {name}, D = {declared.formula} ({declared.source}).{f' {values}' if values else ''}"
+            declared, values = loss.pair_loss, _hyper_parameters(loss.pair_loss, loss.parameters)
+            rule = declared.temperature_rule
+            own, values = f" {rule.formula}." if rule else "", f" {values}" if values else ""
+            yield f"With loss {name}, D = {declared.formula} ({declared.source}).{own}{values}"
     for label, target in config.tried_targets.items():
         if target != config.distill.target:
             control = " Its trials are controls." if label in TARGETS_WITHOUT_TEACHER else ""
@@ -311,9 +327,10 @@ def alternatives_in_words(config: ExperimentConfig) -> Iterator[str]:
     yield from omissions(config.grid)
 
 
-def _hyper_parameters(parameters: Mapping[str, float]) -> str:
+def _hyper_parameters(loss: PairLoss, parameters: Mapping[str, float]) -> str:
     values = " and ".join(f"{name} = {number(value)}" for name, value in parameters.items())
-    return f"D has hyper-parameters of its own: {values}." if values else ""
+    owner = "The rule of T" if loss.sets_temperature else "D"
+    return f"{owner} has hyper-parameters of its own: {values}." if values else ""
 
 
 def _in_brackets(parameters: Mapping[str, float]) -> str:
@@ -353,10 +370,12 @@ def conventions_in_words(distill: DistillConfig, transfer_sets: Iterable[str] = 
         case _:
             assert_never(conventions.teacher_mode)
     scaled = "multiplied by T^2" if term.scale_by_temperature_squared else "not multiplied by T^2"
-    values = _hyper_parameters(term.parameters)
+    values = _hyper_parameters(term.loss, term.parameters)
+    own = "The loss sets T itself, after every step; the T of a setting has no effect on it."
     return [
         *_target_in_words(distill.target),
         f"{term.loss.capitalized_title} ({term.loss.source}): {term.loss.meaning}",
+        *([own] if term.loss.sets_temperature else []),
         *([values] if values else []),
         " ".join(filter(None, [weight, without_labels(transfer_sets), _split_terms(transfer_sets)])),
         f"{reduction}, and {scaled}.",

@@ -86,8 +86,9 @@ def grid_edges(chosen: Iterable[ChosenValues], tried: Mapping[Dimension, Sequenc
 def edges_of_choice(trials: Candidates, choice: ChosenRows) -> list[GridEdge]:
     """Return the edges of the grid that many of the best distillations of a sweep have; see ``grid_edges``."""
     has_alpha = np.array([TRANSFER_SETS[name].uses_labels for name in trials.transfer_set.tolist()], dtype=np.bool_)
+    sets_own = np.array([sets_temperature(name) for name in trials.loss], dtype=np.bool_)
     columns: Mapping[Dimension, FloatArray] = {
-        "temperatures": trials.temperature,
+        "temperatures": np.where(sets_own, np.nan, trials.temperature),
         "alphas": np.where(has_alpha, trials.alpha, np.nan),
         "learning_rates": trials.learning_rate,
     }

@@ -29,6 +29,9 @@ class Grid:
     default_learning_rate: float | None = None
     """The rate of the untuned default if several rates are tried, else None."""
 
+    recipe_loss: str = "kl"
+    """The name of the loss of the recipe."""
+
     losses: tuple[str, ...] = ()
     """The names of the losses that are tried. Empty: only ``distill.loss``."""
 
@@ -46,19 +49,16 @@ def settings(grid: Grid, transfer_set: TransferSet) -> tuple[Setting, ...]:
     """Return the settings that a pair tries on one transfer set, including the untuned default but not fine-tuning.
 
     Without labels the weight of the divergence is 1, so only the temperature, the learning rate, the loss and the
-    target vary. Losses that the transfer set does not allow are omitted. If two losses are the same computation at
-    T = 1, only one of them is tried there: that of the untuned default, or else the first. Settings with the same loss
-    and learning rate follow one another, so that students that are trained together mostly share both.
+    target vary. A loss that sets its temperature itself has the default temperature alone, which stands for its own.
+    Losses that the transfer set does not allow are omitted. If two losses are the same computation at T = 1, only one
+    of them is tried there: that of the untuned default, or else the first. Settings with the same loss and learning
+    rate follow one another, so that students that are trained together mostly share both.
     """
     # The untuned default comes first, so that no setting takes its place.
     tried = [(grid.default_loss, grid.default_learning_rate, grid.default_target, DEFAULT_TEMPERATURE, DEFAULT_ALPHA)]
-    tried += product(
-        _losses(grid, transfer_set),
-        grid.learning_rates or (None,),
-        grid.targets or (None,),
-        grid.temperatures,
-        grid.alphas,
-    )
+    for loss in _losses(grid, transfer_set):
+        rates, targets = grid.learning_rates or (None,), grid.targets or (None,)
+        tried += product((loss,), rates, targets, _temperatures(grid, loss), grid.alphas)
     uses_labels = TRANSFER_SETS[transfer_set].uses_labels
     weighed: dict[tuple[object, ...], Setting] = {}
     for loss, rate, target, temperature, configured in tried:
@@ -88,6 +88,12 @@ def omissions(grid: Grid) -> Iterator[str]:
         excluding = [each for each in grid.transfer_sets if not allows_loss(each, name)]
         if excluding:
             yield f"{name} needs labels, so it is not tried on {' and '.join(excluding)}."
+    for name in grid.losses or (grid.recipe_loss,):
+        if PAIR_LOSSES[name].sets_temperature:
+            yield (
+                f"{name} sets its temperature itself, so no temperature of the grid is tried with it: its trials are "
+                f"listed with T = {DEFAULT_TEMPERATURE:g}."
+            )
     if 1.0 in grid.temperatures:
         tried: dict[str, str] = {}
         for name in _with_default_first(grid):
@@ -98,13 +104,18 @@ def omissions(grid: Grid) -> Iterator[str]:
 
 def allows_loss(transfer_set: str, loss: str) -> bool:
     """Return whether a loss is defined on a kind of transfer set."""
-    return not (PAIR_LOSSES[loss].needs_labels and TRANSFER_SETS[transfer_set].unlabelled_sources)
+    return not (PAIR_LOSSES[loss].excludes_unlabelled and TRANSFER_SETS[transfer_set].unlabelled_sources)
 
 
 def _losses(grid: Grid, transfer_set: TransferSet) -> tuple[str | None, ...]:
     return (
         tuple(name for name in _with_default_first(grid) if allows_loss(transfer_set, name)) if grid.losses else (None,)
     )
+
+
+def _temperatures(grid: Grid, loss: str | None) -> tuple[float, ...]:
+    sets_temperature = PAIR_LOSSES[loss or grid.recipe_loss].sets_temperature
+    return (DEFAULT_TEMPERATURE,) if sets_temperature else grid.temperatures
 
 
 def _with_default_first(grid: Grid) -> list[str]:

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from peerkd.config.training import DistillConfig
 from peerkd.losses.distillation import joint_loss
+from peerkd.losses.pairs.temperature_rule import StepFacts
 from peerkd.training.devices import autocast, widened
 from peerkd.training.optimizers import Sgd, learning_rate_at
-from peerkd.training.samples import Batches
+from peerkd.training.own_temperature import OwnTemperature, cross_entropy_gap, own_temperature
+from peerkd.training.samples import Batch, Batches
 
 TeacherLogits = Mapping[int, Sequence[Tensor]]
 """The teacher's logits as float32 tensors of shape BK, by epoch and index of the batch.
@@ -56,6 +58,7 @@ def distill(
     epochs: range | None = None,
     momenta: Mapping[str, Tensor] | None = None,
     known_K: Tensor | None = None,
+    own: OwnTemperature | None = None,
 ) -> Mapping[str, Tensor]:
     """Train ``student`` in place on a transfer set, for all epochs of the recipe or for some of them.
 
@@ -64,13 +67,15 @@ def distill(
         samples: The transfer set.
         teacher: The result of ``teacher_logits`` for these epochs; None for a control, whose weight is 0.
         distillation_weight: Weight of the distillation term, from 0 to 1.
-        temperature: T; None for a control.
+        temperature: T; None for a control. It has no effect if the loss sets its temperature itself.
         recipe: Epochs, optimiser, schedule, precision, loss and conventions.
         learning_rate: The rate of the first step. None means the recipe's.
         epochs: The epochs to do, counted from 0. The schedule always covers all the recipe's epochs. None means all
             epochs.
         momenta: The momenta that the call for the epochs before returned; None for the first call.
         known_K: Whether the student knows each class; see ``joint_loss``. None if it knows all classes.
+        own: The student's temperature after the epochs before, if the loss sets it. The training changes it in place.
+            None for the first call.
 
     Returns:
         The momentum of each parameter, by name. A further call with the same student and these momenta continues the
@@ -79,6 +84,7 @@ def distill(
     term = recipe.term
     optimizer = Sgd(student, recipe, momenta)
     num_steps = recipe.epochs * samples.num_batches
+    own = own or own_temperature(term, distillation_weight=distillation_weight)
     student.train()
     for epoch in epochs or range(recipe.epochs):
         for index, batch in enumerate(samples.batches(epoch)):
@@ -86,16 +92,50 @@ def distill(
             optimizer.zero_grad()
             with autocast(samples.device, recipe.precision):
                 logits_BK = widened(student(batch.images_NCHW))
+            teacher_logits_BK = None if teacher is None else teacher[epoch][index]
+            now = temperature if own is None else _of_step(own, like=logits_BK)
             loss = joint_loss(
                 logits_BK,
                 labels_B=batch.labels_B,
-                teacher_logits_BK=None if teacher is None else teacher[epoch][index],
+                teacher_logits_BK=teacher_logits_BK,
                 distillation_weight=distillation_weight,
-                temperature=temperature,
+                temperature=now,
                 term=term,
                 known_K=known_K,
                 num_unlabelled=batch.num_unlabelled,
             )
             loss.backward()
-            optimizer.step(learning_rate_at(step, num_steps=num_steps, recipe=recipe, learning_rate=learning_rate))
+            rate = learning_rate_at(step, num_steps=num_steps, recipe=recipe, learning_rate=learning_rate)
+            optimizer.step(rate)
+            if own is not None:
+                own.step(
+                    StepFacts(
+                        progress=(step + 1) / num_steps,
+                        learning_rate=rate,
+                        cross_entropy_gap=_gap(own, logits_BK, teacher_logits_BK, batch, known_K=known_K),
+                        temperature_slope=_slope(now),
+                    )
+                )
     return optimizer.momenta
+
+
+def _of_step(own: OwnTemperature, *, like: Tensor) -> float | Tensor:
+    """Return the temperature of a step: a tensor that gets a gradient, if its rule needs the slope."""
+    if not own.rule.needs_slope:
+        return own.value
+    return torch.tensor(own.value, dtype=like.dtype, device=like.device, requires_grad=True)
+
+
+def _slope(temperature: float | Tensor | None) -> float:
+    """Return the gradient of the temperature of a step whose backward pass has been done, or 0 if it has none."""
+    if not isinstance(temperature, Tensor) or temperature.grad is None:
+        return 0.0
+    return float(temperature.grad)
+
+
+def _gap(
+    own: OwnTemperature, logits_BK: Tensor, teacher_logits_BK: Tensor | None, batch: Batch, *, known_K: Tensor | None
+) -> float:
+    if not own.rule.needs_gap or teacher_logits_BK is None:
+        return 0.0
+    return cross_entropy_gap(logits_BK, teacher_logits_BK, batch.labels_B, known_K=known_K)

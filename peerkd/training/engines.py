@@ -37,6 +37,9 @@ _NUM_MEASURED_BATCHES: Final = 2
 
 _ADAPTED: Final = "one student at a time, because only plain networks train together"
 _ONE_BY_ONE: Final = "one student at a time, because the network is from another package"
+_OWN_TEMPERATURE: Final = (
+    "one student at a time, because the loss sets its temperature after each step, which a captured step cannot do"
+)
 
 
 class Engines:
@@ -45,6 +48,7 @@ class Engines:
     def __init__(self, config: ExperimentConfig, data: SweepData, *, device: torch.device) -> None:
         self._config, self._data, self._device = config, data, device
         self._recipes = {name: config.distill.changed(loss=name) for name in config.tried_losses}
+        self._captured_losses = [name for name, recipe in self._recipes.items() if not recipe.term.loss.sets_temperature]
         self._group_sizes = GroupSizes()
         self._has_lanes = device.type == "cuda"
         if self._has_lanes:
@@ -121,7 +125,7 @@ class Engines:
         network, loss = self._config.networks[trials[0].student], self.loss(trials[0])
         recipe = self._recipes[loss]
         if self.is_stacked(network):
-            return StackedGroup(self.stack(network, starts), trials, recipe=recipe)
+            return StackedGroup(self.stack(network, starts), trials, starts, recipe=recipe)
         if self._has_lanes and self._num_lanes(network, loss, samples):
             return self._lane_pool(loss).students(network.name, trials, starts)
         (trial,), (start,) = trials, starts
@@ -150,16 +154,18 @@ class Engines:
 
         Only the steps of plain networks are captured. A network of another package may do things in a step that cannot
         be captured, such as drawing random numbers. A network with an adapter may not know all classes, and captured
-        steps have no masks for unknown classes.
+        steps have no masks for unknown classes. A loss that sets its temperature itself computes T on the host between
+        two steps, and captured steps do not wait for the host.
         """
-        return self._lane_pool(loss).number(network.name, samples) if network.is_plain else 0
+        is_captured = network.is_plain and loss in self._captured_losses
+        return self._lane_pool(loss).number(network.name, samples) if is_captured else 0
 
     def _lane_pool(self, loss: str) -> "LanePool":
         """Return the pool of those lanes whose steps compute a loss; create it if it does not exist."""
         if loss not in self._lane_pools:
             num_architectures = len({network.name for network in self._config.networks if network.is_plain})
             # Pools that are opened later find only the memory that the earlier ones left.
-            num_pools_left = len(self._recipes) - len(self._lane_pools)
+            num_pools_left = len(self._captured_losses) - len(self._lane_pools)
             self._lane_pools[loss] = self._open_lane_pool(
                 self._recipes[loss], num_architectures=num_architectures * num_pools_left
             )
@@ -192,10 +198,12 @@ class Engines:
             for network in self._config.networks
             if network.is_built_in and not network.is_plain
         }
+        not_captured = [name for name in self._recipes if self._has_lanes and name not in self._captured_losses]
         any_stacked = any(map(self.is_stacked, self._config.networks))
         return (
             *(_autograd_choice(name) for name in self._recipes if any_stacked and name not in FAST_GRADIENTS),
             *(EngineChoice(name, f"{name}: {reason}") for name, reason in (others | adapted).items()),
+            *(EngineChoice(f"loss {name}", f"{name}: {_OWN_TEMPERATURE}") for name in not_captured),
         )
 
 

@@ -3,7 +3,8 @@
 A training is finite if these are finite numbers at its end:
 
 - every parameter and buffer of its network, and of the network's mean over time if the method has one;
-- every momentum, from which a further step would start;
+- every momentum, from which a further step would start, and every number of the state of a temperature that the loss
+  sets itself;
 - every loss that is reported for its last epoch;
 - every logit on the samples that the network is evaluated on.
 

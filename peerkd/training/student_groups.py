@@ -4,12 +4,14 @@ A group can be trained for some epochs, evaluated, and trained further. The resu
 if it had been trained for all epochs at once.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from peerkd.config.training import DistillConfig
+from peerkd.losses.pairs.temperature_rule import State
 from peerkd.study.splits import SPLITS
 from peerkd.study.trials import Trial
 from peerkd.training.checkpoints import copy_state
@@ -17,6 +19,7 @@ from peerkd.training.devices import seeded
 from peerkd.training.distill import TeacherLogits, distill
 from peerkd.training.evaluate import Evaluator, Predictions
 from peerkd.training.finite import are_finite
+from peerkd.training.own_temperature import OwnTemperature, own_temperature
 from peerkd.training.samples import SizedBatches
 from peerkd.training.stacked.students import Students
 from peerkd.training.trial_state import TrialState
@@ -40,7 +43,7 @@ class StudentGroup(Protocol):
         ...
 
     def are_finite(self) -> list[bool]:
-        """Return for each student whether weights, buffers and momenta are finite; see ``peerkd.training.finite``."""
+        """Return for each student whether its training is finite so far; see ``peerkd.training.finite``."""
         ...
 
     def states(self) -> list[TrialState]:
@@ -75,6 +78,7 @@ class SingleStudent:
         self._network, self._trial, self._recipe = network, trial, recipe
         self._noise_seed, self._known_K = noise_seed, known_K
         self._momenta = start.momenta
+        self._own = _own_temperature(trial, start, recipe)
         copy_state(start.weights, network)
 
     def train(self, samples: SizedBatches, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
@@ -99,6 +103,7 @@ class SingleStudent:
             epochs=epochs,
             momenta=self._momenta,
             known_K=self._known_K,
+            own=self._own,
         )
 
     def predict(self, evaluator: Evaluator, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
@@ -107,19 +112,23 @@ class SingleStudent:
 
     def are_finite(self) -> list[bool]:
         """Return whether the student is finite; see ``StudentGroup``."""
-        return [are_finite([*self._network.state_dict().values(), *self._momenta.values()])]
+        tensors = [*self._network.state_dict().values(), *self._momenta.values()]
+        return [are_finite(tensors) and _is_finite(self._own)]
 
     def states(self) -> list[TrialState]:
         """Return the state of the trial; see ``StudentGroup``."""
-        return [TrialState(self._network.state_dict(), self._momenta)]
+        return [TrialState(self._network.state_dict(), self._momenta, _state(self._own))]
 
 
 class StackedGroup:
     """Students of an architecture that ``peerkd.training.stacked`` trains side by side."""
 
-    def __init__(self, students: Students, trials: Sequence[Trial], *, recipe: DistillConfig) -> None:
+    def __init__(
+        self, students: Students, trials: Sequence[Trial], starts: Sequence[TrialState], *, recipe: DistillConfig
+    ) -> None:
         """Store students into which the initial states of the trials have been copied."""
         self._students, self._trials, self._recipe = students, trials, recipe
+        self._own = [_own_temperature(trial, start, recipe) for trial, start in zip(trials, starts, strict=True)]
 
     def train(self, samples: SizedBatches, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
         """Train for these epochs; see ``StudentGroup``."""
@@ -129,6 +138,7 @@ class StackedGroup:
             distillation_weights=[trial.setting.distillation_weight for trial in self._trials],
             temperatures=[trial.setting.temperature for trial in self._trials],
             learning_rates=[trial.setting.learning_rate for trial in self._trials],
+            own=self._own,
             recipe=self._recipe,
             epochs=epochs,
         )
@@ -141,9 +151,24 @@ class StackedGroup:
 
     def are_finite(self) -> list[bool]:
         """Return for each student whether it is finite; see ``StudentGroup``."""
-        return self._students.are_finite()
+        return [flag and _is_finite(own) for flag, own in zip(self._students.are_finite(), self._own, strict=True)]
 
     def states(self) -> list[TrialState]:
         """Return the state of each trial; see ``StudentGroup``."""
-        indices = range(len(self._trials))
-        return [TrialState(self._students.state(index), self._students.momentum(index)) for index in indices]
+        return [
+            TrialState(self._students.state(index), self._students.momentum(index), _state(own))
+            for index, own in enumerate(self._own)
+        ]
+
+
+def _own_temperature(trial: Trial, start: TrialState, recipe: DistillConfig) -> OwnTemperature | None:
+    weight = trial.setting.distillation_weight
+    return own_temperature(recipe.term, distillation_weight=weight, state=start.own_temperature)
+
+
+def _is_finite(own: OwnTemperature | None) -> bool:
+    return own is None or all(map(math.isfinite, own.state))
+
+
+def _state(own: OwnTemperature | None) -> State:
+    return () if own is None else own.state

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
+from peerkd.losses.pairs.temperature_rule import State
 from peerkd.study.trials import Trial
 from peerkd.training.checkpoints import check_tensors, load_tensors, save_tensors
 from peerkd.training.inputs import state_name
 
 _WEIGHTS, _MOMENTUM = "weights/", "momentum/"
+_OWN_TEMPERATURE = "own_temperature"
 
 
 class TrialState(NamedTuple):
@@ -21,6 +24,9 @@ class TrialState(NamedTuple):
 
     momenta: Mapping[str, Tensor]
     """The momenta of the parameters, by name; empty before the first step."""
+
+    own_temperature: State = ()
+    """The state of the temperature, if the loss sets it; empty before the first step."""
 
 
 def state_path(folder: Path, trial: Trial, *, num_epochs: int) -> Path:
@@ -33,7 +39,8 @@ def save_state(path: Path, state: TrialState) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {f"{_WEIGHTS}{name}": tensor for name, tensor in state.weights.items()}
     momenta = {f"{_MOMENTUM}{name}": tensor for name, tensor in state.momenta.items()}
-    save_tensors(path, weights | momenta, is_sealed=True)
+    own = {_OWN_TEMPERATURE: torch.tensor(state.own_temperature, dtype=torch.float64)} if state.own_temperature else {}
+    save_tensors(path, weights | momenta | own, is_sealed=True)
 
 
 def load_state(path: Path) -> TrialState:
@@ -50,7 +57,8 @@ def load_state(path: Path) -> TrialState:
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
-    return TrialState(weights=part(_WEIGHTS), momenta=part(_MOMENTUM))
+    own = tensors[_OWN_TEMPERATURE].tolist() if _OWN_TEMPERATURE in tensors else ()
+    return TrialState(weights=part(_WEIGHTS), momenta=part(_MOMENTUM), own_temperature=tuple(own))
 
 
 def check_state(state: TrialState, network: nn.Module, *, source: str) -> None:

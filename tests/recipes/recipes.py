@@ -237,7 +237,7 @@ RECIPES: Final = {
                 "from peerkd.losses.pairs.loss import",
                 above="from peerkd.losses.pairs import example_distance\n",
             ),
-            Edit(_LOSSES, "standardised_kl.LOSS,", below="        example_distance.LOSS,\n"),
+            Edit(_LOSSES, "dts.LOSS,", below="        example_distance.LOSS,\n"),
         ),
         tests=("tests/unit/losses/pairs", "tests/unit/config/test_losses.py"),
         selected="example_distance",

@@ -10,7 +10,7 @@ Configs are also read where torch is not installed. A loss therefore uses only m
 from collections.abc import Mapping
 from typing import Final
 
-from peerkd.losses.pairs import dkd, jensen_shannon, kl, reverse_kl, standardised_kl, ttm, wttm
+from peerkd.losses.pairs import ctkd, dkd, dts, jensen_shannon, kl, reverse_kl, standardised_kl, ttm, wttm
 from peerkd.losses.pairs.loss import PairLoss
 
 PAIR_LOSSES: Final[Mapping[str, PairLoss]] = {
@@ -23,6 +23,13 @@ PAIR_LOSSES: Final[Mapping[str, PairLoss]] = {
         ttm.LOSS,
         wttm.LOSS,
         standardised_kl.LOSS,
+        ctkd.LOSS,
+        dts.LOSS,
     )
 }
 """Every loss by its name."""
+
+
+def sets_temperature(name: str | None) -> bool:
+    """Return whether a loss sets its temperature itself. None stands for no choice of a loss: false."""
+    return name is not None and PAIR_LOSSES[name].sets_temperature

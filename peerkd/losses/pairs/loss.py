@@ -6,6 +6,8 @@ Shape suffixes: B = samples, K = classes.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from peerkd.losses.pairs.temperature_rule import TemperatureRule
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -56,7 +58,8 @@ class PairLoss(NamedTuple):
       constants and compute no gradient for them.
     - The temperature is a number, or a tensor that broadcasts to ``B1``: an engine may give each sample its own.
     - A hyper-parameter is a keyword-only argument without a default (the default stands in its ``Parameter``). So is
-      ``labels_B``, the int64 classes of shape ``B``, if the loss needs labels.
+      ``labels_B``, the int64 classes of shape ``B``, if D needs labels. If the loss has a ``temperature_rule``, the
+      hyper-parameters are those of the rule, and this function has none.
     - No sample's loss may depend on another sample, so that an engine can put students side by side as more samples of
       one batch.
     - Losses and gradients must be finite for all finite logits, equal ones among them. Fill with 0 before you multiply:
@@ -82,6 +85,10 @@ class PairLoss(NamedTuple):
     needs_labels: bool = False
     """Whether D also depends on the labels. If so, the loss excludes transfer sets without labels."""
 
+    temperature_rule: TemperatureRule | None = None
+    """The rule by which the loss sets its temperature itself. None: the setting of a trial gives T. With a rule, all
+    settings have the nominal temperature ``DEFAULT_TEMPERATURE``, which no computation uses but that of the target."""
+
     parameters: tuple[Parameter, ...] = ()
 
     allows_missing_classes: bool = False
@@ -94,6 +101,16 @@ class PairLoss(NamedTuple):
     check: Callable[..., None] | None = None
     """A function that takes the hyper-parameters as keyword arguments, and raises a ``ValueError`` if they do not fit
     together. Its sentence begins with the name of a hyper-parameter."""
+
+    @property
+    def sets_temperature(self) -> bool:
+        """Whether the loss sets its temperature itself, so that a study does not try several."""
+        return self.temperature_rule is not None
+
+    @property
+    def excludes_unlabelled(self) -> bool:
+        """Whether transfer sets without labels are excluded, because D or the rule of its temperature needs labels."""
+        return self.needs_labels or (self.temperature_rule is not None and self.temperature_rule.needs_gap)
 
     @property
     def capitalized_title(self) -> str:

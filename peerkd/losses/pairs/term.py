@@ -58,16 +58,19 @@ class DistillationTerm(NamedTuple):
         )
 
     def arguments(self, labels_B: "Tensor | None") -> dict[str, Any]:
-        """Return the keyword arguments of the loss: its hyper-parameters, and the labels if it needs them.
+        """Return the keyword arguments of D: its hyper-parameters, and the labels if it needs them.
+
+        The hyper-parameters of a loss that sets its temperature itself are those of its rule, and not of D.
 
         Raises:
             ValueError: If the loss needs labels and ``labels_B`` is None.
         """
+        parameters = {} if self.loss.sets_temperature else self.parameters
         if not self.loss.needs_labels:
-            return dict(self.parameters)
+            return dict(parameters)
         if labels_B is None:
             raise ValueError(f"labels_B is required by the loss {self.loss.name}, got None.")
-        return {"labels_B": labels_B, **self.parameters}
+        return {"labels_B": labels_B, **parameters}
 
     def reduced(
         self,

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from peerkd.arrays import FloatArray
-from peerkd.config.sweep import SweepConfig
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.losses.pairs import sets_temperature
 from peerkd.results.divergence import Divergence
 from peerkd.results.front import FrontPoint
 from peerkd.results.grid_edges import ChosenValues, Dimension, GridEdge, grid_edges
@@ -163,14 +164,16 @@ class TuningFindings:
         """The number of ordered pairs whose student should learn from the teacher."""
         return sum(choice.is_distilled for choice in self.choices)
 
-    def edges(self, sweep: SweepConfig) -> list[GridEdge]:
-        """Return the edges of the grid of a sweep at which many of the chosen settings stand."""
+    def edges(self, config: ExperimentConfig) -> list[GridEdge]:
+        """Return the edges of the grid of an experiment at which many of the chosen settings stand."""
+        sweep, usual = config.sweep, config.distill.loss.kind
         tried: Mapping[Dimension, Sequence[float]] = {
             "temperatures": sorted(sweep.temperatures),
             "alphas": sorted(sweep.alphas),
             "learning_rates": sorted(sweep.learning_rates),
         }
-        return grid_edges([_chosen(choice, tried) for choice in self.choices if choice.has_setting], tried)
+        chosen = [_chosen(choice, tried, recipe_loss=usual) for choice in self.choices if choice.has_setting]
+        return grid_edges(chosen, tried)
 
     def count(self, decision: StudentDecision) -> int:
         """Return the number of ordered pairs with a decision."""
@@ -274,12 +277,11 @@ def _promise(choice: PairChoice) -> tuple[bool, float]:
     return choice.is_distilled, -np.inf if gain is None else gain
 
 
-def _chosen(choice: PairChoice, tried: Mapping[Dimension, Sequence[float]]) -> ChosenValues:
+def _chosen(choice: PairChoice, tried: Mapping[Dimension, Sequence[float]], *, recipe_loss: str) -> ChosenValues:
     """Return the values of a choice that are in the grid. The untuned default may have others."""
-    values: dict[Dimension, float | None] = {
-        "temperatures": choice.temperature,
-        "learning_rates": choice.learning_rate,
-    }
+    values: dict[Dimension, float | None] = {"learning_rates": choice.learning_rate}
+    if not sets_temperature(choice.loss or recipe_loss):
+        values["temperatures"] = choice.temperature
     if TRANSFER_SETS[choice.transfer_set or ""].uses_labels:
         values["alphas"] = choice.alpha
     in_grid = {name: value for name, value in values.items() if value in tried[name]}

@@ -44,7 +44,7 @@ def render(findings: TuningFindings, facts: ExperimentFacts) -> str:
 
 def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
     objective = facts.config.objective
-    at_edges = wording.at_edges(findings.edges(facts.config.sweep))
+    at_edges = wording.at_edges(findings.edges(facts.config))
     edges = [Headline("Edge of the grid", at_edges)] if at_edges else []
     limit = heatmaps.shared_limit([findings.expected_PP, findings.test_PP])
     return {

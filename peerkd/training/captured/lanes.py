@@ -87,7 +87,12 @@ class Lanes:
             make_steps: A function that creates the steps of a lane.
             free_bytes: A function that returns the free memory.
             budget_bytes: The memory that all lanes together may take.
+
+        Raises:
+            ValueError: If the loss sets its temperature itself, which happens between steps.
         """
+        if recipe.term.loss.sets_temperature:
+            raise ValueError(f"recipe must have a loss with a given temperature, got {recipe.loss.kind}.")
         self._build, self._batch, self._recipe = build, batch, recipe
         self._make_steps, self._free_bytes = make_steps, free_bytes
         self._budget_bytes = budget_bytes

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from peerkd.losses.pairs.term import DistillationTerm
 from peerkd.training.distill import TeacherLogits
+from peerkd.training.own_temperature import OwnTemperature
+from peerkd.training.stacked.own_temperatures import step_all
 
 
 def _kl_gradient(student_GKB: Tensor, teacher_GKB: Tensor) -> Tensor:
@@ -70,6 +72,8 @@ FAST_GRADIENTS: Final[Mapping[str, _Gradient]] = {
     "kl": _kl_gradient,
     "reverse_kl": _reverse_kl_gradient,
     "dkd": _dkd_gradient,
+    "ctkd": _kl_gradient,
+    "dts": _kl_gradient,
 }
 """The hand-written gradients of losses of ``peerkd.losses.pairs``, by name. Other losses use autograd."""
 
@@ -85,6 +89,7 @@ class StackedObjective:
         temperatures: Sequence[float | None],
         term: DistillationTerm,
         dtype: torch.dtype,
+        own: Sequence[OwnTemperature | None] | None = None,
     ) -> None:
         """Check and store the settings of the students; see ``Students.train`` for the arguments.
 
@@ -100,6 +105,7 @@ class StackedObjective:
                 raise ValueError(f"temperatures must be above 0, got {temperature}.")
         self._term = term
         self._dtype = dtype
+        self._own = own if own is not None and any(own) else None
         self._weights_G11 = torch.tensor(distillation_weights, dtype=dtype)[:, None, None]
         self._temperatures_G11 = torch.tensor([each or 1.0 for each in temperatures], dtype=dtype)[:, None, None]
         # A student that needs no teacher gets logits of zero. Those of another student's teacher might not be finite,
@@ -113,9 +119,19 @@ class StackedObjective:
         self._teacher_indices_G = torch.tensor([indices.get(id(teacher), 0) for teacher in needed])
 
     def gradient(
-        self, logits_GKB: Tensor, *, labels_B: Tensor, epoch: int, batch: int, num_unlabelled: int = 0
+        self,
+        logits_GKB: Tensor,
+        *,
+        labels_B: Tensor,
+        epoch: int,
+        batch: int,
+        num_unlabelled: int = 0,
+        progress: float = 0.0,
+        learning_rates: Sequence[float] = (),
     ) -> Tensor:
         """Return the gradient of each student's loss on a batch with respect to the student's logits, of shape GKB.
+
+        If the loss sets its temperature itself, set that of the next step for each student.
 
         Args:
             logits_GKB: The students' logits.
@@ -123,14 +139,33 @@ class StackedObjective:
             epoch: The epoch, counted from 0.
             batch: The index of the batch in the epoch.
             num_unlabelled: The number of samples without labels, which are the last ones.
+            progress: The share of the training that has been done after this step. It has an effect only if the loss
+                sets its temperature itself.
+            learning_rates: The learning rate of each student in this step. The same holds for them.
         """
+        teacher_logits_GKB = self._teacher_logits(epoch, batch, like=logits_GKB[..., -num_unlabelled:])
+        temperatures_G11 = self._temperatures_G11
+        if self._own is not None:
+            own_G = torch.tensor([1.0 if each is None else each.value for each in self._own], dtype=self._dtype)
+            temperatures_G11 = own_G[:, None, None]
+            step_all(
+                self._own,
+                logits_GKB[..., -num_unlabelled:],
+                teacher_logits_GKB,
+                labels_B=labels_B,
+                distillation_weights_G11=self._weights_G11,
+                temperatures_G11=temperatures_G11,
+                term=self._term,
+                progress=progress,
+                learning_rates=learning_rates,
+            )
         return joint_loss_gradient(
             logits_GKB,
             labels_B=labels_B,
-            teacher_logits_GKB=self._teacher_logits(epoch, batch, like=logits_GKB[..., -num_unlabelled:]),
+            teacher_logits_GKB=teacher_logits_GKB,
             num_unlabelled=num_unlabelled,
             distillation_weights_G11=self._weights_G11,
-            temperatures_G11=self._temperatures_G11,
+            temperatures_G11=temperatures_G11,
             term=self._term,
         )
 

@@ -22,6 +22,7 @@ from peerkd.config.training import DistillConfig
 from peerkd.models.build import build_network
 from peerkd.training.distill import TeacherLogits
 from peerkd.training.optimizers import learning_rate_at, sgd_directions
+from peerkd.training.own_temperature import OwnTemperature, own_temperature
 from peerkd.training.samples import Batches
 from peerkd.training.stacked.flat import FlatTensors
 from peerkd.training.stacked.losses import StackedObjective
@@ -123,6 +124,7 @@ class Students:
         distillation_weights: Sequence[float],
         temperatures: Sequence[float | None],
         learning_rates: Sequence[float | None] | None = None,
+        own: Sequence[OwnTemperature | None] | None = None,
         recipe: DistillConfig,
         epochs: range,
     ) -> None:
@@ -133,9 +135,11 @@ class Students:
             teacher_logits: The logits of each student's teacher for these epochs; None for a control. Students of one
                 teacher should be given the same object, which is then read once.
             distillation_weights: Weight of each student's distillation term, from 0 to 1.
-            temperatures: T of each student; None for a control.
+            temperatures: T of each student; None for a control. They have no effect if the loss sets T itself.
             learning_rates: The learning rate of each student's first step. None for a student means the recipe's rate,
                 and None in place of the sequence means the recipe's rate for all students.
+            own: The temperature of each student after the epochs before, if the loss sets it; None for a control. The
+                training changes them in place. None in place of the sequence: no epoch has been done.
             recipe: The optimiser, the schedule, which covers all epochs of the recipe, and the loss.
             epochs: The epochs to do, counted from 0.
 
@@ -154,20 +158,25 @@ class Students:
             temperatures=temperatures,
             term=recipe.term,
             dtype=self._dtype,
+            own=own or [own_temperature(recipe.term, distillation_weight=weight) for weight in distillation_weights],
         )
         num_steps = recipe.epochs * samples.num_batches
         indices_of_rate: dict[float | None, list[int]] = {}
         for index, rate in enumerate(learning_rates):
             indices_of_rate.setdefault(rate, []).append(index)
         # The first rate serves all numbers; each other rate needs a mask of the numbers of its students.
-        first, *others = indices_of_rate
-        are_others = [self._weights.are_of(indices_of_rate[rate]) for rate in others]
+        are_others = [self._weights.are_of(indices) for indices in list(indices_of_rate.values())[1:]]
         # Not inference_mode: the batches are kept, and other students may be trained on them by autograd.
         with torch.no_grad():
             for epoch in epochs:
                 for index, batch in enumerate(samples.batches(epoch)):
                     logits_GJB = self._networks.forward(self._networks.share(batch.images_NCHW.to(self._dtype)))
                     logits_GKB = logits_GJB[:, : self._num_classes]
+                    step = epoch * samples.num_batches + index
+                    now = {
+                        rate: learning_rate_at(step, num_steps=num_steps, recipe=recipe, learning_rate=rate)
+                        for rate in indices_of_rate
+                    }
                     # Forward to the logits, the loss's gradient for them by formula, then backward from there.
                     grad_GKB = objective.gradient(
                         logits_GKB,
@@ -175,15 +184,13 @@ class Students:
                         num_unlabelled=batch.num_unlabelled,
                         epoch=epoch,
                         batch=index,
+                        progress=(step + 1) / num_steps,
+                        learning_rates=[now[rate] for rate in learning_rates],
                     )
                     # The padding rows of the classifier have no part in the loss: their gradient is 0.
                     num_padding_rows = logits_GJB.shape[1] - self._num_classes
                     self._networks.backward(F.pad(grad_GKB, (0, 0, 0, num_padding_rows)))
-                    step = epoch * samples.num_batches + index
-                    first_now, *others_now = (
-                        learning_rate_at(step, num_steps=num_steps, recipe=recipe, learning_rate=rate)
-                        for rate in (first, *others)
-                    )
+                    first_now, *others_now = now.values()
                     self._step(first_now, zip(others_now, are_others, strict=True), recipe)
 
     @torch.no_grad()

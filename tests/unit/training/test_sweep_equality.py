@@ -25,8 +25,8 @@ RATE = 0.05
 """A rate in addition to the recipe's 0.02."""
 
 
-LOSSES = ("dkd", "jensen_shannon", "kl")
-"""One of them has no gradient that is written by hand."""
+LOSSES = ("ctkd", "dkd", "dts", "jensen_shannon", "kl")
+"""One of them has no gradient that is written by hand, and two set their temperatures themselves."""
 
 TARGET = "class_counts+prior_adjusted"
 
@@ -73,7 +73,9 @@ def done(sweep: SweepRunner, task: Unit | EpochRange) -> dict[Trial, dict[str, A
 
 
 def assert_same_state(one: Path, other: Path) -> None:
-    for ours, theirs in zip(load_state(one), load_state(other), strict=True):
+    (*tensors, own_temperature), (*other_tensors, other_temperature) = load_state(one), load_state(other)
+    assert own_temperature == other_temperature
+    for ours, theirs in zip(tensors, other_tensors, strict=True):
         assert ours.keys() == theirs.keys()
         for name, tensor in ours.items():
             assert torch.equal(tensor, theirs[name]), name

@@ -1,6 +1,7 @@
 """Properties of every registered loss on which the engines and the reports rely."""
 
 import inspect
+import math
 
 import pytest
 import torch
@@ -8,7 +9,9 @@ from torch import Tensor
 
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.loss import PairLoss
+from peerkd.losses.pairs.temperature_rule import StepFacts
 from peerkd.losses.pairs.term import distillation_term
+from peerkd.training.own_temperature import OwnTemperature
 from tests.pair_losses import EVERY_LOSS, random_logits
 
 B, K = 6, 5
@@ -27,7 +30,8 @@ def test_its_function_takes_what_it_declares(loss: PairLoss) -> None:
     assert (students.name, references.name) == ("student_logits_BK", "reference_logits_BK")
     assert all(each.kind is inspect.Parameter.KEYWORD_ONLY and each.default is each.empty for each in named)
     labels = {"labels_B"} if loss.needs_labels else set()
-    assert {each.name for each in named} == {"temperature", *labels, *(each.name for each in loss.parameters)}
+    parameters = set() if loss.sets_temperature else {each.name for each in loss.parameters}
+    assert {each.name for each in named} == {"temperature", *labels, *parameters}
 
 
 @each_loss
@@ -109,6 +113,20 @@ def test_every_default_is_within_its_bounds(loss: PairLoss) -> None:
 def test_the_defaults_fit_together(loss: PairLoss) -> None:
     if loss.check:
         loss.check(**distillation_term(loss).parameters)
+
+
+@pytest.mark.parametrize("loss", [each for each in EVERY_LOSS if each.sets_temperature], ids=lambda loss: loss.name)
+@pytest.mark.parametrize("fact", [0.0, 1.5, -1e300, math.inf, math.nan])
+def test_a_rule_gives_a_temperature_above_0_as_long_as_the_training_is_finite(loss: PairLoss, fact: float) -> None:
+    own = OwnTemperature(distillation_term(loss))
+    assert own.rule.formula.startswith("T =")
+    assert own.rule.tex
+    for step in range(1, 5):
+        assert own.value > 0
+        own.step(StepFacts(progress=step / 4, learning_rate=0.1, cross_entropy_gap=fact, temperature_slope=fact))
+        if not math.isfinite(fact):
+            # Such a training has diverged: the temperature may be anything, but no error is raised.
+            return
 
 
 def test_the_registry_has_each_loss_once_by_its_own_name() -> None:

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.training.captured.lanes import MAX_LANES, EagerSteps, Lanes
 from peerkd.training.finite import are_finite
 from peerkd.training.trial_state import TrialState
-from tests.distillations import Trials, TrialSpec, assert_same
+from tests.distillations import Trials, TrialSpec, assert_same, copied
 
 TRIALS = Trials()
 WANTED = st.builds(
@@ -48,9 +49,15 @@ def test_a_trial_in_epoch_ranges_ends_where_the_whole_one_does(architecture: str
 def test_fewer_students_than_lanes_leave_the_other_lanes_unchanged() -> None:
     lanes = TRIALS.lanes()
     TRIALS.in_lanes(lanes, [TrialSpec(1, 2, 0.5, 2.0)] * 3)
-    before = TrialState(*({name: each.clone() for name, each in part.items()} for part in lanes.states(3)[2]))
+    weights, momenta, _ = lanes.states(3)[2]
+    before = TrialState(copied(weights), copied(momenta))
     TRIALS.in_lanes(lanes, [TrialSpec(0, 2, 0.5, 2.0)] * 2)
     assert_same(lanes.states(3)[2], before)
+
+
+def test_a_loss_that_sets_its_temperature_between_steps_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"recipe must have a loss with a given temperature, got ctkd\."):
+        Trials(loss=PAIR_LOSSES["ctkd"]).lanes()
 
 
 def test_a_weight_without_a_teacher_is_refused() -> None:

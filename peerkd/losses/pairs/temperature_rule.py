@@ -1,0 +1,54 @@
+"""The declaration of a rule by which a loss sets its own temperature, step by step, so that nobody tunes it.
+
+A rule has a state: a few numbers for each student, which it changes after every step of the training. It computes with
+numbers and not with tensors, so that all engines get the same temperature to the last bit from the same facts.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+State = tuple[float, ...]
+
+
+class StepFacts(NamedTuple):
+    """What a rule may know of a step that has been taken."""
+
+    progress: float
+    """The share of the training that has been done, above 0; 1 after the last step."""
+
+    learning_rate: float
+    """The learning rate of the step."""
+
+    cross_entropy_gap: float
+    """The mean cross entropy of the student on the batch, minus that of the reference logits. 0 unless the rule needs
+    it."""
+
+    temperature_slope: float
+    """The derivative of the student's whole loss, with its weights and conventions, for T. 0 unless the rule needs
+    it."""
+
+
+class TemperatureRule(NamedTuple):
+    """A rule that sets T. All functions take the loss's hyper-parameters as keyword arguments."""
+
+    start: Callable[..., State]
+    """``start(...)`` returns the state before the first step."""
+
+    temperature: Callable[..., float]
+    """``temperature(state, ...)`` returns T of the next step, above 0."""
+
+    next_state: Callable[..., State]
+    """``next_state(state, facts, ...)`` returns the state after a step. Facts that are not finite must not raise an
+    error: the training has diverged, and the temperature may become NaN."""
+
+    formula: str
+    """T as a line of plain text, which begins with ``T =``."""
+
+    tex: str
+    """The same in TeX."""
+
+    needs_gap: bool = False
+    """Whether the rule needs ``StepFacts.cross_entropy_gap``. If so, the loss excludes transfer sets without labels."""
+
+    needs_slope: bool = False
+    """Whether the rule needs ``StepFacts.temperature_slope``."""
