@@ -48,11 +48,11 @@ def loss_section(loss: PairLoss) -> type[LossConfig]:
     kind: Any = Literal[loss.name]
     fields: dict[str, Any] = {each.name: (float, _field(each)) for each in loss.parameters}
     labels = " It needs labels, so it excludes transfer sets without them." if loss.excludes_unlabelled else ""
-    own_temperature = " It sets T itself, so ``sweep.temperatures`` has no effect on it." if loss.sets_temperature else ""
+    own = " It sets T itself, so ``sweep.temperatures`` has no effect on it." if loss.sets_temperature else ""
     section = create_model(
         f"{loss.name.title().replace('_', '')}LossConfig",
         __base__=LossConfig,
-        __doc__=f"{loss.capitalized_title}: D = {loss.formula}. {loss.meaning}{labels}{own_temperature} Source: {loss.source}.",
+        __doc__=f"{loss.capitalized_title}: D = {loss.formula}. {loss.meaning}{labels}{own} Source: {loss.source}.",
         **{"kind": (kind, loss.name), **fields},
     )
     section.pair_loss = loss

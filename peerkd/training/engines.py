@@ -15,6 +15,7 @@ from torch import nn
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.training import DistillConfig
+from peerkd.losses.pairs import sets_temperature
 from peerkd.seeds import derive_seed
 from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.study.trials import Trial
@@ -48,7 +49,7 @@ class Engines:
     def __init__(self, config: ExperimentConfig, data: SweepData, *, device: torch.device) -> None:
         self._config, self._data, self._device = config, data, device
         self._recipes = {name: config.distill.changed(loss=name) for name in config.tried_losses}
-        self._captured_losses = [name for name, recipe in self._recipes.items() if not recipe.term.loss.sets_temperature]
+        self._captured_losses = [name for name in self._recipes if not sets_temperature(name)]
         self._group_sizes = GroupSizes()
         self._has_lanes = device.type == "cuda"
         if self._has_lanes:

@@ -60,7 +60,7 @@ LOSS: Final = PairLoss(
     "the curriculum goes on. With the default values T begins at 15.6.",
     formula="KL(p || q)",
     tex=r"\mathrm{KL}(p \Vert q) = \sum_k p_k \log \frac{p_k}{q_k}",
-    source="Li et al. 2023, arXiv:2211.16231, section 3, with the global temperature of the authors' code",
+    source="Li et al. 2023, arXiv:2211.16231, with the global temperature of the authors' code",
     parameters=(
         Parameter("lowest_temperature", 1.0, "The value that T stays above.", above=0, at_most=100),
         Parameter(

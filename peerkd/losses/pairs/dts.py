@@ -79,7 +79,9 @@ LOSS: Final = PairLoss(
     tex=r"\mathrm{KL}(p \Vert q) = \sum_k p_k \log \frac{p_k}{q_k}",
     source="Islam et al. 2025, arXiv:2511.13767, as in the code of its first author",
     parameters=(
-        Parameter("initial_temperature", 4.0, "T of the first step, and the start of the cosine.", above=0, at_most=100),
+        Parameter(
+            "initial_temperature", 4.0, "T of the first step, and the start of the cosine.", above=0, at_most=100
+        ),
         Parameter("lowest_temperature", 2.0, "The lowest value of the goal of T.", above=0, at_most=100),
         Parameter("highest_temperature", 4.0, "The highest value of the goal of T.", above=0, at_most=100),
     ),
@@ -90,8 +92,8 @@ LOSS: Final = PairLoss(
         formula="T = 0.9 T + 0.1 goal after each step, with goal = initial_temperature * (1 + cos(pi * progress)) / 2 "
         "* scale, limited to lowest_temperature and highest_temperature; scale = 1 for gaps up to 1, 1.35 for gaps "
         "below 2, else gap / (gap - 1), where the gap is the student's cross entropy minus the teacher's",
-        tex=r"T \leftarrow 0.9 \, T + 0.1 \, \mathrm{clamp}\Big(T_{\mathrm{initial}} \, \tfrac{1}{2} \big(1 + \cos (\pi "
-        r"\, \mathrm{progress})\big) \, c(g), T_{\mathrm{lowest}}, T_{\mathrm{highest}}\Big), \qquad g = "
+        tex=r"T \leftarrow 0.9 \, T + 0.1 \, \mathrm{clamp}\Big(T_{\mathrm{initial}} \, \tfrac{1}{2} \big(1 + \cos "
+        r"(\pi \, \mathrm{progress})\big) \, c(g), T_{\mathrm{lowest}}, T_{\mathrm{highest}}\Big), \qquad g = "
         r"\mathrm{CE}(y, s) - \mathrm{CE}(y, t), \qquad c(g) = \begin{cases} 1 & g \le 1 \\ 1.35 & 1 < g < 2 \\ "
         r"\frac{g}{g - 1} & g \ge 2 \end{cases}",
         needs_gap=True,

@@ -95,9 +95,10 @@ def _slopes(
     temperatures_G = temperatures_G11[:, 0, 0]
     sums_G, scaled_G = fast(student_GKB / temperatures_G11, teacher_GKB / temperatures_G11)
     num_terms = student_GKB.shape[2] * (student_GKB.shape[1] if term.reduction == "mean" else 1)
-    # (T^2 S)' = 2 T S + T^2 S' = T (2 S + T S'), where S is the sum over the batch.
-    slopes_G = temperatures_G * (2 * sums_G + scaled_G) if term.scale_by_temperature_squared else scaled_G / temperatures_G
-    return slopes_G / num_terms
+    if term.scale_by_temperature_squared:
+        # (T^2 S)' = 2 T S + T^2 S' = T (2 S + T S'), where S is the sum over the batch.
+        return temperatures_G * (2 * sums_G + scaled_G) / num_terms
+    return scaled_G / temperatures_G / num_terms
 
 
 def _autograd(

@@ -22,6 +22,11 @@ def test_every_loss_has_a_section_with_its_formula_and_source(loss) -> None:
     section, _, _ = section.partition("\n## ")
     assert f"$$D = {loss.tex}$$" in section
     assert all(text in section for text in (loss.formula, loss.meaning, loss.source))
+    assert ("excludes transfer sets without labels" in section) == loss.excludes_unlabelled
+    assert ("This loss sets its temperature itself" in section) == loss.sets_temperature
+    if loss.temperature_rule:
+        assert f"$${loss.temperature_rule.tex}$$" in section
+        assert loss.temperature_rule.formula in section
 
 
 @pytest.mark.parametrize("target", PAIR_TARGETS.values(), ids=PAIR_TARGETS)

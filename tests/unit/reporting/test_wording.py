@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.losses import loss_config, loss_section
 from peerkd.config.targets import TargetConfig
 from peerkd.config.training import ConventionsConfig, DistillConfig
@@ -78,12 +79,28 @@ def test_a_control_is_one_with_labels_and_exists_only_there():
 
 @pytest.mark.parametrize("kind", PAIR_LOSSES)
 def test_the_formula_describes_the_loss(kind):
-    formula = wording.loss_formula(DistillConfig(loss=loss_config(kind)))
+    formula, rule = wording.loss_formula(DistillConfig(loss=loss_config(kind))), PAIR_LOSSES[kind].temperature_rule
     assert formula == (
         f"loss = w * T^2 * D + (1 - w) * CE(label, softmax(student logits))\n   D = {PAIR_LOSSES[kind].formula}"
+        + (f"\n   {rule.formula}" if rule else "")
     )
     unscaled = DistillConfig(conventions=ConventionsConfig(scale_by_temperature_squared=False))
     assert wording.loss_formula(unscaled).startswith("loss = w * D + (1 - w) * CE")
+
+
+def test_a_temperature_that_the_loss_sets_has_no_number():
+    words = "transfer set both, own T, alpha=0.5, loss dts"
+    assert wording.setting("both", 1.0, 0.5, loss="dts") == words
+    assert wording.default_setting(UntunedDefault("both", loss="dts")) == words
+    assert wording.default_recipe(["both"], UntunedDefault("both", loss="dts")) == "own T, alpha=0.5, loss dts"
+    assert wording.setting("both", 1.0, 0.5, loss="kl") == "transfer set both, T=1, alpha=0.5, loss kl"
+    conventions = wording.conventions_in_words(DistillConfig(loss=loss_config("dts")))
+    assert any(each.startswith("The loss sets T itself") for each in conventions)
+    assert any(each.startswith("The rule of T has hyper-parameters of its own: initial") for each in conventions)
+    several = ExperimentConfig.from_mapping({"sweep": {"losses": ["kl", "dts"]}})
+    described = " ".join(wording.alternatives_in_words(several))
+    assert f"D = KL(p || q) ({PAIR_LOSSES['dts'].source}). {PAIR_LOSSES['dts'].temperature_rule.formula}." in described
+    assert "dts sets its temperature itself, so no temperature of the grid is tried with it" in described
 
 
 def test_every_convention_changes_the_description():

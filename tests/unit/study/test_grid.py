@@ -64,6 +64,33 @@ def test_every_loss_and_target_is_tried_with_every_setting_and_the_untuned_defau
     )
 
 
+def test_a_loss_that_sets_its_temperature_is_tried_once_with_each_other_value() -> None:
+    several = grid(
+        temperatures=(2.0, 4.0), alphas=(0.5, 0.9), learning_rates=(0.1, 0.2), losses=("kl", "ctkd"), default_loss="kl"
+    )
+    tried = settings(several, "student")
+    own = [each for each in tried if each.loss == "ctkd"]
+    assert [(each.temperature, each.alpha, each.learning_rate) for each in own] == [
+        *((1.0, alpha, 0.1) for alpha in (0.5, 0.9)),
+        *((1.0, alpha, 0.2) for alpha in (0.5, 0.9)),
+    ]
+    assert {each.temperature for each in tried if each.loss == "kl"} == {1.0, 2.0, 4.0}
+    sentence = (
+        "ctkd sets its temperature itself, so no temperature of the grid is tried with it: its trials are listed with "
+        "T = 1."
+    )
+    assert list(omissions(several)) == [sentence]
+    alone = grid(recipe_loss="ctkd")
+    assert settings(alone, "student") == settings(grid(temperatures=(1.0,)), "student")
+    assert list(omissions(alone)) == [sentence]
+
+
+def test_a_loss_that_excludes_sets_without_labels_for_its_temperature_is_omitted_there() -> None:
+    several = grid(transfer_sets=("student", "public_unlabelled"), losses=("kl", "dts"), default_loss="kl")
+    assert {each.loss for each in settings(several, "public_unlabelled")} == {"kl"}
+    assert "dts needs labels, so it is not tried on public_unlabelled." in omissions(several)
+
+
 def test_a_control_has_neither_loss_nor_target_so_that_it_is_trained_once() -> None:
     several = grid(losses=("kl", "dkd"), default_loss="kl", targets=("mean",), default_target="teacher")
     assert control_settings(several) == control_settings(grid())

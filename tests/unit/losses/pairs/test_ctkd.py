@@ -36,8 +36,14 @@ def test_it_is_that_of_a_parameter_which_sgd_trains_through_a_gradient_reversal(
         strength = (1 - math.cos(math.pi * min(step / 4, 1))) / 2
         temperature = 1 + 20 * torch.sigmoid(Reversed.apply(theta, strength))
         assert own.value == pytest.approx(temperature.item(), rel=1e-12)
-        loss = 0.3 * temperature**2 * torch.nn.functional.kl_div(
-            (STUDENTS_BK / temperature).log_softmax(-1), (TEACHERS_BK / temperature).softmax(-1), reduction="batchmean"
+        loss = (
+            0.3
+            * temperature**2
+            * torch.nn.functional.kl_div(
+                (STUDENTS_BK / temperature).log_softmax(-1),
+                (TEACHERS_BK / temperature).softmax(-1),
+                reduction="batchmean",
+            )
         )
         slope, gradient = torch.autograd.grad(loss, (temperature, theta))
         with torch.no_grad():

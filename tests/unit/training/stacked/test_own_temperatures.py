@@ -41,9 +41,7 @@ def test_the_facts_are_those_of_each_students_own_loss(monkeypatch, name, reduct
     made = torch.Generator().manual_seed(0)
     logits_GKB, teachers_GKB = (4 * torch.randn(3, 5, 8, generator=made, dtype=torch.float64) for _ in range(2))
     labels_B = torch.randint(5, (8,), generator=made)
-    term = distillation_term(PAIR_LOSSES[name])._replace(
-        reduction=reduction, scale_by_temperature_squared=is_scaled
-    )
+    term = distillation_term(PAIR_LOSSES[name])._replace(reduction=reduction, scale_by_temperature_squared=is_scaled)
     rule = term.loss.temperature_rule
     for index, got in enumerate(facts(monkeypatch, logits_GKB, teachers_GKB, labels_B, term)):
         student_BK, teacher_BK = logits_GKB[index].t(), teachers_GKB[index].t()
