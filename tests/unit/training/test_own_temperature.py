@@ -10,6 +10,7 @@ from peerkd.losses.pairs.temperature_rule import StepFacts
 from peerkd.losses.pairs.term import HINTON, distillation_term
 from peerkd.training.optimizers import learning_rate_at
 from peerkd.training.own_temperature import OwnTemperature, cross_entropy_gap, own_temperature
+from peerkd.training.trial_state import TrialState, load_state, save_state
 from tests.distillations import Trials, TrialSpec, assert_same
 from tests.pair_losses import random_logits
 
@@ -92,6 +93,13 @@ def test_the_plain_loop_gives_each_step_the_temperature_and_the_rule_its_facts(l
     assert math.isfinite(own.value)
     for name, tensor in student.state_dict().items():
         torch.testing.assert_close(got.weights[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_the_state_is_saved_to_the_last_bit(tmp_path) -> None:
+    weights, state = {"weight": torch.ones(2)}, (1 / 3, -1e-300)
+    for own in ((), state):
+        save_state(tmp_path / "state.safetensors", TrialState(weights, {}, own))
+        assert load_state(tmp_path / "state.safetensors").own_temperature == own
 
 
 @pytest.mark.parametrize("name", ["dts", "ctkd"])
