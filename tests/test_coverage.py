@@ -58,7 +58,6 @@ COVERED_BY = {
     "peerkd.training.improve": "unit/stages/test_improve_peers.py",
     "peerkd.training.online.processes": "pipelines/test_workers_together.py",
     "peerkd.training.stacked.linear": "unit/training/stacked/test_students.py",
-    "peerkd.training.student_groups": "unit/training/test_sweep.py",
     "peerkd.tuning.feasibility": "unit/tuning/test_pair_tuner.py",
     "peerkd.tuning.initial_design": "unit/tuning/test_pair_tuner.py",
     "peerkd.tuning.pair_basis": "unit/tuning/test_experience.py",

@@ -19,7 +19,7 @@ from peerkd.stages.machine import describe_processor
 
 _STANDARD_ERROR = 2
 _TRANSFER_SETS = ("student", "public_unlabelled", "student_and_public", "teacher_unlabelled")
-_LOSSES = ("kl", "reverse_kl", "jensen_shannon", "ttm", "wttm", "standardised_kl")
+_LOSSES = ("kl", "reverse_kl", "jensen_shannon", "ttm", "wttm", "standardised_kl", "ctkd", "dts")
 _TARGETS = (
     *("teacher", "teacher+prior_adjusted", "mean", "mean+prior_adjusted", "class_counts"),
     *("class_counts+prior_adjusted", "masks", "student"),

@@ -33,6 +33,7 @@ from peerkd.results.selection import (
     ranks_of,
     rows_of_pairs,
 )
+from peerkd.results.without_tuning import WithoutTuning, without_tuning
 from peerkd.study.defaults import UntunedDefault
 from peerkd.study.objective import objective_of
 from peerkd.study.splits import SCOPES
@@ -140,6 +141,9 @@ class SweepFindings:
 
     tuned_over_control: Estimate
     """Test gain of each pair's own setting minus that of the pair's control, fine-tuning without a teacher."""
+
+    without_tuning: WithoutTuning | None
+    """What tuning T and alpha is worth beside another loss or target. None if no other was tried everywhere."""
 
     optimism: Estimate
     """Gain of the chosen setting on validation, where it was chosen, minus its gain on test."""
@@ -257,6 +261,7 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
         },
         tuned_over_single=mean_over_pairs(gains["chosen"] - gains["single"]),
         tuned_over_control=mean_over_pairs(gains["chosen"] - gains["control"]),
+        without_tuning=without_tuning(table, trials, default_transfer_set=default_transfer_set, scope=scope),
         optimism=mean_over_pairs(validation_gain_PP - gains["chosen"]),
         num_not_above_student=int((is_pair_PP & ~choice.above_student).sum()),
         num_not_above_control=int((is_pair_PP & ~choice.above_control).sum()),

@@ -23,6 +23,7 @@ from peerkd.reporting.wording import (
 )
 from peerkd.results.intervals import Estimate
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
+from peerkd.results.without_tuning import WithoutTuning
 from peerkd.wording import plural
 
 TREATMENT_NAMES: Final[Mapping[Treatment, str]] = {
@@ -50,6 +51,8 @@ def headline(findings: SweepFindings, facts: ExperimentFacts) -> list[Headline]:
         Headline("Teacher or data", _parts(findings)),
         Headline("Position", _position(findings)),
     ]
+    if findings.without_tuning is not None:
+        named.insert(3, Headline("Tuning or another loss", _without_tuning(findings, findings.without_tuning)))
     if len(findings.transfer_sets) > 1:
         named.append(Headline("Forgetting", _forgetting(findings)))
     if edges := at_edges(findings.edges):
@@ -140,6 +143,19 @@ def _tuning(findings: SweepFindings) -> str:
         f"{points(findings.mean_gains['single', findings.scope].value)} points. A setting for each pair brings "
         f"{points_with_interval(findings.tuned_over_single)} over it"
         f"{_verdict_after(', ', findings.tuned_over_single)}."
+    )
+
+
+def _without_tuning(findings: SweepFindings, measured: WithoutTuning) -> str:
+    default, (loss, target) = findings.default, measured.other
+    other = " and ".join(f"{name} {value}" for name, value in (("loss", loss), ("target", target)) if value is not None)
+    over = measured.other_over_tuned
+    return (
+        f"On transfer set {default.transfer_set}, where the untuned default changes accuracy by "
+        f"{points_with_interval(measured.untuned)}, its loss and target with T and alpha tuned for each pair change it "
+        f"by {points_with_interval(measured.tuned)}, no tuning but {other} for all pairs by "
+        f"{points_with_interval(measured.with_other)}, and both together by {points_with_interval(measured.both)}: no "
+        f"tuning but {other} brings {points_with_interval(over)} over tuning{_verdict_after(', ', over)}."
     )
 
 

@@ -204,6 +204,23 @@ def choose(
     )
 
 
+def best_of_pairs(trials: Candidates, allowed: BoolArray, default_transfer_set: str) -> IntArray:
+    """Return for each ordered pair the row of the best of its allowed distillations on validation.
+
+    The result has the shape (num_peers, num_peers). It is ``NO_ROW`` for a pair without such a trial that ended finite.
+
+    Args:
+        trials: The trials to choose from.
+        allowed: Whether each row may be chosen.
+        default_transfer_set: The transfer set of the untuned default, by which ties are broken.
+    """
+    num_changes = num_changes_of(trials, default_transfer_set)
+    best_PP = np.full((trials.num_peers, trials.num_peers), NO_ROW, dtype=np.int64)
+    for student, teacher, of_pair, _ in _rows_of_pairs(trials, allowed & (trials.distillation_weight > 0)):
+        best_PP[student, teacher] = _best(of_pair, trials, num_changes)
+    return best_PP
+
+
 def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSetting | None:
     """Return the setting with the best mean validation accuracy over all ordered pairs. Ties are broken as for a pair.
 

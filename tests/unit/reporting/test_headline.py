@@ -8,6 +8,7 @@ from peerkd.reporting.html import render
 from peerkd.reporting.tables import terminal_summary
 from peerkd.results.intervals import Estimate
 from peerkd.results.pairs import Ratio
+from peerkd.results.without_tuning import WithoutTuning
 from tests.tables import Study
 
 
@@ -56,6 +57,30 @@ def test_tuning_without_a_gain_is_not_recommended(study, findings):
     }["Tuning"]
     assert "+0.1 points (-0.4 to +0.6) over the default, not distinguishable from 0" in text
     assert "The ratio of the two gains is not reported: of the reason." in text
+
+
+def test_tuning_is_compared_with_another_loss_only_if_one_was_tried(study, findings):
+    assert findings.without_tuning is None
+    topic = "Tuning or another loss"
+    assert topic not in [finding.topic for finding in headline(findings, study.facts)]
+    measured = WithoutTuning(
+        other=("dts", "mean"),
+        untuned=Estimate(0.001, np.nan, np.nan, 90),
+        tuned=Estimate(0.012, 0.01, 0.014, 90),
+        with_other=Estimate(0.031, 0.02, 0.04, 90),
+        both=Estimate(0.033, 0.02, 0.045, 90),
+        other_over_tuned=Estimate(0.019, 0.01, 0.028, 90),
+    )
+    several = dataclasses.replace(findings, without_tuning=measured)
+    text = {finding.topic: finding.text for finding in headline(several, study.facts)}[topic]
+    assert text == (
+        "On transfer set student, where the untuned default changes accuracy by +0.1 points, its loss and target with "
+        "T and alpha tuned for each pair change it by +1.2 points (+1.0 to +1.4), no tuning but loss dts and target "
+        "mean for all pairs by +3.1 points (+2.0 to +4.0), and both together by +3.3 points (+2.0 to +4.5): no tuning "
+        "but loss dts and target mean brings +1.9 points (+1.0 to +2.8) over tuning, a gain beyond noise."
+    )
+    alone = dataclasses.replace(findings, without_tuning=dataclasses.replace(measured, other=("dts", None)))
+    assert "no tuning but loss dts for all pairs" in headline(alone, study.facts)[3].text
 
 
 def test_a_teacher_without_an_effect_gets_no_credit():

@@ -1,0 +1,97 @@
+"""What tuning T and alpha is worth beside another loss or target that nobody tunes.
+
+All trials that are compared are on the transfer set of the untuned default, at its learning rate. Choices are made on
+validation, and gains are from test.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from peerkd.arrays import BoolArray, FloatArray, IntArray
+from peerkd.results.intervals import Estimate, mean_over_pairs
+from peerkd.results.pairs import at
+from peerkd.results.selection import NO_ROW, Candidates, best_of_pairs, num_changes_of
+from peerkd.study import ties
+from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
+
+Combination = tuple[str | None, str | None]
+"""The names of a loss and of a target, each None if the experiment tries only one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WithoutTuning:
+    """Gains on test, as fractions, of tuning and of another loss or target. All have the pairs in common."""
+
+    other: Combination
+    """The best other loss and target: the same for all pairs, at the untuned T and alpha."""
+
+    untuned: Estimate
+    """The mean gain of the untuned default."""
+
+    tuned: Estimate
+    """The mean gain of the default's loss and target, with T and alpha chosen for each pair."""
+
+    with_other: Estimate
+    """The mean gain of the other loss and target, at the untuned T and alpha."""
+
+    both: Estimate
+    """The mean gain of the other loss and target, with T and alpha chosen for each pair."""
+
+    other_over_tuned: Estimate
+    """The mean over pairs of the gain of the other loss and target without tuning, minus that of tuning."""
+
+
+def without_tuning(
+    table: pa.Table, trials: Candidates, *, default_transfer_set: str, scope: str
+) -> WithoutTuning | None:
+    """Compare tuning with the best other combination of loss and target.
+
+    Args:
+        table: The table of trials.
+        trials: The candidates of the table, with the untuned default.
+        default_transfer_set: The transfer set of the untuned default.
+        scope: ``global`` or ``own``, the evaluation set of the gains.
+
+    Returns:
+        The comparison. None if no other combination was tried on the default transfer set, or if the default or each
+        other combination diverged for some pair.
+    """
+    usual: Combination = trials.default.loss, trials.default.target
+    rate = trials.default.learning_rate
+    is_tried = (trials.distillation_weight > 0) & (trials.transfer_set == default_transfer_set)
+    is_tried &= np.isnan(trials.learning_rate) if rate is None else trials.learning_rate == rate
+    is_untuned = is_tried & (trials.temperature == DEFAULT_TEMPERATURE)
+    is_untuned &= trials.distillation_weight == default_weight(default_transfer_set)
+
+    def rows(combination: Combination, allowed: BoolArray) -> IntArray:
+        of_both = [each == combination for each in zip(trials.loss, trials.target, strict=True)]
+        return best_of_pairs(trials, allowed & np.array(of_both, dtype=np.bool_), default_transfer_set)
+
+    untuned_PP = rows(usual, is_untuned)
+    others = {(loss, target) for loss, target in zip(trials.loss[is_untuned], trials.target[is_untuned], strict=True)}
+    complete = {
+        combination: found_PP
+        for combination in sorted(others - {usual}, key=str)
+        if np.array_equal((found_PP := rows(combination, is_untuned)) != NO_ROW, trials.is_pair_PP)
+    }
+    if not complete or not np.array_equal(untuned_PP != NO_ROW, trials.is_pair_PP):
+        return None
+    means = np.array([trials.accuracy_after[found_PP[trials.is_pair_PP]].mean() for found_PP in complete.values()])
+    num_changes = num_changes_of(trials, default_transfer_set)
+    changes = np.array([num_changes[found_PP[trials.is_pair_PP][0]] for found_PP in complete.values()])
+    other = [*complete][int(ties.best(means, changes))]
+
+    def gains(rows_PP: IntArray) -> FloatArray:
+        return at(table, f"test_{scope}_gain", rows_PP)
+
+    tuned_PP, other_PP = gains(rows(usual, is_tried)), gains(complete[other])
+    return WithoutTuning(
+        other=other,
+        untuned=mean_over_pairs(gains(untuned_PP)),
+        tuned=mean_over_pairs(tuned_PP),
+        with_other=mean_over_pairs(other_PP),
+        both=mean_over_pairs(gains(rows(other, is_tried))),
+        other_over_tuned=mean_over_pairs(other_PP - tuned_PP),
+    )
