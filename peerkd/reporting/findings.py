@@ -330,8 +330,9 @@ def _counts(table: pa.Table, trials: Candidates, choice: ChosenRows) -> ChoiceCo
     chosen = table.take(choice.chosen[choice.chosen != NO_ROW])
 
     with_labels = ~pc.field("transfer_set").isin(names_without_labels())
+    own = list(filter(sets_temperature, PAIR_LOSSES))
     # Older tables have no column for the loss.
-    with_temperature = ~pc.field(LOSS).isin(list(filter(sets_temperature, PAIR_LOSSES))) if LOSS in dimensions else None
+    with_temperature = ~pc.field(LOSS).isin(own) if LOSS in trials.default.dimensions else None
 
     def count(column: str, *, where: pc.Expression | None = None) -> dict[Any, int]:
         chosen_rows, tried_rows = (each if where is None else each.filter(where) for each in (chosen, tried))

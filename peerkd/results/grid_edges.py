@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from peerkd.arrays import FloatArray
+from peerkd.losses.pairs import sets_temperature
 from peerkd.results.selection import NO_ROW, Candidates, ChosenRows
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
@@ -28,7 +29,7 @@ class ChosenValues(NamedTuple):
 
     values: Mapping[Dimension, float | None]
     """The chosen value of each dimension. A dimension is missing or None if it has no effect on the choice, as alpha
-    has none on a transfer set without labels."""
+    has none on a transfer set without labels, and the temperature has none if the loss sets it itself."""
 
     loss: str | None = None
     target: str | None = None

@@ -214,10 +214,10 @@ def best_of_pairs(trials: Candidates, allowed: BoolArray, default_transfer_set: 
         allowed: Whether each row may be chosen.
         default_transfer_set: The transfer set of the untuned default, by which ties are broken.
     """
-    num_changes = num_changes_of(trials, default_transfer_set)
+    ranks = ranks_of(trials, default_transfer_set)
     best_PP = np.full((trials.num_peers, trials.num_peers), NO_ROW, dtype=np.int64)
-    for student, teacher, of_pair, _ in _rows_of_pairs(trials, allowed & (trials.distillation_weight > 0)):
-        best_PP[student, teacher] = _best(of_pair, trials, num_changes)
+    for student, teacher, of_pair, _ in _rows_of_pairs(trials, allowed & ~trials.is_control):
+        best_PP[student, teacher] = _best(of_pair, trials, ranks)
     return best_PP
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.intervals import Estimate, mean_over_pairs
 from peerkd.results.pairs import at
-from peerkd.results.selection import NO_ROW, Candidates, best_of_pairs, num_changes_of
+from peerkd.results.selection import NO_ROW, Candidates, best_of_pairs, ranks_of
 from peerkd.study import ties
 from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
 
@@ -60,7 +60,7 @@ def without_tuning(
     """
     usual: Combination = trials.default.loss, trials.default.target
     rate = trials.default.learning_rate
-    is_tried = (trials.distillation_weight > 0) & (trials.transfer_set == default_transfer_set)
+    is_tried = ~trials.is_control & (trials.transfer_set == default_transfer_set)
     is_tried &= np.isnan(trials.learning_rate) if rate is None else trials.learning_rate == rate
     is_untuned = is_tried & (trials.temperature == DEFAULT_TEMPERATURE)
     is_untuned &= trials.distillation_weight == default_weight(default_transfer_set)
@@ -79,9 +79,9 @@ def without_tuning(
     if not complete or not np.array_equal(untuned_PP != NO_ROW, trials.is_pair_PP):
         return None
     means = np.array([trials.accuracy_after[found_PP[trials.is_pair_PP]].mean() for found_PP in complete.values()])
-    num_changes = num_changes_of(trials, default_transfer_set)
-    changes = np.array([num_changes[found_PP[trials.is_pair_PP][0]] for found_PP in complete.values()])
-    other = [*complete][int(ties.best(means, changes))]
+    ranks = ranks_of(trials, default_transfer_set)
+    ranks_of_complete = np.array([ranks[found_PP[trials.is_pair_PP][0]] for found_PP in complete.values()])
+    other = [*complete][int(ties.best(means, ranks_of_complete))]
 
     def gains(rows_PP: IntArray) -> FloatArray:
         return at(table, f"test_{scope}_gain", rows_PP)

@@ -77,6 +77,18 @@ def test_the_edges_of_a_sweep_are_those_of_its_best_distillations():
     ]
 
 
+def test_a_loss_that_sets_its_temperature_has_no_edge_of_temperatures():
+    def row(student, loss, temperature):
+        accuracy = 0.9 if loss == "dts" else 0.5
+        named = {"loss": loss, "temperature": temperature, "validation_global_accuracy_after": accuracy}
+        return record(student=student, teacher=1 - student, **named)
+
+    tried = [("kl", 1.0), ("kl", 2.0), ("kl", 4.0), ("dts", 1.0)]
+    rows = [row(student, *each) for student in (0, 1) for each in tried]
+    trials = candidates(assemble(rows), metric="global_accuracy", default=UntunedDefault("student", loss="kl"))
+    assert edges_of_choice(trials, choose(trials, default_transfer_set="student")) == []
+
+
 @pytest.mark.parametrize(
     ("dimension", "values", "is_smallest", "beyond"),
     [
