@@ -276,5 +276,6 @@ class Study:
                 ),
             ),
             num_trials=self.table.num_rows,
+            added={},
             worker_seconds=131.4,
         )

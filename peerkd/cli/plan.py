@@ -18,6 +18,7 @@ from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.given_check import check_given_peers
 from peerkd.stages.given_weights import file_sizes, found_weights
 from peerkd.stages.peer_data import read_data
+from peerkd.study.extension import MAX_EXTENSIONS
 from peerkd.study.grid import omissions
 from peerkd.training.forecast import Forecast, Rates, forecast, measure_partition, process_seconds
 from peerkd.wording import format_bytes, format_duration, plural
@@ -89,6 +90,10 @@ def lines(config: ExperimentConfig, expected: Forecast, given_bytes: Sequence[in
             yield _line(noun, f"{len(names)}", ", ".join(names))
     for sentence in omissions(config.grid):
         yield _line("omitted", "", sentence)
+    if config.sweep.extend:
+        yield _line(
+            "longer grid", "", f"at most {MAX_EXTENSIONS} times, values beyond its edges; their trials are not counted"
+        )
     yield _line("settings per pair", f"{expected.num_settings:,}", "on all transfer sets together")
     yield _line("trials", f"{expected.num_trials:,}", f"{expected.num_controls:,} of them controls")
     yield _line(

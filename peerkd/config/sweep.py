@@ -53,6 +53,11 @@ class SweepConfig(StrictConfig):
     """The targets that are tried in place of ``distill.target``: a kind, followed by +prior_adjusted if the target is
     made from prior-adjusted logits. Empty: only ``distill.target`` is used."""
 
+    extend: bool = False
+    """Whether values are added to ``temperatures``, ``alphas`` and ``learning_rates`` beyond an edge of the grid that
+    many pairs choose, until no edge is chosen by many, for at most four rounds. Only the new settings are trained. A
+    tuned study does not support it."""
+
     data_stays_home: bool = False
     """Whether to omit the kinds in ``transfer_sets`` that require raw samples to leave a peer. Weights and logits may
     leave a peer."""

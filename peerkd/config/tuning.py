@@ -7,6 +7,7 @@ from pydantic import Field
 
 from peerkd.config.overrides import overridden_fields
 from peerkd.config.strict import StrictConfig
+from peerkd.config.sweep import SweepConfig
 from peerkd.excerpt import plain
 
 Strategy = Literal["sweep", "tune"]
@@ -43,6 +44,19 @@ class TuneConfig(StrictConfig):
     max_seconds: float | None = Field(default=None, gt=0)
     """The time after which no further iteration begins. With a limit, the choices depend on the speed of the
     machine. Null: no limit."""
+
+
+def check_grid(sweep: SweepConfig, strategy: str) -> None:
+    """Check that a strategy can try the grid of a sweep.
+
+    Raises:
+        ValueError: If the grid would have to become longer in a tuned study.
+    """
+    if strategy == "tune" and sweep.extend:
+        raise ValueError(
+            "sweep.extend must be false when strategy is tune, because a tuner chooses among the settings of one grid, "
+            "got true."
+        )
 
 
 def check_strategy(strategy: str, overrides: Iterable[str] = ()) -> None:

@@ -61,6 +61,11 @@ class Progress:
             self._last_said = now
             self._write(self._stage, self._line(now, rated_seconds=now - self._rated_since))
 
+    def expect(self, num: int) -> None:
+        """Count ``num`` more units that have to be done."""
+        self._total += num
+        self._record()
+
     def recover(self, num: int) -> None:
         """Count ``num`` units as finished by an earlier attempt. They are not part of the rate."""
         self._num_before += num

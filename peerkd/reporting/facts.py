@@ -3,7 +3,7 @@
 Shape suffixes: P = peers, K = classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from peerkd.arrays import FloatArray, IntArray
@@ -110,6 +110,10 @@ class ExperimentFacts(RunFacts):
     improved: ImprovedPeers
 
     num_trials: int
+    added: Mapping[str, Sequence[float]]
+    """The values that were added to the grid because many pairs chose its edges, by field of the sweep's config. Empty
+    unless ``sweep.extend`` is set."""
+
     moved: Mapping[str, MovedBytes]
     """The bytes that leave the teachers of all pairs, by kind of transfer set. Empty if the data were partitioned by a
     version that did not record the size of an image."""

@@ -9,6 +9,7 @@ from peerkd.reporting.findings import SweepFindings, Treatment
 from peerkd.reporting.wording import (
     BOTH_CONTROLS,
     NO_INTERVALS,
+    added_values,
     at_edges,
     control,
     default_setting,
@@ -55,7 +56,7 @@ def headline(findings: SweepFindings, facts: ExperimentFacts) -> list[Headline]:
         named.insert(3, Headline("Tuning or another loss", _without_tuning(findings, findings.without_tuning)))
     if len(findings.transfer_sets) > 1:
         named.append(Headline("Forgetting", _forgetting(findings)))
-    if edges := at_edges(findings.edges):
+    if edges := " ".join(filter(None, [added_values(facts.added), at_edges(findings.edges)])):
         named.append(Headline("Edge of the grid", edges))
     if not findings.has_intervals:
         named.insert(0, Headline("Intervals", NO_INTERVALS))

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, assert_never
 
 from peerkd.config.experiment import ExperimentConfig
@@ -93,6 +93,18 @@ def at_edges(edges: Iterable[GridEdge]) -> str:
         f"{number(edge.next_value)} to sweep.{edge.dimension}."
         for edge in edges
     )
+
+
+def added_values(added: Mapping[str, Sequence[float]]) -> str:
+    """Return a sentence on the values that were added to the grid. The text is empty if none were."""
+    parts = [
+        f"{plural(len(values), noun).partition(' ')[2]} {', '.join(map(number, values))}"
+        for dimension, noun in _DIMENSIONS.items()
+        if (values := added.get(dimension, ()))
+    ]
+    if not parts:
+        return ""
+    return f"Many pairs chose an edge of the grid, so values beyond it were tried too: {'; '.join(parts)}."
 
 
 def _of_loss_and_target(edge: GridEdge) -> str:

@@ -88,6 +88,7 @@ def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactSt
             students=tuple(ImprovedStudent(**student) for student in improved.metadata["students"]),
         ),
         num_trials=trials.metadata["num_trials"],
+        added=trials.metadata.get("added", {}),
         moved=_moved(config, peers, described),
         worker_seconds=trials.metadata["worker_seconds"],
     )

@@ -14,16 +14,22 @@ TABLE_NAME: Final = "trials.parquet"
 FEATURES_NAME: Final = "features.parquet"
 """The name of the table of features, which exists if ``sweep.validate_every_epoch`` is set."""
 
+VERSION_OF_EXTENSION: Final = 1
+"""The version of the rule that makes a grid longer. Raise it when the rule changes."""
+
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:
-    """Return the key of the artifact with the trials of a sweep, given the config and the pre-trained peers."""
+    """Return the key of the artifact with the trials of a config on the given peers."""
+    # These fields affect only the choice among finished trials, on which the values that are added to a grid depend.
+    fields_of_choice = ("sweep.selection_metric", "sweep.default_transfer_set")
     differences = keys.differences(
-        config,
-        fields=("seed", "augmentation", "distill", "sweep"),
-        # These fields affect only the choice among finished trials.
-        without=("sweep.selection_metric", "sweep.default_transfer_set"),
+        config, fields=("seed", "augmentation", "distill", "sweep"), without=fields_of_choice
     )
-    return keys.key(NAME, {"peers": peers.fingerprint, "config": differences})
+    causes: dict[str, Any] = {"peers": peers.fingerprint, "config": differences}
+    if config.sweep.extend:
+        choice = config.sweep.selection_metric, config.sweep.resolved_default_transfer_set
+        causes |= {"choice": choice, "extension": VERSION_OF_EXTENSION}
+    return keys.key(NAME, causes)
 
 
 def summary(metadata: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.launch import LaunchConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve, split_overrides
-from peerkd.config.tuning import check_strategy
+from peerkd.config.tuning import check_grid, check_strategy
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition import skew
 from peerkd.data.partition.assignment import Assignment
@@ -83,9 +83,10 @@ def partition(
         num_processes: 1 means to check given networks in a separate process, 0 in the calling process.
 
     Raises:
-        ValueError: If the data set, a given peer or the peers of an earlier run do not fit the experiment, or the store
-            has too little space for the results.
+        ValueError: If the grid does not fit the strategy, or the data set, a given peer or the peers of an earlier run
+            do not fit the experiment, or the store has too little space for the results.
     """
+    check_grid(config.sweep, strategy)
     # A mistake in peers.from is found before the data are read.
     published = find_published(config, store)
     source = open_data(NAME, config, store=store)

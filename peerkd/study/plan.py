@@ -68,7 +68,7 @@ class _Block:
     """A function that creates the unit with a number below ``num_units``."""
 
 
-def plan(grid: Grid, peers: Sequence[int]) -> Plan:
+def plan(grid: Grid, peers: Sequence[int], *, without: Grid | None = None) -> Plan:
     """Return every trial of the sweep, each exactly once, as units.
 
     Each ordered pair of peers tries every setting, so every peer is a student, and a teacher, of every other peer.
@@ -79,15 +79,23 @@ def plan(grid: Grid, peers: Sequence[int]) -> Plan:
     Args:
         grid: The values of the hyper-parameters that the sweep tries.
         peers: The peers that take part, ascending.
+        without: A grid with fewer values whose trials are omitted. None: no trial is omitted.
     """
-    controls = control_settings(grid)
+    earlier_controls = control_settings(without) if without else ()
+    controls = tuple(each for each in control_settings(grid) if each not in earlier_controls)
     blocks: list[_Block] = []
     for transfer_sets in grouped_by_samples(grid.transfer_sets):
-        tried = [(name, setting) for name in transfer_sets for setting in settings(grid, name)]
-        blocks.append(_distillations(transfer_sets[0], tried, peers))
-        blocks += [_controls(name, controls, peers) for name in transfer_sets if TRANSFER_SETS[name].uses_labels]
+        tried = [(name, setting) for name in transfer_sets for setting in _new_settings(grid, name, without)]
+        blocks += [_distillations(transfer_sets[0], tried, peers)] * bool(tried)
+        with_controls = [name for name in transfer_sets if TRANSFER_SETS[name].uses_labels and controls]
+        blocks += [_controls(name, controls, peers) for name in with_controls]
     blocks.sort(key=lambda block: -block.num_trials * max(block.num_owners, 1))
     return Plan(blocks, range(sum(block.num_units for block in blocks)))
+
+
+def _new_settings(grid: Grid, transfer_set: TransferSet, without: Grid | None) -> list[Setting]:
+    earlier = {*settings(without, transfer_set)} if without else ()
+    return [setting for setting in settings(grid, transfer_set) if setting not in earlier]
 
 
 def _distillations(

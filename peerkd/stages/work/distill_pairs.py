@@ -1,7 +1,6 @@
 """The work of one worker in a sweep. A shard is a group of units."""
 
 from pathlib import Path
-from typing import Final
 
 from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
@@ -15,15 +14,11 @@ from peerkd.results.spill import write_trials
 from peerkd.stages import machine, pretrain_peers
 from peerkd.stages.distill_pairs import FEATURES_NAME, NAME, TABLE_NAME, key, summary
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
-from peerkd.stages.shards import SCRATCH, split_into_shards
-from peerkd.study.plan import plan
+from peerkd.stages.shards import SCRATCH
+from peerkd.stages.work.extending import SweepExtension
 from peerkd.study.trials import record_identity, without
 from peerkd.training.inputs import EngineChoice, SweepInputs
 from peerkd.training.process_pool import run_in_processes
-
-MAX_SHARDS: Final = 256
-"""The maximum number of shards. It is large enough for many workers to finish at about the same time, and small enough
-for a store to list all shards."""
 
 
 def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, worker: Worker) -> None:
@@ -41,21 +36,20 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
         finite_peers=finite_peers,
         device=device,
     )
-    # Neighbours in the plan are in one shard. The largest units come first, so that all workers end at about the same
-    # time.
-    shards = split_into_shards(
-        plan(config.grid, sweep_inputs.peers), num_records=lambda units: units.num_trials, max_shards=MAX_SHARDS
-    )
-    progress = Progress(NAME, unit="trials", total=sum(shard.num_records for shard in shards))
-    work = StageWork(
-        stage=NAME,
-        shards=shards,
-        identity=record_identity,
-        remaining=without,
-        on_recovered=progress.recover,
-        on_done_elsewhere=progress.follow,
-    )
+    progress = Progress(NAME, unit="trials", total=0)
     with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
+        extension = SweepExtension(
+            config, sweep_inputs.peers, workspace, is_first_worker=worker.is_first, on_added=progress.expect
+        )
+        work = StageWork(
+            stage=NAME,
+            shards=tuple(extension.shards),
+            identity=record_identity,
+            remaining=without,
+            on_recovered=progress.recover,
+            on_done_elsewhere=progress.follow,
+            add_shards=extension.add_shards if config.sweep.extend else None,
+        )
         with open_shard_queue(workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as queue:
             _distill(sweep_inputs, queue, progress, num_processes=num_processes)
             if not worker.is_first or store.find(artifact):
@@ -79,6 +73,7 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
                 "num_diverged": trials.num_diverged,
                 "worker_seconds": trials.seconds,
                 **features,
+                **({"added": extension.all_added._asdict()} if config.sweep.extend else {}),
                 "device": device,
                 "versions": machine.software_versions(),
                 "machine": machine.describe_processor(),

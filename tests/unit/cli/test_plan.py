@@ -102,6 +102,12 @@ def test_times_have_readable_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
+def test_a_plan_says_that_the_grid_may_become_longer(peerkd) -> None:
+    outcome = peerkd("plan", "jointkd", "--no-measure", "--set", "sweep.extend=true")
+    assert "values beyond its edges; their trials are not counted" in outcome.out
+    assert value(outcome, "trials") == "5,590"
+
+
 def test_learning_rates_multiply_settings_and_controls(peerkd) -> None:
     rates = ("--set", "sweep.learning_rates=[0.005,0.02,0.08]")
     one, three = (peerkd("plan", "jointkd", "--no-measure", *options) for options in ((), rates))

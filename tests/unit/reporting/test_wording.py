@@ -7,6 +7,7 @@ from peerkd.config.targets import TargetConfig
 from peerkd.config.training import ConventionsConfig, DistillConfig
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.reporting import wording
+from peerkd.results.grid_edges import GridEdge
 from peerkd.results.intervals import Estimate
 from peerkd.study.defaults import UntunedDefault
 from tests.pair_losses import WEIGHTED_BRIER
@@ -163,3 +164,20 @@ def test_a_loss_is_described_by_its_own_words_source_and_hyper_parameters():
     assert "D has hyper-parameters of its own: trust = 0.5." in sentences
     assert not any("hyper-parameters" in sentence for sentence in wording.conventions_in_words(DistillConfig(), ()))
     assert wording.loss_formula(config).endswith("D = (1 + trust * p_y) * sum_k (p_k - q_k)^2")
+
+
+def test_an_edge_names_the_pairs_the_loss_and_the_value_to_add():
+    edge = GridEdge("alphas", 0.1, True, 69, 90, 0.05)
+    text = "choose alpha 0.1, the smallest that was tried: add 0.05 to sweep.alphas."
+    assert wording.at_edges([edge]) == f"69 of 90 pairs {text}"
+    assert wording.at_edges([edge._replace(loss="dkd", target="mean")]) == (
+        f"69 of 90 pairs with loss dkd and target mean {text}"
+    )
+
+
+def test_added_values_are_named_by_dimension():
+    assert wording.added_values({"temperatures": (), "alphas": (0.025, 0.05), "learning_rates": (0.1,)}) == (
+        "Many pairs chose an edge of the grid, so values beyond it were tried too: alphas 0.025, 0.05; learning rate "
+        "0.1."
+    )
+    assert wording.added_values({}) == ""

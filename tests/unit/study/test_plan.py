@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peerkd.study.extension import Addition, extended
 from peerkd.study.grid import Grid, control_settings, settings
 from peerkd.study.plan import plan
 from peerkd.study.transfer_sets import TRANSFER_SETS, grouped_by_samples, set_owners, unlabelled_owners
@@ -156,3 +157,14 @@ def test_diverged_peers_are_in_no_trial_and_the_others_in_all() -> None:
     found = [trial for unit in kept for trial in unit.trials]
     assert set(found) == wanted
     assert len(found) == len(wanted) == plan(grid(), peers).num_trials
+
+
+@given(tried=GRIDS, num_peers=st.integers(2, 4))
+def test_a_plan_without_those_of_a_shorter_grid_has_the_new_trials_alone(tried: Grid, num_peers: int) -> None:
+    more = Addition(temperatures=(3.0,), alphas=(0.125,), learning_rates=(0.2,) if tried.learning_rates else ())
+    longer = extended(tried, more)
+    units = [*plan(longer, range(num_peers), without=tried)]
+    new = [trial for unit in units for trial in unit.trials]
+    assert len(new) == len({*new}) == plan(longer, range(num_peers), without=tried).num_trials
+    assert {*new} == {*trials(longer, num_peers)} - {*trials(tried, num_peers)}
+    assert len(plan(tried, range(num_peers), without=tried)) == 0
