@@ -140,7 +140,7 @@ class SweepFindings:
     """Test gain of each pair's own setting minus that of one setting for all pairs."""
 
     tuned_over_control: Estimate
-    """Test gain of each pair's own setting minus that of the pair's control, fine-tuning without a teacher."""
+    """Test gain of each pair's own setting minus that of the pair's best control."""
 
     without_tuning: WithoutTuning | None
     """What tuning T and alpha is worth beside another loss or target. None if no other was tried everywhere."""
@@ -152,7 +152,7 @@ class SweepFindings:
     """Number of pairs for which no distillation is better on validation than the unchanged student."""
 
     num_not_above_control: int
-    """Number of pairs for which no distillation is better on validation than fine-tuning without a teacher."""
+    """Number of pairs for which no distillation is better on validation than the best control."""
 
     num_pairs_where_nothing_helps: int
     """Number of pairs that ``num_not_above_student`` or ``num_not_above_control`` counts, or both."""
@@ -281,7 +281,7 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
 
 
 def _check_trials(trials: Candidates, facts: ExperimentFacts) -> None:
-    """Refuse a table of other peers, losses or targets, and one in which every distillation diverged."""
+    """Raise a ``ValueError`` if the table has other peers, losses or targets, or if every distillation diverged."""
     wanted, found = np.flatnonzero(facts.peers_are_finite), np.unique(trials.student)
     if not np.array_equal(wanted, found):
         raise ValueError(f"The table must have the {len(wanted)} peers of the run, got {len(found)}.")

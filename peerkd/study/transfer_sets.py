@@ -77,10 +77,11 @@ class TransferSetFacts:
 
     @property
     def moves(self) -> frozenset[Movable]:
-        """What leaves the teacher. A student is trained where its own data are, and nothing leaves it.
+        """What leaves the teacher. Nothing leaves the student, which is trained where its own data are.
 
-        The teacher's samples leave it if the student trains on them. The teacher's network leaves it if it has to
-        predict the student's samples. Otherwise it predicts its own or public samples at home, and the logits leave it.
+        The teacher's samples are moved if the student trains on them. The teacher's network is moved if it has to
+        predict the student's samples. Otherwise the teacher predicts its own or public samples, and the logits are
+        moved.
         """
         moved: set[Movable] = {"samples"} if self.depends_on_teacher else set()
         moved.add("weights" if "student" in self.taught_sources else "logits")
@@ -122,7 +123,7 @@ TRANSFER_SETS: Final[Mapping[str, TransferSetFacts]] = {
 }
 
 PUBLIC: Final = -1
-"""The number that stands for the public set among owners, except where it is the whole transfer set."""
+"""The number of the public set in a tuple of owners. If the whole transfer set is public, the tuple is empty."""
 
 _POSITIONS: Final = {name: position for position, name in enumerate(TRANSFER_SETS)}
 

@@ -165,7 +165,7 @@ class TuningFindings:
         return sum(choice.is_distilled for choice in self.choices)
 
     def edges(self, config: ExperimentConfig) -> list[GridEdge]:
-        """Return the edges of the grid of an experiment at which many of the chosen settings stand."""
+        """Return the edges of the grid that many of the chosen settings have; see ``grid_edges``."""
         sweep, usual = config.sweep, config.distill.loss.kind
         tried: Mapping[Dimension, Sequence[float]] = {
             "temperatures": sorted(sweep.temperatures),
@@ -278,7 +278,7 @@ def _promise(choice: PairChoice) -> tuple[bool, float]:
 
 
 def _chosen(choice: PairChoice, tried: Mapping[Dimension, Sequence[float]], *, recipe_loss: str) -> ChosenValues:
-    """Return the values of a choice that are in the grid. The untuned default may have others."""
+    """Return the values of a choice that are in the grid. A value of the untuned default may be outside the grid."""
     values: dict[Dimension, float | None] = {"learning_rates": choice.learning_rate}
     if not sets_temperature(choice.loss or recipe_loss):
         values["temperatures"] = choice.temperature
