@@ -123,3 +123,11 @@ def test_the_page_names_the_value_beyond_an_edge_that_most_choices_have(conclude
     assert "3 of 3 pairs choose alpha 0.9, the largest that was tried: add 0.95 to sweep.alphas." in text
     inner = [{**each, "alpha": 0.5} if each["alpha"] else each for each in ROWS]
     assert "sweep.alphas" not in render(conclude(inner), facts)
+
+
+@pytest.mark.parametrize(("loss", "is_named"), [("kl", True), ("dts", False)])
+def test_a_temperature_that_the_loss_sets_is_no_edge_and_has_no_number(conclude, facts, loss, is_named):
+    rows = [{**each, "temperature": 1.0, "loss": loss} if each["alpha"] else each for each in ROWS]
+    page = render(conclude(rows), facts)
+    assert ("to sweep.temperatures" in page) == is_named
+    assert ("own T / 0.9" in page) != is_named
