@@ -253,7 +253,7 @@ RECIPES: Final = {
             Edit(_TARGETS, "        masks.TARGET,", below="        example_caution.TARGET,\n"),
             Edit(
                 _TARGETS_TEST,
-                "    masks.TARGET.name:",
+                "    student.TARGET.name:",
                 above="    example_caution.TARGET.name: lambda p_t, p_s, n_t, n_s: "
                 "(1.0, 0.0) if max(p_t) < max(p_s) else (0.0, 1.0),\n",
             ),
