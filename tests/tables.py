@@ -15,6 +15,7 @@ from peerkd.reporting.facts import ExperimentFacts, ImprovedPeers, ImprovedStude
 from peerkd.results.schema import BY_EPOCH_COLUMNS
 from peerkd.results.table import assemble
 from peerkd.study.moved_bytes import MovedBytes
+from peerkd.study.splits import EvaluationSets, NumSamples
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 NUM_TEST_SAMPLES = 8
@@ -275,6 +276,13 @@ class Study:
                     for peer in range(num_peers)
                 ),
             ),
+            evaluation_sets=(
+                EvaluationSets(
+                    validation=NumSamples(self.num_samples["validation"], 60),
+                    test=NumSamples(self.num_samples["test"], 100),
+                ),
+            )
+            * num_peers,
             num_trials=self.table.num_rows,
             added={},
             worker_seconds=131.4,

@@ -13,7 +13,7 @@ from peerkd.config.pcl import PclConfig
 from peerkd.results.cost import RunCost
 from peerkd.results.published import Published, find_published, published_data_set
 from peerkd.study.moved_bytes import MovedBytes
-from peerkd.study.splits import EvaluationSets, NumSamples
+from peerkd.study.splits import EvaluationSets
 from peerkd.study.student_choice import StudentDecision
 
 
@@ -109,6 +109,9 @@ class ExperimentFacts(RunFacts):
     peers: tuple[PeerFacts, ...]
     improved: ImprovedPeers
 
+    evaluation_sets: tuple[EvaluationSets, ...]
+    """The sizes of the evaluation sets of each peer."""
+
     num_trials: int
     added: Mapping[str, Sequence[float]]
     """The values that were added to the grid because many pairs chose its edges, by field of the sweep's config. Empty
@@ -130,17 +133,6 @@ class ExperimentFacts(RunFacts):
     def peers_are_finite(self) -> list[bool]:
         """Whether the training of each peer ended in finite numbers. Only such a peer is a student or a teacher."""
         return [peer.is_finite for peer in self.peers]
-
-    @property
-    def evaluation_sets(self) -> list[EvaluationSets]:
-        """The sizes of the evaluation sets of each peer."""
-        return [
-            EvaluationSets(
-                validation=NumSamples(self.num_validation_samples, peer.num_own_validation_samples),
-                test=NumSamples(self.num_test_samples, peer.num_own_test_samples),
-            )
-            for peer in self.peers
-        ]
 
     def __post_init__(self) -> None:
         num_peers, num_classes = self.num_peers, len(self.class_names)

@@ -4,7 +4,8 @@ A validation set is a sample. The gains of two trials of one student are measure
 noise is common to both. The noise of their difference follows from the samples on which they disagree, as in the test
 of McNemar (1947).
 
-Shape suffixes: N = trials of one student, M = samples of the global validation set, with the padding of the last byte.
+Shape suffixes: N = trials of one student, M = samples of the global validation set, with the padding of the last byte,
+K = classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +13,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from peerkd.arrays import FloatArray
+from peerkd.arrays import FloatArray, IntArray
 from peerkd.results.schema import CORRECT_BITS
 from peerkd.study.objective import Objective
 from peerkd.study.splits import SCOPES, NumSamples
 
+_CLASS_ACCURACIES: Final = ("validation_class_accuracy_before", "validation_class_accuracy_after")
+
 COLUMNS: Final = (
     *(f"validation_{scope}_accuracy_{moment}" for scope in SCOPES for moment in ("before", "after")),
-    *("validation_positive_flips", "validation_negative_flips", CORRECT_BITS["validation"]),
+    *("validation_positive_flips", "validation_negative_flips", CORRECT_BITS["validation"], *_CLASS_ACCURACIES),
 )
 """The columns of trials from which the noise is computed."""
 
@@ -41,7 +44,7 @@ def gain_covariance(
     wanted = wanted or validation
     weights = {"global": 1 - objective.own_weight, "own": objective.own_weight}
     by_scope = {
-        "global": lambda: _on_global_set(columns, validation.global_set) / wanted.global_set,
+        "global": lambda: _on_global_set(columns, validation) / wanted.global_set,
         "own": lambda: _on_own_set(columns) / wanted.own_set,
     }
     parts = [weight**2 * by_scope[scope]() for scope, weight in weights.items() if weight]
@@ -49,8 +52,9 @@ def gain_covariance(
     return np.asarray(len(parts) * sum(parts))
 
 
-def _on_global_set(columns: Columns, num_samples: int) -> FloatArray:
+def _on_global_set(columns: Columns, validation: NumSamples) -> FloatArray:
     """Return the covariance of the gains on a single sample of the global validation set: (N, N)."""
+    num_samples = validation.global_set
     after_N, before_N, positive_N, negative_N = (
         np.asarray(columns[f"validation_{name}"], dtype=np.float64)
         for name in ("global_accuracy_after", "global_accuracy_before", "positive_flips", "negative_flips")
@@ -73,7 +77,32 @@ def _on_global_set(columns: Columns, num_samples: int) -> FloatArray:
     answers_NN = right_NM @ right_NM.T / num_samples - np.multiply.outer(after_N, after_N)
     with_before_N = (answers_NN.diagonal() + before_variance_N - change_variance_N) / 2
     covariance_NN: FloatArray = answers_NN - with_before_N[:, None] - with_before_N + before_variance_N
+    if validation.class_counts is not None:
+        covariance_NN = _within_classes(covariance_NN, columns, np.array(validation.class_counts))
     return covariance_NN + unseen_NN
+
+
+def _within_classes(covariance_NN: FloatArray, columns: Columns, counts_K: IntArray) -> FloatArray:
+    """Return the part of a covariance that remains if every set has the same number of samples of each class.
+
+    A peer with few classes gains much in some classes and loses in others. In a set with the proportions w_k of the
+    classes, the mean over all samples does not depend on which classes happen to be drawn. By the law of total
+    covariance, with the gain m_sk of trial s in class k,
+
+        Cov(x_s, x_t) = sum_k w_k Cov(x_s, x_t | k) + sum_k w_k (m_sk - m_s) (m_tk - m_t),    m_s = sum_k w_k m_sk,
+
+    and only the first sum is noise of such a set (Cochran 1977, Sampling Techniques, section 5.3). The means of n
+    samples in K classes are those of the samples themselves, so that the first sum is too small by the factor
+    ``(n - K) / n``, as in an analysis of variance.
+    """
+    num_samples, num_classes = int(counts_K.sum()), int(np.count_nonzero(counts_K))
+    # A class without samples has no accuracy, and no weight.
+    before_NK, after_NK = (np.nan_to_num(np.array(columns[name], dtype=np.float64)) for name in _CLASS_ACCURACIES)
+    gains_NK = after_NK - before_NK
+    shares_K = counts_K / num_samples
+    deviations_NK = gains_NK - (gains_NK @ shares_K)[:, None]
+    within_NN: FloatArray = covariance_NN - (deviations_NK * shares_K) @ deviations_NK.T
+    return within_NN * (num_samples / max(num_samples - num_classes, 1))
 
 
 def _on_own_set(columns: Columns) -> FloatArray:

@@ -16,7 +16,7 @@ from peerkd.reporting.findings import compute_findings
 from peerkd.results.table import mapped_table
 from peerkd.stages import distill_pairs, improve_peers, pretrain_peers
 from peerkd.stages.cost import Accounts
-from peerkd.stages.division import batch_warnings
+from peerkd.stages.division import batch_warnings, evaluation_sets
 from peerkd.stages.report_stage import ReportContents, ReportStage, common_facts
 from peerkd.study.moved_bytes import MovedBytes, TeacherSizes, moved_bytes
 from peerkd.training.inputs import peer_name
@@ -87,6 +87,7 @@ def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactSt
             chosen_by=improved.metadata["chosen_by"],
             students=tuple(ImprovedStudent(**student) for student in improved.metadata["students"]),
         ),
+        evaluation_sets=tuple(evaluation_sets(described)),
         num_trials=trials.metadata["num_trials"],
         added=trials.metadata.get("added", {}),
         moved=_moved(config, peers, described),

@@ -35,7 +35,7 @@ from peerkd.stages.given_check import check_classes
 from peerkd.stages.hold_out import Indices, hold_out
 from peerkd.stages.listed_samples import divide_by_lists, list_warnings
 from peerkd.stages.peer_data import divide_by_owner
-from peerkd.study.splits import EvaluationSets, NumSamples
+from peerkd.study.splits import EvaluationSets, NumSamples, have_equal_proportions
 from peerkd.wording import plural
 
 _SkewByLabels: TypeAlias = IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer
@@ -288,10 +288,13 @@ def _check_min_samples(partition: PartitionConfig, trains: Sequence[Indices]) ->
 
 def evaluation_sets(sizes: Mapping[str, Any]) -> list[EvaluationSets]:
     """Return the sizes of the evaluation sets of each peer, from the metadata of a partition."""
+    # A partition of an earlier version has no counts.
+    validation_K, test_K = (tuple(sizes.get(f"{split}_class_counts", ())) for split in ("validation", "test"))
+    is_stratified = bool(validation_K) and have_equal_proportions(validation_K, test_K)
     return [
         EvaluationSets(
-            validation=NumSamples(sizes["num_validation"], own_validation),
-            test=NumSamples(sizes["num_test"], own_test),
+            validation=NumSamples(sizes["num_validation"], own_validation, validation_K if is_stratified else None),
+            test=NumSamples(sizes["num_test"], own_test, test_K if is_stratified else None),
         )
         for own_validation, own_test in zip(sizes["num_own_validation"], sizes["num_own_test"], strict=True)
     ]

@@ -186,6 +186,10 @@ def _describe(assignment: Assignment, source: ImageDataset | RawDataset) -> dict
         "num_peers": assignment.num_peers,
         "class_names": list(source.class_names),
         "class_counts": counts_PK.tolist(),
+        **{
+            f"{split}_class_counts": np.bincount(np.asarray(source.labels_N)[part], minlength=num_classes).tolist()
+            for split, part in (("validation", assignment.validation), ("test", assignment.test))
+        },
         "num_validation": len(assignment.validation),
         "num_test": len(assignment.test),
         "num_public": len(assignment.public),

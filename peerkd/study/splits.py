@@ -1,6 +1,6 @@
 """The sets on which accuracies are measured, and the accuracies by which a study can choose."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 SPLITS: Final = ("validation", "test")
@@ -21,6 +21,22 @@ class NumSamples(NamedTuple):
 
     global_set: int
     own_set: int
+
+    class_counts: tuple[int, ...] | None = None
+    """The number of samples of each class in the global set. None if the proportions of the classes were not given when
+    the samples were drawn, or are not known."""
+
+
+def have_equal_proportions(first_K: Sequence[int], second_K: Sequence[int]) -> bool:
+    """Return whether two sets have the same proportions of classes, up to one sample of each class.
+
+    Args:
+        first_K: The number of samples of each of K classes in one set, which is not empty.
+        second_K: The same of the other set.
+    """
+    num_first, num_second = sum(first_K), sum(second_K)
+    most = 1 / num_first + 1 / num_second
+    return all(abs(one / num_first - two / num_second) <= most for one, two in zip(first_K, second_K, strict=True))
 
 
 class EvaluationSets(NamedTuple):

@@ -40,6 +40,33 @@ def test_the_noise_is_that_of_the_samples():
     assert noise([answered(record(), before, after) for after in answers], num=203) == pytest.approx(expected)
 
 
+def test_a_set_with_given_class_proportions_has_the_noise_within_classes():
+    """The noise of many sets that are drawn class by class, against the formula on one of them."""
+    rng = np.random.default_rng(0)
+    shares_K, num_K = np.array([0.1, 0.5, 0.9]), np.array([40, 60, 100])
+    labels = np.repeat(np.arange(3), num_K)
+
+    def draw():
+        before = rng.random(200) < 0.5
+        return before, [np.where(rng.random(200) < shares_K[labels], place == 1, before) for place in (0, 1)]
+
+    before, afters = draw()
+    rows = [
+        answered(record(), before, after)
+        | {
+            f"validation_class_accuracy_{moment}": [values[labels == k].mean() for k in range(3)]
+            for moment, values in (("before", before), ("after", after))
+        }
+        for after in afters
+    ]
+    found = gain_covariance(columns_of(rows), GLOBAL, validation=NumSamples(200, 10, tuple(num_K.tolist())))
+    drawn = [[after.mean() - before.mean() for after in afters] for before, afters in (draw() for _ in range(4000))]
+    unseen = (np.eye(2) + 1) / (2 * 200) / 200
+    assert found - unseen == pytest.approx(np.cov(np.transpose(drawn)), rel=0.25)
+    # Without the counts, the differences between the classes count as noise.
+    assert noise(rows, num=200)[0, 0] > 1.1 * found[0, 0]
+
+
 def test_bits_of_a_journal_are_read_too():
     before, after = np.array([True, True, False, False]), np.array([True, False, True, True])
     row = answered(record(), before, after)

@@ -9,7 +9,7 @@ from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.data.dataset import RawDataset
 from peerkd.data.partition.assignment import Assignment
-from peerkd.stages.division import divide, division_warnings
+from peerkd.stages.division import divide, division_warnings, evaluation_sets
 
 NUM_CLASSES = 5
 
@@ -233,3 +233,13 @@ def test_missing_and_scarce_samples_are_reported_and_nothing_else():
         "1 class without a validation sample, so no choice considers it: fox (1 sample in all).",
         "1 class without a test sample, so no reported accuracy counts it: fox (1 sample in all).",
     ]
+
+
+def test_class_counts_of_evaluation_sets_count_only_if_both_sets_have_the_same_proportions():
+    sizes = {"num_validation": 80, "num_test": 133, "num_own_validation": [9, 8], "num_own_test": [7, 6]}
+    counts = {"validation_class_counts": [27, 27, 26], "test_class_counts": [44, 45, 44]}
+    stratified = evaluation_sets(sizes | counts)
+    assert [each.validation for each in stratified] == [(80, 9, (27, 27, 26)), (80, 8, (27, 27, 26))]
+    assert stratified[0].test == (133, 7, (44, 45, 44))
+    for others in ({}, counts | {"test_class_counts": [100, 20, 13]}):
+        assert [each.validation for each in evaluation_sets(sizes | others)] == [(80, 9, None), (80, 8, None)]

@@ -25,12 +25,12 @@ from peerkd.results.advice import COLUMNS, advise
 from peerkd.results.reproduction import find_row
 from peerkd.results.table import read_table
 from peerkd.stages import distill_pairs, improve_peers, partition_data, pretrain_peers
+from peerkd.stages.division import evaluation_sets
 from peerkd.stages.shard_queue import ShardQueue
 from peerkd.stages.work import improve_peers as work
 from peerkd.stages.work.improving import judged
 from peerkd.study.objective import objective_of
 from peerkd.study.plan import plan
-from peerkd.study.splits import EvaluationSets, NumSamples
 from peerkd.study.trials import record_identity
 from peerkd.training.inputs import EngineChoice, SweepInputs
 from peerkd.training.sweep import SweepRunner
@@ -112,11 +112,7 @@ def best_by_hand(rows, decision, metric="validation_global_accuracy"):
 def decision_by_rule(improved, rows, settings):
     """Return the decision that follows from all trials of a student."""
     (student,) = {row["student"] for row in rows}
-    sizes = improved.partition.metadata
-    sets = EvaluationSets(
-        validation=NumSamples(sizes["num_validation"], sizes["num_own_validation"][student]),
-        test=NumSamples(sizes["num_test"], sizes["num_own_test"][student]),
-    )
+    sets = evaluation_sets(improved.partition.metadata)[student]
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
     ranks_N = np.zeros(len(rows), dtype=np.int64)
     return advise(columns, objective_of(settings.sweep.selection_metric), sets, ranks_N=ranks_N).decision
