@@ -26,6 +26,9 @@ from peerkd.tuning.settings_prior import compress
 from peerkd.tuning.space import Space
 
 _NUM_FUNCTIONS: Final = 40
+_LEAST_SD: Final = 0.5
+"""Standard deviation, in points, that is added to that of each residual before they are made comparable."""
+
 _RIDGE: Final = 2.0
 """Penalty of the ridge regression: the number of pairs that its prior is worth."""
 
@@ -170,22 +173,27 @@ def _second_moments(missed_QG: FloatArray) -> FloatArray:
 
 
 def _decompose(missed_QG: FloatArray, grid: ExperienceGrid) -> tuple[FloatArray, FloatArray]:
-    """Return the first principal components of residuals (G, L), and the covariance left within trials (K, E, E)."""
+    """Return the first principal components of residuals (G, L), and the covariance left within trials (K, E, E).
+
+    The components are those of the correlation. Those of the covariance would describe the settings that fail, whose
+    gains vary most, and leave nothing for the good ones.
+    """
     num_epochs = grid.shape[-1]
-    is_there_T = (grid.has_weight_NW[:, :, None] & grid.has_temperature_NT[:, None, :]).ravel()
-    is_there_G = np.repeat(is_there_T, num_epochs)
+    is_there_K = (grid.has_weight_NW[:, :, None] & grid.has_temperature_NT[:, None, :]).ravel()
+    is_there_G = np.repeat(is_there_K, num_epochs)
     covariance_DD = _second_moments(missed_QG[:, is_there_G])
-    values, vectors = np.linalg.eigh(covariance_DD)
+    sd_D = np.sqrt(np.diagonal(covariance_DD) + _LEAST_SD**2)
+    values, vectors = np.linalg.eigh(covariance_DD / np.multiply.outer(sd_D, sd_D))
     kept = slice(-min(_NUM_FUNCTIONS, len(values)), None)
-    factors_DL = vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0))
+    factors_DL = sd_D[:, None] * vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0))
     factors_GL = np.zeros((len(is_there_G), factors_DL.shape[1]))
     factors_GL[is_there_G] = factors_DL
     left_DD = covariance_DD - factors_DL @ factors_DL.T
-    num_trials = int(is_there_T.sum())
+    num_trials = int(is_there_K.sum())
     left_TETE = left_DD.reshape(num_trials, num_epochs, num_trials, num_epochs)
-    of_trials_TEE = left_TETE[np.arange(num_trials), :, np.arange(num_trials)]
-    names_T = np.repeat([each.transfer_set for each in grid.combinations], grid.shape[1] * grid.shape[2])[is_there_T]
-    return factors_GL, np.array([of_trials_TEE[names_T == name].mean(axis=0) for name in grid.transfer_sets])
+    luck_KEE = np.zeros((len(is_there_K), num_epochs, num_epochs))
+    luck_KEE[is_there_K] = left_TETE[np.arange(num_trials), :, np.arange(num_trials)]
+    return factors_GL, luck_KEE
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -90,7 +90,8 @@ class Experience:
     """The principal components of the residuals, each multiplied by its standard deviation."""
 
     luck_KEE: FloatArray
-    """The covariance of a trial's own effect between epochs, for each transfer set, including noise of validation."""
+    """The covariance of a trial's own effect between epochs, for each trial of the grid (K), including the noise of
+    validation."""
 
     provenance: str
     """The names of the sweeps to which the model was fitted, one per line."""
@@ -159,10 +160,10 @@ class Experience:
         num_settings = len(space.settings)
         luck_CC = np.zeros((len(rungs) * num_settings, len(rungs) * num_settings))
         noise = _NOISE_SD**2 * np.eye(len(self.grid.epoch_shares))
-        for place, setting in enumerate(space.settings):
-            luck_EE = _positive(self.luck_KEE[self.grid.transfer_sets.index(setting.transfer_set)] - noise)
+        luck_SEE = np.einsum("sk,kef->sef", self.grid.interpolation_of_trials(space), self.luck_KEE)
+        for place, luck_EE in enumerate(luck_SEE):
             of_setting = np.arange(len(rungs)) * num_settings + place
-            luck_CC[np.ix_(of_setting, of_setting)] = by_share @ luck_EE @ by_share.T
+            luck_CC[np.ix_(of_setting, of_setting)] = by_share @ _positive(luck_EE - noise) @ by_share.T
         return luck_CC
 
 
@@ -212,7 +213,7 @@ def load(path: Path) -> Experience:
                 grid=_read_grid(arrays),
                 feature_names=tuple(arrays["feature_names"].tolist()),
                 provenance=str(arrays["provenance"]),
-                **{name: arrays[name].astype(np.float64) for name in (*_ROUNDED, *_EXACT)},
+                **_read_arrays(arrays),
             )
     except (OSError, EOFError, BadZipFile, KeyError, ValueError) as error:
         raise ValueError(
@@ -231,6 +232,15 @@ def _read_grid(arrays: Mapping[str, NDArray[Any]]) -> ExperienceGrid:
         [Combination(name) for name in arrays["transfer_sets"].tolist()],
         **{name: arrays[name] for name in ("weights", "temperatures", "epoch_shares")},
     )
+
+
+def _read_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
+    read = {name: arrays[name].astype(np.float64) for name in (*_ROUNDED, *_EXACT)}
+    if "combinations" not in arrays:
+        # The archive has one covariance for all trials on a transfer set.
+        num_trials = len(arrays["weights"]) * len(arrays["temperatures"])
+        read["luck_KEE"] = np.repeat(read["luck_KEE"], num_trials, axis=0)
+    return read
 
 
 @cache

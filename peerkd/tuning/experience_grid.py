@@ -4,8 +4,8 @@ The grid has a point for each combination of transfer set, loss and target, dist
 Between weights, temperatures and epochs everything is interpolated linearly; combinations are never mixed. A
 combination may lack some weights, as the sets without labels do, whose only weight is 1, or some temperatures.
 
-Shape suffixes: S = settings, C = targets: rungs x settings, R = rungs, G = grid: combinations x weights x temperatures
-x epochs, E = epochs of the grid, N = combinations, W = weights, T = temperatures.
+Shape suffixes: S = settings, R = rungs, C = targets: rungs x settings, K = trials of the grid: combinations x weights x
+temperatures, E = epochs of the grid, G = grid: K x E, N = combinations, W = weights, T = temperatures.
 """
 
 from collections.abc import Iterator, Sequence
@@ -107,20 +107,23 @@ class ExperienceGrid:
             space: A space without ``differences``.
             rungs: Epochs of the targets. Targets are ordered by rung and then by setting.
         """
-        place_of = {combination: place for place, combination in enumerate(self.combinations)}
-        settings = space.settings
         # Before the first epoch every gain is 0. That is a point of the grid for which no values are stored.
         shares_RE = interpolation(np.concatenate([[0.0], self.epoch_shares]), rungs / space.num_epochs)[:, 1:]
-        shape = len(rungs), len(settings), *self.shape
-        grid_RSNWTE = np.zeros(shape)
-        for number, setting in enumerate(settings):
+        grid_RSKE: FloatArray = np.einsum("sk,re->rske", self.interpolation_of_trials(space), shares_RE)
+        return grid_RSKE.reshape(len(rungs) * len(space.settings), -1)
+
+    def interpolation_of_trials(self, space: Space) -> FloatArray:
+        """Return the weights (S, K) that interpolate values of whole trials to the settings of a space."""
+        place_of = {combination: place for place, combination in enumerate(self.combinations)}
+        grid_SNWT = np.zeros((len(space.settings), *self.shape[:-1]))
+        for number, setting in enumerate(space.settings):
             place = place_of[combination_of(setting, space)]
             weight_W = _between(self.weights, self.has_weight_NW[place], setting.distillation_weight)
             temperature_T = _between(
                 np.log2(self.temperatures), self.has_temperature_NT[place], float(np.log2(setting.temperature))
             )
-            grid_RSNWTE[:, number, place] = np.einsum("w,t,re->rwte", weight_W, temperature_T, shares_RE)
-        return grid_RSNWTE.reshape(len(rungs) * len(settings), -1)
+            grid_SNWT[number, place] = np.multiply.outer(weight_W, temperature_T)
+        return grid_SNWT.reshape(len(space.settings), -1)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
