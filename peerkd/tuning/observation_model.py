@@ -21,6 +21,10 @@ from peerkd.tuning.space import Space
 _NUM_RUNGS: Final = 3
 """The number of rungs. With more rungs, the tuner would become slow."""
 
+_MAX_SETTINGS_WITH_RUNGS: Final = 128
+"""The number of settings above which a tuner with experience suggests whole trials only. Its budget then pays for many
+trials of each pair, and early results of so many settings mislead it more often than they save costs."""
+
 _MAX_CENTRES_WITH_EXPERIENCE: Final = 24
 """The maximum number of centres of the basis functions if experience is used.
 
@@ -94,6 +98,8 @@ def build_observation_model(
             variances_SE=early_sds(space.settings, num_epochs=space.num_epochs) ** 2,
             experience=None,
         )
+    if num_settings > _MAX_SETTINGS_WITH_RUNGS:
+        rungs_R = rungs_R[:1]
     # A gain after an epoch that is no rung is treated as the gain at the next rung.
     rung_of_E = [int(np.flatnonzero(rungs_R >= num_epochs)[-1]) for num_epochs in range(1, space.num_epochs + 1)]
     return ObservationModel(
