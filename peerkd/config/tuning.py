@@ -36,10 +36,13 @@ class TuneConfig(StrictConfig):
     samples; a forward pass alone counts as a third."""
 
     experience: bool = True
-    """Whether the tuner starts from a prior that was learned from full sweeps of digits. It does so only in a study
-    with the default loss, target and conventions and no other losses or targets, one learning rate, global accuracy
-    alone as the objective, no transfer sets but student, teacher and both, and temperatures from 0.5 to 16. The log and
-    the report say whether it did. False: it starts without this experience."""
+    """Whether the tuner starts from a prior that was learned from full sweeps of digits.
+
+    It does so only in a study with the default conventions, one learning rate, global accuracy alone as the objective,
+    and settings like those of the sweeps. Some sweeps had the transfer sets student, teacher and both with the default
+    loss and target, and temperatures from 0.5 to 16. The others had student, public_unlabelled, student_and_public and
+    teacher_unlabelled with several losses and targets, alphas from 0.4 and temperatures from 0.5 to 4. The log and the
+    report say whether it did. False: it starts without this experience."""
 
     max_seconds: float | None = Field(default=None, gt=0)
     """The time after which no further iteration begins. With a limit, the choices depend on the speed of the

@@ -39,7 +39,9 @@ from peerkd.tuning.prior import Prior
 from peerkd.tuning.space import Space
 from peerkd.wording import plural
 
-SHIPPED: Final = (Path(__file__).with_name("learned_experience.npz"),)
+SHIPPED: Final = tuple(
+    Path(__file__).with_name(name) for name in ("learned_experience.npz", "learned_wide_experience.npz")
+)
 
 _NOISE_SD: Final = 0.6
 """The standard deviation of a validation accuracy, in points."""

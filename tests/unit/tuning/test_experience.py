@@ -12,7 +12,7 @@ from benchmarks.tuning.scoring import GainsOnTest
 from peerkd.arrays import IntArray
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.term import HINTON, distillation_term
-from peerkd.tuning.experience import Experience, load, rung_epochs, save, shipped, why_unused
+from peerkd.tuning.experience import Experience, load, rung_epochs, save, shipped, shipped_for, why_unused
 from peerkd.tuning.experience_grid import ExperienceGrid
 from peerkd.tuning.pair_tuner import PairTuner
 from peerkd.tuning.space import SettingOnSet, Space
@@ -221,3 +221,21 @@ def test_the_shipped_experience_comes_from_digits_and_is_small() -> None:
     assert len(known.provenance.splitlines()) == 31
     assert all("digits" in line for line in known.provenance.splitlines())
     assert len(known.feature_names) == 39
+
+
+def test_the_shipped_experience_of_losses_and_targets_covers_data_that_stay_at_home() -> None:
+    known = shipped()[1]
+    assert len(known.provenance.splitlines()) == 3
+    tried = [
+        SettingOnSet(name, temperature, weight, weight, None, loss, target)
+        for name, weight in (("student_and_public", 0.5), ("public_unlabelled", 1.0))
+        for temperature in (1.0, 2.0)
+        for loss in ("kl", "standardised_kl")
+        for target in ("class_counts+prior_adjusted", "masks")
+    ]
+    names = known.feature_names
+    space = with_settings(network(seed=1)[0], *tried)
+    space = replace(space, feature_names=names, features_QF=np.zeros((space.num_pairs, len(names))))
+    assert shipped_for(space) is known
+    assert why_unused(space, is_wanted=True) is None
+    assert shipped_for(replace(space, has_global_gains=False)) is None
