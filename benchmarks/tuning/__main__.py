@@ -98,7 +98,13 @@ def _compare(arguments: argparse.Namespace) -> None:
     }
     sections = [_section(EXPERIMENTS, 0, names, experiments, on_experiments)]
     sections += [_section(part, num_folds, names, experiments, runs_of) for part, runs_of in held_out.items()]
-    text = markdown(sections, objective=objective, chooses_epochs=arguments.choose_epochs, num_priors=len(earlier))
+    text = markdown(
+        sections,
+        objective=objective,
+        chooses_epochs=arguments.choose_epochs,
+        num_priors=len(earlier),
+        num_learned_from=len(arguments.learn_from),
+    )
     print(text, end="")
     if arguments.output:
         is_csv = arguments.output.suffix == ".csv"

@@ -75,7 +75,20 @@ class Section(NamedTuple):
     """Reference choices by experiment."""
 
 
-def markdown(sections: Sequence[Section], *, objective: Objective, chooses_epochs: bool, num_priors: int) -> str:
+LEARNED: Final = (
+    "The experience is not the one that comes with peerkd. It is learned from up to {num} tables, for each experiment "
+    "without itself and without those of its seed."
+)
+
+
+def markdown(
+    sections: Sequence[Section],
+    *,
+    objective: Objective,
+    chooses_epochs: bool,
+    num_priors: int,
+    num_learned_from: int = 0,
+) -> str:
     """Return the conventions, and for each section its references and a table.
 
     The table shows the one experiment, or the means over all experiments.
@@ -94,6 +107,7 @@ def markdown(sections: Sequence[Section], *, objective: Objective, chooses_epoch
             "",
             _means_of(shown, section.references),
             _start(section, num_priors),
+            *((LEARNED.format(num=num_learned_from),) if num_learned_from else ()),
             "",
             *(_reference_line(name, known) for name, known in section.references.items()),
             "",
@@ -127,8 +141,7 @@ def _start(section: Section, num_priors: int) -> str:
     if num_priors:
         return f"Prior tables that tuners may start from, never the one that is replayed: {num_priors}."
     return (
-        "No prior tables: peerkd starts from the experience that comes with it, where that covers the settings; the "
-        "others start from nothing."
+        "No prior tables: peerkd starts from experience, where that covers the settings; the others start from nothing."
     )
 
 
