@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 ##@ Use
 .PHONY: run
-run: setup ## Run PIPELINE (jointkd, or pcl) with PRESET (digits) and write a report; ARGS="--set seed=1" sets any field
+run: setup ## Run PIPELINE (jointkd, pcl, collaborate) with PRESET (digits) and write a report; ARGS="--set seed=1" sets any field
 	@$(BIN)/peerkd run "$(PIPELINE)" $(if $(PRESET),--preset "$(PRESET)") --output "$(OUTPUT)" $(ARGS)
 
 ##@ Test
@@ -107,10 +107,12 @@ compiled: compile ## Check that the committed YAML is what the code compiles to
 docs: setup ## Write the reference pages that are generated from the code
 	@$(BIN)/python -m peerkd.config.describe jointkd > docs/experiment.md
 	@$(BIN)/python -m peerkd.config.describe pcl > docs/pcl-experiment.md
+	@$(BIN)/python -m peerkd.config.describe collaborate > docs/collaborate-experiment.md
 	@$(BIN)/python -m peerkd.results.describe > docs/results-table.md
 	@$(BIN)/python -m peerkd.results.describe curves > docs/curves-table.md
 	@$(BIN)/python -m peerkd.results.describe features > docs/features-table.md
 	@$(BIN)/python -m peerkd.results.describe choices > docs/choices-table.md
+	@$(BIN)/python -m peerkd.results.describe rounds > docs/rounds-table.md
 	@$(BIN)/python -m peerkd.losses.describe > docs/losses.md
 	@$(BIN)/python -m peerkd.losses.describe targets > docs/targets.md
 	@$(BIN)/python -m peerkd.metrics.describe > docs/metrics.md

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from kfp import compiler
 
+from pipelines.collaborate.pipeline import collaborate
 from pipelines.jointkd.pipeline import jointkd
 from pipelines.pcl.pipeline import pcl
 
-PIPELINES = {"jointkd": jointkd, "pcl": pcl}
+PIPELINES = {"jointkd": jointkd, "pcl": pcl, "collaborate": collaborate}
 
 
 def compile_all(folder: Path) -> None:

@@ -22,7 +22,7 @@ from benchmarks.sweep.prepare import prepare
 from benchmarks.sweep.rounds import Measured, time_in_turn
 from benchmarks.sweep.tables import agreement_table, quotient_table, rate_table
 from benchmarks.sweep.workloads import SYNTHETIC_NAME, WORKLOADS, Workload, find_workload
-from peerkd.config.experiment import ComputeConfig
+from peerkd.config.peer_experiment import ComputeConfig
 from peerkd.cores import count_cores
 from peerkd.data.packed import read_packed
 from peerkd.data.partition.assignment import Assignment

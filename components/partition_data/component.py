@@ -9,6 +9,7 @@ from components.decorators import component
 
 @component
 def partition_data(
+    pipeline: str,
     preset: str,
     config_json: str,
     overrides: str,
@@ -23,10 +24,11 @@ def partition_data(
     """Read the data set and divide it among the peers.
 
     Args:
+        pipeline: Name of the pipeline whose first task this is: jointkd or collaborate.
         preset: Name of a preset. Leave it at its default if config_json is given.
         config_json: A whole experiment as JSON, or empty.
         overrides: key=value pairs separated by spaces, as in "seed=3 partition.num_peers=5".
-        strategy: How settings are chosen: sweep or tune.
+        strategy: How settings are chosen: sweep or tune. It has no effect on collaborate.
         store: Address of the artifact store.
         backend: Where later tasks do their work: auto, local or kubernetes.
         num_workers: Number of pods of each job.
@@ -40,6 +42,7 @@ def partition_data(
     from peerkd.stages import partition_data as stage
 
     return stage.run(
+        pipeline=pipeline,
         preset=preset,
         config_json=config_json,
         overrides=overrides,

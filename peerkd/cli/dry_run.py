@@ -7,7 +7,7 @@ import typer
 import yaml
 
 from peerkd.config.cluster import ClusterConfig
-from peerkd.config.pipelines import JOINTKD, PCL
+from peerkd.config.pipelines import COLLABORATE, JOINTKD, PCL
 from peerkd.config.strict import StrictConfig
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.kinds.kind import JobKind
@@ -22,6 +22,7 @@ _BEFORE: Final = {
         "improve_peers": "distill_pairs",
     },
     PCL.name: {"train_pcl": "split_data"},
+    COLLABORATE.name: {"pretrain_peers": "partition_data", "collaborate_peers": "pretrain_peers"},
 }
 """The launched stages of each pipeline, each with the stage whose artifact it reads."""
 

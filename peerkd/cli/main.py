@@ -93,6 +93,21 @@ def run_pcl(
     run(PCL, experiment, jobs, output=output, backend=backend, dry_run=dry_run)
 
 
+@run_app.command("collaborate")
+def run_collaborate(
+    experiment: Experiment,
+    jobs: Jobs,
+    output: Output = Path("runs"),
+    backend: RunBackend = "local",
+    dry_run: DryRun = False,
+) -> None:
+    """Rounds: divide the data, train the peers, let them train and exchange in rounds, and report."""
+    from peerkd.cli.run import run
+    from peerkd.config.pipelines import COLLABORATE
+
+    run(COLLABORATE, experiment, jobs, output=output, backend=backend, dry_run=dry_run)
+
+
 @plan_app.command("jointkd")
 def plan_jointkd(
     experiment: Experiment,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from peerkd.config.pipelines import Pipeline
     from peerkd.config.resolve import Config
 
-PipelineName = Annotated[str, typer.Option("--pipeline", metavar="NAME", help="Pipeline: jointkd or pcl.")]
+PipelineName = Annotated[str, typer.Option("--pipeline", metavar="NAME", help="Pipeline: jointkd, pcl or collaborate.")]
 Preset = Annotated[
     str | None,
     typer.Option(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from peerkd.config.pipelines import JOINTKD, PCL, Pipeline, find_pipeline
+from peerkd.config.pipelines import COLLABORATE, JOINTKD, PCL, Pipeline, find_pipeline
 from peerkd.config.strict import StrictConfig
 
 _JOINTKD_INTRODUCTION: Final = """\
@@ -75,6 +75,41 @@ training: {epochs: 30, batch_size: 32, learning_rate: 0.05}
 ```
 """
 
+_COLLABORATE_INTRODUCTION: Final = """\
+<!-- Written by `make docs` from peerkd/config/. Edit that. -->
+
+# The config of rounds
+
+One config describes one experiment with rounds: the data, their division among the peers, the pre-training, and the
+rounds in which the peers train and exchange what they learned. [rounds.md](rounds.md) describes the methods. Start from
+a preset, change fields, and look at the resulting config before you run it:
+
+```sh
+.venv/bin/peerkd config presets --pipeline collaborate
+.venv/bin/peerkd config show --pipeline collaborate --set "rounds.methods=[predictions,fedavg]"
+.venv/bin/peerkd run collaborate --set seed=1 --set rounds.topology.kind=ring
+```
+
+You can also write a file. Fields that the file omits have the defaults below; `peerkd config show` prints a complete
+file.
+
+```yaml
+name: four-peers
+partition:
+  num_peers: 4
+  public_fraction: 0.2
+rounds:
+  num_rounds: 5
+  methods: [predictions, alone]
+  topology: {kind: edges, edges: [[0, 1], [1, 2], [2, 3]]}
+  max_own_drop: 0.02
+```
+
+```sh
+.venv/bin/peerkd run collaborate --config FILE
+```
+"""
+
 _RULES: Final = """
 - `--set` takes the dotted name of a field and a value in YAML. It overrides the preset or the file. The order does not
   matter, unless a field is set twice; then the later value counts.
@@ -95,6 +130,7 @@ _RULE_ON_KINDS: Final = """\
 _INTRODUCTIONS: Final = {
     JOINTKD.name: _JOINTKD_INTRODUCTION + _RULES + _RULE_ON_KINDS,
     PCL.name: _PCL_INTRODUCTION + _RULES,
+    COLLABORATE.name: _COLLABORATE_INTRODUCTION + _RULES + _RULE_ON_KINDS,
 }
 
 

@@ -1,18 +1,15 @@
 """The config of a whole experiment, which is the same on a laptop and on a cluster."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from peerkd.config.architectures import check_branch_point
-from peerkd.config.data import AugmentationConfig, DataConfig, IndexFiles, PartitionConfig
-from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.losses import LossConfig
-from peerkd.config.strict import StrictConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.sweep import SweepConfig
 from peerkd.config.targets import TargetConfig, target_config
-from peerkd.config.training import DistillConfig, PeersConfig, PretrainConfig
+from peerkd.config.training import DistillConfig
 from peerkd.config.tuning import TuneConfig
 from peerkd.excerpt import plain
 from peerkd.study.controls import TARGETS_WITHOUT_TEACHER
@@ -24,93 +21,30 @@ from peerkd.study.transfer_sets import TRANSFER_SETS
 if TYPE_CHECKING:
     from peerkd.study.objective import Objective
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
-"""A name that can be part of a job's name on a cluster."""
 
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-"""A seed of 32 bits, the largest that numpy accepts."""
-
-
-class ComputeConfig(StrictConfig):
-    """The device and the number of processes.
-
-    They are not part of a key, because they do not change the meaning of a result.
-    """
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """The device that networks are trained on. auto: a GPU if one is available, otherwise the CPU."""
-
-    num_workers: int | None = Field(default=None, ge=1, le=1_000)
-    """The number of single-threaded processes on one machine. Null: one for each GPU, or one for each CPU core without
-    GPUs."""
-
-
-class ExperimentConfig(StrictConfig):
+class ExperimentConfig(PeerExperimentConfig):
     """One experiment: the data, their partition among peers, the pre-training, the distillation and the sweep."""
 
-    counts: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "partition.num_peers": ("peers.given", "partition.label_skew.files")
-    }
-
-    name: Name = "digits"
-    """The name of the experiment in reports and in the names of jobs: 2 to 40 lower-case letters, digits and
-    hyphens."""
-
-    seed: Seed = 0
-    """The seed from which all random numbers of the experiment are derived."""
-
-    data: DataConfig = DataConfig()
-    augmentation: AugmentationConfig = AugmentationConfig()
-    partition: PartitionConfig = PartitionConfig()
-    peers: PeersConfig = PeersConfig()
-    pretrain: PretrainConfig = PretrainConfig()
     distill: DistillConfig = DistillConfig()
     sweep: SweepConfig = SweepConfig()
     tune: TuneConfig = TuneConfig()
-    compute: ComputeConfig = ComputeConfig()
 
     @property
-    def networks(self) -> tuple[PeerNetwork, ...]:
-        """The network of each peer."""
-        if self.peers.given:
-            return tuple(peer.peer_network for peer in self.peers.given)
-        names = self.peers.architectures
-        return tuple(map(PeerNetwork, names * self.partition.num_peers if len(names) == 1 else names))
+    def batch_sizes(self) -> Mapping[str, int]:
+        """The largest numbers of samples in the batches of each training, by the name of the field."""
+        return {**super().batch_sizes, "distill.batch_size": self.distill.batch_size}
 
     @property
-    def architectures(self) -> tuple[str, ...]:
-        """The name of the network of each peer."""
-        return tuple(network.name for network in self.networks)
+    def rules_for_losses(self) -> Mapping[str, str]:
+        """The beginning of a message about each loss that any trial has, by the name of the loss."""
+        own = self.distill.loss.kind
+        others = dict.fromkeys(self.tried_losses, "Each of sweep.losses must")
+        return others | {own: "distill.loss.kind must"}
 
     @property
-    def num_trained_peers(self) -> int:
-        """The number of peers that are pre-trained, because the user gives no weights of them."""
-        return sum(map(self.is_trained, range(self.partition.num_peers)))
-
-    def is_trained(self, peer: int) -> bool:
-        """Return whether a peer is pre-trained, because its weights are not given."""
-        given = self.peers.given
-        return self.peers.from_ is None and not (given and given[peer].weights is not None)
-
-    @property
-    def has_peer_data(self) -> bool:
-        """Whether the peers bring data sets of their own, which are not divided by a partitioner."""
-        return any(peer.data is not None for peer in self.peers.given)
-
-    @property
-    def has_public_set(self) -> bool:
-        """Whether there are samples that belong to no peer: held-out ones, or a data set in addition to the peers'."""
-        if self.has_peer_data:
-            return self.data.source != "peers"
-        return self.partition.public_fraction > 0 or getattr(self.partition.label_skew, "public_file", None) is not None
-
-    def describe_peer(self, peer: int) -> str:
-        """Return the words by which messages name a peer: its number, and its name if the user has given one."""
-        return f"peer {peer} ({self.peers.given[peer].name})" if self.peers.given else f"peer {peer}"
-
-    def section_of_weights(self, peer: int) -> str:
-        """Return the field that gives the weights of a peer, as the beginning of messages about these weights."""
-        return f"peers.given[{peer}]." if self.peers.from_ is None else f"peers.from: peer {peer}: "
+    def highest_temperature(self) -> tuple[str, float]:
+        """The name of the field with the temperatures, and the highest of them."""
+        return "sweep.temperatures", max(self.sweep.temperatures)
 
     @property
     def default_learning_rate(self) -> float | None:
@@ -183,19 +117,6 @@ class ExperimentConfig(StrictConfig):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        num_peers, given = self.partition.num_peers, self.peers.given
-        if given and len(given) != num_peers:
-            raise ValueError(
-                f"partition.num_peers must be {len(given)}, the number of peers in peers.given, or be omitted, got "
-                f"{num_peers}."
-            )
-        self._check_peer_data()
-        self._check_index_files()
-        if not given and len(self.peers.architectures) not in (1, num_peers):
-            raise ValueError(
-                f"peers.architectures must have 1 entry or one for each of the {num_peers} peers, "
-                f"got {len(self.peers.architectures)}."
-            )
         for transfer_set in self.sweep.tried_transfer_sets:
             if TRANSFER_SETS[transfer_set].needs_public_set and not self.has_public_set:
                 if self.has_peer_data:
@@ -224,58 +145,4 @@ class ExperimentConfig(StrictConfig):
                     f"sweep.losses must not contain {name}, which needs labels, unless a transfer set has labels for "
                     f"all samples, got transfer sets {plain(list(self.sweep.tried_transfer_sets))}."
                 )
-        if self.pretrain.method == "pcl":
-            for peer, network in enumerate(self.networks):
-                if given and self.is_trained(peer) and not network.is_plain:
-                    raise ValueError(
-                        "pretrain.method must be cross_entropy for peers.given without weights whose network has an "
-                        f"adapter or no branch points, got pcl and {network} for {self.describe_peer(peer)}."
-                    )
-            for architecture in (network.name for network in self.networks if network.is_plain):
-                try:
-                    check_branch_point(architecture, self.pretrain.collaboration.branch_point)
-                except ValueError as error:
-                    raise ValueError(f"pretrain.{error}") from error
         return self
-
-    def _check_index_files(self) -> None:
-        """Check that index files fit the number of peers and the data set."""
-        skew = self.partition.label_skew
-        if not isinstance(skew, IndexFiles) or self.has_peer_data:
-            return
-        if len(skew.files) != self.partition.num_peers:
-            raise ValueError(
-                f"partition.num_peers must be {len(skew.files)}, the number of files in partition.label_skew.files, or "
-                f"be omitted, got {self.partition.num_peers}."
-            )
-        if self.data.max_train_samples is not None:
-            raise ValueError(
-                "data.max_train_samples must be null when partition.label_skew.kind is indices, because the files list "
-                f"samples of the whole training split, got {self.data.max_train_samples}."
-            )
-
-    def _check_peer_data(self) -> None:
-        """Check that data sets of peers and the data set of the experiment fit together."""
-        data, given = self.data, self.peers.given
-        without = [peer for peer, each in enumerate(given) if each.data is None]
-        if data.source == "peers" and (without or not given):
-            where = f"{self.describe_peer(without[0])} has none" if without else "peers.given is empty"
-            raise ValueError(f"peers.given must have data for every peer when data.source is peers, and {where}.")
-        if not self.has_peer_data:
-            return
-        if without:
-            raise ValueError(
-                f"peers.given must have data for every peer or for none, and {self.describe_peer(without[0])} has none."
-            )
-        if data.source == "digits":
-            raise ValueError(
-                "data.source must be peers, or the kind of a data set other than the peers', when peers.given have "
-                "data, got digits."
-            )
-        for field, value, needed in (
-            ("storage", data.storage, "packed"),
-            ("max_train_samples", data.max_train_samples, None),
-            ("max_test_samples", data.max_test_samples, None),
-        ):
-            if value != needed:
-                raise ValueError(f"data.{field} must be {needed or 'null'} when peers.given have data, got {value}.")

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 from peerkd.config.architectures import ARCHITECTURE_FACTS, Architecture, check_branch_point
 from peerkd.config.collaboration import CollaborationConfig
 from peerkd.config.data import AugmentationConfig, DataConfig
-from peerkd.config.experiment import ComputeConfig, Name, Seed
 from peerkd.config.methods import Method
+from peerkd.config.peer_experiment import ComputeConfig, Name, Seed
 from peerkd.config.strict import StrictConfig, refuse_repeats
 from peerkd.config.training import PrecisionRecipeConfig
 

@@ -3,9 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from peerkd.config.collaborate import CollaborateConfig
+from peerkd.config.collaborate_presets import COLLABORATE_PRESETS
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.json_text import read_json
 from peerkd.config.pcl import PclConfig
 from peerkd.config.pcl_presets import PCL_PRESETS
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.presets import PRESETS
 from peerkd.config.strict import StrictConfig
 from peerkd.excerpt import plain
@@ -29,8 +33,11 @@ DEFAULT_PRESET: Final = "digits"
 
 JOINTKD: Final = Pipeline("jointkd", ExperimentConfig, PRESETS)
 PCL: Final = Pipeline("pcl", PclConfig, PCL_PRESETS)
+COLLABORATE: Final = Pipeline("collaborate", CollaborateConfig, COLLABORATE_PRESETS)
 
-PIPELINES: Final[Mapping[str, Pipeline[StrictConfig]]] = {pipeline.name: pipeline for pipeline in (JOINTKD, PCL)}
+PIPELINES: Final[Mapping[str, Pipeline[StrictConfig]]] = {
+    pipeline.name: pipeline for pipeline in (JOINTKD, PCL, COLLABORATE)
+}
 
 
 def find_pipeline(name: str) -> Pipeline[StrictConfig]:
@@ -42,3 +49,16 @@ def find_pipeline(name: str) -> Pipeline[StrictConfig]:
     if name not in PIPELINES:
         raise ValueError(f"pipeline must be one of {', '.join(PIPELINES)}, got {plain(name)}.")
     return PIPELINES[name]
+
+
+def read_peer_experiment(text: str) -> PeerExperimentConfig:
+    """Read the JSON of a config of any pipeline with peers, for the stages that these pipelines have in common.
+
+    A config with rounds is recognised by its section ``rounds``, because ``to_json`` writes all sections.
+
+    Raises:
+        ValueError: See ``StrictConfig.from_json``.
+    """
+    values = read_json(text)
+    has_rounds = isinstance(values, Mapping) and "rounds" in values
+    return CollaborateConfig.from_json(text) if has_rounds else ExperimentConfig.from_json(text)

@@ -7,10 +7,12 @@ writes all defaults, and an override may choose another schedule or method.
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.collaboration import CollaborationConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.methods import METHODS, Method
 from peerkd.config.pcl import PclConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.strict import StrictConfig
 from peerkd.config.training import PretrainConfig, RecipeConfig
 
@@ -21,6 +23,16 @@ _FIELDS_OF_DIVISION: Final = (
     *("public_fraction", "own_evaluation", "held_out_fraction", "max_attempts"),
 )
 """The fields of ``partition`` by which one data set is divided among the peers."""
+
+
+_METHODS_OF_FIELDS: Final = {
+    **dict.fromkeys(
+        ("loss.kind", "target.kind", "target.prior_adjusted", "temperature", "alpha", "rampup_rounds"), "predictions"
+    ),
+    "proximal_weight": "fedprox",
+    "reduction_temperature": "ds_fl",
+}
+"""The method that reads each field of ``rounds`` that only one method reads."""
 
 
 class _UseOfField(NamedTuple):
@@ -51,23 +63,14 @@ def check_used(config: StrictConfig, given: Iterable[str]) -> None:
 def _uses_of_fields(config: StrictConfig) -> Iterator[_UseOfField]:
     match config:
         case ExperimentConfig():
-            yield from _uses_of_recipe("pretrain", config.pretrain)
             yield from _uses_of_recipe("distill", config.distill)
-            for field, methods in _readers().items():
-                is_read = config.pretrain.method == "pcl" and "pcl" in methods
-                condition = "pretrain.method is pcl" if "pcl" in methods else f"a method such as {methods[0]} is used"
-                yield _UseOfField(f"pretrain.collaboration.{field}", is_read, condition)
-            for field in PretrainConfig.model_fields:
-                if config.num_trained_peers == 0:
-                    yield _UseOfField(f"pretrain.{field}", False, "a peer has no weights yet")
-            yield _UseOfField("peers.architectures", not config.peers.given, "peers.given is empty")
-            has_partition = not config.has_peer_data
-            for field in _FIELDS_OF_DIVISION:
-                yield _UseOfField(f"partition.{field}", has_partition, "peers.given have no data of their own")
-            divides_by_ids = has_partition and config.partition.label_skew.kind == "natural"
-            yield _UseOfField("data.columns_path", divides_by_ids, "partition.label_skew.kind is natural")
-            is_held_out = config.partition.own_evaluation == "held_out"
-            yield _UseOfField("partition.held_out_fraction", is_held_out, "partition.own_evaluation is held_out")
+            yield from _uses_of_peers(config)
+        case CollaborateConfig():
+            yield from _uses_of_recipe("rounds", config.rounds)
+            yield from _uses_of_peers(config)
+            for field, method in _METHODS_OF_FIELDS.items():
+                is_read = method in config.rounds.methods
+                yield _UseOfField(f"rounds.{field}", is_read, f"rounds.methods contains {method}")
         case PclConfig():
             yield from _uses_of_recipe("training", config.training)
             yield _UseOfField("data.columns_path", False, "jointkd divides the data among peers by a column")
@@ -80,6 +83,26 @@ def _uses_of_fields(config: StrictConfig) -> Iterator[_UseOfField]:
     yield _UseOfField("data.test_fraction", has_no_test_split, "data.source has no test split of its own")
     is_resized = config.data.source in ("image_folder", "peers")
     yield _UseOfField("data.image_size_pixels", is_resized, "data.source is image_folder")
+
+
+def _uses_of_peers(config: PeerExperimentConfig) -> Iterator[_UseOfField]:
+    """Yield the uses of fields that all experiments with peers have."""
+    yield from _uses_of_recipe("pretrain", config.pretrain)
+    for field, methods in _readers().items():
+        is_read = config.pretrain.method == "pcl" and "pcl" in methods
+        condition = "pretrain.method is pcl" if "pcl" in methods else f"a method such as {methods[0]} is used"
+        yield _UseOfField(f"pretrain.collaboration.{field}", is_read, condition)
+    for field in PretrainConfig.model_fields:
+        if config.num_trained_peers == 0:
+            yield _UseOfField(f"pretrain.{field}", False, "a peer has no weights yet")
+    yield _UseOfField("peers.architectures", not config.peers.given, "peers.given is empty")
+    has_partition = not config.has_peer_data
+    for field in _FIELDS_OF_DIVISION:
+        yield _UseOfField(f"partition.{field}", has_partition, "peers.given have no data of their own")
+    divides_by_ids = has_partition and config.partition.label_skew.kind == "natural"
+    yield _UseOfField("data.columns_path", divides_by_ids, "partition.label_skew.kind is natural")
+    is_held_out = config.partition.own_evaluation == "held_out"
+    yield _UseOfField("partition.held_out_fraction", is_held_out, "partition.own_evaluation is held_out")
 
 
 def _uses_of_recipe(section: str, recipe: RecipeConfig) -> Iterator[_UseOfField]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from peerkd.arrays import FloatArray, IntArray
+from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.methods import Method
 from peerkd.config.pcl import PclConfig
@@ -183,3 +184,26 @@ class PclFacts(RunFacts):
     def published(self, architecture: str, method: Method) -> tuple[Published, ...]:
         """Return the published results of others for the same data set, architecture and method."""
         return find_published(self.published_data_set, architecture, method)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundsFacts(RunFacts):
+    """The facts about an experiment with rounds. Only peers that did not diverge in pre-training take part."""
+
+    config: CollaborateConfig
+
+    peers: tuple[str, ...]
+    """What each peer is called."""
+
+    networks: tuple[str, ...]
+    """The name of the network of each peer."""
+
+    num_train_samples: tuple[int, ...]
+    """The number of own training samples of each peer."""
+
+    num_public_samples: int
+
+    @property
+    def num_peers(self) -> int:
+        """The number of peers that take part."""
+        return len(self.peers)

@@ -13,7 +13,7 @@ import jinja2
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.strict import StrictConfig
 from peerkd.reporting import heatmaps, palette, svg, wording
-from peerkd.reporting.facts import ExperimentFacts, PclFacts
+from peerkd.reporting.facts import ExperimentFacts, PclFacts, RoundsFacts
 from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.wording import format_bytes, plural
 
@@ -22,7 +22,7 @@ def render(
     template: str,
     view: Mapping[str, Any],
     *,
-    facts: ExperimentFacts | PclFacts,
+    facts: ExperimentFacts | PclFacts | RoundsFacts,
     sections: Mapping[str, str],
     section_folder: str,
     filters: Mapping[str, Callable[..., str]],

@@ -18,7 +18,10 @@ def run_headline(summary: Any) -> str:
         return summary.partition(": ")[2]
     if not isinstance(summary, Mapping):
         return ""
-    return _sweep(summary) if "experiment" in summary else _methods(summary) if "study" in summary else ""
+    for name, describe in (("experiment", _sweep), ("study", _methods), ("rounds", _rounds)):
+        if name in summary:
+            return describe(summary)
+    return ""
 
 
 def _sweep(summary: Mapping[str, Any]) -> str:
@@ -46,6 +49,15 @@ def _methods(summary: Mapping[str, Any]) -> str:
     num_below = sum(high is not None and high < 0 for _, high in bounds)
     undecided = len(compared) - num_above - num_below
     return f"against {summary.get('baseline')}: {num_above} above, {num_below} below, {undecided} undecided"
+
+
+def _rounds(summary: Mapping[str, Any]) -> str:
+    method = summary.get("method")
+    start, end = _number(summary, "start_accuracy_pct"), _number(summary, f"{method}_mean_accuracy_pct")
+    num_rounds = _number(summary, "num_rounds")
+    if start is None or end is None or num_rounds is None:
+        return ""
+    return f"{method}: mean accuracy {start:.1f} % to {end:.1f} % in {plural(round(num_rounds), 'round')}"
 
 
 def _with_bounds(summary: Mapping[str, Any], name: str) -> str:

@@ -1,6 +1,6 @@
 """The pages that document the tables, generated from their schemas.
 
-``python -m peerkd.results.describe [trials|curves|features|choices]`` prints a page.
+``python -m peerkd.results.describe [trials|curves|features|choices|rounds]`` prints a page.
 """
 
 import sys
@@ -12,6 +12,7 @@ import pyarrow as pa
 from peerkd.results.choices import CHOICES_SCHEMA
 from peerkd.results.curves import CURVES_SCHEMA
 from peerkd.results.features import FEATURES_SCHEMA
+from peerkd.results.rounds import ROUNDS_SCHEMA
 from peerkd.results.schema import TRIALS_SCHEMA
 from peerkd.study.trials import IDENTITY_COLUMNS
 
@@ -120,11 +121,34 @@ print(choices.schema.field("decision").metadata[b"description"].decode())
 ```
 """
 
+_ROUNDS: Final = """\
+<!-- Written by `make docs` from peerkd/results/rounds.py. Edit that. -->
+
+# The table of rounds
+
+`collaborate_peers/<key>/rounds.parquet` in the store has one row for each method, round and peer. These three columns
+identify a row. Round 0 is before the first round, and is the same for all methods.
+
+- Accuracies are fractions between 0 and 1. The common samples are those of the whole data set, and a peer's own samples
+  have its own class distribution.
+- Peers accept or reject a proposal by their own `validation` samples; `test` only reports.
+- A message counts in `sent_bytes` once, and in `received_bytes` for each peer that reads it.
+- The file carries the meanings below as metadata of its columns.
+
+```python
+import pyarrow.parquet as pq
+
+rounds = pq.read_table("runs/collaborate_peers/<key>/rounds.parquet")
+print(rounds.schema.field("sent_bytes").metadata[b"description"].decode())
+```
+"""
+
 PAGES: Final[Mapping[str, tuple[str, pa.Schema]]] = {
     "trials": (_TRIALS, TRIALS_SCHEMA),
     "curves": (_CURVES, CURVES_SCHEMA),
     "features": (_FEATURES, FEATURES_SCHEMA),
     "choices": (_CHOICES, CHOICES_SCHEMA),
+    "rounds": (_ROUNDS, ROUNDS_SCHEMA),
 }
 """The introduction and the schema of each page, by the name of the page."""
 

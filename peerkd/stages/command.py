@@ -13,7 +13,7 @@ from peerkd.metrics.endpoint import recording
 from peerkd.stages.launched_stage import LaunchedStage
 from peerkd.stages.opened_store import open_stage_store
 
-LAUNCHED: Final = ("pretrain_peers", "distill_pairs", "tune_pairs", "improve_peers", "train_pcl")
+LAUNCHED: Final = ("pretrain_peers", "distill_pairs", "tune_pairs", "improve_peers", "train_pcl", "collaborate_peers")
 """The names of the launched stages. Each is also the name of the module that declares the stage."""
 
 
@@ -33,7 +33,7 @@ def perform(name: str, *, config_json: str, store: str, inputs: Sequence[str]) -
         found = {name: references.follow(reference, opened) for name, reference in read_inputs(inputs).items()}
         if set(found) != {stage.input_name}:
             raise ValueError(f"input must name {stage.input_name}, got {plain(', '.join(found) or 'none')}.")
-        stage.work(stage.config.from_json(config_json), found[stage.input_name], opened, worker)
+        stage.work(stage.read_config(config_json), found[stage.input_name], opened, worker)
 
 
 def find_stage(name: str) -> LaunchedStage[Any]:

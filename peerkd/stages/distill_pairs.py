@@ -41,7 +41,7 @@ def summary(metadata: Mapping[str, Any]) -> str:
 
 STAGE: Final = LaunchedStage(
     name=NAME,
-    config=ExperimentConfig,
+    read_config=ExperimentConfig.from_json,
     input_name="peers",
     key=key,
     summary=summary,

@@ -17,7 +17,7 @@ from peerkd.config.data import (
     PartitionConfig,
     ShardsPerPeer,
 )
-from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.partition.checks import check_partition
@@ -41,7 +41,7 @@ from peerkd.wording import plural
 _SkewByLabels: TypeAlias = IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer
 
 
-def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assignment:
+def divide(config: PeerExperimentConfig, dataset: ImageDataset | RawDataset) -> Assignment:
     """Return the assignment of samples to peers.
 
     Raises:
@@ -76,7 +76,7 @@ def divide(config: ExperimentConfig, dataset: ImageDataset | RawDataset) -> Assi
 
 
 def division_warnings(
-    config: ExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment
+    config: PeerExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment
 ) -> list[str]:
     """Return a warning for each kind of set or class with so few samples that results will be noisy.
 
@@ -86,20 +86,16 @@ def division_warnings(
     return [*list_warnings(config, dataset, assignment), *scarcities]
 
 
-def batch_warnings(config: ExperimentConfig, sizes_P: Indices) -> list[str]:
+def batch_warnings(config: PeerExperimentConfig, sizes_P: Indices) -> list[str]:
     """Return a warning for each batch size of an experiment that is larger than a peer's training set.
 
     The batch sizes are not part of a partition, so these warnings are not published with it.
     """
-    batch_sizes = {
-        "pretrain.batch_size": config.pretrain.batch_size,
-        "distill.batch_size": config.distill.batch_size,
-    }
-    return small_training_sets(sizes_P, batch_sizes)
+    return small_training_sets(sizes_P, config.batch_sizes)
 
 
 def _parts(
-    config: ExperimentConfig, skew: NaturalIds | _SkewByLabels, dataset: ImageDataset | RawDataset, pool: Indices
+    config: PeerExperimentConfig, skew: NaturalIds | _SkewByLabels, dataset: ImageDataset | RawDataset, pool: Indices
 ) -> list[Indices]:
     """Divide the samples of ``pool`` among the peers, and return each peer's positions in ``pool``."""
     partition = config.partition
@@ -212,7 +208,7 @@ def _sizes(partition: PartitionConfig, num_samples: int, rng: np.random.Generato
 
 
 def _own_sets(
-    config: ExperimentConfig,
+    config: PeerExperimentConfig,
     dataset: ImageDataset | RawDataset,
     shares: list[Indices],
     *,

@@ -10,7 +10,8 @@ from peerkd.artifacts import references
 from peerkd.artifacts.filesystem import check_writable
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.architectures import network_modules
-from peerkd.config.experiment import ComputeConfig, ExperimentConfig
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.peer_experiment import ComputeConfig
 from peerkd.data.streamed import open_dataset
 from peerkd.excerpt import plain, plain_path
 from peerkd.metrics.progress import print_line

@@ -8,8 +8,8 @@ import numpy as np
 
 from peerkd.arrays import IntArray
 from peerkd.config.architectures import network_modules
-from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import class_indices
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.wording import listed
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.loss import MAX_TEMPERATURE
@@ -20,7 +20,7 @@ from peerkd.training.process_pool import run_in_processes
 
 
 def check_given_peers(
-    config: ExperimentConfig,
+    config: PeerExperimentConfig,
     weights: Weights,
     *,
     image_shape_CHW: tuple[int, int, int],
@@ -66,7 +66,7 @@ def check_given_peers(
 
 
 def check_classes(
-    config: ExperimentConfig, labels_N: IntArray, train: Sequence[IntArray], *, class_names: Sequence[str]
+    config: PeerExperimentConfig, labels_N: IntArray, train: Sequence[IntArray], *, class_names: Sequence[str]
 ) -> None:
     """Check that peers whose networks lack classes can take part.
 
@@ -93,20 +93,18 @@ def check_classes(
     if not lacking:
         return
     first = lacking[0]
-    for kind in config.tried_losses:
+    for kind, rule in config.rules_for_losses.items():
         if PAIR_LOSSES[kind].allows_missing_classes:
             continue
         kinds = " or ".join(name for name, loss in PAIR_LOSSES.items() if loss.allows_missing_classes)
-        field = "distill.loss.kind must" if kind == config.distill.loss.kind else "Each of sweep.losses must"
         raise ValueError(
-            f"{field} be {kinds} if a peer does not know every class, got {kind}, "
+            f"{rule} be {kinds} if a peer does not know every class, got {kind}, "
             f"and {config.describe_peer(first)} knows {len(known[first])} of {len(class_names)}."
         )
-    highest = max(config.sweep.temperatures)
+    field, highest = config.highest_temperature
     if highest > MAX_TEMPERATURE:
         raise ValueError(
-            f"sweep.temperatures must be at most {MAX_TEMPERATURE:g} if a peer does not know every class, got "
-            f"{highest:g}."
+            f"{field} must be at most {MAX_TEMPERATURE:g} if a peer does not know every class, got {highest:g}."
         )
     for one, other in combinations(range(len(known)), 2):
         if not known[one] & known[other]:

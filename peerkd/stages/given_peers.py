@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
-from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
 
 NETWORKS_NAME: Final = "networks.json"
 """The name of the file that describes the networks of given peers, in an artifact with peers."""
@@ -34,7 +34,7 @@ def _file_of(reference: Mapping[str, str], store: ArtifactStore) -> Path:
     return store.fetch(manifest.key) / name
 
 
-def causes(config: ExperimentConfig, partition: Manifest) -> dict[str, Any]:
+def causes(config: PeerExperimentConfig, partition: Manifest) -> dict[str, Any]:
     """Return what must enter the key of the peers if peers are given or published: their networks and their weights."""
     if not has_given_networks(config):
         return {}
@@ -44,7 +44,7 @@ def causes(config: ExperimentConfig, partition: Manifest) -> dict[str, Any]:
     }
 
 
-def has_given_networks(config: ExperimentConfig) -> bool:
+def has_given_networks(config: PeerExperimentConfig) -> bool:
     """Return whether the artifact with the peers describes their networks.
 
     It does if a user or an earlier run provides peers.
@@ -52,6 +52,6 @@ def has_given_networks(config: ExperimentConfig) -> bool:
     return bool(config.peers.given) or config.peers.from_ is not None
 
 
-def described_networks(config: ExperimentConfig) -> list[dict[str, Any]]:
+def described_networks(config: PeerExperimentConfig) -> list[dict[str, Any]]:
     """Return the network of each peer as JSON values."""
     return [network.describe() for network in config.networks]

@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest, file_sha256
-from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import S3_SCHEME, STORE_SCHEME, WEIGHTS_SUFFIXES
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.wording import listed
 from peerkd.excerpt import plain_path
 from peerkd.metrics import recorder
@@ -25,7 +25,7 @@ Weights: TypeAlias = Sequence[Path | None]
 
 
 @contextmanager
-def found_weights(config: ExperimentConfig, store: ArtifactStore | None, *, stage: str) -> Iterator[Weights]:
+def found_weights(config: PeerExperimentConfig, store: ArtifactStore | None, *, stage: str) -> Iterator[Weights]:
     """Find the file with the weights of each given or published peer, for the body of a ``with`` statement.
 
     The sequence has None for a peer without weights, and is empty if no peer is given or published. Objects of a bucket

@@ -52,7 +52,7 @@ def summary(metadata: Mapping[str, Any]) -> str:
 
 STAGE: Final = LaunchedStage(
     name=NAME,
-    config=ExperimentConfig,
+    read_config=ExperimentConfig.from_json,
     input_name="trials",
     key=key,
     summary=summary,

@@ -4,18 +4,21 @@ The stages and their artifacts are those of the compiled pipeline, so a run can 
 the other.
 """
 
+from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.strict import StrictConfig
 from peerkd.launch.exit_codes import exiting_on_sigterm
 from peerkd.stages import (
     build_report,
+    collaborate_peers,
     compare_methods,
     distill_pairs,
     improve_peers,
     partition_data,
     pretrain_peers,
     report_choices,
+    report_rounds,
     split_data,
     train_pcl,
     tune_pairs,
@@ -27,7 +30,7 @@ def run_in_process(config: StrictConfig, store: str, *, strategy: str | None = N
     """Run every stage of an experiment or a study, and return the key of its report.
 
     Args:
-        config: An experiment, or a study of PCL.
+        config: An experiment on pairs, an experiment with rounds, or a study of PCL.
         store: The address of the artifact store.
         strategy: ``sweep`` or ``tune``. None means ``sweep``.
 
@@ -48,6 +51,11 @@ def run_in_process(config: StrictConfig, store: str, *, strategy: str | None = N
                 trials = distill_pairs.STAGE.make(config, peers, opened)
                 improved = improve_peers.STAGE.make(config, trials, opened)
                 return build_report.STAGE.make(config, improved, opened).key
+            case CollaborateConfig():
+                partition = partition_data.partition(config, opened, num_processes=0)
+                peers = pretrain_peers.STAGE.make(config, partition, opened)
+                rounds = collaborate_peers.STAGE.make(config, peers, opened)
+                return report_rounds.STAGE.make(config, rounds, opened).key
             case PclConfig():
                 split = split_data.split(config, opened)
                 runs = train_pcl.STAGE.make(config, split, opened)

@@ -41,8 +41,8 @@ class LaunchedStage(Generic[Config]):
     name: str
     """The name of the stage, such as ``distill_pairs``."""
 
-    config: type[Config]
-    """The class of the configs of the pipeline."""
+    read_config: Callable[[str], Config]
+    """A function that reads the config of the pipeline from JSON."""
 
     input_name: str
     """The name of the input artifact."""
@@ -81,7 +81,7 @@ class LaunchedStage(Generic[Config]):
         with exiting_on_errors(self.name):
             opened = open_stage_store(self.name, store)
             made = self.make(
-                self.config.from_json(config_json),
+                self.read_config(config_json),
                 references.follow_file(input_path, opened),
                 opened,
                 address=store,

@@ -7,7 +7,7 @@ import numpy as np
 
 from peerkd.artifacts.keys import fingerprint
 from peerkd.config.data import IndexFiles
-from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.partition.listed import check_lists, read_indices
@@ -31,7 +31,7 @@ class _Lists(NamedTuple):
         return fields | {f"{_FIELD}.{name}": indices for name, indices in others.items() if indices is not None}
 
 
-def causes(config: ExperimentConfig) -> dict[str, Any]:
+def causes(config: PeerExperimentConfig) -> dict[str, Any]:
     """Return what index files add to the key of a partition: fingerprints of their contents, but not their paths."""
     skew = config.partition.label_skew
     if not isinstance(skew, IndexFiles):
@@ -40,7 +40,7 @@ def causes(config: ExperimentConfig) -> dict[str, Any]:
 
 
 def divide_by_lists(
-    config: ExperimentConfig, skew: IndexFiles, dataset: ImageDataset | RawDataset
+    config: PeerExperimentConfig, skew: IndexFiles, dataset: ImageDataset | RawDataset
 ) -> tuple[list[Indices], Indices, Indices, Indices]:
     """Return the samples of each peer, and the validation, test and public sets.
 
@@ -71,7 +71,9 @@ def divide_by_lists(
     return shares, validation, test, public
 
 
-def list_warnings(config: ExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment) -> list[str]:
+def list_warnings(
+    config: PeerExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment
+) -> list[str]:
     """Return a warning if listed samples are held out, and a warning if samples belong to no set."""
     skew = config.partition.label_skew
     if not isinstance(skew, IndexFiles):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from peerkd import __version__
-from peerkd.config.experiment import ComputeConfig
+from peerkd.config.peer_experiment import ComputeConfig
 from peerkd.cores import count_cores
 
 _PACKAGES: Final = ("torch", "torchvision", "numpy", "pyarrow", "scikit-learn")

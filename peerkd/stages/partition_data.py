@@ -1,20 +1,23 @@
 """Stage: read the data set and divide it among the peers."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.launch import LaunchConfig
-from peerkd.config.pipelines import JOINTKD
+from peerkd.config.peer_experiment import PeerExperimentConfig
+from peerkd.config.pipelines import COLLABORATE, JOINTKD, Pipeline
 from peerkd.config.resolve import resolve, split_overrides
 from peerkd.config.tuning import check_grid, check_strategy
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition import skew
 from peerkd.data.partition.assignment import Assignment
+from peerkd.excerpt import plain
 from peerkd.launch.backends import check_launch
 from peerkd.launch.exit_codes import exiting_on_errors
 from peerkd.metrics.progress import print_line
@@ -28,14 +31,17 @@ from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.peer_data import open_data
 from peerkd.stages.published_peers import check_same_data, find_published
 from peerkd.stages.run_record import find_route, record_run
-from peerkd.training.forecast import forecast, measure_partition
+from peerkd.training.forecast import dataset_bytes, forecast, measure_partition, peer_bytes
 from peerkd.wording import plural
 
 NAME = "partition_data"
 
+_PIPELINES: Final[Mapping[str, Pipeline[PeerExperimentConfig]]] = {each.name: each for each in (JOINTKD, COLLABORATE)}
+
 
 def run(
     *,
+    pipeline: str = JOINTKD.name,
     preset: str,
     config_json: str,
     overrides: str,
@@ -49,10 +55,11 @@ def run(
     The inputs of all later tasks are checked here too, so that a mistake stops the run before any work.
 
     Args:
+        pipeline: The pipeline whose first task this is: ``jointkd`` or ``collaborate``.
         preset: The name of a preset. If ``config_json`` is given, this must be ``digits``, the default.
         config_json: A whole experiment as JSON, or empty.
         overrides: ``key=value`` pairs separated by spaces.
-        strategy: ``sweep`` or ``tune``.
+        strategy: ``sweep`` or ``tune``. It has no effect on the pipeline ``collaborate``.
         store: The address of the artifact store.
         output_path: The file to which the reference to the partition is written.
         launch: The parameters of ``LaunchConfig.from_parameters``.
@@ -61,16 +68,18 @@ def run(
         The whole experiment and the launch description, both as JSON that includes all default values.
     """
     with exiting_on_errors(NAME):
+        if pipeline not in _PIPELINES:
+            raise ValueError(f"pipeline must be one of {', '.join(_PIPELINES)}, got {plain(pipeline)}.")
         check_strategy(strategy, split_overrides(overrides))
         launched = LaunchConfig.from_parameters(**launch)
         check_launch(launched)
-        config = resolve(JOINTKD, preset=preset, config_json=config_json, overrides=overrides)
+        config = resolve(_PIPELINES[pipeline], preset=preset, config_json=config_json, overrides=overrides)
         references.write(output_path, partition(config, open_stage_store(NAME, store), strategy=strategy))
     return config.to_json(), launched.to_json()
 
 
 def partition(
-    config: ExperimentConfig, store: ArtifactStore, *, strategy: str = "sweep", num_processes: int = 1
+    config: PeerExperimentConfig, store: ArtifactStore, *, strategy: str = "sweep", num_processes: int = 1
 ) -> Manifest:
     """Publish the data set, the partition, and given or published weights, unless the store has them already.
 
@@ -79,14 +88,15 @@ def partition(
     Args:
         config: The experiment.
         store: The artifact store.
-        strategy: ``sweep`` or ``tune``.
+        strategy: ``sweep`` or ``tune``. It has no effect on an experiment with rounds.
         num_processes: 1 means to check given networks in a separate process, 0 in the calling process.
 
     Raises:
         ValueError: If the grid does not fit the strategy, or the data set, a given peer or the peers of an earlier run
             do not fit the experiment, or the store has too little space for the results.
     """
-    check_grid(config.sweep, strategy)
+    if isinstance(config, ExperimentConfig):
+        check_grid(config.sweep, strategy)
     # A mistake in peers.from is found before the data are read.
     published = find_published(config, store)
     source = open_data(NAME, config, store=store)
@@ -115,7 +125,8 @@ def partition(
     dataset = publish_source(source, store)
     artifact = key(config, dataset, weights)
     summary = f"{plural(len(sizes), 'peer')} with {_range(sizes)} of {source.dataset.name}"
-    route = find_route(JOINTKD.name, strategy)
+    has_rounds = isinstance(config, CollaborateConfig)
+    route = find_route(COLLABORATE.name, None) if has_rounds else find_route(JOINTKD.name, strategy)
     done = store.find(artifact)
     if done:
         print_line(NAME, f"already done: {summary}")
@@ -132,7 +143,7 @@ def partition(
     return manifest
 
 
-def key(config: ExperimentConfig, dataset: Manifest, weights: Sequence[Mapping[str, str] | None] = ()) -> str:
+def key(config: PeerExperimentConfig, dataset: Manifest, weights: Sequence[Mapping[str, str] | None] = ()) -> str:
     """Return the key of the partition, given the config, the data set and the references to given weights."""
     fields = ("seed", "partition", "data.test_fraction", "data.validation_fraction")
     # The contents of index files count, not their paths.
@@ -152,7 +163,7 @@ def _range(sizes: Sequence[int]) -> str:
 
 
 def _bytes_to_write(
-    config: ExperimentConfig,
+    config: PeerExperimentConfig,
     source: ImageDataset | RawDataset,
     assignment: Assignment,
     files: Weights,
@@ -161,11 +172,13 @@ def _bytes_to_write(
 ) -> dict[str, float]:
     """Return the minimum number of bytes that a run writes, by kind of data."""
     given_bytes = file_sizes(files)
-    expected = forecast(config, measure_partition(source, assignment), given_bytes=given_bytes)
-    parts: dict[str, float] = {"data set": expected.dataset_bytes, "weights of the peers": expected.weights_bytes}
+    sizes = measure_partition(source, assignment)
+    weights_bytes = sum(peer_bytes(config, sizes, given_bytes=given_bytes))
+    parts: dict[str, float] = {"data set": dataset_bytes(config, sizes), "weights of the peers": weights_bytes}
     parts["copies of given weights"] = sum(filter(None, given_bytes))
-    parts["weights of the better peers"] = expected.weights_bytes
-    if strategy == "sweep":
+    parts["weights of the better peers"] = weights_bytes
+    if isinstance(config, ExperimentConfig) and strategy == "sweep":
+        expected = forecast(config, sizes, given_bytes=given_bytes)
         # The journals count twice, because their records are copied while the table is built.
         parts["journals of the sweep"] = 2 * CERTAIN_FRACTION * expected.journals_bytes
         parts["table of trials"] = CERTAIN_FRACTION * expected.table_bytes

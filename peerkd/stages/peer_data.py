@@ -7,7 +7,7 @@ import numpy as np
 from peerkd.arrays import IntArray
 from peerkd.artifacts import keys
 from peerkd.artifacts.store import ArtifactStore
-from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.split import split_stratified
 from peerkd.data.sources import read_source
@@ -19,7 +19,7 @@ from peerkd.stages.dataset import Source, open_source, pixel_rules, read_dataset
 from peerkd.stages.remote_data import data_signature, local_data
 
 
-def open_data(stage: str, config: ExperimentConfig, *, store: ArtifactStore) -> Source:
+def open_data(stage: str, config: PeerExperimentConfig, *, store: ArtifactStore) -> Source:
     """Open the data of an experiment in the store if they have been published, otherwise read them from their sources.
 
     Raises:
@@ -34,7 +34,7 @@ def open_data(stage: str, config: ExperimentConfig, *, store: ArtifactStore) -> 
     return Source(dataset, artifact, published)
 
 
-def read_data(stage: str, config: ExperimentConfig) -> RawDataset | StreamedDataset:
+def read_data(stage: str, config: PeerExperimentConfig) -> RawDataset | StreamedDataset:
     """Read the data of an experiment from their sources.
 
     They are one data set for all peers, or the data sets of all peers and, if configured, a common data set, which are
@@ -54,7 +54,7 @@ def read_data(stage: str, config: ExperimentConfig) -> RawDataset | StreamedData
     return join_datasets(parts)
 
 
-def _read_peer(stage: str, config: ExperimentConfig, peer: int) -> OwnedDataset:
+def _read_peer(stage: str, config: PeerExperimentConfig, peer: int) -> OwnedDataset:
     given = config.peers.given[peer]
     assert given.data is not None
     rules, progress = pixel_rules(config.data), reading_progress(stage)
@@ -76,7 +76,7 @@ def _read_peer(stage: str, config: ExperimentConfig, peer: int) -> OwnedDataset:
     return OwnedDataset(peer, given.name, raw)
 
 
-def key(config: ExperimentConfig, *, stage: str) -> str:
+def key(config: PeerExperimentConfig, *, stage: str) -> str:
     """Return the key of joined data, which follows from the config and the files of all sources."""
     data, given = config.data, config.peers.given
     return keys.key(
@@ -94,7 +94,7 @@ def key(config: ExperimentConfig, *, stage: str) -> str:
 
 
 def divide_by_owner(
-    config: ExperimentConfig, dataset: ImageDataset | RawDataset
+    config: PeerExperimentConfig, dataset: ImageDataset | RawDataset
 ) -> tuple[list[IntArray], list[IntArray], list[IntArray], IntArray, IntArray, IntArray]:
     """Divide joined data: each peer gets the samples of its own data set.
 
@@ -126,7 +126,7 @@ def divide_by_owner(
 
 
 def _splits(
-    config: ExperimentConfig, dataset: ImageDataset | RawDataset, owners_N: IntArray, owner: int
+    config: PeerExperimentConfig, dataset: ImageDataset | RawDataset, owners_N: IntArray, owner: int
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Return the training, validation and test samples of one owner: a peer, or the common data set."""
     labels = np.asarray(dataset.labels_N)

@@ -5,14 +5,15 @@ from typing import Any, Final
 
 from peerkd.artifacts import keys
 from peerkd.artifacts.store import Manifest
-from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
+from peerkd.config.pipelines import read_peer_experiment
 from peerkd.stages import given_peers
 from peerkd.stages.launched_stage import LaunchedStage
 
 NAME: Final = "pretrain_peers"
 
 
-def key(config: ExperimentConfig, partition: Manifest) -> str:
+def key(config: PeerExperimentConfig, partition: Manifest) -> str:
     """Return the key of the artifact with the pre-trained peers, given the config and the partition."""
     # What a person calls a peer changes no number, nor does the place of its weights, nor a recipe by which no peer is
     # trained.
@@ -77,7 +78,7 @@ def _finite(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 STAGE: Final = LaunchedStage(
     name=NAME,
-    config=ExperimentConfig,
+    read_config=read_peer_experiment,
     input_name="partition",
     key=key,
     summary=summary,

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
-from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.packed import raw_fingerprint
 from peerkd.data.partition.assignment import Assignment
@@ -39,7 +39,7 @@ class PublishedPeers(NamedTuple):
         return [folder / name for name in self.files]
 
 
-def find_published(config: ExperimentConfig, store: ArtifactStore) -> PublishedPeers | None:
+def find_published(config: PeerExperimentConfig, store: ArtifactStore) -> PublishedPeers | None:
     """Return the peers from which a study starts; None if it does not start from published ones.
 
     Raises:

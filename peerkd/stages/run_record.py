@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.data import ClassesPerPeer, DirichletLabels, ShardsPerPeer
-from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import STORE_SCHEME
 from peerkd.config.pcl import PclConfig
-from peerkd.config.pipelines import JOINTKD, PCL
+from peerkd.config.peer_experiment import PeerExperimentConfig
+from peerkd.config.pipelines import COLLABORATE, JOINTKD, PCL
 from peerkd.config.strict import StrictConfig
 
 KIND: Final = "run"
@@ -45,6 +45,7 @@ ROUTES: Final = (
     ),
     Route(JOINTKD.name, "tune", ("partition_data", "pretrain_peers", "tune_pairs", "improve_peers", "report_choices")),
     Route(PCL.name, None, ("split_data", "train_pcl", "compare_methods")),
+    Route(COLLABORATE.name, None, ("partition_data", "pretrain_peers", "collaborate_peers", "report_rounds")),
 )
 
 
@@ -54,7 +55,7 @@ def find_route(pipeline: str, strategy: str | None) -> Route:
 
 
 def record_run(
-    config: ExperimentConfig | PclConfig, division: Manifest, store: ArtifactStore, *, route: Route
+    config: PeerExperimentConfig | PclConfig, division: Manifest, store: ArtifactStore, *, route: Route
 ) -> Manifest:
     """Publish the record of a run that begins, unless an earlier attempt has published it.
 
@@ -109,14 +110,14 @@ def run_of_report(config: StrictConfig, results: Manifest, store: ArtifactStore,
     """
     route = next(route for route in ROUTES if route.stages[-1] == report_stage)
     division = results
-    for name in ("trials", "peers", "partition", "split"):
+    for name in ("trials", "rounds", "peers", "partition", "split"):
         reference = division.metadata["inputs"].get(name)
         if reference:
             division = references.follow(reference, store)
     return key_of_run(config, division, route=route)
 
 
-def skew_in_a_word(config: ExperimentConfig | PclConfig) -> str:
+def skew_in_a_word(config: PeerExperimentConfig | PclConfig) -> str:
     """Return a word for the division of the data, such as ``dirichlet0.3``, which becomes part of the name of a run."""
     if isinstance(config, PclConfig):
         return PCL.name
@@ -138,7 +139,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _peers_from_store(config: ExperimentConfig | PclConfig, store: ArtifactStore) -> list[dict[str, str]]:
+def _peers_from_store(config: PeerExperimentConfig | PclConfig, store: ArtifactStore) -> list[dict[str, str]]:
     """Return references to those artifacts of other runs that the config names and without which it cannot be run."""
     if isinstance(config, PclConfig):
         return []

@@ -157,7 +157,7 @@ def _names(run: StoredRun) -> list[str]:
     names = [run.name, run.key, run.key.partition("/")[2]]
     if run.report:
         names += [run.report.key, run.report.key.partition("/")[2]]
-    for kind in ("distill_pairs", "tune_pairs", "train_pcl"):
+    for kind in ("distill_pairs", "tune_pairs", "train_pcl", "collaborate_peers"):
         results = run.find(kind)
         if results:
             names += [results.key, results.key.partition("/")[2], results.metadata.get("fingerprint", results.key)]

@@ -57,7 +57,7 @@ def check_any_finite(runs: Sequence[Mapping[str, Any]], *, learning_rate: float)
 
 STAGE: Final = LaunchedStage(
     name=NAME,
-    config=PclConfig,
+    read_config=PclConfig.from_json,
     input_name="split",
     key=key,
     summary=summary,

@@ -13,6 +13,11 @@ from peerkd.study.transfer_sets import TRANSFER_SETS, SourceSizes
 _BYTES_PER_LOGIT: Final = 4
 
 
+def logits_bytes(num_samples: int, num_classes: int) -> int:
+    """Return the size of the logits of some samples."""
+    return num_samples * num_classes * _BYTES_PER_LOGIT
+
+
 class TeacherSizes(NamedTuple):
     """The sizes on which the bytes that leave one teacher depend."""
 
@@ -64,5 +69,5 @@ def moved_bytes(
         if "weights" in facts.moves:
             weights += teacher.weights_bytes
         if "logits" in facts.moves:
-            logits += sizes.total(facts.taught_sources) * num_views * num_classes * _BYTES_PER_LOGIT
+            logits += logits_bytes(sizes.total(facts.taught_sources) * num_views, num_classes)
     return MovedBytes(images * num_students, weights * num_students, logits * num_students)

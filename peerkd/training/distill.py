@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from peerkd.config.training import DistillConfig
 from peerkd.losses.distillation import joint_loss
 from peerkd.losses.pairs.temperature_rule import StepFacts
+from peerkd.losses.pairs.term import DistillationTerm
 from peerkd.training.devices import autocast, widened
 from peerkd.training.optimizers import Sgd, learning_rate_at
 from peerkd.training.own_temperature import OwnTemperature, cross_entropy_gap, own_temperature
@@ -59,6 +60,8 @@ def distill(
     momenta: Mapping[str, Tensor] | None = None,
     known_K: Tensor | None = None,
     own: OwnTemperature | None = None,
+    term: DistillationTerm | None = None,
+    proximal_weight: float = 0.0,
 ) -> Mapping[str, Tensor]:
     """Train ``student`` in place on a transfer set, for all epochs of the recipe or for some of them.
 
@@ -76,12 +79,16 @@ def distill(
         known_K: Whether the student knows each class; see ``joint_loss``. None if it knows all classes.
         own: The student's temperature after the epochs before, if the loss sets it. The training changes it in place.
             None for the first call.
+        term: The distillation term. None means the recipe's.
+        proximal_weight: mu of ``mu / 2 ||w - w_0||^2``, which is added to the loss, where w are the student's
+            parameters and w_0 their values at the call (Li et al. 2020, arXiv:1812.06127, equation 2).
 
     Returns:
         The momentum of each parameter, by name. A further call with the same student and these momenta continues the
             training as if it had not been interrupted.
     """
-    term = recipe.term
+    term = recipe.term if term is None else term
+    anchors = [parameter.detach().clone() for parameter in student.parameters()] if proximal_weight else []
     optimizer = Sgd(student, recipe, momenta)
     num_steps = recipe.epochs * samples.num_batches
     own = own or own_temperature(term, distillation_weight=distillation_weight)
@@ -105,6 +112,11 @@ def distill(
                 num_unlabelled=batch.num_unlabelled,
             )
             loss.backward()
+            if proximal_weight:
+                # d/dw mu / 2 ||w - w_0||^2 = mu (w - w_0).
+                for parameter, anchor in zip(student.parameters(), anchors, strict=True):
+                    if parameter.grad is not None:
+                        parameter.grad.add_(parameter.detach() - anchor, alpha=proximal_weight)
             rate = learning_rate_at(step, num_steps=num_steps, recipe=recipe, learning_rate=learning_rate)
             optimizer.step(rate)
             if own is not None:

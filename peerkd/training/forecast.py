@@ -12,6 +12,7 @@ import numpy as np
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import PeerNetwork
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.study.grid import control_settings, settings
@@ -153,12 +154,7 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
     num_evaluated_between = max(num_measured_epochs - 1, 0) * num_trials * num_evaluated
     # A peer is the student of num_peers - 1 pairs. Any kind of transfer set may be chosen for it.
     num_improved = max(trained.values()) // (num_peers - 1) * config.distill.epochs
-    peer_bytes = [
-        weights_bytes(network.name, image_shape_CHW=samples.image_shape_CHW, num_classes=samples.num_classes)
-        if network.is_built_in
-        else known or 0
-        for network, known in zip(config.networks, given_bytes or (None,) * num_peers, strict=True)
-    ]
+    bytes_P = peer_bytes(config, samples, given_bytes=given_bytes)
     return Forecast(
         num_peers=num_peers,
         num_pairs=num_pairs,
@@ -173,8 +169,8 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
         num_improvement_samples=num_improved,
         num_evaluation_samples=num_evaluated_between
         + (num_trials + (1 + _EVALUATIONS_OF_BETTER_PEER) * num_peers) * num_evaluated,
-        dataset_bytes=0 if config.data.storage == "streamed" else packed_bytes(samples.total, samples.image_shape_CHW),
-        weights_bytes=sum(peer_bytes),
+        dataset_bytes=dataset_bytes(config, samples),
+        weights_bytes=sum(bytes_P),
         journals_bytes=round(
             num_trials
             * (
@@ -196,7 +192,7 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
         moved={
             name: moved_bytes(
                 name,
-                map(TeacherSizes, samples.training_by_peer, peer_bytes),
+                map(TeacherSizes, samples.training_by_peer, bytes_P),
                 num_students=num_peers - 1,
                 num_public_samples=samples.public,
                 bytes_per_image=math.prod(samples.image_shape_CHW),
@@ -244,6 +240,23 @@ def measure_partition(dataset: ImageDataset | RawDataset, assignment: Assignment
         image_shape_CHW=dataset.image_shape,
         num_classes=len(dataset.class_names),
     )
+
+
+def peer_bytes(
+    config: PeerExperimentConfig, samples: PartitionSizes, *, given_bytes: Sequence[int | None] = ()
+) -> list[int]:
+    """Return the size of the weights of each peer; see ``forecast`` for the arguments."""
+    return [
+        weights_bytes(network.name, image_shape_CHW=samples.image_shape_CHW, num_classes=samples.num_classes)
+        if network.is_built_in
+        else known or 0
+        for network, known in zip(config.networks, given_bytes or (None,) * len(config.networks), strict=True)
+    ]
+
+
+def dataset_bytes(config: PeerExperimentConfig, samples: PartitionSizes) -> int:
+    """Return the size of the data set in the store. A streamed data set is not copied."""
+    return 0 if config.data.storage == "streamed" else packed_bytes(samples.total, samples.image_shape_CHW)
 
 
 def packed_bytes(num_samples: int, image_shape_CHW: tuple[int, int, int]) -> int:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pcl import PclConfig, Run
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.study.objective import Objective
 from peerkd.study.trials import Trial, Unit
 
@@ -46,7 +48,7 @@ class CheckInputs:
 class PretrainInputs(ResumableInputs):
     """Inputs for pre-training the peers."""
 
-    config: ExperimentConfig
+    config: PeerExperimentConfig
     partition_folder: Path
 
     weights_folder: Path
@@ -254,6 +256,53 @@ class RunInputs(ResumableInputs):
     def checkpoint(self, run: Run) -> Path:
         """Return the path of the checkpoint of a run."""
         return self.checkpoints_folder / f"{run_name(run)}.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundsInputs(ResumableInputs):
+    """Inputs for rounds of pre-trained peers by several methods."""
+
+    config: CollaborateConfig
+    partition_folder: Path
+    peers_folder: Path
+
+    finite_peers: tuple[int, ...]
+    """The peers that have weights, in ascending order."""
+
+    networks_folder: Path
+    """The folder for the networks of the peers after the last round of the first method."""
+
+    def network(self, peer: int) -> Path:
+        """Return the path of the network of a peer after the last round."""
+        return self.networks_folder / f"{student_name(peer)}.safetensors"
+
+    def checkpoint(self, method: str) -> Path:
+        """Return the path of the checkpoint of the rounds of a method."""
+        return self.checkpoints_folder / f"{method}.safetensors"
+
+
+class RoundDone(NamedTuple):
+    """Event: a round of a method has ended."""
+
+    method: str
+    num_rounds: int
+    """The number of rounds finished so far."""
+
+    num_samples: int
+    """The number of samples in the trainings of all peers in this round."""
+
+    accuracy: float
+    """The mean global validation accuracy of the peers."""
+
+    gpu_bytes: tuple[int, int] = (0, 0)
+    """GPU memory that the process takes now, and the peak so far."""
+
+
+class MethodDone(NamedTuple):
+    """Event: all rounds of a method have ended."""
+
+    record: dict[str, Any]
+    """The method, and the measurements of each peer after each round. JSON can represent all values."""
 
 
 class RunEpochDone(NamedTuple):

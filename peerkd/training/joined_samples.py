@@ -56,6 +56,10 @@ class JoinedSamples:
                 unlabelled.num_samples,
             )
 
+    def labelled_batches(self, epoch: int) -> Iterator[Batch]:
+        """Return an iterator over the part with labels of the batches of one epoch, counted from 0."""
+        return self._part(self._labelled, epoch)
+
     def unlabelled_epochs(self, epochs: range) -> range:
         """Return those epochs of the set without labels that have batches in these epochs of the joined samples."""
         num_batches = self._unlabelled.num_batches

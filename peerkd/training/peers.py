@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from peerkd.config.architectures import ARCHITECTURE_FACTS
-from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import PeerNetwork, class_indices
 from peerkd.config.methods import Method
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
@@ -118,8 +118,9 @@ def sample_set(
     *,
     name: str,
     batch_size: int,
-    config: ExperimentConfig,
+    config: PeerExperimentConfig,
     device: torch.device,
+    **limits: int,
 ) -> SampleSet:
     """Return a set of training samples whose batches have the augmentation and the seed of an experiment.
 
@@ -130,6 +131,7 @@ def sample_set(
         batch_size: The size of the largest batch.
         config: The config of the experiment.
         device: The device of the batches.
+        **limits: Limits on the memory of the set, in bytes; see ``SampleSet``.
     """
     return SampleSet(
         dataset,
@@ -141,6 +143,7 @@ def sample_set(
         resized_crop_min_area_fraction=config.augmentation.resized_crop_min_area_fraction,
         seed=config.seed,
         device=device,
+        **limits,
     )
 
 
@@ -230,7 +233,7 @@ def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
 
 
 def _build_for_pretraining(
-    config: ExperimentConfig, network: PeerNetwork, dataset: ImageDataset, *, seed: int
+    config: PeerExperimentConfig, network: PeerNetwork, dataset: ImageDataset, *, seed: int
 ) -> BranchedNetwork:
     """Build the branched network that the method of pre-training trains.
 

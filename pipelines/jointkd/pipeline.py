@@ -51,6 +51,7 @@ def jointkd(
     """
     divided = in_its_own_pod(
         partition_data(
+            pipeline="jointkd",
             preset=preset,
             config_json=config_json,
             overrides=overrides,

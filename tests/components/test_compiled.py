@@ -17,10 +17,13 @@ from peerkd.launch.kubernetes.manifest import pod_template_for
 from peerkd.launch.package import Package, read_package
 
 FOLDER = Path(__file__).parents[2] / "pipelines"
-NAMES = ("jointkd", "pcl")
-LAUNCHED = {"pretrain-peers", "distill-pairs", "tune-pairs", "improve-peers", "improve-peers-2", "train-pcl"}
+NAMES = ("jointkd", "pcl", "collaborate")
+LAUNCHED = {
+    *("pretrain-peers", "distill-pairs", "tune-pairs", "improve-peers", "improve-peers-2", "train-pcl"),
+    "collaborate-peers",
+}
 RUN_ID = "{{$.pipeline_job_uuid}}"
-FIRST = {"jointkd": "partition-data", "pcl": "split-data"}
+FIRST = {"jointkd": "partition-data", "pcl": "split-data", "collaborate": "partition-data"}
 
 each_pipeline = pytest.mark.parametrize("name", NAMES)
 

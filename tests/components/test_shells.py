@@ -59,7 +59,7 @@ def test_every_input_and_output_is_described(path):
 
 def test_exactly_the_components_that_train_are_launched():
     names = [path.parent.name for path in LAUNCHED]
-    assert names == ["distill_pairs", "improve_peers", "pretrain_peers", "train_pcl", "tune_pairs"]
+    assert names == ["collaborate_peers", "distill_pairs", "improve_peers", "pretrain_peers", "train_pcl", "tune_pairs"]
 
 
 @pytest.mark.parametrize("path", COMPONENTS, ids=lambda path: path.parent.name)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from peerkd.cli import run
 from peerkd.cli.main import app
-from peerkd.config.pipelines import JOINTKD, PCL, Pipeline
+from peerkd.config.pipelines import COLLABORATE, JOINTKD, PCL, Pipeline
 from peerkd.config.resolve import load_file, to_yaml
 from peerkd.config.strict import StrictConfig
 from peerkd.stages import in_process
@@ -91,7 +91,8 @@ def test_every_block_names_its_language(page: str) -> None:
 def test_every_shown_config_is_valid(page: str, text: str, tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text(text, encoding="utf-8")
-    load_file(PCL if "pcl" in page else JOINTKD, path)
+    pipeline = PCL if "pcl" in page else COLLABORATE if "collaborate" in page else JOINTKD
+    load_file(pipeline, path)
 
 
 def _filled_in(word: str, folder: Path, pipeline: Pipeline[StrictConfig]) -> str:

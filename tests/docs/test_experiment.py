@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from peerkd.config import describe
-from peerkd.config.pipelines import JOINTKD, PCL, Pipeline
+from peerkd.config.pipelines import COLLABORATE, JOINTKD, PCL, Pipeline
 from peerkd.config.strict import StrictConfig
 from tests.docs.pages import ROOT
 
-PAGES = {"experiment.md": JOINTKD, "pcl-experiment.md": PCL}
+PAGES = {"experiment.md": JOINTKD, "pcl-experiment.md": PCL, "collaborate-experiment.md": COLLABORATE}
 
 each_page = pytest.mark.parametrize(("name", "pipeline"), PAGES.items(), ids=PAGES)
 

@@ -10,6 +10,7 @@ FILES = {
     "curves": "curves-table.md",
     "features": "features-table.md",
     "choices": "choices-table.md",
+    "rounds": "rounds-table.md",
 }
 
 

@@ -5,7 +5,7 @@ import json
 from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.architectures import network_modules
-from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.streamed import open_dataset
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
@@ -18,7 +18,7 @@ from peerkd.training.inputs import EpochDone, PretrainInputs, peer_name
 from peerkd.training.process_pool import run_in_processes
 
 
-def perform(config: ExperimentConfig, partition: Manifest, store: ArtifactStore, worker: Worker) -> None:
+def perform(config: PeerExperimentConfig, partition: Manifest, store: ArtifactStore, worker: Worker) -> None:
     """Train this worker's peers, or import their weights. The first worker then publishes the peers of all workers.
 
     Raises:

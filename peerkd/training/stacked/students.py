@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from peerkd.config.training import DistillConfig
+from peerkd.losses.pairs.term import DistillationTerm
 from peerkd.models.build import build_network
 from peerkd.training.distill import TeacherLogits
 from peerkd.training.optimizers import learning_rate_at, sgd_directions
@@ -127,6 +128,8 @@ class Students:
         own: Sequence[OwnTemperature | None] | None = None,
         recipe: DistillConfig,
         epochs: range,
+        term: DistillationTerm | None = None,
+        proximal_weight: float = 0.0,
     ) -> None:
         """Train all students for some epochs of a recipe. All earlier epochs must have been done.
 
@@ -142,6 +145,8 @@ class Students:
                 training changes them in place. None in place of the sequence: no epoch has been done.
             recipe: The optimiser, the schedule, which covers all epochs of the recipe, and the loss.
             epochs: The epochs to do, counted from 0.
+            term: The distillation term. None means the recipe's.
+            proximal_weight: The weight of the distance of each student from its weights at the call; see ``distill``.
 
         Raises:
             ValueError: If one of the sequences does not have one value for each student, a weight is outside 0 to 1, or
@@ -152,13 +157,14 @@ class Students:
         for name, each in (("distillation_weights", distillation_weights), ("learning_rates", learning_rates)):
             if len(each) != num_students:
                 raise ValueError(f"{name} must have one value for each student ({num_students}), got {len(each)}.")
+        term = recipe.term if term is None else term
         objective = StackedObjective(
             teacher_logits=teacher_logits,
             distillation_weights=distillation_weights,
             temperatures=temperatures,
-            term=recipe.term,
+            term=term,
             dtype=self._dtype,
-            own=own or [own_temperature(recipe.term, distillation_weight=weight) for weight in distillation_weights],
+            own=own or [own_temperature(term, distillation_weight=weight) for weight in distillation_weights],
         )
         num_steps = recipe.epochs * samples.num_batches
         indices_of_rate: dict[float | None, list[int]] = {}
@@ -166,6 +172,7 @@ class Students:
             indices_of_rate.setdefault(rate, []).append(index)
         # The first rate serves all numbers; each other rate needs a mask of the numbers of its students.
         are_others = [self._weights.are_of(indices) for indices in list(indices_of_rate.values())[1:]]
+        anchors = self._weights.numbers.clone() if proximal_weight else None
         # Not inference_mode: the batches are kept, and other students may be trained on them by autograd.
         with torch.no_grad():
             for epoch in epochs:
@@ -190,6 +197,8 @@ class Students:
                     # The padding rows of the classifier have no part in the loss: their gradient is 0.
                     num_padding_rows = logits_GJB.shape[1] - self._num_classes
                     self._networks.backward(F.pad(grad_GKB, (0, 0, 0, num_padding_rows)))
+                    if anchors is not None:
+                        self._gradients.numbers.add_(self._weights.numbers - anchors, alpha=proximal_weight)
                     first_now, *others_now = now.values()
                     self._step(first_now, zip(others_now, are_others, strict=True), recipe)
 

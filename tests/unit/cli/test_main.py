@@ -12,7 +12,7 @@ from peerkd import __version__
 from peerkd.cli import run
 from peerkd.cli.main import main
 from peerkd.cli.options import Experiment, Jobs
-from peerkd.config.pipelines import JOINTKD, PCL, PIPELINES, Pipeline
+from peerkd.config.pipelines import COLLABORATE, JOINTKD, PCL, PIPELINES, Pipeline
 from peerkd.config.resolve import load_file, resolve
 from peerkd.config.strict import StrictConfig
 from peerkd.errors import DataSourceError, PeerKDError, StageFailedError
@@ -236,6 +236,7 @@ def test_the_options_of_a_run_reach_it(peerkd, monkeypatch: pytest.MonkeyPatch) 
     peerkd("run", "jointkd", "--preset", "poster", "--set", "seed=1", "--set", "name=a b", "--output", "elsewhere")
     peerkd("run", "jointkd", "--config", "mine.yaml")
     peerkd("run", "pcl")
+    peerkd("run", "collaborate")
     cluster = ("--backend", "kubernetes", "--workers", "2", "--gpus", "1", "--cluster", "queue=q", "--store", "s3://b")
     for pipeline in ("jointkd", "pcl"):
         peerkd("run", pipeline, *cluster, "--dry-run")
@@ -256,6 +257,7 @@ def test_the_options_of_a_run_reach_it(peerkd, monkeypatch: pytest.MonkeyPatch) 
         {**default, "experiment": experiment, "output": Path("elsewhere")},
         {**default, "experiment": Experiment(config=Path("mine.yaml"))},
         of_pcl,
+        {**of_pcl, "pipeline": COLLABORATE},
         {**default, **placed, "dry_run": True},
         {**of_pcl, **placed, "dry_run": True},
     ]
@@ -285,7 +287,7 @@ def test_the_presets_of_one_pipeline_are_listed_alone(peerkd, pipeline: Pipeline
 
 @pytest.mark.parametrize("verb", ["presets", "show", "schema"])
 def test_an_unknown_pipeline_is_refused_with_the_known_ones(peerkd, verb: str) -> None:
-    message = "pipeline must be one of jointkd, pcl, got kd."
+    message = "pipeline must be one of jointkd, pcl, collaborate, got kd."
     assert peerkd("config", verb, "--pipeline", "kd") == Outcome(2, "", f"peerkd: {message}\n")
 
 
@@ -305,7 +307,9 @@ def test_without_a_pipeline_the_experiment_is_one_of_joint_distillation(peerkd) 
     ("pipeline", "preset", "field"),
     [
         pytest.param(pipeline, preset, field, id=f"{pipeline.name}-{preset}")
-        for pipeline, field in zip(PIPELINES.values(), ("pretrain.weight_decay", "training.weight_decay"), strict=True)
+        for pipeline, field in zip(
+            PIPELINES.values(), ("pretrain.weight_decay", "training.weight_decay", "rounds.weight_decay"), strict=True
+        )
         for preset in pipeline.presets
     ],
 )

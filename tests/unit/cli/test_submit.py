@@ -193,7 +193,7 @@ def kfp(api: PipelineApi, command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["jointkd", "pcl"])
+@pytest.mark.parametrize("name", ["jointkd", "pcl", "collaborate"])
 def test_kfps_own_command_works_as_typed(api: PipelineApi, name: str) -> None:
     ended = kfp(api, f"kfp run submit -f pipelines/{name}.yaml")
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -29,7 +29,7 @@ def test_a_preset_is_found_by_its_name(pipeline: Pipeline[StrictConfig], name: s
 
 def test_a_pipeline_is_found_by_its_name_and_another_is_refused() -> None:
     assert [find_pipeline(name) for name in ("jointkd", "pcl")] == [JOINTKD, PCL]
-    with pytest.raises(ValueError, match=r"^pipeline must be one of jointkd, pcl, got kd\.$"):
+    with pytest.raises(ValueError, match=r"^pipeline must be one of jointkd, pcl, collaborate, got kd\.$"):
         find_pipeline("kd")
 
 

@@ -1,0 +1,219 @@
+"""The config of rounds: peers that train, exchange what they learned, and train again."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from peerkd.config.losses import LossConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
+from peerkd.config.strict import StrictConfig, refuse_repeats
+from peerkd.config.targets import TargetConfig
+from peerkd.config.training import DistillConfig
+from peerkd.losses.pairs import PAIR_LOSSES
+from peerkd.losses.targets import PAIR_TARGETS, class_counts
+from peerkd.rounds import ROUND_METHODS
+from peerkd.rounds.method import RoundMethod
+from peerkd.study import topology
+
+if TYPE_CHECKING:
+    RoundMethodName: TypeAlias = str
+else:
+    RoundMethodName = Literal[tuple(ROUND_METHODS)]
+
+_METHODS_IN_WORDS: Final = " ".join(f"{name}: {method.title}." for name, method in ROUND_METHODS.items())
+
+
+class CompleteTopology(StrictConfig):
+    """All peers are partners."""
+
+    kind: Literal["complete"] = "complete"
+
+
+class RingTopology(StrictConfig):
+    """Each peer has two partners, the peers before and after it."""
+
+    kind: Literal["ring"] = "ring"
+
+
+class RandomTopology(StrictConfig):
+    """Each peer has the same number of partners, who are drawn again in every round."""
+
+    kind: Literal["random"] = "random"
+
+    num_partners: int = Field(default=2, ge=1)
+    """The number of partners of each peer."""
+
+
+class SmallWorldTopology(StrictConfig):
+    """A ring in which each peer is joined to its nearest peers, and some edges lead to random peers instead.
+
+    The graph is drawn once and stays the same in all rounds (Watts and Strogatz 1998).
+    """
+
+    kind: Literal["small_world"] = "small_world"
+
+    num_partners: int = Field(default=2, ge=2)
+    """The mean number of partners of a peer, which is even."""
+
+    rewired_fraction: float = Field(default=0.1, ge=0, le=1)
+    """The probability with which an edge leads to a random peer."""
+
+
+class EdgesTopology(StrictConfig):
+    """A list of partners, which stays the same in all rounds."""
+
+    kind: Literal["edges"] = "edges"
+
+    edges: tuple[Annotated[tuple[int, ...], Field(min_length=2, max_length=2)], ...] = Field(
+        default=((0, 1),), min_length=1
+    )
+    """Pairs of peers, counted from 0. Each pair stands once, and every peer is in a pair."""
+
+
+Topology: TypeAlias = Annotated[
+    CompleteTopology | RingTopology | RandomTopology | SmallWorldTopology | EdgesTopology, Field(discriminator="kind")
+]
+
+
+class RoundsConfig(DistillConfig):
+    """The rounds: their number, who exchanges what with whom, and the training of each peer in a round.
+
+    The recipe is that of one round. Every round begins with a new momentum and at the first learning rate.
+    """
+
+    num_rounds: int = Field(default=10, ge=1, le=100_000)
+    """The number of rounds."""
+
+    methods: tuple[RoundMethodName, ...] = Field(
+        default=("fedavg", "alone"),
+        min_length=1,
+        description="The methods, all of which start from the same peers and train on the same own samples in the same "
+        f"order. The networks of the first one are published. {_METHODS_IN_WORDS}",
+    )
+
+    topology: Topology = CompleteTopology()
+    """The partners of each peer."""
+
+    epochs: int = Field(default=3, ge=1, le=1_000_000)
+    """The number of epochs of each training in a round. With own and public samples in each batch, an epoch is one pass
+    over the set that has more batches."""
+
+    temperature: float = Field(default=1.0, gt=0)
+    """The temperature T of the method predictions, by which the logits of the target and of the student are divided."""
+
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    """The weight of the divergence in the loss of the method predictions, unless ``conventions.alpha_weighs`` says
+    otherwise."""
+
+    rampup_rounds: int = Field(default=0, ge=0)
+    """The number of rounds before the divergence has its whole weight. In round r of these, counted from 1, its weight
+    is multiplied by r / (rampup_rounds + 1), because peers that know little teach little. 0: no ramp-up."""
+
+    target: TargetConfig = TargetConfig(kind=class_counts.TARGET.name, prior_adjusted=True)
+    """How the method predictions joins what a peer and its partners predict. The kinds teacher and student, which are
+    made for pairs, are refused."""
+
+    max_own_drop: float | None = Field(default=None, ge=0, le=1)
+    """The most accuracy that a peer may lose on its own validation samples, as a fraction, compared with its network
+    before the first round. A peer rejects what a round proposes if it would lose more, and stays as it is in this
+    round. Null: it accepts everything that is finite."""
+
+    proximal_weight: float = Field(default=0.01, gt=0)
+    """The weight mu of the proximal term of the method fedprox."""
+
+    reduction_temperature: float = Field(default=0.1, gt=0)
+    """The temperature of the entropy reduction of the method ds_fl. A low one sharpens the mean prediction."""
+
+    @property
+    def round_methods(self) -> tuple[RoundMethod, ...]:
+        """The methods as functions and in words."""
+        return tuple(ROUND_METHODS[name] for name in self.methods)
+
+    def distillation_weight(self, round: int) -> float:
+        """Return the weight of the divergence in a round, counted from 1."""
+        whole = self.alpha if self.conventions.alpha_weighs == "distillation" else 1 - self.alpha
+        return whole * min(1.0, round / (self.rampup_rounds + 1))
+
+    @model_validator(mode="after")
+    def _check_rounds(self) -> Self:
+        refuse_repeats("methods", self.methods)
+        if not PAIR_TARGETS[self.target.kind].joins_any_number:
+            kinds = ", ".join(name for name, each in PAIR_TARGETS.items() if each.joins_any_number)
+            raise ValueError(
+                f"target.kind must be one of {kinds}, which join any number of peers, got {self.target.kind}."
+            )
+        if PAIR_LOSSES[self.loss.kind].excludes_unlabelled:
+            raise ValueError(
+                f"loss.kind must be a loss without labels, because public samples have none, got {self.loss.kind}."
+            )
+        if self.conventions.teacher_mode != "eval":
+            raise ValueError(
+                "conventions.teacher_mode must be eval, because all peers predict the public set once a round, got "
+                f"{self.conventions.teacher_mode}."
+            )
+        return self
+
+
+class CollaborateConfig(PeerExperimentConfig):
+    """One experiment with rounds: the data, their partition among peers, the pre-training, and the rounds."""
+
+    rounds: RoundsConfig = RoundsConfig()
+
+    @property
+    def batch_sizes(self) -> Mapping[str, int]:
+        """The largest numbers of samples in the batches of each training, by the name of the field."""
+        return {**super().batch_sizes, "rounds.batch_size": self.rounds.batch_size}
+
+    @property
+    def rules_for_losses(self) -> Mapping[str, str]:
+        """The beginning of a message about the divergence, by the name of the loss."""
+        return {self.rounds.loss.kind: "rounds.loss.kind must"}
+
+    @property
+    def highest_temperature(self) -> tuple[str, float]:
+        """The name of the field with the temperature, and the temperature."""
+        return "rounds.temperature", self.rounds.temperature
+
+    @property
+    def tried_losses(self) -> Mapping[str, LossConfig]:
+        """The divergence, by the name of its loss."""
+        return {self.rounds.loss.kind: self.rounds.loss}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for method in self.rounds.round_methods:
+            if method.needs_public_set and not self.has_public_set:
+                field = "data.source" if self.has_peer_data else "partition.public_fraction"
+                wanted = "a data set beside those of the peers" if self.has_peer_data else "above 0"
+                raise ValueError(
+                    f"{field} must be {wanted} when rounds.methods contains {method.name}, whose peers predict public "
+                    f"samples, got {'peers' if self.has_peer_data else 0}."
+                )
+            if method.sends == "weights":
+                self._check_same_networks(method)
+        self._check_topology()
+        return self
+
+    def _check_same_networks(self, method: RoundMethod) -> None:
+        first, *others = self.networks
+        for peer, network in enumerate(others, start=1):
+            if network != first:
+                raise ValueError(
+                    f"rounds.methods must not contain {method.name}, which exchanges weights, when peers have "
+                    f"different networks, got {first} for {self.describe_peer(0)} and {network} for "
+                    f"{self.describe_peer(peer)}."
+                )
+
+    def _check_topology(self) -> None:
+        num_peers, graph = self.partition.num_peers, self.rounds.topology
+        try:
+            match graph:
+                case RandomTopology():
+                    topology.check_regular(num_peers, num_partners=graph.num_partners)
+                case SmallWorldTopology():
+                    topology.check_small_world(num_peers, num_partners=graph.num_partners)
+                case EdgesTopology():
+                    topology.check_edges(graph.edges, num_peers=num_peers)
+        except ValueError as error:
+            raise ValueError(f"rounds.topology.{error}") from error

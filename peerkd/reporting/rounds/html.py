@@ -1,0 +1,145 @@
+"""The findings of rounds as an HTML page."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from peerkd.reporting import page, palette, wording
+from peerkd.reporting.charts import Axis, Line, Series, Tick, XYChart, round_values
+from peerkd.reporting.facts import RoundsFacts
+from peerkd.reporting.rounds.findings import MethodRounds
+from peerkd.rounds import ROUND_METHODS
+from peerkd.rounds.alone import METHOD as ALONE
+from peerkd.wording import format_bytes, plural
+
+SECTIONS: Final[Mapping[str, str]] = {
+    "findings": "Findings",
+    "methods": "Methods",
+    "rounds": "Accuracy by round",
+    "peers": "Peers",
+    "run": "What was run",
+}
+"""The title of each section by its id, which is also the name of its template."""
+
+_SHOWN_ROUNDS: Final = (1, 2, 5)
+"""The rounds in the table of methods, beside the last one."""
+
+
+def render(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> str:
+    """Return the whole report as one self-contained page."""
+    filters: dict[str, Callable[..., str]] = {"pct": lambda fraction: f"{100 * fraction:.1f}"}
+    return page.render(
+        "rounds.html", _view(found, facts), facts=facts, sections=SECTIONS, section_folder="rounds", filters=filters
+    )
+
+
+def _view(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> dict[str, Any]:
+    num_rounds = facts.config.rounds.num_rounds
+    return {
+        "found": found,
+        "line_css": palette.line_css(),
+        "round_methods": {name: ROUND_METHODS[name] for name in found},
+        "shown_rounds": [*(each for each in _SHOWN_ROUNDS if each < num_rounds), num_rounds],
+        "num_rounds": num_rounds,
+        "headline": headline(found, facts),
+        "conventions": conventions(facts),
+        "charts": {name: round_chart(each, found.get(ALONE.name)) for name, each in found.items()},
+        "main": found[facts.config.rounds.methods[0]],
+        "main_title": ROUND_METHODS[facts.config.rounds.methods[0]].title,
+        "loss_formula": wording.loss_formula(facts.config.rounds),
+    }
+
+
+def headline(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> list[tuple[str, str]]:
+    """Return the findings in words, each with its topic, the most important first. Accuracies are on test."""
+    name = facts.config.rounds.methods[0]
+    main, title = found[name], ROUND_METHODS[name].title
+    start, end = main.mean_by_round[0], main.mean_by_round[-1]
+    said = [
+        (
+            "Gain",
+            f"With {title}, the mean accuracy of the peers goes from {_percent(start)} to {_percent(end)} in "
+            f"{plural(facts.config.rounds.num_rounds, 'round')}, and that of the worst peer from "
+            f"{_percent(main.worst_by_round[0])} to {_percent(main.worst_by_round[-1])}.",
+        )
+    ]
+    gaps = {other: float(each.mean_by_round[-1] - end) for other, each in found.items() if other != name}
+    if gaps:
+        listed = ", ".join(f"{ROUND_METHODS[other].title} {wording.points(gap)}" for other, gap in gaps.items())
+        said.append(
+            ("Against the others", f"Mean accuracy after the last round, in points relative to {title}: {listed}.")
+        )
+    sent = {other: round(float(each.sent_bytes_by_round[-1])) for other, each in found.items()}
+    senders = [other for other, num in sent.items() if num and other != name]
+    listed = "".join(f"; with {ROUND_METHODS[other].title}, {format_bytes(sent[other])}" for other in senders)
+    said.append(("Bytes", f"With {title}, a peer sends {format_bytes(sent[name])} in all rounds{listed}."))
+    num_proposals = facts.num_peers * facts.config.rounds.num_rounds
+    said.append(
+        (
+            "At home",
+            f"On samples with their own class distribution, the peers go from {_percent(main.own_mean_by_round[0])} to "
+            f"{_percent(main.own_mean_by_round[-1])} with {title}. After the last round, {main.num_losers} of "
+            f"{facts.num_peers} are worse there than before the first. They rejected {main.num_rejected} of "
+            f"{num_proposals:,} proposals.",
+        )
+    )
+    if main.mean_by_round[1] < start:
+        said.append(
+            (
+                "First round",
+                f"The first round costs {wording.points(float(main.mean_by_round[1] - start))} points. "
+                "rounds.rampup_rounds gives the divergence less weight in the first rounds.",
+            )
+        )
+    said.append(("How sure", "All numbers are of one seed. Run other seeds before you rely on a small difference."))
+    return said
+
+
+def conventions(facts: RoundsFacts) -> list[str]:
+    """Return sentences on what the numbers mean and how the methods are made comparable."""
+    rounds = facts.config.rounds
+    limit = (
+        "Peers accept every proposal that is finite."
+        if rounds.max_own_drop is None
+        else f"A peer rejects a proposal with which its accuracy on its own validation samples would be more than "
+        f"{100 * rounds.max_own_drop:g} points below that of its network before the first round."
+    )
+    return [
+        "All methods start from the same peers, and train on the same own samples in the same order.",
+        f"A round has {plural(rounds.epochs, 'epoch')}. If own and public samples are in one batch, an epoch is one "
+        "pass over the set with more batches; methods without public samples train on as many batches of own samples.",
+        "Every round begins with a new momentum and at the first learning rate.",
+        f"The weight of the divergence is {wording.number(rounds.distillation_weight(1))} in the first round and "
+        f"{wording.number(rounds.distillation_weight(rounds.num_rounds))} in the last, at T = "
+        f"{wording.number(rounds.temperature)}. The target of joint distillation is {rounds.target.title}.",
+        "Predictions on the public set are made once in a round, without augmentation. Its labels are never used.",
+        "A message counts once for the peer that sends it, and once for each peer that reads it.",
+        limit,
+    ]
+
+
+def round_chart(each: MethodRounds, control: MethodRounds | None) -> XYChart:
+    """Return the chart of mean, worst and own accuracy by round, with the mean of training on alone behind them."""
+    lines: list[tuple[str, str, Sequence[float]]] = [
+        ("mean", "l0", each.mean_by_round.tolist()),
+        ("worst", "l1", each.worst_by_round.tolist()),
+        ("own", "l2", each.own_mean_by_round.tolist()),
+    ]
+    if control is not None and control is not each:
+        lines.insert(0, ("alone", "lm", control.mean_by_round.tolist()))
+    last = len(each.mean_by_round) - 1
+    return XYChart(
+        x=Axis(0, last, [Tick(value, f"{value:g}") for value in _whole(last)], title="round", has_grid=False),
+        y=Axis(0, 1, [Tick(value, f"{100 * value:g}") for value in (0, 0.25, 0.5, 0.75, 1)]),
+        series=[
+            Series(label, style, [Line(list(range(last + 1)), ys, f"{label}: {_percent(ys[-1])} after round {last}")])
+            for label, style, ys in lines
+        ],
+    )
+
+
+def _whole(last: int) -> list[float]:
+    return [value for value in round_values(0, last, num=5) if value == int(value)]
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"

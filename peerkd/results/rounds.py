@@ -1,0 +1,100 @@
+"""The table of rounds: the measurements of every peer before the first round and after each round, by method."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from peerkd.results import arrow
+
+IDENTITY_COLUMNS: Final = ("method", "round", "peer")
+
+ROUNDS_SCHEMA: Final = pa.schema(
+    [
+        arrow.field("method", pa.string(), "Method, as in rounds.methods", nullable=False),
+        arrow.field("round", pa.int32(), "Number of finished rounds; 0 before the first one", nullable=False),
+        arrow.field("peer", pa.int32(), "Peer, counted from 0", nullable=False),
+        *(
+            arrow.field(
+                f"{split}_{scope}_accuracy",
+                pa.float64(),
+                f"Accuracy of the peer's network on {what} {split} samples",
+                nullable=False,
+            )
+            for split in ("validation", "test")
+            for scope, what in (("global", "the common"), ("own", "its own"))
+        ),
+        arrow.field(
+            "sent_bytes",
+            pa.int64(),
+            "Bytes that left the peer in this round; a message counts once, however many partners read it",
+            nullable=False,
+        ),
+        arrow.field(
+            "received_bytes", pa.int64(), "Bytes of the messages that the peer read in this round", nullable=False
+        ),
+        arrow.field(
+            "num_own_samples",
+            pa.int64(),
+            "Own samples in the peer's trainings of this round, each as often as it was seen",
+            nullable=False,
+        ),
+        arrow.field(
+            "num_public_samples",
+            pa.int64(),
+            "Public samples in the peer's trainings of this round, each as often as it was seen",
+            nullable=False,
+        ),
+        arrow.field(
+            "is_accepted",
+            pa.bool_(),
+            "Whether the peer accepted what the round proposed; otherwise it stayed as it was",
+            nullable=False,
+        ),
+    ]
+)
+"""Every column with its type and, as metadata, its meaning. The first three columns identify a row."""
+
+_KIND: Final = arrow.TableKind("table of rounds", "ROUNDS_SCHEMA", ROUNDS_SCHEMA)
+
+
+def assemble(rows: Iterable[Mapping[str, Any]], *, methods: Iterable[str]) -> pa.Table:
+    """Return the table of rounds, sorted by method, round and peer.
+
+    Args:
+        rows: One mapping for each row, with exactly the columns of ``ROUNDS_SCHEMA``.
+        methods: The methods in the order of the table.
+
+    Raises:
+        ValueError: If a row has other columns, or two rows have the same identity.
+    """
+    places = {method: place for place, method in enumerate(methods)}
+    ordered = sorted(rows, key=lambda row: (places[row["method"]], row["round"], row["peer"]))
+    for row in ordered:
+        if row.keys() != set(ROUNDS_SCHEMA.names):
+            named = ", ".join(sorted(row.keys() ^ set(ROUNDS_SCHEMA.names)))
+            raise ValueError(f"A row must have the columns of ROUNDS_SCHEMA, got a difference in {named}.")
+    identities = [tuple(row[name] for name in IDENTITY_COLUMNS) for row in ordered]
+    if len(set(identities)) != len(identities):
+        repeated = next(each for index, each in enumerate(identities) if each in identities[:index])
+        raise ValueError(
+            f"Each row must appear once, got two of method {repeated[0]}, round {repeated[1]}, peer {repeated[2]}."
+        )
+    table = pa.table({each.name: pa.array([row[each.name] for row in ordered], each.type) for each in ROUNDS_SCHEMA})
+    return arrow.checked(table, _KIND)
+
+
+def fingerprint(table: pa.Table) -> str:
+    """Return the SHA-256 of all columns; see ``arrow.fingerprint``."""
+    return arrow.fingerprint(table)
+
+
+def write_rounds(table: pa.Table, path: Path) -> None:
+    """Write the table of rounds as Parquet; see ``arrow.write``."""
+    arrow.write(table, path, _KIND)
+
+
+def read_rounds(path: Path) -> pa.Table:
+    """Read a table that ``write_rounds`` wrote; see ``arrow.read``."""
+    return arrow.read(path, _KIND)

@@ -1,0 +1,22 @@
+"""Training on alone: the control that shows what the same steps give without any exchange."""
+
+from typing import Final
+
+from peerkd.rounds.method import PeerWeights, Round, RoundMethod
+
+
+def propose(round: Round, weights: PeerWeights) -> PeerWeights:
+    """Return each peer after further training on its own samples."""
+    return round.train(weights, samples="own")
+
+
+METHOD: Final = RoundMethod(
+    name="alone",
+    title="training on alone",
+    propose=propose,
+    sends="nothing",
+    needs_public_set=False,
+    meaning="Every peer continues to train on its own samples, and nothing leaves it.",
+    formula="w_i <- minimise CE_i from w_i",
+    source="the control of every method: what the same steps give without any exchange",
+)

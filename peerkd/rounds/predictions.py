@@ -1,0 +1,46 @@
+"""Joint distillation in rounds: own labels at home, and one target from all peers' predictions on public samples."""
+
+from typing import Final
+
+from peerkd.losses.targets.target import joined_logits
+from peerkd.rounds.joining import for_each_neighbourhood
+from peerkd.rounds.method import PeerWeights, Round, RoundMethod, Teaching
+
+
+def propose(round: Round, weights: PeerWeights) -> PeerWeights:
+    """Return each peer after training on its own samples and towards the joined predictions at the same time.
+
+    A step takes a batch of own samples and a batch of public ones. The target is joined by ``rounds.target``, for
+    instance weighted by class counts, from what the peers predict at the beginning of the round.
+    """
+    rules, predicted = round.rules, round.predict(weights)
+    teachings = for_each_neighbourhood(
+        round,
+        lambda peers: Teaching(
+            joined_logits(
+                rules.target,
+                [predicted[peer] for peer in peers],
+                temperature=rules.temperature,
+                prior_adjusted=rules.prior_adjusted,
+            ),
+            rules.term,
+            rules.temperature,
+            rules.distillation_weight,
+        ),
+    )
+    return round.train(weights, samples="own_and_public", teachings=teachings)
+
+
+METHOD: Final = RoundMethod(
+    name="predictions",
+    title="joint distillation",
+    propose=propose,
+    sends="predictions",
+    needs_public_set=True,
+    meaning=(
+        "Every peer predicts the public samples once a round, and learns from its own labels and from the joined "
+        "predictions of its neighbourhood at the same time."
+    ),
+    formula="w_i <- minimise (1 - w) CE_i + w D(target(z_j : j in N(i)), z_i) from w_i",
+    source="this project; rounds.target says how predictions are joined",
+)

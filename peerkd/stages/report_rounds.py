@@ -1,0 +1,80 @@
+"""Stage: report the rounds of every method, as a page and as a table."""
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from peerkd.artifacts import references
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.collaborate import CollaborateConfig
+from peerkd.reporting.facts import RoundsFacts
+from peerkd.reporting.rounds import html, tables
+from peerkd.reporting.rounds.findings import compute_findings
+from peerkd.results.rounds import read_rounds
+from peerkd.stages import collaborate_peers, pretrain_peers
+from peerkd.stages.cost import Accounts
+from peerkd.stages.division import batch_warnings
+from peerkd.stages.report_stage import ReportContents, ReportStage, common_facts
+
+NAME: Final = "report_rounds"
+
+
+def compute_contents(
+    config: CollaborateConfig, rounds: Manifest, store: ArtifactStore, accounts: Accounts
+) -> ReportContents:
+    """Return the content of the report on rounds."""
+    findings = compute_findings(read_rounds(store.fetch(rounds.key) / collaborate_peers.TABLE_NAME))
+    facts = replace(gather_facts(config, rounds, store), cost=accounts.cost())
+    return ReportContents(
+        page=html.render(findings, facts),
+        table=tables.methods_csv(findings),
+        metrics=tables.metrics(findings),
+        cost=facts.cost,
+        summary=tables.summary(findings, facts),
+        terminal_summary=tables.terminal_summary(findings, facts),
+        loss_record=config.rounds.loss_record,
+        line=f"{len(findings)} methods compared over {config.rounds.num_rounds} rounds",
+    )
+
+
+def gather_facts(config: CollaborateConfig, rounds: Manifest, store: ArtifactStore) -> RoundsFacts:
+    """Collect the facts of a report, other than the measurements, from the chain of artifacts."""
+    peers = references.follow(rounds.metadata["inputs"]["peers"], store)
+    partition = references.follow(peers.metadata["inputs"]["partition"], store)
+    dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
+    sizes_P = np.array(partition.metadata["class_counts"], dtype=np.int64).sum(axis=1)
+    taking_part = pretrain_peers.finite_peers(peers.metadata["peers"])
+    return RoundsFacts(
+        **common_facts(
+            config,
+            results=rounds,
+            division=partition,
+            dataset=dataset,
+            warnings=batch_warnings(config, sizes_P),
+        ),
+        config=config,
+        fingerprints={
+            "data set": dataset.metadata["fingerprint"],
+            "partition": partition.metadata["fingerprint"],
+            "peers": peers.fingerprint,
+            "rounds": rounds.metadata["fingerprint"],
+        },
+        peers=tuple(config.describe_peer(peer) for peer in taking_part),
+        networks=tuple(config.architectures[peer] for peer in taking_part),
+        num_train_samples=tuple(int(sizes_P[peer]) for peer in taking_part),
+        num_public_samples=partition.metadata["num_public"],
+    )
+
+
+STAGE: Final = ReportStage(
+    name=NAME,
+    config=CollaborateConfig,
+    input_name="rounds",
+    table_name="methods.csv",
+    keys_of_steps=lambda rounds: {
+        pretrain_peers.NAME: rounds.metadata["inputs"]["peers"]["key"],
+        collaborate_peers.NAME: rounds.key,
+    },
+    compute_contents=compute_contents,
+)

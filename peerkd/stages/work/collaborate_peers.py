@@ -1,0 +1,114 @@
+"""The work of one worker that lets peers train in rounds. A shard is a method, with all of its rounds."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from peerkd.artifacts import references
+from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.architectures import network_modules
+from peerkd.config.collaborate import CollaborateConfig
+from peerkd.launch.worker import Worker
+from peerkd.metrics import recorder
+from peerkd.metrics.progress import Progress, print_line
+from peerkd.results import rounds
+from peerkd.rounds import ROUND_METHODS
+from peerkd.stages import machine, pretrain_peers
+from peerkd.stages.collaborate_peers import NAME, TABLE_NAME, key, summary
+from peerkd.stages.journals import Record
+from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
+from peerkd.stages.shards import Shard
+from peerkd.training.inputs import RoundDone, RoundsInputs
+from peerkd.training.process_pool import run_in_processes
+
+
+def perform(config: CollaborateConfig, peers: Manifest, store: ArtifactStore, worker: Worker) -> None:
+    """Do the rounds of this worker's methods; the first worker publishes those of all methods."""
+    artifact = key(config, peers)
+    device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
+    partition = references.follow(peers.metadata["inputs"]["partition"], store)
+    dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
+    num_rounds = config.rounds.num_rounds
+    shards = [Shard(name=method, tasks=(method,), num_records=1) for method in config.rounds.methods]
+    progress = Progress(NAME, unit="rounds", total=len(shards) * num_rounds)
+    work = StageWork(
+        stage=NAME,
+        shards=shards,
+        identity=lambda record: record["method"],
+        remaining=lambda methods, finished: [method for method in methods if method not in finished],
+        on_recovered=lambda num_records: progress.recover(num_records * num_rounds),
+        on_done_elsewhere=lambda num_records: progress.follow(num_records * num_rounds),
+    )
+    with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
+        with open_shard_queue(workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as queue:
+            inputs = RoundsInputs(
+                config=config,
+                dataset_folder=store.fetch(dataset.key),
+                partition_folder=store.fetch(partition.key),
+                peers_folder=store.fetch(peers.key),
+                finite_peers=pretrain_peers.finite_peers(peers.metadata["peers"]),
+                networks_folder=workspace.folder,
+                checkpoints_folder=queue.checkpoint(shards[0].name).parent,
+                device=device,
+            )
+            _collaborate(inputs, queue, progress, num_processes=min(num_processes, len(shards)))
+            if not worker.is_first or store.find(artifact):
+                return
+            records = {record["method"]: record for record in queue.records()}
+        table = rounds.assemble(_rows(records), methods=config.rounds.methods)
+        rounds.write_rounds(table, workspace.folder / TABLE_NAME)
+        manifest = store.publish(
+            artifact,
+            metadata={
+                "inputs": {"peers": references.reference(peers)},
+                "fingerprint": rounds.fingerprint(table),
+                "num_rounds": num_rounds,
+                "reached": {method: _reached(records[method], num_rounds) for method in config.rounds.methods},
+                "device": device,
+                "versions": machine.software_versions(),
+                "machine": machine.describe_processor(),
+            },
+        )
+    print_line(NAME, summary(manifest.metadata))
+
+
+def _collaborate(inputs: RoundsInputs, queue: ShardQueue, progress: Progress, *, num_processes: int) -> None:
+    num_rounds: dict[str, int] = {}
+    gpu_bytes: dict[str, tuple[int, int]] = {}
+    for claimed, news in run_in_processes(
+        "peerkd.training.rounds.run:start",
+        (inputs,),
+        queue.tasks(),
+        num_processes=num_processes,
+        preload=network_modules(inputs.config.architectures),
+    ):
+        if isinstance(news, RoundDone):
+            # Rounds that resume from a checkpoint report all earlier rounds at once.
+            progress.recover(news.num_rounds - num_rounds.get(news.method, 0) - 1)
+            progress.advance()
+            num_rounds[news.method] = news.num_rounds
+            gpu_bytes[news.method] = news.gpu_bytes
+            recorder.samples(news.num_samples)
+            recorder.accuracy("validation", news.accuracy)
+            used, peak = zip(*gpu_bytes.values(), strict=True)
+            recorder.gpu_memory(used_bytes=sum(used), peak_bytes=sum(peak))
+            continue
+        method = news.record["method"]
+        gpu_bytes.pop(method, None)
+        progress.recover(inputs.config.rounds.num_rounds - num_rounds.get(method, 0))
+        is_published = method == inputs.config.rounds.methods[0]
+        networks = [inputs.network(peer).name for peer in inputs.finite_peers] if is_published else []
+        queue.add_record(claimed, news.record, *networks)
+        reached = _reached(news.record, inputs.config.rounds.num_rounds)
+        print_line(NAME, f"{ROUND_METHODS[method].title}: mean test accuracy {reached:.1%}")
+
+
+def _rows(records: Mapping[str, Record]) -> Iterator[dict[str, Any]]:
+    for method, record in records.items():
+        for row in record["history"]:
+            yield {"method": method, **row}
+
+
+def _reached(record: Record, num_rounds: int) -> float:
+    """Return the mean global test accuracy of all peers after the last round."""
+    last: list[float] = [row["test_global_accuracy"] for row in record["history"] if row["round"] == num_rounds]
+    return sum(last) / len(last)

@@ -1,0 +1,114 @@
+"""The data of rounds in one process: samples of each peer, the public set, and networks.
+
+Shape suffixes: P = peers, S = public samples, K = classes, B = batch, C = image channels, H W = image size.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from peerkd.arrays import IntArray
+from peerkd.config.collaborate import CollaborateConfig
+from peerkd.config.given_peers import PeerNetwork
+from peerkd.data.augment import normalize
+from peerkd.data.partition.assignment import Assignment
+from peerkd.data.streamed import open_dataset
+from peerkd.rounds.method import Samples, Weights
+from peerkd.training.checkpoints import load_state_of
+from peerkd.training.evaluate import Evaluator
+from peerkd.training.joined_samples import JoinedSamples
+from peerkd.training.kept_results import kept_results
+from peerkd.training.pair_targets import class_counts
+from peerkd.training.peers import build_peer, sample_set, weights_name
+from peerkd.training.rounds.samples import OwnPart, RoundSamples
+from peerkd.training.samples import SampleSet
+from peerkd.training.stacked.students import should_stack
+
+_BATCH_SIZE: Final = 500
+
+_CACHE_BYTES: Final = 2**30
+"""The memory for the views of all sets together, which serve all methods."""
+
+_NUM_KEPT_SETS: Final = 128
+"""The number of peers whose samples are kept in memory. Those of other peers are read again when needed."""
+
+
+class RoundsData:
+    """The data set, its partition among the peers, and the networks."""
+
+    def __init__(
+        self, config: CollaborateConfig, *, dataset_folder: Path, partition_folder: Path, device: torch.device
+    ) -> None:
+        """Open the data. Samples and networks are read and built when they are first needed."""
+        self._config, self.device = config, device
+        self.dataset = open_dataset(dataset_folder)
+        self.assignment = Assignment.load(partition_folder)
+        self.evaluator = Evaluator(self.dataset, self.assignment, device=device, precision=config.rounds.precision)
+        self.counts_PK = class_counts(self.dataset, self.assignment, device=device)
+        # One module for each network; its state is replaced for each training.
+        self.network = kept_results(self._build_network)
+        self._own = kept_results(self._read_own, maxsize=_NUM_KEPT_SETS)
+        self.public = kept_results(self._read_public)
+
+    @property
+    def num_public(self) -> int:
+        """The number of public samples."""
+        return len(self.assignment.public)
+
+    def samples(self, kind: Samples, peer: int) -> RoundSamples:
+        """Return the samples of a training of a peer.
+
+        Own samples come in the batches that they have beside public samples, if there are public samples.
+        """
+        if kind == "public":
+            return self.public()
+        own = self._own(peer)
+        if not self.num_public:
+            return own
+        joined = JoinedSamples(own, self.public())
+        return joined if kind == "own_and_public" else OwnPart(joined)
+
+    def public_images(self) -> Iterator[Tensor]:
+        """Yield the public images as networks read them, ``BCHW``, without augmentation and in the order of the set."""
+        mean_C = torch.tensor(self.dataset.channel_mean, device=self.device)
+        std_C = torch.tensor(self.dataset.channel_std, device=self.device)
+        for first in range(0, self.num_public, _BATCH_SIZE):
+            pixels = self.dataset.read_images(self.assignment.public[first : first + _BATCH_SIZE])
+            images_BCHW = normalize(torch.from_numpy(pixels).to(self.device), mean_C=mean_C, std_C=std_C)
+            yield images_BCHW.contiguous(memory_format=torch.channels_last)
+
+    def is_stacked(self, network: PeerNetwork) -> bool:
+        """Return whether several networks of this kind train and predict side by side."""
+        is_plain = network.is_plain and self.device.type == "cpu" and self._config.rounds.precision == "float32"
+        return is_plain and should_stack(network.name, image_shape_CHW=self.dataset.image_shape)
+
+    def load_weights(self, folder: Path, peers: Sequence[int]) -> dict[int, Weights]:
+        """Read the weights of the pre-trained peers onto the device."""
+        weights: dict[int, Weights] = {}
+        for peer in peers:
+            tensors = load_state_of(self.network(self._config.networks[peer]), folder / weights_name(peer))
+            weights[peer] = {name: tensor.to(self.device) for name, tensor in tensors.items()}
+        return weights
+
+    def _build_network(self, network: PeerNetwork) -> nn.Module:
+        return build_peer(network, self.dataset, seed=0).to(self.device)
+
+    def _read_own(self, peer: int) -> SampleSet:
+        return self._sample_set(self.assignment.train[peer], name=f"rounds {peer}")
+
+    def _read_public(self) -> SampleSet:
+        return self._sample_set(self.assignment.public, name="rounds public")
+
+    def _sample_set(self, indices_N: IntArray, *, name: str) -> SampleSet:
+        return sample_set(
+            self.dataset,
+            indices_N,
+            name=name,
+            batch_size=self._config.rounds.batch_size,
+            config=self._config,
+            device=self.device,
+            cache_bytes=_CACHE_BYTES // (1 + self.assignment.num_peers),
+        )

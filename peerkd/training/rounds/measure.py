@@ -1,0 +1,98 @@
+"""The measurements of the peers after a round: accuracies, and the bytes that left each peer."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from peerkd.config.collaborate import CollaborateConfig
+from peerkd.config.given_peers import PeerNetwork
+from peerkd.rounds.method import PeerWeights, RoundMethod, Weights
+from peerkd.study.moved_bytes import logits_bytes
+from peerkd.training.evaluate import Predictions
+from peerkd.training.finite import all_answered, are_finite
+from peerkd.training.rounds.data import RoundsData
+from peerkd.training.rounds.round import TrainingRound
+from peerkd.training.rounds.students import predictions_of
+
+Accuracies = Mapping[str, float]
+"""``{validation,test}_{global,own}_accuracy`` of a peer."""
+
+
+def measure(config: CollaborateConfig, data: RoundsData, weights: PeerWeights) -> dict[int, Accuracies]:
+    """Return the accuracies of the networks of some peers. A network that is not finite has no entry."""
+    measured: dict[int, Accuracies] = {}
+    groups: defaultdict[PeerNetwork, list[int]] = defaultdict(list)
+    for peer, state in weights.items():
+        if are_finite(state.values()):
+            groups[config.networks[peer]].append(peer)
+    for network, peers in groups.items():
+        predictions: list[Predictions] = []
+        functions = predictions_of(data, network, [weights[peer] for peer in peers])
+        if len(functions) == 1:
+            predictions += data.evaluator.predict_many(functions[0], peers=peers)
+        else:
+            for peer, function in zip(peers, functions, strict=True):
+                predictions += data.evaluator.predict_many(function, peers=[peer])
+        for peer, of_peer in zip(peers, predictions, strict=True):
+            if all_answered(of_peer):
+                found = data.evaluator.accuracies(of_peer, peer=peer)
+                measured[peer] = {name: value for name, value in found.items() if value is not None}
+    return measured
+
+
+def is_accepted(proposed: Accuracies | None, start: Accuracies, *, max_own_drop: float | None) -> bool:
+    """Return whether a peer accepts what a round proposes.
+
+    Args:
+        proposed: The accuracies of the proposed network; None if it is not finite.
+        start: The accuracies of the peer before the first round. The limit refers to them, and not to the round before,
+            so that small losses cannot add up over rounds.
+        max_own_drop: The most own validation accuracy that the peer may lose; None: any.
+    """
+    if proposed is None:
+        return False
+    if max_own_drop is None:
+        return True
+    return proposed["validation_own_accuracy"] >= start["validation_own_accuracy"] - max_own_drop
+
+
+def exchanged_bytes(
+    method: RoundMethod, round: TrainingRound, weights: PeerWeights, data: RoundsData
+) -> dict[int, dict[str, int]]:
+    """Return ``sent_bytes`` and ``received_bytes`` of each peer in a round.
+
+    A peer sends one message, however many partners read it, as through a store. Class counts, which take a few bytes
+    for each class once, are not counted.
+    """
+
+    def message(peer: int) -> int:
+        match method.sends:
+            case "nothing":
+                return 0
+            case "predictions":
+                return logits_bytes(data.num_public, data.dataset.num_classes)
+            case "weights":
+                return weights_bytes(weights[peer])
+
+    senders: dict[int, Sequence[int]] = dict(round.partners)
+    if method.sends_in_pairs:
+        senders = dict.fromkeys(senders, ()) | {receiver: (sender,) for sender, receiver in round.pairs}
+    read = {sender for each in senders.values() for sender in each}
+    return {
+        peer: {
+            "sent_bytes": message(peer) if peer in read else 0,
+            "received_bytes": sum(map(message, senders[peer])),
+        }
+        for peer in senders
+    }
+
+
+def weights_bytes(weights: Weights) -> int:
+    """Return the size of the parameters and buffers of a network."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+
+
+def first_row(peer: int, accuracies: Accuracies) -> dict[str, Any]:
+    """Return the measurements of a peer before the first round."""
+    nothing = dict.fromkeys(("sent_bytes", "received_bytes", "num_own_samples", "num_public_samples"), 0)
+    return {"round": 0, "peer": peer, **accuracies, **nothing, "is_accepted": True}

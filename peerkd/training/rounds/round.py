@@ -1,0 +1,187 @@
+"""One round of one method, as ``peerkd.rounds.method.Round`` specifies it.
+
+Shape suffixes: S = public samples, K = classes, G = networks, B = batch.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from peerkd.config.collaborate import (
+    CollaborateConfig,
+    CompleteTopology,
+    EdgesTopology,
+    RandomTopology,
+    RingTopology,
+    SmallWorldTopology,
+)
+from peerkd.config.given_peers import PeerNetwork
+from peerkd.losses.targets.target import Prediction
+from peerkd.rounds.method import PeerWeights, RoundRules, Samples, Teaching, Weights
+from peerkd.seeds import derive_seed, generator
+from peerkd.study import topology
+from peerkd.training.devices import autocast
+from peerkd.training.distill import TeacherLogits
+from peerkd.training.joined_samples import JoinedSamples
+from peerkd.training.rounds.data import RoundsData
+from peerkd.training.rounds.samples import LaterEpochs, OwnPart, RoundSamples
+from peerkd.training.rounds.students import predictions_of, train_mutually, train_students
+from peerkd.training.samples import SampleSet
+
+
+class TrainingRound:
+    """A round of peers whose networks are in memory."""
+
+    def __init__(self, config: CollaborateConfig, data: RoundsData, *, number: int, peers: Sequence[int]) -> None:
+        """Describe a round.
+
+        Args:
+            config: The experiment.
+            data: The data of the rounds.
+            number: The number of the round, counted from 1.
+            peers: The peers that take part, ascending.
+        """
+        self._config, self._data, self._number = config, data, number
+        edges = edges_of_round(config, number)
+        self.partners: Mapping[int, Sequence[int]] = topology.partners(edges, peers)
+        self.pairs = topology.random_pairs(self.partners, generator(config.seed, "pairs", number))
+        self.num_samples = {peer: len(data.assignment.train[peer]) for peer in peers}
+        rounds = config.rounds
+        self.rules = RoundRules(
+            target=rounds.target.pair_target,
+            prior_adjusted=rounds.target.prior_adjusted,
+            temperature=rounds.temperature,
+            distillation_weight=rounds.distillation_weight(number),
+            term=rounds.term,
+            proximal_weight=rounds.proximal_weight,
+            reduction_temperature=rounds.reduction_temperature,
+        )
+        self.num_own_samples: Counter[int] = Counter()
+        """The number of own samples that each peer has trained on, each as often as it was seen."""
+        self.num_public_samples: Counter[int] = Counter()
+        """The same for public samples."""
+
+    @torch.no_grad()
+    def predict(self, weights: PeerWeights) -> dict[int, Prediction]:
+        """Return the predictions of networks on the public set; see ``Round``."""
+        predictions: dict[int, Prediction] = {}
+        for network, peers in self._by_network(weights).items():
+            parts_GBK: list[list[Tensor]] = []
+            for predict in predictions_of(self._data, network, [weights[peer] for peer in peers]):
+                with autocast(self._data.device, self._config.rounds.precision):
+                    parts_GBK.append([predict(images).float() for images in self._data.public_images()])
+            logits_GSK = torch.cat([torch.cat(parts, dim=1) for parts in parts_GBK])
+            for peer, logits_SK in zip(peers, logits_GSK, strict=True):
+                predictions[peer] = Prediction(logits_SK, self._data.counts_PK[peer])
+        return {peer: predictions[peer] for peer in weights}
+
+    def train(
+        self,
+        starts: PeerWeights,
+        *,
+        samples: Samples,
+        teachings: Mapping[int, Teaching] | None = None,
+        proximal_weight: float = 0.0,
+    ) -> dict[int, Weights]:
+        """Train the networks of some peers; see ``Round``."""
+        trained: dict[int, Weights] = {}
+        for network, peers in self._by_network(starts).items():
+            # Peers see the same batches on the public set alone. Otherwise each has batches of its own.
+            groups = [peers] if samples == "public" else [[peer] for peer in peers]
+            for group in groups:
+                of_group = self._data.samples(samples, group[0])
+                taught = [teachings[peer] if teachings else None for peer in group]
+                targets = [each and self._in_batches(each.target_logits_SK, of_group) for each in taught]
+                batches = self._batches(of_group)
+                weights = train_students(
+                    self._data,
+                    network,
+                    [starts[peer] for peer in group],
+                    batches,
+                    targets=targets,
+                    teachings=taught,
+                    recipe=self._config.rounds,
+                    proximal_weight=proximal_weight,
+                    noise_seeds=[self._noise_seed(peer, samples) for peer in group],
+                )
+                trained |= zip(group, weights, strict=True)
+                self._count(group, samples, batches)
+        return {peer: trained[peer] for peer in starts}
+
+    def train_mutually(self, received: PeerWeights, own: PeerWeights) -> dict[int, Weights]:
+        """Train two networks together on each peer's own samples; see ``Round``."""
+        trained: dict[int, Weights] = {}
+        for peer, weights in own.items():
+            batches = self._batches(self._data.samples("own", peer))
+            trained[peer] = train_mutually(
+                self._data,
+                self._config.networks[peer],
+                received[peer],
+                weights,
+                batches,
+                recipe=self._config.rounds,
+            )
+            self._count([peer], "own", batches)
+        return trained
+
+    @property
+    def _first_epoch(self) -> int:
+        return (self._number - 1) * self._config.rounds.epochs
+
+    def _batches(self, samples: RoundSamples) -> LaterEpochs:
+        return LaterEpochs(samples, self._first_epoch)
+
+    def _in_batches(self, target_SK: Tensor, samples: RoundSamples) -> TeacherLogits:
+        """Return a target, which is in the order of the public set, by epoch and batch of this round."""
+        epochs = range(self._first_epoch, self._first_epoch + self._config.rounds.epochs)
+        match samples:
+            case SampleSet():
+                values = {epoch: samples.in_batches(target_SK, epoch) for epoch in epochs}
+            case JoinedSamples():
+                public = self._data.public()
+                of_passes = {each: public.in_batches(target_SK, each) for each in samples.unlabelled_epochs(epochs)}
+                values = {epoch: samples.in_batches(of_passes, epoch) for epoch in epochs}
+            case OwnPart():
+                raise ValueError("samples must include public samples if a peer imitates something, got own ones.")
+        return {epoch - self._first_epoch: batches for epoch, batches in values.items()}
+
+    def _by_network(self, peers: Iterable[int]) -> Mapping[PeerNetwork, list[int]]:
+        groups: defaultdict[PeerNetwork, list[int]] = defaultdict(list)
+        for peer in peers:
+            groups[self._config.networks[peer]].append(peer)
+        return groups
+
+    def _noise_seed(self, peer: int, samples: Samples) -> int:
+        return derive_seed(self._config.seed, "noise of rounds", peer, self._number, samples)
+
+    def _count(self, peers: Iterable[int], samples: Samples, batches: LaterEpochs) -> None:
+        for peer in peers:
+            if samples == "public":
+                self.num_public_samples[peer] += batches.num_labelled
+            else:
+                self.num_own_samples[peer] += batches.num_labelled
+                self.num_public_samples[peer] += batches.num_unlabelled
+
+
+def edges_of_round(config: CollaborateConfig, number: int) -> list[topology.Edge]:
+    """Return the edges between partners in a round, counted from 1."""
+    num_peers, graph = config.partition.num_peers, config.rounds.topology
+    match graph:
+        case CompleteTopology():
+            return topology.complete(num_peers)
+        case RingTopology():
+            return topology.ring(num_peers)
+        case RandomTopology():
+            rng = generator(config.seed, "partners", number)
+            return topology.random_regular(num_peers, num_partners=graph.num_partners, rng=rng)
+        case SmallWorldTopology():
+            return topology.small_world(
+                num_peers,
+                num_partners=graph.num_partners,
+                rewired_fraction=graph.rewired_fraction,
+                rng=generator(config.seed, "small world"),
+            )
+        case EdgesTopology():
+            return [(one, other) for one, other in graph.edges]

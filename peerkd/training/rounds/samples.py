@@ -1,0 +1,53 @@
+"""The batches of rounds. A peer sees the same own samples in the same order, whatever the method."""
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from peerkd.training.joined_samples import JoinedSamples
+from peerkd.training.samples import Batch, Batches, SampleSet
+
+
+class OwnPart:
+    """The own samples of joined batches: as many batches, in the same order, without the public samples."""
+
+    def __init__(self, joined: JoinedSamples) -> None:
+        self._joined = joined
+        self.device = joined.device
+        self.name = joined.name
+
+    @property
+    def num_batches(self) -> int:
+        """The number of batches, and so of steps, in one epoch."""
+        return self._joined.num_batches
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Return an iterator over the batches of one epoch, counted from 0."""
+        return self._joined.labelled_batches(epoch)
+
+
+class LaterEpochs:
+    """Batches whose epoch 0 is a later epoch, so that every round sees new orders and new views."""
+
+    def __init__(self, samples: Batches, first_epoch: int) -> None:
+        self._samples, self._first_epoch = samples, first_epoch
+        self.device = samples.device
+        self.num_labelled = 0
+        """The number of samples with labels in the batches so far."""
+        self.num_unlabelled = 0
+        """The number of samples without labels in the batches so far."""
+
+    @property
+    def num_batches(self) -> int:
+        """The number of batches, and so of steps, in one epoch."""
+        return self._samples.num_batches
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Return an iterator over the batches of one epoch, counted from 0."""
+        for batch in self._samples.batches(self._first_epoch + epoch):
+            self.num_labelled += len(batch.labels_B)
+            self.num_unlabelled += batch.num_unlabelled
+            yield batch
+
+
+RoundSamples: TypeAlias = SampleSet | JoinedSamples | OwnPart
+"""The samples of a training in a round."""

@@ -1,0 +1,57 @@
+"""Rounds: divide the data, train the peers, let them train and exchange in rounds, and report."""
+
+from kfp import dsl
+
+from components.collaborate_peers import collaborate_peers
+from components.partition_data import partition_data
+from components.pretrain_peers import pretrain_peers
+from components.report_rounds import report_rounds
+from pipelines.pods import in_its_own_pod, launching
+
+
+@dsl.pipeline(name="collaborate", description="Rounds of training and exchange between pre-trained peers.")
+def collaborate(
+    preset: str = "digits",
+    overrides: str = "",
+    config_json: str = "",
+    store: str = "s3://peerkd/runs",
+    backend: str = "auto",
+    num_workers: str = "",
+    gpus: str = "",
+    cluster: str = "",
+) -> str:
+    """Run one experiment from data to report.
+
+    Args:
+        preset: Name of a preset: digits.
+        overrides: key=value pairs separated by spaces, as in "seed=3 rounds.num_rounds=5".
+        config_json: A complete experiment as JSON, instead of a preset.
+        store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
+        backend: Where networks are trained: kubernetes, local, or auto (kubernetes on a cluster, else local).
+        num_workers: Number of pods of each job. Empty: the cluster's default, or 1.
+        gpus: Number of GPUs of each pod. Empty: the setting of the task or the cluster, or 0.
+        cluster: Settings of the jobs, as in "memory_per_worker=16Gi queue=research"; see docs/cluster.md.
+
+    Returns:
+        The key of the report in the store.
+    """
+    divided = in_its_own_pod(
+        partition_data(
+            pipeline="collaborate",
+            preset=preset,
+            config_json=config_json,
+            overrides=overrides,
+            strategy="sweep",
+            store=store,
+            backend=backend,
+            num_workers=num_workers,
+            gpus=gpus,
+            cluster=cluster,
+        )
+    )
+    resolved = {"config_json": divided.outputs["config"], "store": store}
+    launched = {**resolved, "launch": divided.outputs["launch"], "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
+    trained = launching(pretrain_peers(**launched, partition=divided.outputs["partition"]))
+    collaborated = launching(collaborate_peers(**launched, peers=trained.outputs["peers"]))
+    reported = in_its_own_pod(report_rounds(**resolved, rounds=collaborated.outputs["rounds"]))
+    return reported.outputs["Output"]

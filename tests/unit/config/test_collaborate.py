@@ -1,0 +1,121 @@
+import json
+from typing import Any
+
+import pytest
+
+from peerkd.config.collaborate import CollaborateConfig
+from peerkd.config.collaborate_presets import COLLABORATE_PRESETS
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.pipelines import COLLABORATE, read_peer_experiment
+from peerkd.config.resolve import resolve
+
+PUBLIC = {"partition": {"num_peers": 3, "public_fraction": 0.1}}
+
+
+def config(**rounds: Any) -> CollaborateConfig:
+    return CollaborateConfig.from_mapping({**PUBLIC, "rounds": rounds})
+
+
+@pytest.mark.parametrize(
+    ("rounds", "sentence"),
+    [
+        (
+            {"topology": {"kind": "edges", "edges": [[0, 1]]}},
+            "rounds.topology.edges must give every peer a partner, got none for peer 2.",
+        ),
+        (
+            {"topology": {"kind": "edges", "edges": [[0, 1], [1, 3]]}},
+            "rounds.topology.edges must join peers from 0 to 2, got 3 in [1, 3].",
+        ),
+        (
+            {"topology": {"kind": "random", "num_partners": 3}},
+            "rounds.topology.num_partners must be at most 2 for 3 peers, got 3.",
+        ),
+        (
+            {"topology": {"kind": "random", "num_partners": 1}},
+            "rounds.topology.num_partners must be even for an odd number of peers, because each edge has two ends, got "
+            "1 for 3 peers.",
+        ),
+        (
+            {"topology": {"kind": "small_world", "num_partners": 4}},
+            "rounds.topology.num_partners must be even and from 2 to 2 for 3 peers, got 4.",
+        ),
+        (
+            {"target": {"kind": "teacher"}},
+            "rounds.target.kind must be one of mean, class_counts, entropy, masks, which join any number of peers, got "
+            "teacher.",
+        ),
+        (
+            {"loss": {"kind": "dkd"}},
+            "rounds.loss.kind must be a loss without labels, because public samples have none, got dkd.",
+        ),
+        (
+            {"conventions": {"teacher_mode": "train"}},
+            "rounds.conventions.teacher_mode must be eval, because all peers predict the public set once a round, got "
+            "train.",
+        ),
+        ({"methods": ["alone", "alone"]}, 'rounds.methods must not repeat a value, got ["alone", "alone"].'),
+    ],
+)
+def test_a_mistake_in_the_rounds_is_refused_in_one_sentence(rounds: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=r"\.$") as caught:
+        config(**rounds)
+    assert str(caught.value).replace("'", '"') == sentence
+
+
+def test_one_peer_alone_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^partition\.num_peers must be greater than or equal to 2, got 1\.$"):
+        CollaborateConfig.from_mapping({"partition": {"num_peers": 1, "public_fraction": 0.1}})
+
+
+def test_a_method_with_public_samples_needs_a_public_set() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"^partition\.public_fraction must be above 0 when rounds\.methods contains predictions, whose peers "
+        r"predict public samples, got 0\.$",
+    ):
+        CollaborateConfig.from_mapping({"rounds": {"methods": ["alone", "predictions"]}})
+    assert CollaborateConfig().rounds.methods == ("fedavg", "alone")
+
+
+def test_weights_of_different_networks_are_not_exchanged() -> None:
+    mixed = {**PUBLIC, "peers": {"architectures": ["mlp", "mlp", "small_cnn"]}}
+    assert CollaborateConfig.from_mapping({**mixed, "rounds": {"methods": ["predictions", "fedmd"]}})
+    with pytest.raises(
+        ValueError,
+        match=r"^rounds\.methods must not contain fedavg, which exchanges weights, when peers have different networks, "
+        r"got mlp for peer 0 and small_cnn for peer 2\.$",
+    ):
+        CollaborateConfig.from_mapping({**mixed, "rounds": {"methods": ["predictions", "fedavg"]}})
+
+
+def test_the_weight_of_the_divergence_rises_over_the_first_rounds() -> None:
+    assert [config(alpha=0.6, rampup_rounds=2).rounds.distillation_weight(r) for r in (1, 2, 3, 4)] == pytest.approx(
+        [0.2, 0.4, 0.6, 0.6]
+    )
+    assert config(alpha=0.6).rounds.distillation_weight(1) == 0.6
+    other = config(alpha=0.6, conventions={"alpha_weighs": "cross_entropy"})
+    assert other.rounds.distillation_weight(1) == pytest.approx(0.4)
+
+
+def test_a_field_of_a_method_that_is_not_used_is_refused() -> None:
+    resolve(COLLABORATE, preset="digits", overrides="rounds.proximal_weight=0.1")
+    with pytest.raises(ValueError, match=r"^rounds\.proximal_weight must not be set unless .* contains fedprox: "):
+        resolve(COLLABORATE, preset="digits", overrides="rounds.methods=[predictions] rounds.proximal_weight=0.1")
+
+
+def test_a_config_of_either_pipeline_is_recognised() -> None:
+    with_rounds = config()
+    assert read_peer_experiment(with_rounds.to_json()) == with_rounds
+    assert read_peer_experiment(ExperimentConfig().to_json()) == ExperimentConfig()
+
+
+@pytest.mark.parametrize("name", COLLABORATE_PRESETS)
+def test_a_preset_survives_the_way_through_json_and_has_every_field(name: str) -> None:
+    def shape(values: Any) -> Any:
+        return {key: shape(value) for key, value in values.items()} if isinstance(values, dict) else None
+
+    preset = COLLABORATE_PRESETS[name]()
+    assert CollaborateConfig.from_json(preset.to_json()) == preset
+    assert shape(json.loads(preset.to_json())) == shape(config().model_dump())
+    assert preset.name == name

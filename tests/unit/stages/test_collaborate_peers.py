@@ -1,0 +1,106 @@
+"""The pipeline ``collaborate`` in the calling process, from data to report."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from peerkd.artifacts.open import open_store
+from peerkd.config.pipelines import COLLABORATE
+from peerkd.config.resolve import resolve
+from peerkd.results.rounds import fingerprint, read_rounds
+from peerkd.rounds import ROUND_METHODS
+from peerkd.stages import collaborate_peers
+from peerkd.stages.in_process import run_in_process
+from peerkd.stages.stored_runs import find_run, list_runs
+from tests.pages import Page
+
+TINY = (
+    "partition.num_peers=3 data.max_train_samples=450 data.max_test_samples=150 pretrain.epochs=2 rounds.num_rounds=2 "
+    "rounds.epochs=1 peers.architectures=[mlp] compute.device=cpu"
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return the store of a finished run, and the folder of its report."""
+    folder = tmp_path_factory.mktemp("collaborate")
+    config = resolve(COLLABORATE, preset="digits", overrides=TINY)
+    key = run_in_process(config, str(folder))
+    return folder, folder / key
+
+
+def rounds_folder(store: Path) -> Path:
+    (folder,) = (path for path in store.glob("collaborate_peers/*") if path.is_dir())
+    return folder
+
+
+def test_every_method_has_every_round_of_every_peer_and_one_start(finished) -> None:
+    store, _ = finished
+    table = read_rounds(rounds_folder(store) / collaborate_peers.TABLE_NAME)
+    assert table.num_rows == len(ROUND_METHODS) * (1 + 2) * 3
+    starts = {
+        tuple(row["test_global_accuracy"] for row in table.to_pylist() if (row["method"], row["round"]) == (name, 0))
+        for name in ROUND_METHODS
+    }
+    assert len(starts) == 1
+    manifest = json.loads((rounds_folder(store) / "manifest.json").read_text())
+    assert manifest["metadata"]["fingerprint"] == fingerprint(table)
+    assert {name for name in manifest["files"] if name.startswith("student-")} == {
+        f"student-00{peer}.safetensors" for peer in range(3)
+    }
+
+
+def test_the_report_has_every_method_and_no_missing_number(finished) -> None:
+    _, report = finished
+    page = (report / "report.html").read_text()
+    text = " ".join(Page(page).text)
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+    assert "None" not in text
+    for outside in ("http://", "https://", "@import", "url(", 'href="'):
+        assert outside not in page
+    for method in ROUND_METHODS.values():
+        assert method.title in text
+        assert method.source in text
+    assert page.count('<svg class="chart panel"') == len(ROUND_METHODS)
+    with (report / "methods.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["method"], row["round"]) for row in rows] == [
+        (name, str(round)) for name in ROUND_METHODS for round in range(3)
+    ]
+    metrics = json.loads((report / "metrics.json").read_text())
+    last = next(row for row in rows if (row["method"], row["round"]) == ("fedavg", "2"))
+    assert metrics["fedavg_mean_accuracy_pct"] == pytest.approx(100 * float(last["mean_test_accuracy"]), rel=1e-4)
+    summary = (report / "summary.txt").read_text()
+    assert max(map(len, summary.splitlines())) <= 100
+    assert "one seed" in summary
+
+
+def test_the_run_is_listed_with_its_result(finished) -> None:
+    store, report = finished
+    runs = list_runs(open_store(str(store)), notify=pytest.fail)
+    assert [(run.pipeline, run.is_finished, run.stages_left) for run in runs] == [("collaborate", True, ())]
+    assert runs[0].headline.startswith("predictions: mean accuracy ")
+    assert runs[0].headline.endswith("in 2 rounds")
+    assert find_run(runs, report.name) is runs[0]
+
+
+def test_a_repeated_run_computes_nothing(finished, capsys) -> None:
+    store, report = finished
+    config = resolve(COLLABORATE, preset="digits", overrides=TINY)
+    assert run_in_process(config, str(store)) == f"report_rounds/{report.name}"
+    assert capsys.readouterr().out.count("already done") == 4
+
+
+def test_other_fields_of_the_rounds_share_the_peers(finished) -> None:
+    config = resolve(COLLABORATE, preset="digits", overrides=TINY)
+    store = open_store(str(finished[0]))
+    (peers,) = (store.find(key) for key in store.keys() if key.startswith("pretrain_peers/"))  # noqa: SIM118
+    keys = {
+        collaborate_peers.key(resolve(COLLABORATE, preset="digits", overrides=f"{TINY} {changed}"), peers)
+        for changed in ("", "rounds.alpha=0.4", "rounds.topology.kind=ring", "rounds.max_own_drop=0.1", "seed=0")
+    }
+    assert collaborate_peers.key(config, peers) in keys
+    assert len(keys) == 4

@@ -1,0 +1,63 @@
+import pytest
+
+from peerkd.rounds import ROUND_METHODS
+from peerkd.training.rounds.measure import exchanged_bytes, is_accepted, measure, weights_bytes
+from peerkd.training.rounds.round import TrainingRound
+from tests.unit.training.rounds.conftest import PEERS, Line
+
+START = {"validation_own_accuracy": 0.8, "validation_global_accuracy": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("own", "max_own_drop", "accepted"),
+    [
+        (0.1, None, True),
+        (0.8, 0.0, True),
+        (0.79, 0.0, False),
+        (0.75, 0.05, True),
+        (0.74, 0.05, False),
+        (0.9, 0.0, True),
+    ],
+)
+def test_a_proposal_is_accepted_within_the_limit(own: float, max_own_drop: float | None, accepted: bool) -> None:
+    proposed = {"validation_own_accuracy": own, "validation_global_accuracy": 0.9}
+    assert is_accepted(proposed, START, max_own_drop=max_own_drop) is accepted
+
+
+@pytest.mark.parametrize("max_own_drop", [None, 1.0])
+def test_a_proposal_that_is_not_finite_is_never_accepted(max_own_drop: float | None) -> None:
+    assert not is_accepted(None, START, max_own_drop=max_own_drop)
+
+
+def test_a_network_that_is_not_finite_has_no_accuracies(line: Line) -> None:
+    broken = {**line.weights[1], "classifier.bias": line.weights[1]["classifier.bias"] * float("nan")}
+    measured = measure(line.config, line.data, {0: line.weights[0], 1: broken})
+    assert measured.keys() == {0}
+    assert all(0 <= value <= 1 for value in measured[0].values())
+    assert len(measured[0]) == 4
+
+
+def exchanged(line: Line, name: str) -> tuple[dict[int, dict[str, int]], TrainingRound]:
+    round = TrainingRound(line.config, line.data, number=1, peers=PEERS)
+    return exchanged_bytes(ROUND_METHODS[name], round, line.weights, line.data), round
+
+
+def test_bytes_are_those_of_predictions_or_weights_and_count_once_for_the_sender(line: Line) -> None:
+    # Peer 1 has two partners, the others one.
+    predictions = 4 * line.data.num_public * 10
+    weights = weights_bytes(line.weights[0])
+    assert weights == 4 * sum(tensor.numel() for tensor in line.weights[0].values())
+    for name, message in (("alone", 0), ("predictions", predictions), ("ds_fl", predictions), ("fedavg", weights)):
+        found, _ = exchanged(line, name)
+        assert [found[peer]["sent_bytes"] for peer in PEERS] == [message] * 3
+        assert [found[peer]["received_bytes"] for peer in PEERS] == [message, 2 * message, message]
+
+
+def test_only_the_senders_of_pairs_send(line: Line) -> None:
+    found, round = exchanged(line, "def_kt")
+    ((sender, receiver),) = round.pairs
+    weights = weights_bytes(line.weights[0])
+    assert {peer: each["sent_bytes"] for peer, each in found.items() if each["sent_bytes"]} == {sender: weights}
+    assert {peer: each["received_bytes"] for peer, each in found.items() if each["received_bytes"]} == {
+        receiver: weights
+    }
