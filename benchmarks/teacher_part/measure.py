@@ -6,6 +6,9 @@ best control on the student's own data or on the labelled samples of the same tr
 student, or imitates its old self. The teacher's part is the test accuracy of the chosen setting minus that of the
 baseline.
 
+A sweep trains a computation once. At T = 1, some losses are the same computation as others, and the trials of one of
+them stand for all.
+
 Shape suffix: N = trials of the table.
 """
 
@@ -17,6 +20,7 @@ import pyarrow as pa
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.study.controls import are_controls
+from peerkd.study.grid import computed_loss
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 COLUMNS: Final = (
@@ -66,6 +70,7 @@ class _Trials(NamedTuple):
     teacher_N: IntArray
     """-1 if no second peer takes part."""
     combination_N: np.ndarray
+    at_temperature_1_N: BoolArray
     is_control_N: BoolArray
     is_default_N: BoolArray
     validation_N: FloatArray
@@ -90,11 +95,23 @@ class _Trials(NamedTuple):
             student_N=np.array(columns["student"], dtype=np.int64),
             teacher_N=np.array([-1 if peer is None else peer for peer in columns["teacher"]], dtype=np.int64),
             combination_N=combination_N,
+            at_temperature_1_N=temperature_N == 1,
             is_control_N=np.array(are_controls(weights, targets), dtype=np.bool_),
             is_default_N=(temperature_N == 1) & ((weight_N == default_weight) | ~uses_labels_N),
             validation_N=np.where(is_finite_N, _numbers(columns["validation_global_gain"]), -np.inf),
             test_N=_numbers(columns["test_global_gain"]),
         )
+
+    def of_combination(self, combination: Combination) -> BoolArray:
+        """Return which distillations belong to a combination, those with equal losses at T = 1 included: ``N``."""
+        computed_at_1 = _computed_at_temperature_1(combination)
+        is_same_N = [each == combination for each in self.combination_N]
+        is_same_at_1_N = [_computed_at_temperature_1(each) == computed_at_1 for each in self.combination_N]
+        return ~self.is_control_N & (np.array(is_same_N) | self.at_temperature_1_N & np.array(is_same_at_1_N))
+
+
+def _computed_at_temperature_1(combination: Combination) -> Combination:
+    return combination._replace(loss=computed_loss(combination.loss or None, 1.0) or "")
 
 
 def measure(table: pa.Table, *, default_weight: float = 0.5) -> dict[Combination, Gains]:
@@ -110,7 +127,7 @@ def measure(table: pa.Table, *, default_weight: float = 0.5) -> dict[Combination
 
 
 def _means(trials: _Trials, combination: Combination) -> Gains:
-    is_distillation_N = ~trials.is_control_N & np.array([each == combination for each in trials.combination_N])
+    is_distillation_N = trials.of_combination(combination)
     pairs = np.unique(np.stack([trials.student_N, trials.teacher_N], axis=1)[is_distillation_N], axis=0)
     gains = []
     for student, teacher in pairs.tolist():

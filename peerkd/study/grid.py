@@ -64,7 +64,7 @@ def settings(grid: Grid, transfer_set: TransferSet) -> tuple[Setting, ...]:
     for loss, rate, target, temperature, configured in tried:
         alpha = configured if uses_labels else _alpha_or_weight(1.0, grid.alpha_weighs)
         weight = _alpha_or_weight(alpha, grid.alpha_weighs)
-        computation = (_computed_loss(loss, temperature), rate, target, temperature, alpha)
+        computation = (computed_loss(loss, temperature), rate, target, temperature, alpha)
         # A weight of 0 is fine-tuning, which depends on no temperature and is planned once.
         if weight > 0:
             weighed.setdefault(computation, Setting(temperature, alpha, weight, rate, loss, target))
@@ -97,7 +97,7 @@ def omissions(grid: Grid) -> Iterator[str]:
     if 1.0 in grid.temperatures:
         tried: dict[str, str] = {}
         for name in _with_default_first(grid):
-            kept = tried.setdefault(_computed_loss(name, 1.0) or name, name)
+            kept = tried.setdefault(computed_loss(name, 1.0) or name, name)
             if kept != name:
                 yield f"{name} at T = 1 is the same computation as {kept}, so only {kept} is tried there."
 
@@ -105,6 +105,11 @@ def omissions(grid: Grid) -> Iterator[str]:
 def allows_loss(transfer_set: str, loss: str) -> bool:
     """Return whether a loss is defined on a kind of transfer set."""
     return not (PAIR_LOSSES[loss].excludes_unlabelled and TRANSFER_SETS[transfer_set].unlabelled_sources)
+
+
+def computed_loss(loss: str | None, temperature: float) -> str | None:
+    """Return the loss or, at T = 1, the loss that it is then equal to; see ``PairLoss.same_at_temperature_1``."""
+    return loss if loss is None or temperature != 1 else PAIR_LOSSES[loss].same_at_temperature_1 or loss
 
 
 def _losses(grid: Grid, transfer_set: TransferSet) -> tuple[str | None, ...]:
@@ -120,11 +125,6 @@ def _temperatures(grid: Grid, loss: str | None) -> tuple[float, ...]:
 
 def _with_default_first(grid: Grid) -> list[str]:
     return sorted(grid.losses, key=lambda name: name != grid.default_loss)
-
-
-def _computed_loss(loss: str | None, temperature: float) -> str | None:
-    """Return the loss or, at T = 1, the loss that it is then equal to; see ``PairLoss.same_at_temperature_1``."""
-    return loss if loss is None or temperature != 1 else PAIR_LOSSES[loss].same_at_temperature_1 or loss
 
 
 def _alpha_or_weight(value: float, alpha_weighs: LossTerm) -> float:

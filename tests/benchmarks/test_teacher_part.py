@@ -81,6 +81,12 @@ def test_a_training_towards_the_old_self_is_a_baseline_and_no_combination() -> N
     assert found == {Combination("student", "kl", "teacher"): (0.1, 0.1, 0.06)}
 
 
+def test_a_trial_at_temperature_1_stands_for_all_losses_that_compute_the_same() -> None:
+    found = measure(table(row(0.2, 0.2), row(0.1, 0.1, loss="wttm", temperature=4.0)))
+    assert found[Combination("student", "wttm", "teacher")][:2] == (0.2, 0.2)
+    assert found[Combination("student", "kl", "teacher")][:2] == (0.2, 0.2)
+
+
 def test_means_are_over_pairs_and_intervals_over_seeds() -> None:
     (gains,) = measure(table(row(0.1, 0.1), row(0.1, 0.3, teacher=2))).values()
     assert gains.tuned == pytest.approx(0.2)
@@ -96,7 +102,7 @@ def test_the_document_shows_targets_losses_and_the_best() -> None:
             table(
                 row(0.1, 0.1),
                 row(0.1, 0.2, target="masks"),
-                row(0.1, 0.3 + seed / 1000, loss="ttm", target="masks"),
+                row(0.2, 0.3 + seed / 1000, loss="ttm", target="masks", temperature=4.0),
             )
         )
         for seed in range(3)
