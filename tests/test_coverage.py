@@ -67,7 +67,6 @@ COVERED_BY = {
     "peerkd.stages.work.tuning.features": "unit/stages/test_tune_pairs.py",
     "peerkd.stages.work.tuning.iteration_history": "unit/stages/test_tune_pairs.py",
     "peerkd.stages.work.tuning.outcome": "unit/stages/work/tuning/test_study.py",
-    "peerkd.study.splits": "unit/study/test_objective.py",
     "peerkd.training.cache_sizes": "unit/training/test_sweep.py",
     "peerkd.training.engines": "unit/training/test_sweep_equality.py",
     "peerkd.training.evaluate": "unit/training/test_sweep.py",
