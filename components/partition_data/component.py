@@ -26,7 +26,7 @@ def partition_data(
     Args:
         pipeline: Name of the pipeline whose first task this is: jointkd or collaborate.
         preset: Name of a preset. Leave it at its default if config_json is given.
-        config_json: A whole experiment as JSON, or empty.
+        config_json: A whole experiment as YAML or JSON, or empty.
         overrides: key=value pairs separated by spaces, as in "seed=3 partition.num_peers=5".
         strategy: How settings are chosen: sweep or tune. It has no effect on collaborate.
         store: Address of the artifact store.

@@ -23,7 +23,7 @@ def split_data(
 
     Args:
         preset: Name of a preset. Leave it at its default if config_json is given.
-        config_json: A whole study as JSON, or empty.
+        config_json: A whole study as YAML or JSON, or empty.
         overrides: key=value pairs separated by spaces, as in "seed=3 methods=[plain,pcl]".
         store: Address of the artifact store.
         backend: Where later tasks do their work: auto, local or kubernetes.

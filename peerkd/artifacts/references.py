@@ -1,12 +1,16 @@
 """References to artifacts: small files that one pipeline task hands to the next instead of gigabytes."""
 
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
+
+_NUM_LISTED: Final = 5
+"""The maximum number of artifacts that a message lists."""
 
 
 def write(path: str, manifest: Manifest) -> None:
@@ -48,3 +52,18 @@ def follow(values: Mapping[str, Any], store: ArtifactStore) -> Manifest:
             f"{manifest.key} must have the fingerprint {values['fingerprint'][:16]}, got {manifest.fingerprint[:16]}."
         )
     return manifest
+
+
+def similar_keys(key: str, store: ArtifactStore, *, kinds: Collection[str]) -> str:
+    """Return, for a message, the keys of a store that a person may have meant, the most similar to ``key`` first.
+
+    Args:
+        key: The key that the store does not have.
+        store: The artifact store.
+        kinds: The kinds of the artifacts that are listed, each the first part of a key.
+    """
+    published = store.keys()
+    keys = [each for each in published if each.partition("/")[0] in kinds]
+    near = difflib.get_close_matches(key, keys, n=_NUM_LISTED, cutoff=0)
+    more = f" and {len(keys) - len(near):,} more" if len(keys) > len(near) else ""
+    return f"the store has {', '.join(near)}{more}" if near else "the store has none"

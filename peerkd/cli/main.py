@@ -111,6 +111,7 @@ def run_collaborate(
 @plan_app.command("jointkd")
 def plan_jointkd(
     experiment: Experiment,
+    place: StorePlace,
     measure: Annotated[
         bool | None,
         typer.Option(
@@ -123,7 +124,7 @@ def plan_jointkd(
     """Joint distillation: print the numbers of trials, samples, bytes and hours of a run."""
     from peerkd.cli.plan import plan
 
-    plan(experiment, measure=measure)
+    plan(experiment, place, measure=measure)
 
 
 @app.command("runs")

@@ -7,10 +7,12 @@ from importlib.util import find_spec
 import numpy as np
 import typer
 
-from peerkd.cli.options import Experiment
+from peerkd.artifacts.open import open_store
+from peerkd.artifacts.store import ArtifactStore
+from peerkd.cli.options import Experiment, StorePlace
 from peerkd.config.architectures import network_modules
 from peerkd.config.experiment import ExperimentConfig
-from peerkd.config.given_peers import PeerNetwork
+from peerkd.config.given_peers import STORE_SCHEME, PeerNetwork
 from peerkd.config.pipelines import JOINTKD
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.stages.dataset import reading_remarks
@@ -18,19 +20,21 @@ from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.given_check import check_given_peers
 from peerkd.stages.given_weights import file_sizes, found_weights
 from peerkd.stages.peer_data import read_data
+from peerkd.stages.published_peers import check_same_data, find_published
 from peerkd.study.extension import MAX_EXTENSIONS
 from peerkd.study.grid import omissions
 from peerkd.training.forecast import Forecast, Rates, forecast, measure_partition, process_seconds
 from peerkd.wording import format_bytes, format_duration, plural
 
 
-def plan(experiment: Experiment, *, measure: bool | None) -> None:
+def plan(experiment: Experiment, place: StorePlace, *, measure: bool | None) -> None:
     """Print the work of an experiment and, after a few seconds of measuring, its duration on this machine.
 
     The data set is read and divided by the same functions as in a run, so a plan accepts what a run accepts.
 
     Args:
         experiment: The options that describe the experiment.
+        place: The options that name the store of the run. Without them, peers in the store are not looked up.
         measure: Whether to measure. None: measure if torch is installed.
 
     Raises:
@@ -41,9 +45,13 @@ def plan(experiment: Experiment, *, measure: bool | None) -> None:
     has_torch = find_spec("torch") is not None
     if measure and not has_torch:
         raise ValueError("measure must be false if torch is not installed, got true.")
-    dataset = read_data("plan", config)
+    store = _open_store(config, place)
+    published = None if store is None else find_published(config, store)
+    dataset = read_data("plan", config, store=store)
     assignment = divide(config, dataset)
-    with found_weights(config, None, stage="plan") as weights:
+    if published:
+        check_same_data(published, dataset, assignment)
+    with found_weights(config, store, stage="plan") as weights:
         check_given_peers(
             config,
             weights,
@@ -61,6 +69,12 @@ def plan(experiment: Experiment, *, measure: bool | None) -> None:
         typer.echo("")
         for line in _measured_lines(config, expected):
             typer.echo(line)
+
+
+def _open_store(config: ExperimentConfig, place: StorePlace) -> ArtifactStore | None:
+    """Return the store that the options name; None if they name none and all data are elsewhere."""
+    needs_store = any(peer.data is not None and peer.data.startswith(STORE_SCHEME) for peer in config.peers.given)
+    return open_store(place.address) if needs_store or place != StorePlace() else None
 
 
 def _data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ WEIGHTS_SUFFIXES: Final = (".safetensors", ".pt", ".pth")
 """The suffixes of files that contain weights: safetensors, and the ``state_dict`` files of torch."""
 
 STORE_SCHEME: Final = "store:"
-"""The prefix of an address of weights in the run's own store, as in ``store:KEY/FILE``."""
+"""The prefix of an address in the run's own store, as in ``store:KEY/FILE`` for weights."""
 
 S3_SCHEME: Final = "s3://"
 
@@ -24,6 +24,7 @@ _LIBRARIES: Final = ("torchvision", "timm")
 _LIBRARY_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-/]*")
 _FACTORY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _STORE_ADDRESS: Final = re.compile(r"store:[a-z_]+/[0-9a-f]{16}(/[^/\s][^\s]*)?")
+_STORED_DATA: Final = re.compile(r"store:(dataset/[0-9a-f]{16}|partition_data/[0-9a-f]{16}/[0-9]{1,5})")
 
 PeerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?$")]
 """The name of a peer in messages and reports."""
@@ -91,8 +92,9 @@ class GivenPeerConfig(StrictConfig):
 
     data: str | None = Field(default=None, min_length=1, max_length=4_096)
     """The peer's own data set: a folder of images, an npz file or a folder of npy files, or the s3:// address of one,
-    as for ``data.path``. Its training, validation and test splits are used where they exist. Null: all peers share the
-    data set of ``data``, which ``partition`` divides."""
+    as for ``data.path``; ``store:dataset/KEY`` for a data set that an earlier run has published; or
+    ``store:partition_data/KEY/PEER`` for the samples of one of its peers, by number. Its training, validation and test
+    splits are used where they exist. Null: all peers share the data set of ``data``, which ``partition`` divides."""
 
     image_size_pixels: int | None = Field(default=None, ge=4, le=4_096)
     """The side of the square images that the network takes. The study's images are resized to it. Null: they keep
@@ -128,8 +130,8 @@ class GivenPeerConfig(StrictConfig):
         _check_network(self.network)
         if self.weights is not None:
             _check_weights(self.weights)
-        if self.data is not None and any(character < " " for character in self.data):
-            raise ValueError(f"data must not contain a control character, got {plain_path(self.data)}.")
+        if self.data is not None:
+            _check_data(self.data)
         return self
 
 
@@ -149,6 +151,12 @@ def check_given_peers(given: tuple[GivenPeerConfig, ...]) -> None:
                 f"given must have a different name for each peer, got {peer.name} in given[{first}] and "
                 f"given[{position}]."
             )
+
+
+def split_store_address(address: str) -> tuple[str, str]:
+    """Return the key in an address in the run's own store, and what follows the key: a file, a number or nothing."""
+    noun, fingerprint, *rest = address.removeprefix(STORE_SCHEME).split("/", 2)
+    return f"{noun}/{fingerprint}", rest[0] if rest else ""
 
 
 def class_indices(classes: Sequence[str], class_names: Sequence[str]) -> list[int]:
@@ -217,3 +225,18 @@ def _check_weights(address: str) -> None:
             )
     elif "://" in address:
         raise ValueError(f"weights must be a file, a folder, s3://... or store:..., got {plain_path(address)}.")
+
+
+def _check_data(address: str) -> None:
+    """Check the form of an address of a peer's data set.
+
+    Raises:
+        ValueError: If it contains a control character, or names an artifact of a kind that has no images.
+    """
+    if any(character < " " for character in address):
+        raise ValueError(f"data must not contain a control character, got {plain_path(address)}.")
+    if address.startswith(STORE_SCHEME) and not _STORED_DATA.fullmatch(address):
+        raise ValueError(
+            "data in the store must be store:dataset/KEY or store:partition_data/KEY/PEER, as in "
+            f"store:partition_data/0123456789abcdef/3, got {plain_path(address)}."
+        )

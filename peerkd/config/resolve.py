@@ -25,7 +25,7 @@ def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = 
     Args:
         pipeline: The pipeline of the experiment.
         preset: The name of a preset of the pipeline. Empty: ``DEFAULT_PRESET``, unless ``config_json`` is given.
-        config_json: A whole config as JSON, or an empty string.
+        config_json: A whole config as YAML or JSON, which a person may have typed into a form, or an empty string.
         overrides: ``key=value`` pairs separated by spaces, such as ``seed=3 sweep.alphas=[0.5,0.9]``, with quotes as in
             a shell. They are one string, so that a person can type them into a form.
 
@@ -37,7 +37,7 @@ def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = 
     if config_json and preset not in ("", DEFAULT_PRESET):
         raise ValueError(f"preset must not be given together with a config, which replaces it, got {plain(preset)}.")
     if config_json:
-        base = pipeline.config.from_json(config_json)
+        base = load_text(pipeline, config_json, field="config_json", source=excerpt(config_json))
     else:
         _check_preset(pipeline, preset or DEFAULT_PRESET)
         base = pipeline.presets[preset or DEFAULT_PRESET]()

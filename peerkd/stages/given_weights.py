@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest, file_sha256
-from peerkd.config.given_peers import S3_SCHEME, STORE_SCHEME, WEIGHTS_SUFFIXES
+from peerkd.config.given_peers import S3_SCHEME, STORE_SCHEME, WEIGHTS_SUFFIXES, split_store_address
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.wording import listed
 from peerkd.excerpt import plain_path
@@ -71,22 +71,21 @@ def _find(address: str, store: ArtifactStore | None, folder: Path, *, stage: str
                 address, folder, notify=partial(print_line, stage), count_failure=recorder.store_error
             )
     if address.startswith(STORE_SCHEME):
-        return None if store is None else _find_in_store(address.removeprefix(STORE_SCHEME), store)
+        return None if store is None else _find_in_store(address, store)
     return _find_file(Path(address).expanduser())
 
 
-def _find_in_store(name: str, store: ArtifactStore) -> Path:
-    noun, fingerprint, *rest = name.split("/", 2)
-    key = f"{noun}/{fingerprint}"
+def _find_in_store(address: str, store: ArtifactStore) -> Path:
+    key, name = split_store_address(address)
     manifest = store.find(key)
     if manifest is None:
         raise ValueError(f"the store must have the artifact {key}, and it has not.")
     files = [each for each in sorted(manifest.files) if each.endswith(WEIGHTS_SUFFIXES)]
-    file = rest[0] if rest else files[0] if len(files) == 1 else ""
+    file = name or (files[0] if len(files) == 1 else "")
     if file not in manifest.files:
         raise ValueError(
             f"store:KEY/FILE must name a file of the artifact {key}, which has {listed(files) or 'no weights'}, got "
-            f"{plain_path(name)}."
+            f"{plain_path(address.removeprefix(STORE_SCHEME))}."
         )
     return store.fetch(key) / file
 

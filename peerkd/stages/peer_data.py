@@ -1,5 +1,7 @@
 """Data sets that belong to single peers: each is read from its own path, and its samples stay with its owner."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import numpy as np
 from peerkd.arrays import IntArray
 from peerkd.artifacts import keys
 from peerkd.artifacts.store import ArtifactStore
+from peerkd.config.given_peers import STORE_SCHEME
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.split import split_stratified
@@ -17,6 +20,7 @@ from peerkd.errors import DataSourceError
 from peerkd.seeds import generator
 from peerkd.stages.dataset import Source, open_source, pixel_rules, read_dataset, reading_progress
 from peerkd.stages.remote_data import data_signature, local_data
+from peerkd.stages.stored_data import read_stored, stored_signature
 
 
 def open_data(stage: str, config: PeerExperimentConfig, *, store: ArtifactStore) -> Source:
@@ -28,17 +32,24 @@ def open_data(stage: str, config: PeerExperimentConfig, *, store: ArtifactStore)
     """
     if not config.has_peer_data:
         return open_source(stage, config.data, seed=config.seed, store=store)
-    artifact = key(config, stage=stage)
+    artifact = key(config, stage=stage, store=store)
     published = store.find(artifact)
-    dataset = open_dataset(store.fetch(artifact)) if published else read_data(stage, config)
+    dataset = open_dataset(store.fetch(artifact)) if published else read_data(stage, config, store=store)
     return Source(dataset, artifact, published)
 
 
-def read_data(stage: str, config: PeerExperimentConfig) -> RawDataset | StreamedDataset:
+def read_data(
+    stage: str, config: PeerExperimentConfig, *, store: ArtifactStore | None = None
+) -> RawDataset | StreamedDataset:
     """Read the data of an experiment from their sources.
 
     They are one data set for all peers, or the data sets of all peers and, if configured, a common data set, which are
     joined to one.
+
+    Args:
+        stage: The name of the stage, for messages.
+        config: The experiment.
+        store: The store of the run, which only peers with data in the store need.
 
     Raises:
         ValueError: If the config does not fit a source.
@@ -46,7 +57,7 @@ def read_data(stage: str, config: PeerExperimentConfig) -> RawDataset | Streamed
     """
     if not config.has_peer_data:
         return read_dataset(stage, config.data, seed=config.seed)
-    parts = [_read_peer(stage, config, peer) for peer in range(len(config.peers.given))]
+    parts = [_read_peer(stage, config, peer, store=store) for peer in range(len(config.peers.given))]
     if config.data.source != "peers":
         common = read_dataset(stage, config.data, seed=config.seed)
         assert isinstance(common, RawDataset)
@@ -54,11 +65,14 @@ def read_data(stage: str, config: PeerExperimentConfig) -> RawDataset | Streamed
     return join_datasets(parts)
 
 
-def _read_peer(stage: str, config: PeerExperimentConfig, peer: int) -> OwnedDataset:
+def _read_peer(stage: str, config: PeerExperimentConfig, peer: int, *, store: ArtifactStore | None) -> OwnedDataset:
     given = config.peers.given[peer]
     assert given.data is not None
     rules, progress = pixel_rules(config.data), reading_progress(stage)
-    try:
+    with _naming_field(peer):
+        if given.data.startswith(STORE_SCHEME):
+            assert store is not None
+            return OwnedDataset(peer, given.name, read_stored(given.data, store))
         with local_data(stage, given.data, progress=progress) as address:
             assert address is not None
             path = Path(address).expanduser()
@@ -70,19 +84,30 @@ def _read_peer(stage: str, config: PeerExperimentConfig, peer: int) -> OwnedData
                 skip_damaged=config.data.skip_damaged,
                 progress=progress,
             )
-    except (ValueError, DataSourceError) as error:
-        message = str(error).removeprefix("data.path: ")
-        raise type(error)(f"peers.given[{peer}].data: {message}") from error
     return OwnedDataset(peer, given.name, raw)
 
 
-def key(config: PeerExperimentConfig, *, stage: str) -> str:
-    """Return the key of joined data, which follows from the config and the files of all sources."""
+@contextmanager
+def _naming_field(peer: int) -> Iterator[None]:
+    """Let errors in the body of a ``with`` statement begin with the field that names the data of a peer."""
+    try:
+        yield
+    except (ValueError, DataSourceError) as error:
+        message = str(error).removeprefix("data.path: ")
+        raise type(error)(f"peers.given[{peer}].data: {message}") from error
+
+
+def key(config: PeerExperimentConfig, *, stage: str, store: ArtifactStore) -> str:
+    """Return the key of joined data, which follows from the config and the files of all sources.
+
+    Raises:
+        ValueError: If the store does not have the data of a peer that are in the store.
+    """
     data, given = config.data, config.peers.given
     return keys.key(
         "dataset",
         {
-            "signatures": [data_signature(stage, peer.data) for peer in given],
+            "signatures": [_signature(stage, config, peer, store=store) for peer in range(len(given))],
             # The remarks on a data set contain the names of the peers.
             "names": [peer.name for peer in given],
             "common": None
@@ -91,6 +116,14 @@ def key(config: PeerExperimentConfig, *, stage: str) -> str:
             "config": keys.differences(data, without=("path", "test_fraction", "validation_fraction")),
         },
     )
+
+
+def _signature(stage: str, config: PeerExperimentConfig, peer: int, *, store: ArtifactStore) -> str | None:
+    address = config.peers.given[peer].data
+    with _naming_field(peer):
+        if address is not None and address.startswith(STORE_SCHEME):
+            return stored_signature(address, store)
+        return data_signature(stage, address)
 
 
 def divide_by_owner(

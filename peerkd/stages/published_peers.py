@@ -1,6 +1,5 @@
 """The peers that an earlier run has published, from which a study starts: ``peers.from``."""
 
-import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +18,6 @@ from peerkd.stages.given_peers import NETWORKS_NAME, described_networks
 from peerkd.training.inputs import peer_name, student_name
 
 _KINDS: Final = (pretrain_peers.NAME, improve_peers.NAME)
-_NUM_LISTED: Final = 5
-"""The maximum number of artifacts that a message lists."""
 
 
 class PublishedPeers(NamedTuple):
@@ -51,7 +48,8 @@ def find_published(config: PeerExperimentConfig, store: ArtifactStore) -> Publis
     manifest = store.find(key)
     if manifest is None:
         raise ValueError(
-            f"peers.from must be the key of an artifact in the store with peers, got {key}; {_in_store(key, store)}."
+            f"peers.from must be the key of an artifact in the store with peers, got {key}; "
+            f"{references.similar_keys(key, store, kinds=_KINDS)}."
         )
     is_improved = key.startswith(f"{improve_peers.NAME}/")
     peers = references.follow(manifest.metadata["inputs"]["peers"], store) if is_improved else manifest
@@ -122,12 +120,3 @@ def _networks(peers: Manifest, store: ArtifactStore) -> list[dict[str, Any]]:
 def _in_words(network: Mapping[str, Any]) -> str:
     others = [name for name in network if name != "network"]
     return plain(f"{network['network']}{f' with {listed(others)} of its own' if others else ''}")
-
-
-def _in_store(key: str, store: ArtifactStore) -> str:
-    """Return, for a message, the keys of the artifacts with peers in a store, the most similar to ``key`` first."""
-    published = store.keys()
-    keys = [each for each in published if each.partition("/")[0] in _KINDS]
-    near = difflib.get_close_matches(key, keys, n=_NUM_LISTED, cutoff=0)
-    more = f" and {len(keys) - len(near):,} more" if len(keys) > len(near) else ""
-    return f"the store has {', '.join(near)}{more}" if near else "the store has none"

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.data import ClassesPerPeer, DirichletLabels, ShardsPerPeer
-from peerkd.config.given_peers import STORE_SCHEME
+from peerkd.config.given_peers import STORE_SCHEME, split_store_address
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import COLLABORATE, JOINTKD, PCL
@@ -76,7 +76,7 @@ def record_run(
             key,
             metadata={
                 "inputs": {"division": references.reference(division)},
-                "starts_from": _peers_from_store(config, store),
+                "starts_from": _named_artifacts(config, store),
                 "pipeline": route.pipeline,
                 "strategy": route.strategy,
                 "experiment": config.name,
@@ -139,13 +139,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _peers_from_store(config: PeerExperimentConfig | PclConfig, store: ArtifactStore) -> list[dict[str, str]]:
+def _named_artifacts(config: PeerExperimentConfig | PclConfig, store: ArtifactStore) -> list[dict[str, str]]:
     """Return references to those artifacts of other runs that the config names and without which it cannot be run."""
     if isinstance(config, PclConfig):
         return []
     named = [config.peers.from_] if config.peers.from_ else []
-    addresses = [peer.weights for peer in config.peers.given if peer.weights and peer.weights.startswith(STORE_SCHEME)]
-    # An address is store:KEY/FILE, and a key has two parts.
-    named += ["/".join(address.removeprefix(STORE_SCHEME).split("/")[:2]) for address in addresses]
+    addresses = [address for peer in config.peers.given for address in (peer.weights, peer.data) if address]
+    named += [split_store_address(address)[0] for address in addresses if address.startswith(STORE_SCHEME)]
     found = [store.find(key) for key in dict.fromkeys(named)]
     return [references.reference(manifest) for manifest in found if manifest]

@@ -25,7 +25,7 @@ def collaborate(
     Args:
         preset: Name of a preset: digits.
         overrides: key=value pairs separated by spaces, as in "seed=3 rounds.num_rounds=5".
-        config_json: A complete experiment as JSON, instead of a preset.
+        config_json: A complete experiment as YAML or JSON, instead of a preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
         backend: Where networks are trained: kubernetes, local, or auto (kubernetes on a cluster, else local).
         num_workers: Number of pods of each job. Empty: the cluster's default, or 1.

@@ -38,7 +38,7 @@ def jointkd(
     Args:
         preset: Name of a preset: digits, cifar10_small or poster.
         overrides: key=value pairs separated by spaces, as in "seed=3 sweep.alphas=[0.5,0.9]".
-        config_json: A complete experiment as JSON, instead of a preset.
+        config_json: A complete experiment as YAML or JSON, instead of a preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
         strategy: How settings are chosen: sweep (every setting for every pair) or tune (suggestions of a tuner).
         backend: Where networks are trained: kubernetes, local, or auto (kubernetes on a cluster, else local).

@@ -24,7 +24,7 @@ def pcl(
     Args:
         preset: Name of a preset: digits, cifar10_small, cifar100_resnet32, imagenet; see "peerkd config presets".
         overrides: key=value pairs separated by spaces, as in "seed=3 methods=[plain,pcl]".
-        config_json: A complete study as JSON, instead of a preset.
+        config_json: A complete study as YAML or JSON, instead of a preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
         backend: Where networks are trained: kubernetes, local, or auto (kubernetes on a cluster, else local).
         num_workers: Number of pods of the job. If empty, the cluster's default, or else 1.

@@ -17,6 +17,7 @@ from peerkd.cli.main import app
 from peerkd.config.pipelines import COLLABORATE, JOINTKD, PCL, Pipeline
 from peerkd.config.resolve import load_file, to_yaml
 from peerkd.config.strict import StrictConfig
+from peerkd.launch.runs.server import PipelineServer
 from peerkd.stages import in_process
 from tests.docs.cluster_commands import check_kfp, check_kubectl, check_peerkd
 from tests.docs.pages import ROOT, blocks, name_of, pages, prose
@@ -68,6 +69,8 @@ def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypa
             check_kubectl(arguments)
         case [".venv/bin/peerkd", "doctor" | "export" | "open" | "runs" | "show" | "submit" | "watch", *_]:
             check_peerkd(words[1:])
+            if words[1] == "submit":
+                _check_submit(words[1:], monkeypatch)
         case [".", file]:
             assert (ROOT / file).is_file()
         case ["kfp", "run", "submit" | "create", "-f", file, *arguments]:
@@ -156,6 +159,21 @@ def _check_run(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypat
     result = CliRunner().invoke(app, ["run", *arguments])
     assert isinstance(result.exception, ReachedThePipeline), (result.output, result.exception)
     pipeline.config.from_json(configs[0])
+
+
+def _check_submit(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do everything that the command does before it sends a request."""
+
+    class ReachedTheServer(Exception):  # noqa: N818
+        pass
+
+    def submit(*_arguments: object, **_options: object) -> str:
+        raise ReachedTheServer
+
+    monkeypatch.setattr(PipelineServer, "submit", submit)
+    monkeypatch.chdir(ROOT)
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, ReachedTheServer), (result.output, result.exception)
 
 
 def _call(command: list[str]) -> str:

@@ -306,3 +306,15 @@ def test_another_variant_may_be_chosen_whatever_else_a_file_holds(tmp_path: Path
     path.write_text("distill: {schedule: multistep, decay_factor: 0.5}")
     loaded = load(JOINTKD, preset=None, config_file=path, overrides=["distill.schedule=cosine"])
     assert (loaded.distill.schedule, loaded.distill.decay_factor) == ("cosine", 0.5)
+
+
+def test_a_whole_config_may_be_yaml_as_a_person_types_it_into_a_form() -> None:
+    text = "name: hospitals\ndata: {source: peers}\npeers:\n  given:\n" + "".join(
+        f"    - {{name: {name}, network: mlp, weights: s3://models/{name}.pt, data: s3://images/{name}}}\n"
+        for name in ("north", "south")
+    )
+    key = "improve_peers/0123456789abcdef"
+    config = resolve(JOINTKD, preset="digits", config_json=text, overrides=f"peers.from={key}")
+    assert [peer.data for peer in config.peers.given] == ["s3://images/north", "s3://images/south"]
+    assert config.peers.from_ == key
+    assert resolve(JOINTKD, config_json=config.to_json()) == config
