@@ -114,7 +114,7 @@ def _filled_in(word: str, folder: Path, pipeline: Pipeline[StrictConfig]) -> str
         arrays = folder / "arrays.npz"
         np.savez(arrays, images=np.zeros((300, 8, 8), np.uint8), labels=1 + np.arange(300) % 3)
         word = re.sub(r"\bARRAYS\b", str(arrays), word)
-    return re.sub(r"\bFOLDER\b", str(folder), word)
+    return re.sub(r"\bFOLDER\b", str(folder), word.replace("s3://BUCKET", "s3://bucket"))
 
 
 def _targets() -> set[str]:
@@ -171,6 +171,7 @@ def _check_submit(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None
         raise ReachedTheServer
 
     monkeypatch.setattr(PipelineServer, "submit", submit)
+    monkeypatch.setenv("KFP_ENDPOINT", "http://localhost:8080")
     monkeypatch.chdir(ROOT)
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, ReachedTheServer), (result.output, result.exception)

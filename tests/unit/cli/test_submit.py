@@ -151,10 +151,7 @@ def test_a_run_is_watched_again(peerkd, api: PipelineApi) -> None:
         (["overrides=tune.experience=false"], "tune.experience must not be set unless strategy is tune"),
         (["store=s3:/bucket"], "store must be a folder or s3://bucket/prefix, got s3:/bucket"),
         (["preset=poster", "config_json={}"], "preset must not be given together with a config, which replaces it"),
-        (
-            ['config_json={"seed": 1, "seed": 2}'],
-            'config_json must be YAML or JSON, got {"seed": 1, "seed": 2}: seed must ',
-        ),
+        (['config_json={"seed": 1, "seed": 2}'], "config_json must be YAML or JSON, got "),
         (["config_json=digits"], "config_json must contain a mapping of keys to values, got "),
         (["cluster=memory=8Gi"], "memory is not a key of the config, got "),
         (["--timeout", "60"], "timeout must come with --watch, got 60."),

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -128,4 +129,42 @@ def test_weights_that_do_not_fit_stop_a_run_before_anything_is_written(
     with pytest.raises(ValueError, match=r"^peers\.given\[1\]\.weights must fit .* NaN .*hidden2\.0\.bias"):
         partition_data.partition(config(file, bad), store, num_processes=0)
     assert "peer 1 (peer 1): 1 with NaN or infinite numbers: hidden2.0.bias" in capsys.readouterr().out
+    assert store.keys() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"weights": "other.safetensors"}, "peers.given[1].weights must fit the network "),
+        ({"weights": "nan.safetensors"}, "peers.given[1].weights must fit the network "),
+        ({"network": "tests.own_networks:raises"}, "peers.given[1].network must be built by a call "),
+        (
+            {"classes": ["zero", *map(str, range(1, 10))]},
+            "peers.given[1].classes must be classes that the data set has",
+        ),
+        ({"data": "no-validation.npz"}, "peers.given[1].data must have at least one validation sample, got none "),
+        ({"name": "peer 0"}, "peers.given must have a different name for each peer, got "),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence_before_anything_is_written(
+    changes: dict[str, Any], field: str, tmp_path: Path, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (60, 8, 8), dtype=np.uint8), np.arange(60) % 10
+    np.savez("all.npz", images=images, labels=labels)
+    # One sample is too few for a validation set beside a test set of its own.
+    np.savez(
+        "no-validation.npz", train_images=images[:1], train_labels=labels[:1], test_images=images, test_labels=labels
+    )
+    save_file(
+        build_network("small_cnn", image_shape_CHW=(1, 8, 8), num_classes=10, seed=3).state_dict(), "other.safetensors"
+    )
+    save_file({**WEIGHTS, "hidden2.0.bias": WEIGHTS["hidden2.0.bias"] * float("nan")}, "nan.safetensors")
+    first = {"name": "peer 0", "network": "mlp", "data": "all.npz"}
+    values = {"data": {"source": "peers"}, "peers": {"given": [first, {**first, "name": "peer 1", **changes}]}}
+    with pytest.raises(ValueError, match=r"^peers\.given") as caught:
+        partition_data.partition(ExperimentConfig.from_mapping(values), store, num_processes=0)
+    assert str(caught.value).startswith(field)
+    assert "\n" not in str(caught.value)
     assert store.keys() == []
