@@ -7,24 +7,29 @@ from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
 
 NUM_NEIGHBOURS: Final = 2
-"""The number of transfer sets that a full sweep keeps, because successive units of its plan often have the same one."""
+"""The number of transfer sets that a full sweep keeps. Successive units of its plan often share a transfer set."""
 
 _KEPT_LOGITS_BYTES: Final = 2**26
+"""The maximum size of the teachers' logits that a process of a tuned study keeps in memory."""
 _KEPT_SETS_BYTES: Final = 2**28
-"""The sizes of the caches of a tuned study, for logits and for transfer sets.
+"""The maximum size of the transfer sets that a process of a tuned study keeps in memory.
 
-Such a study trains a pair again with other settings, at times that are not known beforehand.
+A tuned study may train a pair again with another setting at any time.
 """
 
 
 def num_kept_logits(dataset: ImageDataset, assignment: Assignment) -> int:
-    """Return how many epochs of teacher logits fit into their cache if the transfer set is the largest one."""
+    """Return for how many epochs, summed over teachers, a process of a tuned study keeps the teachers' logits.
+
+    The number is computed for the largest possible transfer set: the data of the two largest peers and the public set.
+    """
     return _KEPT_LOGITS_BYTES // (4 * _max_transfer_samples(assignment) * dataset.num_classes)
 
 
 def num_kept_sets(dataset: ImageDataset, assignment: Assignment, *, num_epochs: int) -> int:
-    """Return the number of transfer sets that fit into their cache with all batches if each is as large as the largest.
+    """Return how many transfer sets a process of a tuned study keeps, with the batches of all their epochs.
 
+    The number is computed for the largest possible transfer set: the data of the two largest peers and the public set.
     It is at least ``NUM_NEIGHBOURS``.
     """
     set_bytes = num_epochs * _max_transfer_samples(assignment) * math.prod(dataset.image_shape)

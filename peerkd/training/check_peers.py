@@ -23,10 +23,14 @@ _BATCH_SIZE: Final = 3
 
 
 def start(inputs: CheckInputs, *, process_index: int) -> TaskFunction:
-    """Return a function that checks the network and the weights of one peer.
+    """Return a function that checks the network and the weights of one peer, given the peer's index.
 
-    The function yields lines about weights that do not fit. If anything is wrong, it raises a ``ValueError`` with one
-    sentence.
+    The function yields lines for the log, which list how the weights differ from the network. If the network or the
+    weights cannot be used, it raises a ``ValueError``, whose message is one sentence.
+
+    Args:
+        inputs: The peers to check, and the shape and the classes of the images.
+        process_index: The index of the process, which has no effect.
     """
 
     def perform(peer: int) -> Iterator[str]:
@@ -98,9 +102,10 @@ def _check_network(
 
 
 def _shared_tensors(module: nn.Module) -> tuple[str, str] | None:
-    """Return two names under which a network contains the same tensor; None if there are no such names.
+    """Return two names under which a network contains the same tensor; None if each tensor has one name.
 
-    Such a network is refused: weights are stored by name, so its shared tensor would be read as two tensors.
+    A network that contains a tensor under two names is refused: weights are stored by name, so the tensor would be read
+    as two tensors.
     """
     names: dict[int, str] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():

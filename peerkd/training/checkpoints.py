@@ -81,7 +81,8 @@ def load_state_of(network: nn.Module, path: Path) -> dict[str, Tensor]:
     """Read the state of a network from a file. ``network`` determines the required names, shapes and types.
 
     Raises:
-        ArtifactCorruptError: See ``load_tensors`` and ``check_tensors``.
+        ArtifactCorruptError: If the file is damaged, does not contain the required tensors, or contains numbers that
+            are not finite.
     """
     tensors, _ = load_tensors(path)
     check_tensors(tensors, network.state_dict(), source=str(path))

@@ -13,10 +13,11 @@ _MAX_CONNECTIONS: Final = "32"
 
 
 def process_device(device: str, *, process_index: int) -> torch.device:
-    """Return the device of a process: the CPU, or for ``cuda`` the GPU at its index modulo the number of GPUs.
+    """Return the device of a process: the CPU, or one of the GPUs if ``device`` is ``cuda``.
 
-    A GPU also becomes the current device of the process. Otherwise a call that names no GPU, such as one that pins
-    memory, would create a CUDA context on the first GPU for every process, each of hundreds of megabytes.
+    The index of the GPU is ``process_index`` modulo the number of GPUs. The GPU also becomes the current device of the
+    process. Otherwise a call that names no GPU, such as one that pins memory, would create a CUDA context of hundreds
+    of megabytes on the first GPU for every process.
     """
     if device != "cuda":
         return torch.device(device)

@@ -68,20 +68,23 @@ def distill(
     Args:
         student: The pre-trained student, on its device in channels-last memory.
         samples: The transfer set.
-        teacher: The result of ``teacher_logits`` for these epochs; None for a control, whose weight is 0.
-        distillation_weight: Weight of the distillation term, from 0 to 1.
-        temperature: T; None for a control. It has no effect if the loss sets its temperature itself.
-        recipe: Epochs, optimiser, schedule, precision, loss and conventions.
-        learning_rate: The rate of the first step. None means the recipe's.
+        teacher: The logits that the student imitates in these epochs, in the form that ``teacher_logits`` returns; None
+            for fine-tuning, whose weight is 0.
+        distillation_weight: The weight of the distillation term, from 0 to 1.
+        temperature: T; None for fine-tuning. It has no effect if the loss sets its temperature itself.
+        recipe: The recipe: epochs, optimiser, schedule, precision, and the loss with its conventions.
+        learning_rate: The learning rate of the first step. None means the recipe's rate.
         epochs: The epochs to do, counted from 0. The schedule always covers all the recipe's epochs. None means all
             epochs.
-        momenta: The momenta that the call for the epochs before returned; None for the first call.
-        known_K: Whether the student knows each class; see ``joint_loss``. None if it knows all classes.
-        own: The student's temperature after the epochs before, if the loss sets it. The training changes it in place.
-            None for the first call.
-        term: The distillation term. None means the recipe's.
-        proximal_weight: mu of ``mu / 2 ||w - w_0||^2``, which is added to the loss, where w are the student's
-            parameters and w_0 their values at the call (Li et al. 2020, arXiv:1812.06127, equation 2).
+        momenta: The momenta that the call for the preceding epochs returned; None for the first call.
+        known_K: Whether the student knows each class. It imitates the logits of known classes only, and the cross
+            entropy leaves out samples of the other classes. None means that it knows all classes.
+        own: The student's temperature after the preceding epochs, if the loss sets its temperature itself. The training
+            changes this object in place. None for the first call, or for any other loss.
+        term: The distillation term. None means the recipe's term.
+        proximal_weight: mu, the weight of a proximal term that is added to the loss: ``mu / 2 ||w - w_0||^2``, where w
+            are the student's parameters and w_0 their values at the beginning of this call (Li et al. 2020,
+            arXiv:1812.06127, equation 2).
 
     Returns:
         The momentum of each parameter, by name. A further call with the same student and these momenta continues the
@@ -132,14 +135,25 @@ def distill(
 
 
 def _of_step(own: OwnTemperature, *, like: Tensor) -> float | Tensor:
-    """Return the temperature of a step: a tensor that gets a gradient, if its rule needs the slope."""
+    """Return the temperature of the next step, given the temperature that the loss sets for a student.
+
+    If the rule that sets it needs the derivative of the loss with respect to T, the result is a tensor in which the
+    backward pass stores this derivative. Otherwise the result is a number.
+
+    Args:
+        own: The temperature of the student.
+        like: A tensor with the type and the device that the result should have.
+    """
     if not own.rule.needs_slope:
         return own.value
     return torch.tensor(own.value, dtype=like.dtype, device=like.device, requires_grad=True)
 
 
 def _slope(temperature: float | Tensor | None) -> float:
-    """Return the gradient of the temperature of a step whose backward pass has been done, or 0 if it has none."""
+    """Return the derivative of the loss of a step with respect to the temperature, after the backward pass.
+
+    It is 0 if the temperature is a number, in which the backward pass stores no derivative.
+    """
     if not isinstance(temperature, Tensor) or temperature.grad is None:
         return 0.0
     return float(temperature.grad)

@@ -68,7 +68,8 @@ class Engines:
     def loss(self, trial: Trial) -> str:
         """Return the name of the pair loss with which a trial is trained.
 
-        For a control it is the loss of the recipe, which then has the weight 0.
+        It is the loss of the trial's setting or, if the setting names none, the loss of the recipe. Fine-tuning has no
+        pair loss; for it, the loss of the recipe is returned, which then has the weight 0.
         """
         return trial.setting.loss or self._config.distill.loss.kind
 

@@ -73,18 +73,19 @@ class Forecast:
     """The number of ordered pairs."""
 
     num_settings: int
-    """The number of settings of each pair, over all transfer sets, without controls."""
+    """The number of settings of each pair, over all transfer sets, without fine-tuning."""
 
     num_trials: int
     num_controls: int
-    """The number of trials that are controls."""
+    """The number of trials of fine-tuning."""
 
     samples: PartitionSizes
 
     num_pretraining_samples: int
     num_distillation_samples: int
+    """The number of samples on which all trials train: distillations and fine-tuning."""
     num_control_samples: int
-    """The part of ``num_distillation_samples`` on which controls are trained; 0 in a tuned study, without controls."""
+    """The part of ``num_distillation_samples`` on which students are fine-tuned."""
 
     num_teacher_samples: int
     """The number of samples that pass through teachers. Logits of a teacher are computed once for several students."""
@@ -124,9 +125,9 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
     Args:
         config: The experiment.
         samples: The sizes of the parts of the data set.
-        given_bytes: The size of the file with weights that the user provides for each peer; None for a peer without
-            such a file; empty if there is no such file. It is used for a network of another package, whose size is not
-            known without torch.
+        given_bytes: For each peer, the size of the file with the weights that the user provides, or None if the user
+            provides none. Empty means that the user provides no weights. These sizes are used for networks of other
+            packages, because the size of such a network is not known without torch.
     """
     num_peers = config.partition.num_peers
     num_pairs = num_peers * (num_peers - 1)
@@ -284,11 +285,14 @@ def _pair_samples(transfer_set: str, samples: PartitionSizes, size: Callable[[st
 
 
 def _control_samples(transfer_set: str, num: int, num_peers: int) -> int:
-    """Return the number of samples in an epoch of all controls at one learning rate.
+    """Return how many samples pass through students in one epoch of all fine-tuning at one learning rate.
+
+    A student is fine-tuned once for each teacher if the transfer set depends on the teacher, and otherwise once. The
+    result is 0 for a transfer set without labels.
 
     Args:
         transfer_set: The kind of the transfer sets.
-        num: The number of samples in an epoch of all pairs.
+        num: The number of samples that pass through students in one epoch of one distillation of every pair.
         num_peers: The number of peers.
     """
     facts = TRANSFER_SETS[transfer_set]

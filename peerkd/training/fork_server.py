@@ -1,8 +1,8 @@
-"""Settings of the fork server, the process from which the processes of a pool are forked, which imports this first.
+"""Settings of the fork server, the process from which the processes of a pool are forked.
 
-The fork server only imports modules and forks. The garbage collector is disabled there: imports create no garbage, but
-it would scan everything that torch creates again and again. The process exits without finalising torch, because that
-would delay the end of its output by a second.
+The fork server imports this module before any other. It only imports modules and forks. It disables the garbage
+collector, because imports create no garbage, but the collector would scan all objects of torch again and again. It
+exits without finalising torch, because that would delay the end of its output by a second.
 """
 
 import atexit

@@ -87,7 +87,10 @@ def train_candidates(trials: Sequence[Trial], runner: SweepRunner, *, num_epochs
 
 
 def take_weights(trial: Trial, inputs: ImproveInputs, *, num_epochs: int) -> Mapping[str, Tensor]:
-    """Return the weights of a trial that has just been trained for ``num_epochs`` epochs and is finite."""
+    """Read the weights of a trial from the state that its training saved after ``num_epochs`` epochs.
+
+    The trial must have been trained with the same ``inputs`` before, and must not have diverged.
+    """
     return load_state(state_path(inputs.states_folder, trial, num_epochs=num_epochs)).weights
 
 

@@ -61,7 +61,14 @@ class JoinedSamples:
         return self._part(self._labelled, epoch)
 
     def unlabelled_epochs(self, epochs: range) -> range:
-        """Return those epochs of the set without labels that have batches in these epochs of the joined samples."""
+        """Return the epochs of the set without labels from which the given joined epochs take batches.
+
+        The two kinds of epochs differ, because a joined epoch may contain several passes over the set without labels,
+        and the last of these passes may continue in the next joined epoch.
+
+        Args:
+            epochs: Epochs of the joined samples, counted from 0.
+        """
         num_batches = self._unlabelled.num_batches
         last_batch = epochs.stop * self.num_batches - 1
         return range(epochs.start * self.num_batches // num_batches, last_batch // num_batches + 1)

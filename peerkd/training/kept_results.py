@@ -1,8 +1,8 @@
 """A cache for the results of a method, without a reference cycle.
 
 ``self.read = cache(self._read)`` is a cycle: the object refers to the cache, the cache to the bound method, and the
-method to the object. Such an object is freed when the garbage collector happens to run, which for memory of a GPU may
-be while other code captures or replays graphs.
+method to the object. An object in a cycle is freed only when the garbage collector runs. If the object holds memory of
+a GPU, the collector may free this memory while other code captures or replays graphs.
 """
 
 from collections.abc import Callable

@@ -12,22 +12,26 @@ from peerkd.config.training import RecipeConfig
 def sgd_directions(
     parameters: Sequence[Tensor], gradients: Sequence[Tensor], momenta: Sequence[Tensor], *, recipe: RecipeConfig
 ) -> list[Tensor]:
-    """Return the direction of a step of SGD for each parameter, before the learning rate; update the momenta in place.
+    """Return the direction of a step of SGD for each parameter, and update the momenta in place.
 
-    The rule is that of ``torch.optim.SGD`` without dampening, with weight decay d and momentum m (its documentation)::
+    The step subtracts the learning rate times the direction. The rule is that of ``torch.optim.SGD`` without dampening,
+    with weight decay d and momentum m (its documentation)::
 
         g <- gradient + d * parameter
         v <- m * v + g
-        direction = g + m * v with nesterov, v without it, and g where m is 0
+        direction = g + m * v    if the recipe has Nesterov momentum
+        direction = v            if it does not
 
-    Every engine takes its directions from here, and subtracts them times the learning rate in its own step. Some
-    engines round the product before the subtraction and others do not, so their results may differ in the last bits.
+    If m is 0, v is not used, and the direction is g.
+
+    Every engine takes its directions from this function, and does the subtraction itself. Some engines round the
+    product of learning rate and direction before the subtraction and others do not, so their results may differ in the
+    last bits.
 
     Args:
         parameters: The parameters, which are not changed.
         gradients: The gradients of the parameters, which are not changed.
-        momenta: v of each parameter, zeros before its first step. Neither read nor changed if the recipe's momentum is
-            0.
+        momenta: v of each parameter, zeros before its first step. If m is 0, they are neither read nor changed.
         recipe: Weight decay, momentum, nesterov.
     """
     parameters, gradients, momenta = list(parameters), list(gradients), list(momenta)
@@ -50,7 +54,8 @@ class Sgd:
     Args:
         network: The network, whose parameters are changed in place.
         recipe: Momentum and weight decay.
-        momenta: The momentum of each parameter, by name, if this continues an earlier training. They are copied.
+        momenta: The momentum of each parameter, by name, at the end of an earlier training that is continued. The
+            tensors are copied. None begins a new training.
     """
 
     def __init__(self, network: nn.Module, recipe: RecipeConfig, momenta: Mapping[str, Tensor] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The temperature of a student whose loss sets it, and the facts of a step by which it is set.
+"""The temperature of a student whose loss sets T itself, and the gap of cross entropies that some losses use for it.
 
 Shape suffixes: B = batch, K = classes.
 """
@@ -12,13 +12,18 @@ from peerkd.losses.pairs.term import DistillationTerm
 
 
 class OwnTemperature:
-    """The temperature of one student, with the state of the rule that sets it."""
+    """The temperature of one student whose loss sets T itself. It may change after every step."""
 
     def __init__(self, term: DistillationTerm, state: State = ()) -> None:
-        """Begin with a state, which ``state`` has returned after earlier steps. Empty: no step has been taken.
+        """Begin with the first temperature of the loss, or continue from an earlier state.
+
+        Args:
+            term: The distillation term, whose loss must set its temperature itself.
+            state: The attribute ``state`` of an earlier object, after some steps. Empty means that no step has been
+                taken.
 
         Raises:
-            ValueError: If the loss does not set its temperature, or the state has another length than its states.
+            ValueError: If the loss does not set its temperature itself, or ``state`` has a wrong number of values.
         """
         if term.loss.temperature_rule is None:
             raise ValueError(f"term must have a loss that sets its temperature, got {term.loss.name}.")
@@ -35,12 +40,18 @@ class OwnTemperature:
         return self.rule.temperature(self.state, **self._parameters)
 
     def step(self, facts: StepFacts) -> None:
-        """Set the temperature of the next step, given the facts of the step that has been taken."""
+        """Set the temperature of the next step, given facts about the step that has just been taken."""
         self.state = self.rule.next_state(self.state, facts, **self._parameters)
 
 
 def own_temperature(term: DistillationTerm, *, distillation_weight: float, state: State = ()) -> OwnTemperature | None:
-    """Return the temperature of a student; None if its loss does not set it, or if it has no distillation term."""
+    """Return the temperature of a student if the loss sets it, else None.
+
+    Args:
+        term: The distillation term, with its loss.
+        distillation_weight: The weight of the term. If it is 0, the result is None, because no temperature is needed.
+        state: The state of the temperature after earlier steps. Empty means that no step has been taken.
+    """
     if term.loss.temperature_rule is None or distillation_weight == 0:
         return None
     return OwnTemperature(term, state)
@@ -54,11 +65,12 @@ def cross_entropy_gap(
     The call waits for the device.
 
     Args:
-        student_logits_BK: The scores of the student.
-        reference_logits_BK: The scores that it is compared with.
-        labels_B: The classes.
-        known_K: Whether the student knows each class. Samples of other classes are left out, and the reference logits
-            are restricted to the known classes. If there is no sample, the gap is 0.
+        student_logits_BK: The logits of the student.
+        reference_logits_BK: The logits with which the student is compared.
+        labels_B: The classes of the samples.
+        known_K: Whether the student knows each class. The gap is then computed on the samples of known classes, with
+            the reference logits of known classes; it is 0 if the batch has no such sample. None means that the student
+            knows all classes.
     """
     if known_K is not None:
         reference_logits_BK = reference_logits_BK.masked_fill(~known_K, MISSING_CLASS_LOGIT)

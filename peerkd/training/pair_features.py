@@ -40,7 +40,7 @@ _BLOCK_BYTES: Final = 2**28
 """The maximum size of the pixels and the logits of one block of samples."""
 
 _UNKNOWN_CLASS_MARGIN: Final = 10.0
-"""The difference between a network's lowest logit and the logit that the features use for a class it does not know."""
+"""A class that a network does not know gets the network's lowest logit minus this number as its logit."""
 
 _Indices = npt.NDArray[np.int64]
 

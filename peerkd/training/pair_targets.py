@@ -39,9 +39,13 @@ class PairTargets:
         self._made: dict[tuple[object, ...], TeacherLogits] = {}
 
     def of_group(self, group: Sequence[tuple[Trial, int | None]]) -> list[TeacherLogits | None]:
-        """Return the target of each trial of a group, computed with its teacher; None for a trial without a teacher.
+        """Return for each trial of a group the logits that the student imitates; None for fine-tuning.
 
         The logits and targets of this group stay in memory, so that the next group can use them. All others are freed.
+
+        Args:
+            group: The trials, each with the peer whose logits its unit needs (``Unit.teacher``), or None for
+                fine-tuning.
         """
         needed = [(trial, teacher) for trial, teacher in group if teacher is not None]
         peers = {peer for trial, teacher in needed for peer in self._peers(trial, teacher)}

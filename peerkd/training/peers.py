@@ -64,7 +64,19 @@ def build_adapted(
     class_names: Sequence[str],
     seed: int,
 ) -> nn.Module:
-    """Build an untrained network for the images and classes of a study; see ``build_peer``."""
+    """Build an untrained network, with an adapter if it needs one, in channels-last memory.
+
+    Args:
+        network: The network. An adapter is needed if the network declares its own image size, normalisation or classes.
+        image_shape_CHW: The shape of the images of the study.
+        study: The normalisation of the images of the study.
+        class_names: The names of the classes of the study.
+        seed: The seed of the weights.
+
+    Raises:
+        ValueError: If a network of an installed package cannot be built, or a class that the network declares is not a
+            class of the study.
+    """
     module = build_own(network, image_shape_CHW, num_classes=len(class_names), seed=seed)
     own, size = own_normalization(network), network.image_size_pixels
     if own or size:
@@ -77,8 +89,7 @@ def build_adapted(
 def build_own(network: PeerNetwork, image_shape_CHW: tuple[int, int, int], *, num_classes: int, seed: int) -> nn.Module:
     """Build an untrained network without its adapter.
 
-    It has the image shape and the classes that the network itself declares. Where it declares none, it has those of the
-    study.
+    A network may declare its own image size, channels and classes. Whatever it does not declare is as in the study.
 
     Args:
         network: The network.

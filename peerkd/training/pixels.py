@@ -1,7 +1,7 @@
 """The pixels of batches, read from storage and moved to the device.
 
-A packed data set that fits into the GPU's memory is copied there once, and batches are gathered on the GPU. A larger
-one, and every one on the CPU, is read from mapped memory batch by batch. Streamed images are decoded ahead in the
+On a GPU, a packed data set is copied to the GPU once if it is not too large, and its batches are gathered there. In all
+other cases a packed data set is read from mapped memory, batch by batch. Streamed images are decoded ahead in the
 background.
 
 Shape suffixes: S = samples of a set, B = batch, C = image channels, H W = image size.

@@ -1,7 +1,8 @@
-"""The seconds that a sample takes on this machine, measured by running the code of experiments on random images.
+"""The seconds that one sample takes on this machine in each kind of work, measured on random images.
 
-A short pilot measurement estimates how long a measurement at full size would take. If that is a few seconds, transfer
-sets are as large as in the experiment, and units have all settings of a transfer set. Otherwise both are smaller.
+The measurement runs the same code as an experiment. A short pilot measurement first estimates how long the full size
+would take. If a few seconds suffice, the transfer sets are as large as in the experiment, and a unit contains all
+settings of a transfer set. Otherwise the transfer sets are smaller, and a unit contains fewer settings.
 """
 
 import time
@@ -67,13 +68,15 @@ class _Workload:
 
 
 def start(config: ExperimentConfig, samples: PartitionSizes, device: str, *, process_index: int) -> TaskFunction:
-    """Return a function that measures the rates of one network in a process, and yields its ``Rates``.
+    """Return a function that measures one network in this process: given a network, it yields one ``Rates``.
+
+    ``Rates`` contains the seconds that one sample takes with the network in each kind of work.
 
     Args:
-        config: The experiment.
-        samples: The sizes of the parts of the experiment's data set.
+        config: The experiment whose recipes and precisions are measured.
+        samples: The sizes of the parts of the experiment's data set, and the shape of its images.
         device: ``cpu``, or ``cuda`` for the GPU that belongs to the index of the process.
-        process_index: The index of the process, from 0.
+        process_index: The index of this process, from 0.
     """
     inputs = RateInputs(config=config, samples=samples, device=device)
     own_device = process_device(device, process_index=process_index)
@@ -85,7 +88,7 @@ def start(config: ExperimentConfig, samples: PartitionSizes, device: str, *, pro
 
 
 def measure(inputs: RateInputs, network: PeerNetwork, *, device: torch.device) -> Rates:
-    """Return the rates of one network with the recipes and precisions of an experiment."""
+    """Return the seconds that one sample takes with one network in each kind of work of an experiment."""
     # Architectures whose students train side by side are measured only that way.
     is_tiny = network.is_plain and should_stack(network.name, image_shape_CHW=inputs.samples.image_shape_CHW)
     num_settings = len(settings(inputs.config.grid, inputs.config.sweep.tried_transfer_sets[0]))
@@ -131,10 +134,15 @@ def measure(inputs: RateInputs, network: PeerNetwork, *, device: torch.device) -
 
 
 def _scale(inputs: RateInputs, pilot: _Workload, *, pilot_seconds: float) -> _Workload:
-    """Return the amount of work that one repetition of the measurement has time for.
+    """Return the amount of work for which one repetition of the measurement has time.
 
-    A repetition trains several units, and takes about five times as long as the smaller of them, which the pilot
-    measured.
+    A repetition trains a unit on a transfer set of single size and then works on two sets of double size. It takes
+    about five times as long as the first unit. The pilot trained such a unit with less work.
+
+    Args:
+        inputs: The inputs of the measurement.
+        pilot: The amount of work in the pilot.
+        pilot_seconds: The time that the pilot took.
     """
     samples, recipe = inputs.samples, inputs.config.distill
     num_settings = len(settings(inputs.config.grid, inputs.config.sweep.tried_transfer_sets[0]))
@@ -258,7 +266,13 @@ def _finish(device: torch.device) -> None:
 
 
 def _reduced(config: ExperimentConfig, network: PeerNetwork, *, epochs: int) -> ExperimentConfig:
-    """Return a config with an experiment's recipes and the peers of the measurement, which all have one network."""
+    """Return the config of the measurement: an experiment's recipes, with peers that all have the measured network.
+
+    Args:
+        config: The experiment.
+        network: The network of all peers.
+        epochs: The number of epochs of a distillation.
+    """
     num_peers = 2 * _NUM_SETS
     if network.is_plain:
         measured = config.peers.model_copy(update={"architectures": (network.name,), "given": ()})

@@ -25,7 +25,7 @@ class RunRequest:
 
     inputs: RunInputs
     run: Run | None
-    """The run. It is None for processes that do not know it, and receive it from the leading process."""
+    """The run. None for a process that receives the run from the leading process."""
 
     starter_pid: int
     """The id of the process that starts the processes of the run. They end when it ends."""

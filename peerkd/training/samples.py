@@ -135,9 +135,10 @@ class SampleSet:
             seed: The seed of order and augmentation.
             device: The device of the batches.
             resized_crop_min_area_fraction: A parameter of the augmentation.
-            cache_bytes: The maximum size of the augmented images (uint8) that are kept in memory. Those of further
-                epochs are computed each time.
-            resident_bytes: See ``peerkd.training.pixels.Pixels``.
+            cache_bytes: The maximum size of the augmented images (uint8) that are kept in memory. Only whole epochs are
+                kept; all other epochs are computed each time.
+            resident_bytes: The maximum size of a packed set that is copied to the device as a whole; see
+                ``peerkd.training.pixels.Pixels``.
         """
         self.name = name
         self._batch_size = batch_size

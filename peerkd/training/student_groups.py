@@ -33,7 +33,7 @@ class StudentGroup(Protocol):
 
         Args:
             samples: The transfer set of all students.
-            logits: The logits of each trial's teacher for these epochs; None for a control.
+            logits: For each trial, the logits that its student imitates in these epochs; None for fine-tuning.
             epochs: The epochs to do, counted from 0.
         """
         ...
@@ -82,7 +82,7 @@ class SingleStudent:
         copy_state(start.weights, network)
 
     def train(self, samples: SizedBatches, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
-        """Train for these epochs; see ``StudentGroup``."""
+        """Train the student for some epochs, as ``StudentGroup.train`` specifies."""
         if self._noise_seed is None:
             self._distill(samples, logits, epochs=epochs)
             return
@@ -107,16 +107,16 @@ class SingleStudent:
         )
 
     def predict(self, evaluator: Evaluator, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
-        """Return the student's predictions; see ``StudentGroup``."""
+        """Return the student's predictions on the evaluation samples of its peer, in a list of one element."""
         return [evaluator.predict(self._network, peer=self._trial.student, splits=splits)]
 
     def are_finite(self) -> list[bool]:
-        """Return whether the student is finite; see ``StudentGroup``."""
+        """Return whether the training of the student is finite so far, in a list of one element."""
         tensors = [*self._network.state_dict().values(), *self._momenta.values()]
         return [are_finite(tensors) and _is_finite(self._own)]
 
     def states(self) -> list[TrialState]:
-        """Return the state of the trial; see ``StudentGroup``."""
+        """Return the state of the trial, in a list of one element. Further training may change it."""
         return [TrialState(self._network.state_dict(), self._momenta, _state(self._own))]
 
 
@@ -131,7 +131,7 @@ class StackedGroup:
         self._own = [_own_temperature(trial, start, recipe) for trial, start in zip(trials, starts, strict=True)]
 
     def train(self, samples: SizedBatches, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
-        """Train for these epochs; see ``StudentGroup``."""
+        """Train all students for some epochs, as ``StudentGroup.train`` specifies."""
         self._students.train(
             samples,
             teacher_logits=logits,
@@ -144,17 +144,17 @@ class StackedGroup:
         )
 
     def predict(self, evaluator: Evaluator, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
-        """Return the predictions of each student; see ``StudentGroup``."""
+        """Return the predictions of each student on the evaluation samples of its peer."""
         return evaluator.predict_many(
             self._students.logits, peers=[trial.student for trial in self._trials], splits=splits
         )
 
     def are_finite(self) -> list[bool]:
-        """Return for each student whether it is finite; see ``StudentGroup``."""
+        """Return for each student whether its training is finite so far."""
         return [flag and _is_finite(own) for flag, own in zip(self._students.are_finite(), self._own, strict=True)]
 
     def states(self) -> list[TrialState]:
-        """Return the state of each trial; see ``StudentGroup``."""
+        """Return a copy of the state of each trial."""
         return [
             TrialState(self._students.state(index), self._students.momentum(index), _state(own))
             for index, own in enumerate(self._own)

@@ -98,7 +98,10 @@ class SweepRunner:
                 yield from self._do_group([trial for trial, _ in group], samples, targets.of_group(group), epochs)
 
     def run_teacher(self, unit: Unit) -> TeacherLogits | None:
-        """Return the logits of a unit's teacher on its transfer set. ``peerkd plan`` measures the time of this step."""
+        """Return the logits of a unit's teacher on the unit's transfer set; None for a unit of fine-tuning.
+
+        ``peerkd plan`` measures the time of this step.
+        """
         return None if unit.teacher is None else self.data.logits(unit.teacher, unit, range(self._recipe.epochs))
 
     def accuracies(self, peer: int, weights: Mapping[str, Tensor]) -> dict[str, float | None]:

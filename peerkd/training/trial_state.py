@@ -70,7 +70,8 @@ def check_state(state: TrialState, network: nn.Module, *, source: str) -> None:
         source: Where the state was read, for the message.
 
     Raises:
-        ArtifactCorruptError: See ``check_tensors``.
+        ArtifactCorruptError: If a number in the state is not finite, or the name, shape or type of a tensor is not that
+            of the network.
     """
     check_tensors(state.weights, network.state_dict(), source=source)
     if state.momenta:

@@ -2,5 +2,7 @@
 
 The graphs belong to lanes, each of which trains one student after another: the state of the next student is copied into
 the tensors of the lane.
-Only ``graphs`` uses CUDA; everything else also runs, and is tested, on a CPU. Nothing here is imported without a GPU.
+
+A sweep imports this package only if it trains on a GPU. Only the module ``graphs`` calls CUDA. The other modules also
+run on a CPU, where they are tested.
 """

@@ -1,11 +1,11 @@
 """Capture of CUDA graphs, and the memory that a GPU has left.
 
-The procedure follows torch's notes on CUDA graphs (pytorch.org/docs, "CUDA semantics"): a step is warmed up on a side
-stream, then captured on it, with memory from a pool that only the graphs of one lane use. These graphs may share a
-pool, because the steps of one lane never run at the same time.
+The procedure follows torch's notes on CUDA graphs (pytorch.org/docs, "CUDA semantics"). A step is warmed up on a side
+stream and then captured on the same stream. Its memory comes from a pool that only the graphs of one lane use. These
+graphs may share a pool, because the steps of one lane never run at the same time.
 
 A process has one ``GraphOwner``, which owns all streams and graphs, and frees all graphs together when nothing runs.
-Graphs of one stream are never freed one by one, because torch may then clear memory to which the others still point
+Graphs of one stream are never freed one by one, because torch may then clear memory that the remaining graphs still use
 (pytorch/pytorch issue 193402).
 """
 
@@ -185,13 +185,14 @@ def _streams(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
 def choose_repeatable_algorithms() -> None:
     """Make this process use algorithms with a fixed order of addition, and never choose an algorithm by its speed.
 
-    Otherwise a student's last bits would depend on what else the GPU does. This must be called before the process
-    multiplies its first matrices on the GPU, because cuBLAS reads its variable then (its documentation, "Results
-    reproducibility"). float32 keeps torch's meaning: convolutions may use TF32.
+    Otherwise a student's last bits would depend on what else the GPU does. This function must be called before the
+    process multiplies its first matrices on the GPU, because cuBLAS then reads the environment variable
+    ``CUBLAS_WORKSPACE_CONFIG`` (documentation of cuBLAS, "Results reproducibility"). The meaning of float32 does not
+    change: as torch defines it, convolutions may use TF32.
 
-    One operation has no such algorithm: where the windows of max pooling overlap, its backward pass adds the gradients
-    in any order (pytorch/pytorch issue 85425). The networks for ImageNet have such windows in their stems, so on a GPU
-    the last bits of their students may differ between two runs, and with what else the GPU does.
+    One operation has no algorithm with a fixed order: if the windows of max pooling overlap, its backward pass adds the
+    gradients in any order (pytorch/pytorch issue 85425). The networks for ImageNet contain such a pooling. On a GPU,
+    the last bits of their students may therefore differ from run to run.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.deterministic = True
@@ -199,7 +200,11 @@ def choose_repeatable_algorithms() -> None:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the free memory of the GPU minus the part that is left for other uses; torch releases its cache first."""
+    """Return the memory of the GPU that new lanes may take.
+
+    It is the free memory, after torch has released its cache, minus the fraction ``_KEPT_FREE_FRACTION`` of the whole
+    memory. It is at least 0.
+    """
     with torch.cuda.device(device):
         torch.cuda.synchronize()
         torch.cuda.empty_cache()

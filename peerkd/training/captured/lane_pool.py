@@ -25,7 +25,10 @@ from peerkd.training.samples import BatchSize, SizedBatches
 from peerkd.training.trial_state import TrialState
 
 _LEAST_GAIN: Final = 1.03
-"""The minimum factor by which twice as many lanes must raise the steps per second. Else they would only take memory."""
+"""The minimum factor by which twice as many lanes must raise the steps per second.
+
+If the factor is smaller, the additional lanes would only take memory.
+"""
 
 _MEASURED_SECONDS: Final = 0.2
 """The duration of the measurement for each number of lanes, of which there are at most five."""
@@ -83,9 +86,11 @@ class LanePool:
     def number(self, architecture: str, samples: SizedBatches) -> int:
         """Return how many students of an architecture to train at once; 0 if its steps cannot be captured.
 
+        The first call for an architecture measures the number. Later calls return the same number.
+
         Args:
-            architecture: The architecture, which is measured when it is first requested.
-            samples: The first samples that will be trained on. Batches of their sizes are measured.
+            architecture: The architecture of the students.
+            samples: A transfer set of the students. The first call measures with batches of its sizes.
         """
         if architecture not in self._lanes:
             self._lanes[architecture] = self._open(architecture, samples.batch_sizes)
@@ -134,9 +139,10 @@ class LanePool:
         return lanes, number
 
     def _measure(self, lanes: Lanes, batch_sizes: Sequence[BatchSize]) -> tuple[int, float]:
-        """Double the number of lanes until doubling makes them hardly faster, or memory runs out.
+        """Measure how many lanes are fastest: double their number until that hardly helps, or memory runs out.
 
-        Return the number of lanes, and how many times as fast they are together as one lane.
+        Returns:
+            The number of lanes, and their steps per second together, divided by the steps per second of one lane.
         """
         rates = {1: self._rate(lanes, 1, size=batch_sizes[0])}
         best = 1
@@ -175,14 +181,14 @@ class LanePool:
 
 
 class LaneGroup:
-    """Students in the first lanes of an architecture; see ``peerkd.training.student_groups.StudentGroup``."""
+    """Students of one architecture that train at once in lanes: an implementation of ``StudentGroup``."""
 
     def __init__(self, lanes: Lanes, trials: Sequence[Trial]) -> None:
         """Store the lanes, into which the initial states of the trials have been copied."""
         self._lanes, self._trials = lanes, trials
 
     def train(self, samples: SizedBatches, logits: Sequence[TeacherLogits | None], *, epochs: range) -> None:
-        """Train for these epochs; see ``StudentGroup``."""
+        """Train all students for some epochs, as ``StudentGroup.train`` specifies."""
         self._lanes.train(
             samples,
             teacher_logits=logits,
@@ -193,14 +199,14 @@ class LaneGroup:
         )
 
     def predict(self, evaluator: Evaluator, *, splits: Sequence[str] = SPLITS) -> list[Predictions]:
-        """Return the predictions of each student; see ``StudentGroup``."""
+        """Return the predictions of each student on the evaluation samples of its peer."""
         return [
             evaluator.predict(self._lanes.student(index).network, peer=trial.student, splits=splits)
             for index, trial in enumerate(self._trials)
         ]
 
     def are_finite(self) -> list[bool]:
-        """Return for each student whether its weights, statistics and momenta are finite; see ``StudentGroup``."""
+        """Return for each student whether its weights, statistics and momenta are all finite numbers."""
         return [are_finite(self._lanes.student(index).tensors) for index in range(len(self._trials))]
 
     def states(self) -> list[TrialState]:

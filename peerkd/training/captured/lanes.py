@@ -1,10 +1,14 @@
 """Lanes for students of one architecture that train at once on the same batches.
 
-A lane consists of the buffers of one student and the steps that run on them. A student's result does not depend on the
-other lanes: they share only the batch, which steps do not change. The exception is a network for ImageNet on a GPU; see
-``graphs.choose_repeatable_algorithms``. On a GPU each lane has a stream, graphs and memory of its own. Copies into and
-out of the buffers are queued in the current stream: lanes begin a step when the batch has been copied, and the next
-batch is copied when all lanes have finished.
+A lane consists of the buffers of one student and the steps that run on them. On a GPU, each lane has its own stream,
+graphs and memory.
+
+A student's result does not depend on the other lanes: all lanes only share the batch, which steps do not change.
+Networks for ImageNet on a GPU are an exception, because the order of addition in their max pooling varies
+(``graphs.choose_repeatable_algorithms``).
+
+Copies into and out of the buffers are queued in the current stream. Lanes begin a step when the batch has been copied,
+and the next batch is copied when all lanes have finished.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -89,7 +93,7 @@ class Lanes:
             budget_bytes: The memory that all lanes together may take.
 
         Raises:
-            ValueError: If the loss sets its temperature itself, which happens between steps.
+            ValueError: If the loss of the recipe sets its temperature itself, because a captured step cannot do this.
         """
         if recipe.term.loss.sets_temperature:
             raise ValueError(f"recipe must have a loss with a given temperature, got {recipe.loss.kind}.")
@@ -110,7 +114,7 @@ class Lanes:
         """Add lanes until there are ``number`` of them or memory runs out, and prepare them for batches of these sizes.
 
         Raises:
-            RuntimeError: If no lane exists and none can be created. It is the error that torch or CUDA raised.
+            RuntimeError: If no lane exists and the first one cannot be created. The error comes from torch or CUDA.
         """
         while len(self) < min(number, MAX_LANES):
             # Others may have allocated memory meanwhile.
@@ -157,15 +161,16 @@ class Lanes:
 
         Args:
             samples: The transfer set.
-            teacher_logits: The logits of each student's teacher for these epochs; None for a control.
-            distillation_weights: Weight of each student's distillation term, from 0 to 1.
-            temperatures: T of each student; None for a control.
+            teacher_logits: For each student, the logits that it imitates in these epochs; None for fine-tuning.
+            distillation_weights: The weight of each student's distillation term, from 0 to 1.
+            temperatures: T of each student; None for fine-tuning.
             learning_rates: The learning rate of each student's first step. None for a student means the recipe's rate,
                 and None in place of the sequence means the recipe's rate for all students.
             epochs: The epochs to do, counted from 0. All earlier epochs must have been done.
 
         Raises:
-            ValueError: If a weight is outside 0 to 1, or a student with a weight above 0 lacks teacher or temperature.
+            ValueError: If a weight is outside 0 to 1, a temperature is not above 0, or a student with a weight above 0
+                has no logits or no temperature.
         """
         recipe, lanes = self._recipe, self._lanes[: len(teacher_logits)]
         teachers: list[TeacherLogits | None] = []

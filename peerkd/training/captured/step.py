@@ -112,9 +112,14 @@ class StudentBuffers:
     def put_setting(self, *, distillation_weight: float, temperature: float | None, term: DistillationTerm) -> None:
         """Copy the setting of a trial into the buffers, rounded to float32, as torch does in products with tensors.
 
+        Args:
+            distillation_weight: The weight of the distillation term, from 0 to 1.
+            temperature: T, above 0; None for fine-tuning.
+            term: The distillation term, which determines whether it is multiplied by T^2.
+
         Raises:
-            ValueError: If the weight is outside 0 to 1, or the temperature is not above 0, or it is missing with a
-                weight above 0.
+            ValueError: If the weight is outside 0 to 1, the temperature is not above 0, or the temperature is None and
+                the weight is above 0.
         """
         if not 0 <= distillation_weight <= 1:
             raise ValueError(f"distillation_weight must be from 0 to 1, got {distillation_weight}.")
@@ -134,7 +139,7 @@ class StudentBuffers:
         self.teacher_logits(len(logits_BK)).copy_(logits_BK)
 
     def teacher_logits(self, num_samples: int) -> Tensor:
-        """Return the teacher's logits in the buffer for this number of taught samples: a view of shape BK."""
+        """Return the teacher's logits in the buffer for a number of samples of the divergence: a view of shape BK."""
         return self._teacher_logits_MK[:num_samples]
 
     def state(self) -> Mapping[str, Tensor]:

@@ -35,7 +35,18 @@ def export_networks(
     path: Path,
     ensemble_path: Path,
 ) -> None:
-    """Write the network that a method deploys, and the ensemble if the method has one, for ``load_exported``."""
+    """Write the network that a method deploys, and the ensemble if the method has one, for ``load_exported``.
+
+    Args:
+        state: The state of the finished training.
+        method: The method of the training.
+        architecture: The architecture of the network, as in ``build_network``.
+        branch_point: The first block that each branch has for itself, if the branches share a trunk.
+        image_shape_CHW: The shape of the images.
+        num_classes: K.
+        path: The file for the deployed network.
+        ensemble_path: The file for the ensemble, which is written only if the method has an ensemble.
+    """
     description = {"architecture": architecture, "image_shape": image_shape_CHW, "num_classes": num_classes}
     _save(path, deployed_state(state, method), description)
     facts = METHODS[method]

@@ -26,17 +26,19 @@ def mean_decay(update: int, *, ceiling: float) -> float:
 
 
 class MeanNetwork:
-    """A copy of a network whose weights follow those of the network: ``mean <- decay * mean + (1 - decay) * network``.
+    """The average of a network over time: each update is ``mean <- decay * mean + (1 - decay) * network``.
 
-    Trunk, branches and head are all averaged. ``batch_norm`` specifies what its batch normalisation does:
+    The weights of trunk, branches and head are all averaged. ``batch_norm`` specifies what the batch normalisation of
+    the mean network does:
 
     - ``batch``: It normalises by the current batch and keeps running statistics of its own for evaluation, as the only
       public code of PCL does. The mean network must then process every batch, even if no loss needs its outputs.
-    - ``averaged``: It is in evaluation mode, and its running statistics are averaged like the weights.
-    - ``copied``: It is in evaluation mode, and its running statistics are those of the network.
+    - ``averaged``: It is in evaluation mode, and its running statistics are averages of those of the network, like the
+      weights.
+    - ``copied``: It is in evaluation mode, and its running statistics are copies of those of the network.
 
-    Averaged weights with statistics that never change would be an error: the statistics would stay those of the first
-    network.
+    In each case the running statistics change during the training. If they never changed, they would stay those of the
+    network before its first step, and would not fit the averaged weights.
     """
 
     def __init__(self, network: BranchedNetwork, *, ceiling: float, batch_norm: MeanBatchNorm) -> None:

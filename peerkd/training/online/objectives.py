@@ -75,7 +75,15 @@ def loss_parts(
     *,
     mean_outputs: BranchOutputs | None,
 ) -> LossParts:
-    """Return the parts of a method's loss for a batch. The formulas and sources are in ``peerkd.losses.online``."""
+    """Return the parts of a method's loss for a batch. The formulas and sources are in ``peerkd.losses.online``.
+
+    Args:
+        method: The method.
+        collaboration: The settings of the method.
+        outputs: The outputs of the trained network for the batch.
+        labels_B: The classes of the samples.
+        mean_outputs: The outputs of the mean network for the batch; None if the loss does not use them.
+    """
     logits_MBK = outputs.logits_MBK
     temperature = collaboration.temperature
     match method:

@@ -17,10 +17,12 @@ _MULTIPLE_OF_ALL: Final = 64
 class FlatTensors:
     """The tensors of G students that have the same names and shapes, stored in one contiguous tensor.
 
-    The rows of every tensor are padded with zeros, so that each student's part begins at a multiple of 64 bytes. With
-    parts that began elsewhere, the matrix library was observed to add in another order, so that a student's last bits
-    depended on its index. The whole is padded as well, because its last few numbers would be processed one by one
-    instead of several at once.
+    Every tensor is padded with rows of zeros, so that each student's part begins at a multiple of 64 bytes. If parts
+    begin elsewhere, the matrix library was observed to add in another order, so that a student's last bits depended on
+    the student's index.
+
+    The contiguous tensor is padded at its end as well. Otherwise its last few numbers would be processed one by one and
+    not several at once.
     """
 
     def __init__(self, shapes: Mapping[str, torch.Size], *, num_students: int, dtype: torch.dtype) -> None:

@@ -21,20 +21,40 @@ from peerkd.training.stacked.own_temperatures import step_all
 
 
 def _kl_gradient(student_GKB: Tensor, teacher_GKB: Tensor) -> Tensor:
-    """Return ``q - p``.
+    """Return the gradient of ``KL(p || q)`` with respect to the student's logits u for each sample: ``q - p``.
 
-    With ``q = softmax(u)``, ``d log q_k / d u_j = [j = k] - q_j``. So ``d/du_j sum_k p_k (log p_k - log q_k)`` is
-    ``-sum_k p_k ([j = k] - q_j) = q_j - p_j``, as the p_k add up to 1.
+    Here u and v are the logits of student and teacher, divided by T. They have the distributions ``q = softmax(u)`` and
+    ``p = softmax(v)``. Let j and k be classes, and let [j = k] be 1 if they are equal, else 0.
+
+    The divergence is ``sum_k p_k (log p_k - log q_k)``, in which only q depends on u. The derivative of ``log q_k``
+    with respect to u_j is ``[j = k] - q_j``. The derivative of the divergence is therefore
+    ``-sum_k p_k ([j = k] - q_j)``. It equals ``q_j - p_j``, because the p_k add up to 1.
+
+    Args:
+        student_GKB: u of all students.
+        teacher_GKB: v of each student's teacher.
     """
     return student_GKB.softmax(1) - teacher_GKB.softmax(1)
 
 
 def _reverse_kl_gradient(student_GKB: Tensor, teacher_GKB: Tensor) -> Tensor:
-    """Return ``q (r - sum_K q r)`` with ``r = log q - log p``.
+    """Return the gradient of ``KL(q || p)`` with respect to the student's logits u for each sample.
 
-    With ``q = softmax(u)``, ``d q_k / d u_j = q_k ([j = k] - q_j)``. So ``d/du_j sum_k q_k r_k`` is
-    ``q_j r_j - q_j sum_k q_k r_k + sum_k q_k d r_k / d u_j``, and the last sum is
-    ``sum_k q_k ([j = k] - q_j) = q_j - q_j = 0``.
+    Here u and v are the logits of student and teacher, divided by T. They have the distributions ``q = softmax(u)`` and
+    ``p = softmax(v)``. Let j and k be classes, and let [j = k] be 1 if they are equal, else 0.
+
+    The divergence is ``sum_k q_k r_k`` with ``r_k = log q_k - log p_k``. It depends on u through q and through r:
+
+    - The derivative of q_k with respect to u_j is ``q_k ([j = k] - q_j)``. This contributes
+      ``q_j r_j - q_j sum_k q_k r_k``.
+    - The derivative of r_k with respect to u_j is ``[j = k] - q_j``. This contributes ``sum_k q_k ([j = k] - q_j)``,
+      which is 0, because the q_k add up to 1.
+
+    The gradient is therefore ``q_j (r_j - sum_k q_k r_k)``.
+
+    Args:
+        student_GKB: u of all students.
+        teacher_GKB: v of each student's teacher.
     """
     probs_GKB = student_GKB.softmax(1)
     ratios_GKB = student_GKB.log_softmax(1) - teacher_GKB.log_softmax(1)
@@ -44,15 +64,29 @@ def _reverse_kl_gradient(student_GKB: Tensor, teacher_GKB: Tensor) -> Tensor:
 def _dkd_gradient(
     student_GKB: Tensor, teacher_GKB: Tensor, *, labels_B: Tensor, tckd_weight: float, nckd_weight: float
 ) -> Tensor:
-    """Return ``tckd_weight (q_y - p_y) ([k = y] - b_k) + nckd_weight (b_k - a_k)``.
+    """Return the gradient of the decoupled distillation loss with respect to the student's logits u for each sample.
 
-    a and b are p and q among the other classes than y: ``a_k = p_k / (1 - p_y)`` and ``b_k = q_k / (1 - q_y)``, with
-    ``a_y = b_y = 0``.
+    Here u and v are the logits of student and teacher, divided by T. They have the distributions ``q = softmax(u)`` and
+    ``p = softmax(v)``. Let y be the label, let j be a class, and let [j = y] be 1 if j is the label, else 0. Over the
+    classes other than y, the distributions are ``b_j = q_j / (1 - q_y)`` for the student and ``a_j = p_j / (1 - p_y)``
+    for the teacher, with ``a_y = b_y = 0``. The loss is ``tckd_weight * TCKD + nckd_weight * NCKD``.
 
-    TCKD is ``-p_y log q_y - (1 - p_y) log(1 - q_y)`` plus a constant, so its derivative with respect to q_y is
-    ``(q_y - p_y) / (q_y (1 - q_y))``. With ``d q_y / d u_j = q_y ([j = y] - q_j)``, the gradient is
-    ``(q_y - p_y) ([j = y] - q_j) / (1 - q_y)``: ``q_y - p_y`` for the label and ``-(q_y - p_y) b_j`` for the others.
-    NCKD is the KL divergence of the softmax over the other logits, which has the gradient ``b - a``.
+    TCKD is ``-p_y log q_y - (1 - p_y) log(1 - q_y)`` plus a constant. Its derivative with respect to q_y is
+    ``(q_y - p_y) / (q_y (1 - q_y))``, and the derivative of q_y with respect to u_j is ``q_y ([j = y] - q_j)``. The
+    product is ``(q_y - p_y) ([j = y] - q_j) / (1 - q_y)``. It equals ``q_y - p_y`` for the label and
+    ``-(q_y - p_y) b_j`` for any other class.
+
+    NCKD is ``KL(a || b)``. b is the softmax of u over the classes other than y, so the gradient is ``b_j - a_j``, as in
+    ``_kl_gradient``.
+
+    The result is ``tckd_weight (q_y - p_y) ([j = y] - b_j) + nckd_weight (b_j - a_j)``.
+
+    Args:
+        student_GKB: u of all students.
+        teacher_GKB: v of each student's teacher.
+        labels_B: The classes of the samples.
+        tckd_weight: The weight of TCKD, the loss of the probability of the label.
+        nckd_weight: The weight of NCKD, the loss of the probabilities of all other classes.
     """
     is_label_KB = F.one_hot(labels_B, student_GKB.shape[1]).t()
     other_q_GKB, other_p_GKB = (
@@ -63,9 +97,11 @@ def _dkd_gradient(
 
 
 _Gradient = Callable[..., Tensor]
-"""A function ``gradient(student_GKB, teacher_GKB, ...)``: for each sample, the gradient of its loss with respect to the
-student's logits, where both logits have been divided by T. As in ``PairLoss.per_sample``, the hyper-parameters are
-keyword arguments, and so is ``labels_B``, the classes of the batch, if the loss needs labels.
+"""A function that returns the gradient of a pair loss, for each sample of each student.
+
+It is called as ``gradient(student_GKB, teacher_GKB, ...)`` with logits that have been divided by T, and returns the
+gradient with respect to the divided logits of the students. As in ``PairLoss.per_sample``, the hyper-parameters of the
+loss are keyword arguments. So is ``labels_B``, the classes of the batch, if the loss needs labels.
 """
 
 FAST_GRADIENTS: Final[Mapping[str, _Gradient]] = {
@@ -91,10 +127,19 @@ class StackedObjective:
         dtype: torch.dtype,
         own: Sequence[OwnTemperature | None] | None = None,
     ) -> None:
-        """Check and store the settings of the students; see ``Students.train`` for the arguments.
+        """Check and store the settings of the students.
+
+        Args:
+            teacher_logits: For each student, the logits that it imitates; None for fine-tuning.
+            distillation_weights: The weight of each student's distillation term, from 0 to 1.
+            temperatures: T of each student; None for fine-tuning.
+            term: The distillation term: a pair loss and its conventions.
+            dtype: The type of all numbers.
+            own: The temperature of each student whose loss sets T itself; None for any other student.
 
         Raises:
-            ValueError: If a weight is outside 0 to 1, or a student with a weight above 0 lacks teacher or temperature.
+            ValueError: If a weight is outside 0 to 1, a temperature is not above 0, or a student with a weight above 0
+                has no logits or no temperature.
         """
         for weight, teacher, temperature in zip(distillation_weights, teacher_logits, temperatures, strict=True):
             if not 0 <= weight <= 1:
@@ -131,7 +176,7 @@ class StackedObjective:
     ) -> Tensor:
         """Return the gradient of each student's loss on a batch with respect to the student's logits, of shape GKB.
 
-        If the loss sets its temperature itself, set that of the next step for each student.
+        If the loss sets its temperature itself, the call also sets the temperature of each student's next step.
 
         Args:
             logits_GKB: The students' logits.
@@ -139,9 +184,10 @@ class StackedObjective:
             epoch: The epoch, counted from 0.
             batch: The index of the batch in the epoch.
             num_unlabelled: The number of samples without labels, which are the last ones.
-            progress: The share of the training that has been done after this step. It has an effect only if the loss
-                sets its temperature itself.
-            learning_rates: The learning rate of each student in this step. The same holds for them.
+            progress: The share of the training that has been done after this step. Only a loss that sets its
+                temperature itself uses it.
+            learning_rates: The learning rate of each student in this step. Only a loss that sets its temperature itself
+                uses it.
         """
         teacher_logits_GKB = self._teacher_logits(epoch, batch, like=logits_GKB[..., -num_unlabelled:])
         temperatures_G11 = self._temperatures_G11
@@ -185,27 +231,29 @@ def joint_loss_gradient(
     term: DistillationTerm,
     num_unlabelled: int = 0,
 ) -> Tensor:
-    """Return the gradient of every student's ``peerkd.losses.distillation.joint_loss`` for its logits, of shape GKB.
+    """Return the gradient of each student's joint loss with respect to the student's logits, of shape GKB.
 
-    Let z be the logits of a student, ``u = z / T``, and D the pair loss of a sample. Then ``dD/dz = (dD/du) / T``, and
-    the factor T^2 of the term makes that ``T dD/du`` (Hinton et al. 2015, arXiv:1503.02531, section 2). The cross
-    entropy has the gradient ``softmax(z) - onehot(y)``. Both gradients are divided by the batch size, and with the
-    reduction ``mean`` that of D also by the number of classes.
+    The joint loss is that of ``peerkd.losses.distillation.joint_loss``: the weighted sum of distillation term and cross
+    entropy. Both terms are computed for all students, even for a student with the weight 0. The operations for one
+    student therefore do not depend on the weights of the other students.
 
-    Both terms are computed for all students, even if the weight of one is 0, so that the operations for one student do
-    not depend on the weights of the others.
+    For one sample, let z be the logits of a student, y the label, ``u = z / T`` and D the pair loss. By the chain rule,
+    ``dD/dz = (dD/du) / T``. If the term has the factor T^2, its gradient is ``T dD/du`` (Hinton et al. 2015,
+    arXiv:1503.02531, section 2). The cross entropy has the gradient ``softmax(z) - onehot(y)``. Each gradient is
+    divided by the number of samples in its term. With the reduction ``mean``, the gradient of D is also divided by the
+    number of classes.
 
     If some samples have no labels, the cross entropy is the mean over the samples with labels, and the distillation
-    term is the mean over the samples without. Each sample then has the gradient of one of the two terms.
+    term is the mean over the samples without labels. Each sample then has the gradient of one of the two terms.
 
     Args:
         student_logits_GKB: The students' logits.
         labels_B: The classes of the samples with labels, which all students share.
-        teacher_logits_GKB: The logits of each student's teacher on the samples of the distillation term. If the weight
-            of a student is 0, they may be any finite numbers.
+        teacher_logits_GKB: The logits of each student's teacher on the samples of the distillation term. For a student
+            with the weight 0, they may be any finite numbers.
         distillation_weights_G11: The weight of the distillation term, from 0 to 1.
-        temperatures_G11: T, above 0. If the weight is 0, it may be any number above 0.
-        term: The pair loss D and its reduction.
+        temperatures_G11: T, above 0. For a student with the weight 0, it may be any number above 0.
+        term: The pair loss D, its reduction, and whether the term has the factor T^2.
         num_unlabelled: The number of samples without labels, which are the last ones.
     """
     num_classes = student_logits_GKB.shape[1]
@@ -235,12 +283,15 @@ def joint_loss_gradient(
 def _autograd(
     student_GKB: Tensor, teacher_GKB: Tensor, labels_B: Tensor, temperatures_G11: Tensor, term: DistillationTerm
 ) -> Tensor:
-    """Return ``dD/du = T dD/dz`` of any pair loss D, computed by autograd from its formula.
+    """Return the gradient of any pair loss D with respect to the students' logits divided by T, by autograd.
 
+    With the logits z of a student and ``u = z / T``, autograd computes dD/dz, and the result is ``dD/du = T dD/dz``.
     The loss of a sample does not depend on other samples, so the gradient of the sum of all losses has each sample's
-    own gradient in its row. The students are computed one after another. As rows of one batch they would take less
-    time, but vectorised functions such as ``logaddexp`` round the last numbers of a tensor differently, so that the
-    bits of a student would depend on its place among the others.
+    own gradient in its row.
+
+    The students are computed one after another. As rows of one batch they would take less time. But vectorised
+    functions such as ``logaddexp`` round the last numbers of a tensor differently, so that the bits of a student would
+    depend on the student's index.
     """
     gradients: list[Tensor] = []
     for student_KB, teacher_KB, temperature_11 in zip(student_GKB, teacher_GKB, temperatures_G11, strict=True):

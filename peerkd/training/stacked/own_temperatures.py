@@ -1,4 +1,4 @@
-"""The facts by which the losses of students side by side set their own temperatures.
+"""The temperatures of students that train side by side with a loss that sets its temperature itself.
 
 Shape suffixes: G = students, K = classes, B = batch; G11 = one number for each student.
 """
@@ -15,12 +15,23 @@ from peerkd.training.own_temperature import OwnTemperature
 
 
 def _kl_slopes(student_GKB: Tensor, teacher_GKB: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sum of ``KL(p || q)`` over the batch, and T times its derivative for T: ``G`` each.
+    """Return S, the sum of ``KL(p || q)`` over the batch, and ``T dS/dT``: two tensors of shape G.
 
-    With z the logits of the student, t those of the teacher, ``u = z / T`` and ``v = t / T``, T has the effect
-    ``T du/dT = -u`` and ``T dv/dT = -v``. The derivative for u_j is ``q_j - p_j`` (see ``_kl_gradient``). With
-    ``r = log p - log q``, so that ``KL = sum_k p_k r_k``, and ``d p_k / d v_j = p_k ([j = k] - p_j)``, the derivative
-    for v_j is ``p_j (r_j - KL) + sum_k p_k d r_k / d v_j``, and the last sum is ``sum_k p_k ([j = k] - p_j) = 0``.
+    For one sample, u and v are the logits of student and teacher, divided by T. They have the distributions
+    ``q = softmax(u)`` and ``p = softmax(v)``. Let j and k be classes, and let [j = k] be 1 if they are equal, else 0.
+
+    T divides the logits, so ``T du_j/dT = -u_j`` and ``T dv_j/dT = -v_j``. By the chain rule::
+
+        T dKL/dT = -sum_j (u_j dKL/du_j + v_j dKL/dv_j)
+
+    - ``dKL/du_j`` is ``q_j - p_j``. The function ``_kl_gradient`` in ``peerkd.training.stacked.losses`` derives it.
+    - ``dKL/dv_j`` is ``p_j (r_j - KL)``, where ``r_k = log p_k - log q_k`` and ``KL = sum_k p_k r_k``. The derivative
+      of p_k with respect to v_j is ``p_k ([j = k] - p_j)``, which contributes ``p_j (r_j - KL)``. The derivative of r_k
+      is ``[j = k] - p_j``, which contributes ``sum_k p_k ([j = k] - p_j) = 0``.
+
+    Args:
+        student_GKB: u of all students.
+        teacher_GKB: v of each student's teacher.
     """
     probs_GKB = teacher_GKB.softmax(1)
     ratios_GKB = teacher_GKB.log_softmax(1) - student_GKB.log_softmax(1)
@@ -34,8 +45,11 @@ def _kl_slopes(student_GKB: Tensor, teacher_GKB: Tensor) -> tuple[Tensor, Tensor
 _Slopes = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 FAST_SLOPES: Final[Mapping[str, _Slopes]] = {"ctkd": _kl_slopes}
-"""Losses of ``peerkd.losses.pairs`` with a derivative for T written by hand. Other losses use autograd. Both logits
-have been divided by T."""
+"""Functions that compute the derivative of a pair loss with respect to T by a formula, by name of the loss.
+
+Such a function receives the logits of students and teachers, divided by T. It returns the sum of the loss over the
+batch, and T times the derivative of this sum, each of shape G. All other losses use autograd.
+"""
 
 
 def step_all(
@@ -50,18 +64,18 @@ def step_all(
     progress: float,
     learning_rates: Sequence[float],
 ) -> None:
-    """Let each student that has a temperature of its own set that of the next step.
+    """Set the temperature of the next step for each student whose loss sets its temperature itself.
 
     Args:
-        own: The temperature of each student, or None.
-        student_logits_GKB: The scores of the students in the step, on the samples of the distillation.
-        teacher_logits_GKB: Those of their teachers.
-        labels_B: The classes of the samples, if the rule needs the gap.
-        distillation_weights_G11: The weight of the distillation.
-        temperatures_G11: T in the step.
-        term: D.
-        progress: The share of the training that has been done.
-        learning_rates: The learning rate of each student in the step.
+        own: The temperature of each student; None for a student without a distillation term.
+        student_logits_GKB: The logits of the students in the current step, on the samples of the distillation term.
+        teacher_logits_GKB: The logits of the students' teachers on the same samples.
+        labels_B: The classes of the samples. They are used only if the loss depends on the gap of cross entropies.
+        distillation_weights_G11: The weight of each student's distillation term.
+        temperatures_G11: T of each student in the current step.
+        term: The distillation term: the pair loss and its conventions.
+        progress: The share of the training that has been done after the current step.
+        learning_rates: The learning rate of each student in the current step.
     """
     rule = term.loss.temperature_rule
     assert rule is not None, "only a loss with a rule sets temperatures"
@@ -78,7 +92,7 @@ def step_all(
 
 
 def _cross_entropy_gaps(student_GKB: Tensor, teacher_GKB: Tensor, labels_B: Tensor) -> list[float]:
-    """Return the mean cross entropy of each student on the batch, minus that of its teacher."""
+    """Return for each student its mean cross entropy on the batch at T = 1, minus that of its teacher."""
     differences_GKB = teacher_GKB.log_softmax(1) - student_GKB.log_softmax(1)
     places_G1B = labels_B.expand(len(student_GKB), 1, -1)
     gaps: list[float] = differences_GKB.gather(1, places_G1B)[:, 0].mean(1).tolist()
@@ -88,7 +102,11 @@ def _cross_entropy_gaps(student_GKB: Tensor, teacher_GKB: Tensor, labels_B: Tens
 def _slopes(
     student_GKB: Tensor, teacher_GKB: Tensor, labels_B: Tensor, temperatures_G11: Tensor, term: DistillationTerm
 ) -> Tensor:
-    """Return the derivative of ``c D`` for T of each student, where c is T^2 or 1: ``G``."""
+    """Return the derivative of each student's distillation term with respect to T, of shape G.
+
+    The term is the pair loss, reduced over the batch and, if ``term`` says so, multiplied by T^2. Its weight in the
+    student's loss is not included.
+    """
     fast = FAST_SLOPES.get(term.loss.name)
     if fast is None:
         return _autograd(student_GKB, teacher_GKB, labels_B, temperatures_G11, term)

@@ -114,10 +114,10 @@ class StackedSmallCnn:
     def _backward1(self, grad_GMR: Tensor) -> None:
         """Write the gradients of the first stage, given the gradient of its pooled maps before the rectifier.
 
-        For one map, let x be the centred columns, w the filter, ``v = w S w^T`` the variance of ``w . x`` with the
-        covariance S of x, ``s = (v + epsilon)^(-1/2)``, ``n = s w . x`` the normalised map, and ``z = scale n +
-        shift``. Let d be the gradient of z at each column, which max pooling passes to the position of each maximum.
-        Then::
+        For one map, let x be the centred columns, S their covariance and w the filter. The map has the variance
+        ``v = w S w^T``, the inverse deviation ``s = (v + epsilon)^(-1/2)`` and the normalised values ``n = s w . x``.
+        The layer returns ``z = scale n + shift``. Let L be the student's loss, and d the gradient of L with respect to
+        z at each column. Max pooling passes d to the position of each maximum. Then::
 
             dL/dshift = sum_R d
             dL/dscale = sum_R d n = s w . (d x^T) = dot

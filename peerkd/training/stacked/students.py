@@ -52,8 +52,8 @@ STACKABLE: Final[frozenset[str]] = frozenset(_NETWORKS)
 _MAX_PIXELS: Final[Mapping[str, int]] = {"small_cnn": 1024}
 """The maximum number of pixels times channels of an image for which students train side by side.
 
-Up to this number, side by side was measured to be faster than one student after another. The limit is fixed and not
-measured on each machine, because the results of the two differ in their last bits.
+Up to this number, training side by side was measured to be faster than training one student after another. The limit is
+fixed and not measured on each machine, because the two ways of training give results that differ in their last bits.
 """
 
 
@@ -135,22 +135,24 @@ class Students:
 
         Args:
             samples: The transfer set.
-            teacher_logits: The logits of each student's teacher for these epochs; None for a control. Students of one
-                teacher should be given the same object, which is then read once.
-            distillation_weights: Weight of each student's distillation term, from 0 to 1.
-            temperatures: T of each student; None for a control. They have no effect if the loss sets T itself.
+            teacher_logits: For each student, the logits that it imitates in these epochs; None for fine-tuning.
+                Students of one teacher should be given the same object, which is then read once.
+            distillation_weights: The weight of each student's distillation term, from 0 to 1.
+            temperatures: T of each student; None for fine-tuning. They have no effect if the loss sets its temperature
+                itself.
             learning_rates: The learning rate of each student's first step. None for a student means the recipe's rate,
                 and None in place of the sequence means the recipe's rate for all students.
-            own: The temperature of each student after the epochs before, if the loss sets it; None for a control. The
-                training changes them in place. None in place of the sequence: no epoch has been done.
-            recipe: The optimiser, the schedule, which covers all epochs of the recipe, and the loss.
+            own: The temperature of each student after the preceding epochs, if the loss sets its temperature itself;
+                None for fine-tuning. The training changes these objects in place. None in place of the sequence means
+                that no epoch has been done, or that the loss does not set its temperature.
+            recipe: The recipe: optimiser, loss, and a schedule that covers all epochs of the recipe.
             epochs: The epochs to do, counted from 0.
             term: The distillation term. None means the recipe's.
             proximal_weight: The weight of the distance of each student from its weights at the call; see ``distill``.
 
         Raises:
-            ValueError: If one of the sequences does not have one value for each student, a weight is outside 0 to 1, or
-                a student with a weight above 0 lacks teacher or temperature.
+            ValueError: If one of the sequences does not have one value for each student, a weight is outside 0 to 1, a
+                temperature is not above 0, or a student with a weight above 0 has no logits or no temperature.
         """
         num_students = len(self._weights.named["classifier.bias"])
         learning_rates = [None] * num_students if learning_rates is None else learning_rates
@@ -215,7 +217,7 @@ class Students:
         return self._weights.take(index) | statistics
 
     def are_finite(self) -> list[bool]:
-        """Return for each student whether weights, statistics and momenta are finite; see ``StudentGroup``."""
+        """Return for each student whether its weights, statistics and momenta are all finite numbers."""
         of_students = [*self._weights.of_students(), *self._momenta.of_students(), *self._statistics.values()]
         flags_G = torch.ones(len(self._weights.named["classifier.bias"]), dtype=torch.bool)
         for tensor in of_students:
