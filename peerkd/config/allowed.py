@@ -74,14 +74,16 @@ _FREE_SOURCES: Final = ("fieldRef", "resourceFieldRef")
 
 
 def check_allowed(operators: Values, chosen: Values) -> None:
-    """Check that the operator's settings allow the choices of a run.
+    """Check that the operator's settings allow every name that a run has chosen.
 
     Args:
         operators: ``ClusterConfig.model_dump()`` of the operator's settings.
-        chosen: The same dictionary after the choices of a task and a person have been applied.
+        chosen: The same dictionary, in which the settings of a pipeline's task and of the person who starts the run
+            have replaced the operator's.
 
     Raises:
-        ValueError: If a field differs from the operator's and contains a name that no list allows.
+        ValueError: If the run has chosen a name that the operator does not allow, a kind of volume or of environment
+            variable that only an operator can use, or another value of ``allowed``.
     """
     allowed: Values = operators["allowed"]
     if chosen["allowed"] != allowed:
@@ -136,7 +138,19 @@ def _entry(source: object, key: str) -> object:
 
 
 def _check_name(field: str, name: object, setting: str, allowed: Values, *, also: str | None = None) -> None:
-    """Check that a list contains a name. ``also`` is the operator's own name, which the message mentions as allowed."""
+    """Check that the operator allows a name.
+
+    Args:
+        field: The field in which the run has chosen the name, for the message.
+        name: The name.
+        setting: The field of ``AllowedConfig`` with the list that must contain the name.
+        allowed: The values of ``AllowedConfig``.
+        also: The name in the operator's own settings, which the message mentions as allowed. None: the operator has
+            chosen none.
+
+    Raises:
+        ValueError: If the list does not contain the name.
+    """
     names: tuple[str, ...] | None = allowed[setting]
     if names is None or any(_is_allowed(name, each, setting) for each in names):
         return

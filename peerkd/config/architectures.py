@@ -38,8 +38,8 @@ class ArchitectureFacts(NamedTuple):
     shared."""
 
     min_image_size_pixels: int
-    """The smallest permitted height and width of an image. A smaller image would have only one pixel left before the
-    network has halved it for the last time."""
+    """The smallest permitted height and width of an image. The network halves an image several times. A smaller image
+    would have only one pixel left before the last of these steps."""
 
     has_maps: bool
     """Whether the network has feature maps, which the block ``pool`` averages into features."""
@@ -113,7 +113,7 @@ def check_branch_point(architecture: str, branch_point: str | None) -> None:
 
 
 def check_image_size(architecture: str, image_shape_CHW: tuple[int, int, int]) -> None:
-    """Check that a network can be trained on images of a shape. Networks of other packages are not checked.
+    """Check that images are large enough for a network. Networks of other packages are not checked.
 
     Raises:
         ValueError: If the images are too small for the network.

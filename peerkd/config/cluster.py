@@ -22,8 +22,8 @@ CLUSTER_FILE_VARIABLE: Final = "PEERKD_CLUSTER_FILE"
 """The environment variable with the path of a YAML file that contains the operator's settings."""
 
 CLUSTER_VARIABLE: Final = "PEERKD_CLUSTER"
-"""The environment variable with the operator's settings themselves, as YAML. It is read if no file is named. The pods
-of pipelines have it."""
+"""The environment variable with the operator's settings themselves, as YAML. It is read only if
+``CLUSTER_FILE_VARIABLE`` is not set. The pods of pipelines get the operator's settings by this variable."""
 
 SETTINGS_NAME: Final = "peerkd"
 """The name of the ConfigMap that contains the operator's settings, in each namespace in which pipelines run."""
@@ -35,8 +35,8 @@ SETTINGS: Final = {
     "PEERKD_PUSHGATEWAY": "PEERKD_PUSHGATEWAY",
     "cluster.yaml": CLUSTER_VARIABLE,
 }
-"""The keys of the ConfigMap ``SETTINGS_NAME``. Each is followed by the environment variable with which the tasks of a
-pipeline get its value."""
+"""The keys of the ConfigMap ``SETTINGS_NAME``. Each key is followed by the environment variable in which the tasks of a
+pipeline find the value of the key."""
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUANTITY: Final = re.compile(r"([0-9]+|[0-9]*\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i)?")
@@ -48,7 +48,10 @@ _FACTORS: Final = {"": 1.0, "m": 1e-3} | {
 
 
 def _as_text(value: object) -> object:
-    """Return a number as text, because YAML reads ``cpu_per_worker=2`` as a number and Kubernetes accepts both."""
+    """Return a number as text, and any other value unchanged.
+
+    YAML reads the 2 of ``cpu_per_worker=2`` as a number, but the quantities of a config are text.
+    """
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
@@ -57,9 +60,10 @@ Quantity = Annotated[str, BeforeValidator(_as_text)]
 
 
 def _finite(value: Any) -> Any:
-    """Return a value unless it contains NaN or infinity, which the cluster's API cannot represent.
+    """Return a value unchanged, and refuse NaN and infinity, which the cluster's API cannot represent.
 
-    pydantic does not look for them inside ``Any``.
+    pydantic itself does not look for these numbers in values of the type ``Any``. A refused value raises an error of
+    pydantic.
     """
     match value:
         case float() if not math.isfinite(value):
@@ -74,9 +78,10 @@ def _finite(value: Any) -> Any:
 
 
 def _kubernetes_name(value: str) -> str:
-    """Return a name unless it is invalid.
+    """Return a name unchanged, and refuse it if no Kubernetes object can have it.
 
-    The cluster's API would refuse it only when the job is created, after earlier stages have run.
+    Without this check, the cluster's API would refuse the name only when the job is created, after earlier stages have
+    run. A refused name raises an error of pydantic.
     """
     if len(value) > 253 or not _NAME.fullmatch(value):
         raise PydanticCustomError(
@@ -95,7 +100,8 @@ class ClusterConfig(StrictConfig):
     """The settings of a job and its workers. They change no result, so they are not part of an experiment."""
 
     namespace: KubernetesName | None = None
-    """The namespace of the jobs. Null: the namespace of the launcher's pod, or that of the kubeconfig."""
+    """The namespace of the jobs. Null: the namespace of the launcher's pod or, outside a cluster, the namespace in the
+    kubeconfig."""
 
     image: str | None = None
     """The image of the workers. Null: the image that the variable PEERKD_TRAINER_IMAGE names, or else the published
@@ -242,19 +248,20 @@ def resolve_cluster(
     task_config: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> ClusterConfig:
-    """Return the settings of a job: the operator's, overridden by those of a pipeline's task, and then by a person's.
+    """Return the settings of a job: the operator's settings with the choices of a run.
 
-    The task and the person cannot choose an account, secret, claim, image or priority class that the operator does not
-    allow.
+    A pipeline's task overrides the operator's settings, and the person who starts the run overrides both. Neither can
+    choose an account, secret, claim, image or priority class that the operator does not allow.
 
     Args:
         launch: The choices of the person who starts the run. None: no choices.
-        task_config: The settings of the pipeline's task; see ``with_task_config``.
+        task_config: The settings of the pipeline's task, as ``dataclasses.asdict`` of Kubeflow's ``dsl.TaskConfig``.
+            None: no settings.
         environment: The environment variables, which name the operator's file or contain its text.
 
     Raises:
-        ValueError: If the file cannot be read, a key is unknown, a value breaks a rule, or the operator does not
-            allow it.
+        ValueError: If the operator's file cannot be read, a key is unknown, a value breaks a rule, or the operator does
+            not allow a name that the run has chosen.
     """
     launch, task_config = launch or LaunchConfig(), task_config or {}
     base = _operators_defaults(environment)
@@ -285,12 +292,12 @@ def _operators_defaults(environment: Mapping[str, str]) -> ClusterConfig:
 
 
 def with_task_config(cluster: ClusterConfig, task_config: Mapping[str, Any]) -> ClusterConfig:
-    """Return the settings of a cluster, overridden by those of one task of a pipeline.
+    """Return the settings of a job after one task of a pipeline has overridden some of them.
 
-    Empty settings of the task override nothing.
+    A setting that is empty in the task overrides nothing.
 
     Args:
-        cluster: The defaults.
+        cluster: The settings before the task overrides any.
         task_config: ``dataclasses.asdict`` of Kubeflow's ``dsl.TaskConfig``, or an empty mapping.
 
     Raises:

@@ -14,9 +14,9 @@ class CollaborationConfig(StrictConfig):
     """
 
     num_branches: int = Field(default=3, ge=2, le=100)
-    """The number of branches of a network, or of whole networks if the method shares no trunk (dml, kdcl). The last
-    branch of OKDDip is its leader, so 3 means two auxiliary branches and a leader. The work of a training step grows
-    with this number."""
+    """The number of branches of a network. The methods dml and kdcl share no trunk, and train this number of whole
+    networks instead. The last branch of OKDDip is its leader, so 3 means two auxiliary branches and a leader. The work
+    of a training step grows with this number."""
 
     branch_point: str | None = None
     """The first block of which each branch has its own copy, such as stage3. The blocks before it are the shared trunk.
@@ -39,27 +39,29 @@ class CollaborationConfig(StrictConfig):
     step g, counted from 1, the decay is min(1 - 1/g, mean_decay). 0: the mean network is a copy of the trained one."""
 
     mean_batch_norm: Literal["batch", "averaged", "copied"] = "batch"
-    """The statistics by which the mean network's batch normalisation normalises. The paper does not specify them.
+    """The statistics that the batch normalisation of the mean network uses. The paper does not specify this choice.
 
-    batch: those of the current batch, as in the only public code; evaluation uses running statistics that the mean
-    network collects itself. averaged: the moving average of the trained network's running statistics. copied: the
-    running statistics of the trained network.
+    batch: the statistics of the current batch, as in the only public code of PCL; evaluation uses running statistics
+    that the mean network collects itself. averaged: the moving average of the trained network's running statistics.
+    copied: the running statistics of the trained network.
     """
 
     view_batch_norm: Literal["separate", "joined"] = "separate"
-    """How the views of a training step pass through the shared trunk. The paper does not specify it.
+    """The way in which the views of a training step pass through the shared trunk. The paper does not specify this
+    choice.
 
-    separate: in one pass for each view, as in the only public code. Batch normalisation uses the statistics of each
-    view and updates its running statistics once for each view. joined: all views as one batch. Batch normalisation uses
-    the statistics of all views together and updates its running statistics once a step. This takes fewer and larger
-    operations, which need more memory.
+    separate: one pass for each view, as in the only public code of PCL. Batch normalisation uses the statistics of each
+    view and updates its running statistics once for each view. joined: one pass for all views, as one batch. Batch
+    normalisation uses the statistics of all views together and updates its running statistics once a step. This takes
+    fewer and larger operations, which need more memory.
     """
 
     kdcl_ensemble: Literal["min_logit", "naive", "mean"] = "min_logit"
     """The teacher of KDCL.
 
-    min_logit: for each class, the minimum over the networks of the logit minus the logit of the true class. naive: for
-    each sample, the network with the smallest cross entropy. mean: the mean of the networks' logits.
+    min_logit: the logit of the true class is subtracted from the logits of each network, and the teacher's logit of a
+    class is the smallest of these differences among the networks. naive: the teacher of each sample is the network with
+    the smallest cross entropy. mean: the teacher's logits are the mean of the networks' logits.
     """
 
     cross_entropy_weight: float = Field(default=0.5, gt=0, le=1)

@@ -20,7 +20,7 @@ _SOURCES_OF_FIELDS = {
     "pixel_range": ("image_folder", "npz", "peers"),
     "background": ("image_folder", "peers"),
 }
-"""The sources that use a field, for each field that does not apply to all of them."""
+"""The fields of ``DataConfig`` that only some sources use, each with these sources."""
 
 
 class DataConfig(StrictConfig):
@@ -43,9 +43,9 @@ class DataConfig(StrictConfig):
     ImageNet."""
 
     columns_path: str | None = Field(default=None, min_length=1)
-    """A CSV file with further values of each image of an image_folder, such as the hospital that it comes from, for
-    ``partition.label_skew.kind: natural``. Its column ``file_name`` is the path of the image below ``path``. Null: the
-    images have no further values."""
+    """A CSV file with further values of each image of an image_folder, such as the hospital that the image comes from.
+    The partition ``partition.label_skew.kind: natural`` can divide the images by these values. The column ``file_name``
+    of the file contains the path of each image below ``path``. Null: the images have no further values."""
 
     skip_damaged: bool = False
     """Whether images of an image_folder that cannot be read are omitted and listed. False: such a data set is
@@ -60,17 +60,18 @@ class DataConfig(StrictConfig):
     """The colour, as red, green and blue, that is shown behind transparent pixels of an image_folder."""
 
     max_train_samples: int | None = Field(default=None, ge=1)
-    """The largest number of samples of the training split that are used, including those that ``validation_fraction``
-    holds out for validation. The class proportions are kept. Samples that ``test_fraction`` holds out, and those of a
-    validation split that the data set has, do not count. Null: all samples."""
+    """The largest number of samples of the training split that are used. The class proportions are kept. Samples that
+    ``validation_fraction`` holds out for validation count. Samples that ``test_fraction`` holds out do not count, and
+    neither do the samples of a validation split that the data set has itself. Null: all samples."""
 
     max_test_samples: int | None = Field(default=None, ge=1)
-    """The largest number of samples of the test split that are used, whether the data set has this split or
-    ``test_fraction`` holds it out; the class proportions are kept. Null: all samples."""
+    """The largest number of samples of the test split that are used. The class proportions are kept. The limit also
+    applies to a test split that ``test_fraction`` holds out. Null: all samples."""
 
     test_fraction: Fraction = 0.2
-    """The fraction of the samples that is held out as the test split, if the data set has no test split. The
-    pixel statistics are then those of all samples, unless ``max_train_samples`` or ``max_test_samples`` is set."""
+    """The fraction of the samples that is held out as the test split, if the data set has no test split. In this case,
+    the mean and deviation of the pixels are computed from all samples, unless ``max_train_samples`` or
+    ``max_test_samples`` is set."""
 
     validation_fraction: Fraction = 0.1
     """The fraction of the training split that is held out as the validation split, on which all choices are made. No
@@ -161,7 +162,7 @@ class ClassesPerPeer(StrictConfig):
 
     kind: Literal["classes"] = "classes"
     classes_per_peer: int = Field(ge=1)
-    """The number of classes of each peer, which cannot exceed that of the data set."""
+    """The number of classes of each peer, at most the number of classes of the data set."""
 
 
 class ShardsPerPeer(StrictConfig):
@@ -182,10 +183,10 @@ class NaturalIds(StrictConfig):
 
 
 class IndexFiles(StrictConfig):
-    """A file lists the samples of each peer, so nothing is drawn.
+    """The samples of each peer are listed in a file of its own, so nothing is drawn.
 
-    A file is an array of whole numbers (.npy), or text with one number per line. The numbers are those of the samples
-    of the training split, from 0, in the order of the source.
+    A file is an array of whole numbers (.npy), or text with one number per line. A number is the position of a sample
+    in the training split, counted from 0 in the order of the source.
     """
 
     kind: Literal["indices"] = "indices"
@@ -193,11 +194,13 @@ class IndexFiles(StrictConfig):
     """The files, one for each peer. ``num_peers`` is the number of files."""
 
     validation_file: str | None = Field(default=None, min_length=1, max_length=4_096)
-    """A file that lists the global validation set. Null: this set is the validation split of the data set or, if there
-    is none, drawn from all samples of the training split. No peer trains on it."""
+    """A file that lists the global validation set. No peer trains on it. Null: the global validation set is the
+    validation split of the data set. If the data set has no such split, the global validation set is drawn from all
+    samples of the training split."""
 
     public_file: str | None = Field(default=None, min_length=1, max_length=4_096)
-    """A file that lists the public transfer set. Null: there is none unless ``public_fraction`` holds one out."""
+    """A file that lists the public transfer set. Null: there is no public set, unless ``public_fraction`` holds out
+    samples for it."""
 
 
 class EqualSizes(StrictConfig):
@@ -247,7 +250,8 @@ class PartitionConfig(StrictConfig):
 
     matched: the largest subsets of the global validation and test sets with the peer's class shares. The sets of
     different peers overlap, and every training sample remains in training. held_out: a part of the peer's own samples.
-    Natural ids require it, because the images of two peers then differ in more than their classes.
+    A partition by natural ids requires ``held_out``, because the images of two peers then differ in more than their
+    classes.
     """
 
     held_out_fraction: Fraction = 0.2

@@ -53,7 +53,7 @@ def check_length(text: str) -> None:
 
 
 def integer(text: str, base: int = 10) -> int:
-    """Return the whole number that is written in digits.
+    """Return the whole number that a text writes with digits of a base.
 
     Raises:
         ValueError: If the number does not fit into 64 bits.

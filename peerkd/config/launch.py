@@ -95,7 +95,10 @@ class LaunchConfig(StrictConfig):
 
 
 def _whole_number(parameter: str, text: str) -> int | None:
-    """Read a whole number from a string, because Kubeflow Pipelines drops a number of GPUs that is not a string."""
+    """Return the whole number in a string, or None if the string is empty. Refuse any other string by a ``ValueError``.
+
+    Numbers arrive as strings, because Kubeflow Pipelines drops a number of GPUs that is not a string.
+    """
     if not text:
         return None
     # str.isdecimal accepts digits of other scripts; the bound keeps the number within a message.

@@ -25,7 +25,7 @@ class LossConfig(StrictConfig):
         return self
 
     def term(self, *, reduction: Reduction, scale_by_temperature_squared: bool) -> DistillationTerm:
-        """Return the term D with this loss and its hyper-parameters.
+        """Return the divergence term D of the loss of a pair, computed by this loss with its hyper-parameters.
 
         Args:
             reduction: How D is averaged over a batch.

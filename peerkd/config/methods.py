@@ -1,7 +1,7 @@
 """The methods of online distillation and their controls, with their components. This module needs no torch.
 
 *Online* means that no teacher is trained beforehand. The teachers are the branches of the network, combinations of
-them, or their moving averages. The losses are in ``peerkd.losses.online``.
+branches, or moving averages of branches. The losses are in ``peerkd.losses.online``.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ Method = Literal[
 
 Head = Literal["joined", "gated", "attention", "fused"]
 """The module that combines the branches. joined: a classifier on the concatenated features. gated: a sum of the logits,
-weighted by a gate on the trunk. attention: a mixture of the auxiliary branches' probabilities as the target of each.
-fused: convolutions on the concatenated last feature maps."""
+with weights from a gate on the trunk. attention: for each auxiliary branch, a mixture of the probabilities of all
+auxiliary branches as its target. fused: convolutions on the concatenated last feature maps, and a classifier."""
 
 
 class MethodFacts(NamedTuple):

@@ -23,8 +23,8 @@ _PUBLISHED_ARCHITECTURES: Final[Mapping[Architecture, str]] = {
 def mean_decay(*, steps_per_epoch: int) -> float:
     """Return the decay that averages over as many epochs as the published 0.999 does at 391 steps an epoch.
 
-    A decay d averages over about 1 / (1 - d) steps: 1000 steps, or 1000 / 391 = 2.6 epochs, for the published one.
-    Solving 1 / (1 - d) = 1000 / 391 * steps_per_epoch for d gives the returned value.
+    A decay d averages over about 1 / (1 - d) steps. For the published decay, these are 1000 steps, or 1000 / 391 = 2.6
+    epochs. Solving 1 / (1 - d) = 1000 / 391 * steps_per_epoch for d gives the returned value.
     """
     return round(1 - 391 / 1000 / steps_per_epoch, 4)
 
@@ -50,7 +50,7 @@ def digits() -> PclConfig:
 
 
 def digits_ablation() -> PclConfig:
-    """All 13 methods on handwritten digits, including PCL without each of its parts, 5 seeds, 65 runs.
+    """All 13 methods on handwritten digits, 5 seeds, 65 runs. Some methods are PCL with one of its parts removed.
 
     Command: ``peerkd run pcl --preset digits_ablation``. It needs no download and no path.
     """

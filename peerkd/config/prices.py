@@ -17,7 +17,10 @@ class Prices:
     """The price of one worker's CPUs and memory, without its GPUs."""
 
     def cost(self, *, worker_seconds: float, gpu_seconds: float) -> float | None:
-        """Return the cost of this use of workers and GPUs, or None if no price is known."""
+        """Return the cost of workers and GPUs for these times, or None if no price is known.
+
+        If only one of the two prices is known, the cost covers only the workers or only the GPUs.
+        """
         priced = ((worker_seconds, self.worker_hour), (gpu_seconds, self.gpu_hour))
         known = [seconds / SECONDS_PER_HOUR * price for seconds, price in priced if price is not None]
         return sum(known) if known else None

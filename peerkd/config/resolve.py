@@ -80,9 +80,10 @@ def split_overrides(text: str, *, field: str = "overrides") -> list[str]:
 def override(base: Config, pairs: Iterable[str]) -> Config:
     """Return the config with each ``dotted.key=value`` applied. Values are YAML, so ``[1,2]`` is a list.
 
-    The order of the pairs matters only where two of them set the same field: the later one counts. A mapping replaces
-    a section, but not the fields of the section that other pairs set. A new ``kind`` of a section resets the fields
-    that no pair sets, because each kind has its own fields.
+    The order of the pairs matters only if two pairs set the same field: the later pair counts. If the value of a pair
+    is a mapping, the mapping replaces a section; fields of the section that other pairs set keep the values of those
+    pairs. If a pair sets a new ``kind`` of a section, the section's fields that no pair sets get their defaults,
+    because each kind has its own fields.
 
     Raises:
         ValueError: If a pair is not ``key=value``, the result breaks a rule, or a pair sets a field that has no effect
@@ -133,8 +134,8 @@ def load_text(pipeline: Pipeline[Config], text: str, *, field: str, source: str)
     """Read a config from a text in YAML or JSON.
 
     Raises:
-        ValueError: If the text breaks a rule, or is not a YAML mapping. In the second case, the message names
-            ``field`` and ``source``.
+        ValueError: If the text breaks a rule, or is not a YAML mapping. If it is not a mapping, the message names
+            ``field``, the option or variable that gives the text, and ``source``, its file or the text itself.
     """
     try:
         values = read_yaml(text)

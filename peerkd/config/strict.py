@@ -25,9 +25,9 @@ class StrictConfig(BaseModel):
     )
 
     counts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Fields whose value is the length of a list elsewhere in the config, such as the number of peers. Each dotted name
-    is followed by the lists that the field may count. If the input omits the field, it is set to the length of the
-    first of these lists that has at least 2 entries."""
+    """The fields that count the entries of a list elsewhere in the config, such as the number of peers. The mapping has
+    the dotted name of each field, and the dotted names of the lists that the field may count. If the input omits the
+    field, its value is the length of the first of these lists that has at least 2 entries."""
 
     def to_json(self) -> str:
         """Return the config as canonical JSON, with sorted keys and all defaults."""
@@ -78,7 +78,10 @@ def _find(values: Any, path: Sequence[str]) -> Any:
 
 
 def _with_count(values: Mapping[str, Any], path: Sequence[str], entries: Any) -> Mapping[str, Any]:
-    """Return a mapping with the length of ``entries`` at a path of two keys, unless a value exists there."""
+    """Return a mapping in which the field at a path, a section and a name, is the length of a list.
+
+    The mapping is returned unchanged if the field has a value already, or ``entries`` is no list of at least 2 entries.
+    """
     section, name = path
     inner = values.get(section, {}) if isinstance(values, Mapping) else None
     if not isinstance(entries, list) or len(entries) < 2 or not isinstance(inner, Mapping) or name in inner:

@@ -46,17 +46,18 @@ class SweepConfig(StrictConfig):
     ``distill.learning_rate`` is used."""
 
     losses: tuple[LossName, ...] = ()
-    """The losses that are tried in place of ``distill.loss``. A loss has the defaults of its hyper-parameters, or those
-    of ``distill.loss`` if it is of that kind. Empty: only ``distill.loss`` is used."""
+    """The losses that are tried in place of ``distill.loss``. The hyper-parameters of a loss have their defaults. If a
+    loss has the same kind as ``distill.loss``, its hyper-parameters have the values of ``distill.loss``. Empty: only
+    ``distill.loss`` is used."""
 
     targets: tuple[TargetLabel, ...] = ()
-    """The targets that are tried in place of ``distill.target``: a kind, followed by +prior_adjusted if the target is
-    made from prior-adjusted logits. Empty: only ``distill.target`` is used."""
+    """The targets that are tried in place of ``distill.target``. A target is given by its kind, followed by
+    +prior_adjusted if ``prior_adjusted`` is true for it. Empty: only ``distill.target`` is used."""
 
     extend: bool = False
-    """Whether values are added to ``temperatures``, ``alphas`` and ``learning_rates`` beyond an edge of the grid that
-    many pairs choose, until no edge is chosen by many, for at most four rounds. Only the new settings are trained. A
-    tuned study does not support it."""
+    """Whether the grid is extended where many pairs choose its smallest or largest value. A value beyond that edge is
+    then added to ``temperatures``, ``alphas`` or ``learning_rates``, and the new settings are trained. This is repeated
+    until few pairs choose an edge, at most four times. A tuned study does not support this option."""
 
     data_stays_home: bool = False
     """Whether to omit the kinds in ``transfer_sets`` that require raw samples to leave a peer. Weights and logits may
@@ -75,7 +76,11 @@ class SweepConfig(StrictConfig):
 
     @property
     def tried_transfer_sets(self) -> tuple[TransferSet, ...]:
-        """The kinds that are tried: those of ``transfer_sets``, or only those on which data stay at home."""
+        """The kinds of transfer sets that are tried.
+
+        These are all kinds in ``transfer_sets`` or, if ``data_stays_home`` is set, only the kinds that move no raw
+        samples.
+        """
         return tuple(
             name for name in self.transfer_sets if TRANSFER_SETS[name].keeps_data_home or not self.data_stays_home
         )

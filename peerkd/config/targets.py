@@ -27,9 +27,9 @@ class TargetConfig(StrictConfig):
     kind: TargetKind = Field(default=teacher.TARGET.name, description=f"The target. {_KINDS_IN_WORDS}")
 
     prior_adjusted: bool = False
-    """Whether log(1 + n), where n is the number of a peer's training samples of a class, is subtracted from the peer's
-    logit of that class before anything else, so that a peer does not favour the classes of which it has many
-    samples."""
+    """Whether the logits of a peer are corrected by its numbers of training samples before anything else. From the
+    logit of each class, log(1 + n) is subtracted, where n is the number of the peer's training samples of the class. A
+    peer then does not favour the classes of which it has many samples."""
 
     @property
     def label(self) -> str:

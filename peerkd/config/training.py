@@ -130,8 +130,8 @@ class DistillConfig(PrecisionRecipeConfig):
     """The learning rate of the first step. The schedule lowers it."""
 
     loss: AnyLoss = loss_config("kl")
-    """The loss D between the softened distributions of the teacher, p = softmax(teacher logits / T), and of the
-    student, q = softmax(student logits / T), for one sample."""
+    """The loss D of one sample. It compares two softened distributions: p = softmax(teacher logits / T) of the teacher,
+    and q = softmax(student logits / T) of the student."""
 
     target: TargetConfig = TargetConfig()
     """The distribution that the student imitates, p in the formulas of the losses."""
@@ -142,8 +142,9 @@ class DistillConfig(PrecisionRecipeConfig):
         """Return the loss with which a setting is trained.
 
         Args:
-            name: The loss of the setting. None: the loss of this section. The loss of this section has the
-                hyper-parameters given here, and every other loss has its defaults.
+            name: The name of the setting's loss. None: the loss in the field ``loss``. If the name is the kind of
+                ``loss``, the hyper-parameters have the values in ``loss``; the hyper-parameters of any other loss have
+                their defaults.
         """
         return self.loss if name is None or name == self.loss.kind else loss_config(name)
 

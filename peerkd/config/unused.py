@@ -1,7 +1,7 @@
 """The check for overrides of fields that have no effect because of the value of another field.
 
-Such an override of a preset or a file is a mistake. A file may contain such fields, because ``peerkd config show``
-writes all defaults, and an override may choose another schedule or method.
+A person who overrides such a field makes a mistake. A file may contain such fields: ``peerkd config show`` writes all
+fields with their defaults, and an override can choose another schedule or method than the file.
 """
 
 from collections.abc import Iterable, Iterator
@@ -36,7 +36,7 @@ _METHODS_OF_FIELDS: Final = {
 
 
 class _UseOfField(NamedTuple):
-    """Whether a field of a config has an effect, and on which condition."""
+    """Whether a field of a config has an effect, and the condition under which it has one."""
 
     field: str
     is_used: bool

@@ -59,9 +59,9 @@ def _describe(first: Any, field: str, schema: Mapping[str, Any]) -> str:
 
 
 def _home(location: tuple[int | str, ...], field: str, schema: Mapping[str, Any]) -> str:
-    """Return the words for the part of a config that has no such key: the config or a kind, with a suggestion.
+    """Return the end of the message for an unknown key: the part of the config that lacks the key, and a suggestion.
 
-    The caller's message is "... is not a key of" followed by these words.
+    The part is the config or the kind of a section. The message begins with "... is not a key of".
     """
     names = list(dict.fromkeys(_names("", schema, schema.get("$defs", {}))))
     # The fields of all sections in a list have the same names.

@@ -63,7 +63,8 @@ def read_documents(text: str, *, max_values: int) -> list[Any]:
     """Return the values of all documents in a text, without a limit on its length.
 
     Raises:
-        ValueError: For the same reasons as ``read_yaml``.
+        ValueError: If the text is not YAML, has more than ``max_values`` values or too many levels, repeats a key in a
+            mapping, or contains a key that is not a string or a tag of another schema.
     """
     with _places(text):
         loader = _Loader(text, max_values=max_values)
@@ -80,7 +81,7 @@ def write_yaml(value: Any) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """The dumper of PyYAML, which quotes strings as YAML 1.1 requires, extended by the notation of YAML 1.2."""
+    """The dumper of PyYAML, which also quotes strings that only YAML 1.2 would read as another type."""
 
 
 for _name, _form in _FORMS.items():
@@ -102,7 +103,10 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         self._sizes: dict[str, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose one node and count its values. An alias counts as all values of its anchor."""
+        """Compose one node, and check the limits on values and on nesting.
+
+        An alias counts as many values as the node that it repeats.
+        """
         event = self.peek_event()  # type: ignore[no-untyped-call]
         before = self._num_values
         if isinstance(event, yaml.AliasEvent):
@@ -175,7 +179,10 @@ def _float(text: str) -> float:
 
 
 def _mapping(node: yaml.MappingNode) -> dict[str, Any]:
-    """Return the mapping of a node. Its own keys override those that ``<<`` merges into it."""
+    """Return the mapping of a node.
+
+    The key ``<<`` merges other mappings into it. If a key is also in the node itself, the value in the node counts.
+    """
     values: dict[str, Any] = {}
     merged: dict[str, Any] = {}
     seen: set[str] = set()
@@ -205,7 +212,7 @@ def _merged(node: yaml.Node) -> dict[str, Any]:
 
 @contextmanager
 def _places(text: str) -> Iterator[None]:
-    """Raise errors of the parser as ``ValueError`` whose messages give the line and the column."""
+    """Turn an error of the parser inside the context into a ``ValueError`` that gives the line and the column."""
     try:
         yield
     except yaml.MarkedYAMLError as error:

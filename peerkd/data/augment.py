@@ -94,7 +94,10 @@ def draw_views(
 
 
 def apply_views(images_BCHW: Tensor, views: Views, indices_B: Tensor) -> Tensor:
-    """Apply the views of one epoch to a batch: pad with zeros and crop, or crop and resize; then mirror.
+    """Return a batch of images after the views of one epoch have been applied, with the same shape and dtype.
+
+    An image is padded with zeros and cropped or, if the views have boxes, cropped to its box and resized. It is then
+    mirrored if its view says so.
 
     Args:
         images_BCHW: Pixels of the samples ``indices_B``: uint8, or any dtype if ``views`` has no boxes.

@@ -1,9 +1,10 @@
 """Random resized crops: a box of random size and shape, resized to the size of the image (Szegedy et al. 2015).
 
-The boxes are those of torchvision's ``RandomResizedCrop`` (uniform area, log-uniform aspect ratio, uniform position)
-with two differences. A box fits into the image by construction, where torchvision repeats the draw up to ten times. A
-box is a fraction of the image and not a whole number of pixels, so that it does not depend on the image size; its
-aspect ratio is therefore relative to that of the image, which makes no difference for square images.
+The boxes are drawn as in torchvision's ``RandomResizedCrop`` (uniform area, log-uniform aspect ratio, uniform position)
+with two differences. First, a box always fits into the image, whereas torchvision repeats the draw up to ten times.
+Second, a box is given by fractions of the image and not by whole numbers of pixels, so it does not depend on the image
+size. Its aspect ratio is therefore relative to the aspect ratio of the image, which makes no difference for square
+images.
 
 Shape suffixes: N = samples of the data set, B = batch, C = channels, H W = image size.
 """
@@ -18,7 +19,7 @@ MAX_ASPECT_RATIO = 4 / 3
 
 
 def stream_generator(seed: int, epoch: int, stream: int) -> np.random.Generator:
-    """Return the random generator for one kind of draw in one epoch; see ``peerkd.data.augment.draw_views``.
+    """Return the random generator for one kind of draw in one epoch, such as all flips or all boxes.
 
     Args:
         seed: The seed of the augmentation.
@@ -59,12 +60,13 @@ def draw_boxes(num_samples: int, *, seed: int, epoch: int, min_area_fraction: fl
 
 
 def resize_boxes(images_BCHW: Tensor, boxes_B4: Tensor, *, flips_B: Tensor | None = None) -> Tensor:
-    """Return each image's box, resized to H x W by bilinear interpolation, uint8.
+    """Return the part of each image that its box covers, resized to H x W by bilinear interpolation, uint8.
 
-    Column ``j`` of W is sampled at ``W * left + width * (j + 1/2) - 1/2``, in pixels from the centre of the first
-    column, but at least half a pixel inside the box; rows are sampled in the same way. The result equals cropping
-    before resizing. Antialiasing is not needed, because a box is no larger than the image and is never scaled down.
-    Values are rounded, half to even.
+    Column ``j`` of the W columns of the result is sampled at ``W * left + width * (j + 1/2) - 1/2`` pixels from the
+    centre of the first column of the image, where left and width are the fractions of the box. Positions less than half
+    a pixel inside the box are moved to half a pixel inside it, so the result is the same as if the image were cropped
+    before it is resized. Rows are sampled in the same way. Antialiasing is not needed, because a box is no larger than
+    the image and is never scaled down. Values are rounded, half to even.
 
     Args:
         images_BCHW: uint8.
@@ -87,7 +89,10 @@ def resize_boxes(images_BCHW: Tensor, boxes_B4: Tensor, *, flips_B: Tensor | Non
 
 
 def _sampling_positions(start_B1: Tensor, size_B1: Tensor, *, num_pixels: int) -> Tensor:
-    """Return the positions to sample along one axis in the units of ``grid_sample``: -1 and 1 are the image's edges."""
+    """Return the positions to sample along one axis, in units in which -1 and 1 are the edges of the image.
+
+    The function ``grid_sample`` of torch uses these units. The start and the size of a box are fractions of the image.
+    """
     steps = (torch.arange(num_pixels, device=start_B1.device) + 0.5) / num_pixels
     half_pixel = 0.5 / num_pixels
     positions = start_B1 + size_B1 * steps

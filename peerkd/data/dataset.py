@@ -39,7 +39,7 @@ class ImageDataset(Protocol):
 
     @property
     def columns(self) -> Mapping[str, np.ndarray]:
-        """Further values per sample, each of shape (N,)."""
+        """Further values of the samples, keyed by the name of the column: an array of shape (N,) for each column."""
 
     @property
     def name(self) -> str:

@@ -36,9 +36,9 @@ def check_memory(num_bytes: int, *, what: str) -> None:
 def available_memory_bytes() -> int:
     """Return how much memory this process can still allocate.
 
-    It is the smallest of three amounts: the memory that is free on the machine, and what the memory limits of the
-    container and of the process leave. An amount that cannot be read, for example on another operating system, is
-    ignored.
+    The result is the smallest of three amounts: the free memory of the machine, the unused rest of the container's
+    memory limit, and the unused rest of the process's memory limit. An amount that cannot be read, for example on
+    another operating system, is ignored.
     """
     return min((max(num_bytes, 0) for num_bytes in _limits()), default=2**63 - 1)
 

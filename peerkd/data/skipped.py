@@ -49,7 +49,7 @@ def describe(skipped: Iterable[SkippedEntries]) -> str:
 
 
 def enumerate_names(entries: SkippedEntries) -> str:
-    """Return the first names and the number of the others."""
+    """Return the names of the first entries and the number of all further entries, as one phrase."""
     names = entries.examples[:NUM_PRINTED]
     num_more = entries.num - len(names)
     return ", ".join(names) + (f" and {num_more:,} more" if num_more else "")

@@ -45,7 +45,7 @@ def read_metadata(folder: Path, *, kind: str | None = None) -> dict[str, Any]:
     """Read ``dataset.json`` and, if ``kind`` is given, check its kind.
 
     Raises:
-        ArtifactCorruptError: If it is missing, is not a JSON object, or is of another kind.
+        ArtifactCorruptError: If the file is missing, does not contain a JSON object, or has another kind.
     """
     path = folder / "dataset.json"
     try:
@@ -65,7 +65,7 @@ def read_array(path: Path) -> np.ndarray:
     """Memory-map the npy file at ``path``, read-only.
 
     Raises:
-        ArtifactCorruptError: If it is missing, truncated or not a plain array.
+        ArtifactCorruptError: If the file is missing, truncated or not a plain array.
     """
     try:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -24,11 +24,11 @@ def joint_loss(
 ) -> Tensor:
     """Return ``w * D + (1 - w) * CE``, a scalar: D is the distillation term, CE the cross entropy on labels.
 
-    Both terms are means over all rows of the batch. If some rows have no labels, CE is the mean over the rows with
-    labels, and D is the mean over those without; see ``rows_of_terms``.
+    Both terms are means over all rows of the batch. If only some rows have labels, CE is the mean over the rows with
+    labels, and D is the mean over the rows without labels.
 
-    A term of weight 0 is not computed: w = 0 needs neither teacher nor temperature, and w = 1 needs no labels unless D
-    does.
+    A term of weight 0 is not computed. If w = 0, neither teacher nor temperature is needed. If w = 1, labels are needed
+    only if the loss in D depends on labels.
 
     Args:
         student_logits_BK: Unnormalised scores of the network that is trained.
@@ -37,11 +37,11 @@ def joint_loss(
         distillation_weight: w, from 0 to 1.
         temperature: T of D, required unless ``distillation_weight`` is 0. A tensor of one number may get a gradient.
         term: The distillation term D.
-        known_K: Whether the student knows each class. The teacher's distribution is then restricted to the classes that
-            the student knows, and renormalised; the cross entropy is the mean over the samples of these classes, and 0
-            if the batch has none. None: it knows all of them.
-        num_unlabelled: The number of rows without labels, which are the last ones. 0: all rows have labels, or the set
-            has none.
+        known_K: Whether the student knows each class. None: the student knows all classes. Otherwise, the teacher's
+            distribution is restricted to the classes that the student knows, and renormalised. The cross entropy is
+            then the mean over the samples of these classes, and 0 if the batch has no such sample.
+        num_unlabelled: The number of rows without labels, at the end of a batch whose other rows have labels. 0: either
+            all rows have labels, or none has.
 
     Raises:
         ValueError: If the weight is outside 0 to 1, or an argument that a term requires is missing.
@@ -77,10 +77,10 @@ def _cross_entropy(logits_BK: Tensor, labels_B: Tensor, known_K: Tensor | None) 
 
 
 def rows_of_terms(logits_BK: Tensor, *, num_unlabelled: int) -> tuple[Tensor, Tensor]:
-    """Return the rows of a batch that the cross entropy uses, and those that D uses.
+    """Return the rows of a batch that the cross entropy uses, and the rows that the distillation term D uses.
 
-    If the last ``num_unlabelled`` rows have no labels, D uses these and the cross entropy the others. If
-    ``num_unlabelled`` is 0, both use all rows.
+    If ``num_unlabelled`` is 0, both terms use all rows. Otherwise, D uses the last ``num_unlabelled`` rows, which have
+    no labels, and the cross entropy uses all rows before them.
     """
     if not num_unlabelled:
         return logits_BK, logits_BK

@@ -1,8 +1,8 @@
 """The controls: trainings in which no teacher takes part.
 
-What a student gains because of its teacher is the gain of a distillation minus that of a control, so each training is
-one of the two. There are two kinds of controls. Fine-tuning has no divergence in its loss. In the other kind, the
-target is made without the teacher, for instance by the student's old self alone.
+The share of a student's gain that is due to the teacher is the gain of a distillation minus the gain of a control. Each
+training is therefore either a distillation or a control. There are two kinds of controls. Fine-tuning has no divergence
+in its loss. In the other kind, the target is made without the teacher, for instance by the student's old self alone.
 
 Shape suffixes: N = trials.
 """

@@ -1,6 +1,6 @@
 """Longer grids: the values that are added to a grid because many pairs choose a value at its edge.
 
-Of a longer grid, only the settings that the shorter one lacks are trained.
+After such an extension, only the settings that the grid did not have before are trained.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from peerkd.study.grid import Grid
 
 MAX_EXTENSIONS: Final = 4
-"""The largest number of times that a grid becomes longer. An alpha of 0.1 can become 0.00625."""
+"""The largest number of times that a grid becomes longer. For example, four extensions lower an alpha of 0.1 to 0.00625
+if each of them halves it."""
 
 BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "temperatures": (0.1, 100.0),
@@ -33,7 +34,7 @@ class Addition(NamedTuple):
         return not any(self)
 
     def joined(self, other: "Addition") -> "Addition":
-        """Return the values of both."""
+        """Return an addition with the values of both additions."""
         return Addition(*(tuple(sorted({*one, *more})) for one, more in zip(self, other, strict=True)))
 
 

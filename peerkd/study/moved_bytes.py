@@ -1,8 +1,8 @@
 """The bytes that leave the teachers of a study, on each kind of transfer set.
 
-``TransferSetFacts.moves`` specifies what leaves a teacher. It is counted once for each of its students, because it
-serves all settings and all trials of a pair. Labels, and numbers of samples by class, take a few bytes each and are not
-counted.
+``TransferSetFacts.moves`` specifies what leaves a teacher: images, weights or logits. These are counted once for each
+student of the teacher, because they serve all settings and all trials of a pair. Labels and numbers of samples by class
+are not counted, because each takes only a few bytes.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """The objective of a tuned study: a mean of global and own gain, and a limit on the loss of own accuracy.
 
-Both are measured on validation data alone.
+All gains and losses of accuracy in the objective are measured on validation data alone.
 """
 
 from collections.abc import Mapping
@@ -70,8 +70,8 @@ class Objective:
         """Return the gains that a tuner observes: the weighted mean gains, lowered where a trial breaks the limit.
 
         If a trial breaks the limit, its value is at most its gain of own accuracy, which is negative. Leaving the
-        student unchanged is then better, and a tuner that expects similar values of similar settings avoids settings
-        like that of the trial.
+        student unchanged has the value 0 and is therefore better. A tuner expects similar values of similar settings,
+        so it then also avoids settings that are similar to the setting of the trial.
         """
         mean = self.gains(gains)
         return np.where(self.allows(gains), mean, np.minimum(mean, gains["own"])) if self.is_limited else mean

@@ -57,7 +57,10 @@ class Plan(Sequence[Unit]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Block:
-    """Units with equally many trials on transfer sets with the same samples. All have a teacher, or none has."""
+    """Units with equally many trials on transfer sets with the same samples.
+
+    Either all units of a block have a teacher, or none has.
+    """
 
     num_units: int
     num_owners: int
@@ -65,7 +68,7 @@ class _Block:
     """The number of trials of each unit."""
 
     unit: Callable[[int], Unit]
-    """A function that creates the unit with a number below ``num_units``."""
+    """A function that creates one unit of the block, given the unit's number from 0 to ``num_units`` - 1."""
 
 
 def plan(grid: Grid, peers: Sequence[int], *, without: Grid | None = None) -> Plan:
@@ -101,11 +104,14 @@ def _new_settings(grid: Grid, transfer_set: TransferSet, without: Grid | None) -
 def _distillations(
     transfer_set: TransferSet, tried: Sequence[tuple[TransferSet, Setting]], peers: Sequence[int]
 ) -> _Block:
-    """Return the units with a teacher: one per teacher if its logits serve all students, else one for each pair.
+    """Return the units with a teacher on kinds of transfer sets with the same samples.
+
+    There is one unit for each teacher if the samples are the same for all students, because the teacher's logits then
+    serve all of them. Otherwise there is one unit for each pair.
 
     Args:
-        transfer_set: The kind of transfer set, or one of several with the same samples.
-        tried: The settings of each pair, with the kind of transfer set of each.
+        transfer_set: One of the kinds. As the samples are the same, any of them will do.
+        tried: The trials of each pair, as kinds of transfer sets and settings.
         peers: The peers that take part.
     """
     num_peers = len(peers)

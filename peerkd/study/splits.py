@@ -10,14 +10,14 @@ SCOPES: Final = ("global", "own")
 """The class distribution of an evaluation set: that of the whole data set, or that of the student's own data."""
 
 Metric = Literal["global_accuracy", "own_accuracy"]
-"""The accuracy by which a setting is chosen, if the choice uses only one of the two."""
+"""The accuracy by which a setting is chosen, if the choice uses only global accuracy or only own accuracy."""
 
 OWN_WEIGHTS: Final[Mapping[Metric, float]] = {"global_accuracy": 0.0, "own_accuracy": 1.0}
-"""The weight of own accuracy in an objective that uses only one of the two accuracies."""
+"""The weight of own accuracy in an objective that uses only global accuracy or only own accuracy."""
 
 
 class NumSamples(NamedTuple):
-    """The numbers of samples of a global evaluation set and of a student's own one."""
+    """The numbers of samples in a global evaluation set and in a student's own evaluation set."""
 
     global_set: int
     own_set: int
@@ -32,7 +32,7 @@ def have_equal_proportions(first_K: Sequence[int], second_K: Sequence[int]) -> b
 
     Args:
         first_K: The number of samples of each of K classes in one set, which is not empty.
-        second_K: The same of the other set.
+        second_K: The number of samples of each class in the other set, which is not empty either.
     """
     num_first, num_second = sum(first_K), sum(second_K)
     most = 1 / num_first + 1 / num_second

@@ -2,9 +2,9 @@
 
 A validation set of a few hundred samples allows few different accuracies, so among dozens of settings ties for the best
 are common. A tie is no evidence for a change, so it goes to the setting that changes the fewest hyper-parameters of the
-untuned default. If these numbers are equal too, the tie goes to the setting with the default's loss and target, and
-then to the first in the order of the table. Without this rule, the settings that the grid lists first would look
-preferred.
+untuned default. If several settings change equally few hyper-parameters, the tie goes to the setting with the default's
+loss and target, and then to the first in the order of the table. Without this rule, the settings that the grid lists
+first would look preferred.
 
 Shape suffixes: N = settings or trials; values may have further axes before that of the settings.
 """
@@ -61,9 +61,10 @@ def best(values_N: NDArray[np.float64], ranks_N: NDArray[np.int64]) -> NDArray[n
 def ranks(columns: Mapping[str, Sequence[Any] | NDArray[Any]], *, default: UntunedDefault) -> NDArray[np.int64]:
     """Return the rank of each setting in ties, as an array (N,). The lowest rank wins a tie.
 
-    A setting has a higher rank the more of its values differ from the untuned default, which has rank 0. If the numbers
-    are equal, a setting with another loss or target has the higher rank. The values are temperature, weight of the
-    divergence, learning rate, loss, target and transfer set.
+    The untuned default has rank 0. The more values of a setting differ from the untuned default, the higher is its
+    rank. If two settings differ in equally many values, the setting with another loss or target than the default has
+    the higher rank. The values are the temperature, the weight of the divergence, the learning rate, the loss, the
+    target and the transfer set.
 
     Args:
         columns: The columns of ``CHANGE_COLUMNS``, and others, which are ignored. A missing value is None or NaN. A

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from peerkd.study.transfer_sets import TransferSet, table_position
 
 LATER_COLUMNS: Final = ("loss", "target")
-"""Columns that were added later. Older records and tables lack them, and they are then read as having no value."""
+"""Columns that older records and tables lack, because they were added later. A missing column is read as None."""
 
 _FIRST_COLUMNS: Final = ("student", "teacher", "transfer_set", "temperature", "alpha", "learning_rate")
 
@@ -46,8 +46,8 @@ class Trial(NamedTuple):
 
     student: int
     teacher: int | None
-    """The teacher. In fine-tuning, which has no teacher, the other peer whose training set is used, or None if only the
-    student's own data or the public set are used."""
+    """The teacher of a distillation. Fine-tuning has no teacher: if it uses the training set of another peer, this
+    field is the other peer, and if it uses only the student's own data or the public set, this field is None."""
 
     transfer_set: TransferSet
     setting: Setting

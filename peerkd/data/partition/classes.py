@@ -97,12 +97,11 @@ def _assign_owners(
 
     Every row sums to ``classes_per_peer`` and column ``k`` to ``num_owners[k]``.
 
-    The peers choose one after the other, at random among the open places. A
-    class with as many open places as there are peers left must be taken. A
-    peer never has to take more classes than it can: each remaining peer has
-    ``classes_per_peer`` open places, so at most ``classes_per_peer`` classes
-    can need all remaining peers. The last peer therefore always finds its
-    classes.
+    Class ``k`` begins with ``num_owners[k]`` open places. The peers choose their classes one after the other, at random
+    among the open places. If a class has as many open places as there are peers left, each of these peers must take it.
+    This is always possible. With R peers left, ``R * classes_per_peer`` places are open, so at most
+    ``classes_per_peer`` classes have R open places. No peer therefore has to take more than ``classes_per_peer``
+    classes, and the last peer always finds enough.
     """
     is_owned = np.zeros((num_peers, len(num_owners)), dtype=np.bool_)
     num_open = num_owners.copy()

@@ -15,7 +15,7 @@ LOG_NEGLIGIBLE = -20.0
 def partition_dirichlet(
     labels: IntArray, *, sizes: IntArray, concentration: float, rng: np.random.Generator
 ) -> list[IntArray]:
-    """Return a partition with class proportions ``q_p ~ Dir(concentration * num_classes * prior)`` for each peer.
+    """Return a partition in which peer p has class proportions drawn from ``Dir(concentration * num_classes * prior)``.
 
     As in Hsu et al. 2019 (arXiv:1909.06335), there is one draw per *peer*
     around ``prior``, the class proportions of the whole set. With balanced
@@ -24,15 +24,13 @@ def partition_dirichlet(
     2019, Li et al. 2022) draws once per *class*, which makes the sizes of peers
     unequal as well. Here only ``sizes`` determines the size of a peer.
 
-    All samples are assigned, so the drawn proportions are fitted to both the
-    sizes and the class totals (see ``fit_margins``). Hsu et al. instead fill
-    one peer after the other, and the last ones get the remaining samples. The
-    fitting changes little if the concentration is large. If it is very small,
-    each draw is close to a single class, and several peers may draw a class
-    that has too few samples for all of them. The fitting then gives each of
-    these peers the next classes in the order of its own draw. The proportions
-    stay skewed but become less extreme than the draws, most of all with few
-    peers: two equal peers divide ten classes into five and five.
+    All samples are assigned, so the drawn proportions are fitted to both the sizes and the class totals (see
+    ``fit_margins``). Hsu et al. instead fill one peer after the other, and the last peers get the remaining samples.
+    The fitting changes little if the concentration is large. If it is very small, each draw is close to a single class,
+    and several peers may draw a class that has too few samples for all of them. The fitting then gives each of these
+    peers samples of other classes, first of the class with the next largest proportion in the peer's own draw. The
+    proportions stay skewed but become less extreme than the draws, most of all with few peers: two equal peers divide
+    ten classes into five and five.
 
     Args:
         labels: (num_samples,) class of each sample.
@@ -59,11 +57,11 @@ def partition_dirichlet(
 
 
 def _lift_negligible(log_proportions: FloatArray) -> FloatArray:
-    """Compress the logarithms below ``LOG_NEGLIGIBLE`` towards it and keep their order.
+    """Return the logarithms with values below ``LOG_NEGLIGIBLE`` moved closer to this limit, in the same order.
 
-    Small concentrations give logarithms below -1000, whose exponentials all
-    underflow to 0. A constant floor would lose the order of these classes: a
-    peer whose first classes are exhausted would get the others in equal parts.
+    Small concentrations give logarithms below -1000, whose exponentials all underflow to 0. If all of them were raised
+    to one constant instead, the order of these classes would be lost: a peer whose first classes have no samples left
+    would get all other classes in equal parts.
     """
     # x < L := LOG_NEGLIGIBLE becomes L * (1 + log(1 + (L - x) / -L)), which continues x at L with the same slope.
     excess = np.maximum(LOG_NEGLIGIBLE - log_proportions, 0) / -LOG_NEGLIGIBLE

@@ -15,12 +15,10 @@ FITTING_TOLERANCE_SAMPLES = 0.5
 def fit_margins(target: FloatArray, *, row_sums: IntArray, column_sums: IntArray) -> FloatArray:
     """Return the table with the given sums that is nearest to ``target`` in relative entropy.
 
-    Iterative proportional fitting (Deming and Stephan 1940) scales rows and
-    columns in turn, which keeps the odds ratios of the target; Csiszar 1975
-    proves that its limit minimises the relative entropy. The difference that
-    remains after a limited number of steps is added as a rank-one table
-    (Altschuler et al. 2017, arXiv:1705.09634, algorithm 2), which makes both
-    sums exact up to floating-point error.
+    Iterative proportional fitting (Deming and Stephan 1940) scales rows and columns in turn, which keeps the odds
+    ratios of the target. Csiszar 1975 proves that the table to which this method converges minimises the relative
+    entropy. The difference that remains after a limited number of steps is added as a rank-one table (Altschuler et al.
+    2017, arXiv:1705.09634, algorithm 2), which makes both sums exact up to floating-point error.
 
     Args:
         target: (num_rows, num_columns) positive.
@@ -51,10 +49,9 @@ def fit_margins(target: FloatArray, *, row_sums: IntArray, column_sums: IntArray
 def round_to_margins(table: FloatArray, *, row_sums: IntArray, column_sums: IntArray) -> IntArray:
     """Return whole numbers near ``table`` with exactly the given sums.
 
-    Every cell is rounded down. In descending order of the remainders, a cell is
-    then rounded up if its row and its column are both below their sums. If a
-    row is still below its sum after that, what it lacks is added to its cells
-    in columns that are below their sums, beginning with its largest cell.
+    Every cell is rounded down. In descending order of the remainders, a cell is then rounded up if its row and its
+    column are both below their sums. After that, a row may still be below its sum. The missing number is then added to
+    cells of the row whose columns are below their sums too, beginning with the largest cell of the row.
 
     Args:
         table: (num_rows, num_columns) non-negative; each sum differs from the given one by less than 1.

@@ -36,10 +36,10 @@ def find_missing(ids: NDArray[Any]) -> BoolArray:
 def partition_natural(ids: NDArray[Any], *, num_peers: int, rng: np.random.Generator) -> list[IntArray]:
     """Return a partition in which all samples with one id belong to one peer.
 
-    With as many ids as peers, peer ``p`` gets the ``p``-th id in sorted order.
-    With more ids, all samples of an id go to the peer that has the fewest
-    samples so far, in descending order of the number of samples (Graham 1969:
-    the largest peer has less than 4/3 of its samples in the optimal partition).
+    If there are as many ids as peers, peer ``p`` gets the ``p``-th id in sorted order. If there are more ids, the ids
+    are dealt one after the other, the id with the most samples first. All samples of an id go to the peer that has the
+    fewest samples so far. Graham 1969 proves that the largest peer then has less than 4/3 of the samples that the
+    largest peer has in the best possible partition.
 
     Args:
         ids: (num_samples,) origin of each sample, as numbers or text; none is missing (see ``find_missing``).

@@ -17,8 +17,8 @@ from peerkd.data.wording import listed
 from peerkd.wording import plural
 
 MIN_EVALUATION_SAMPLES: Final = 10
-"""The smallest size of a validation or test set without a warning. In a set of 10 samples, each counts 10 points of
-accuracy."""
+"""The smallest size of a validation or test set without a warning. In a set of 10 samples, one sample changes the
+accuracy by 10 percentage points."""
 
 
 def find_scarcities(labels: IntArray, assignment: Assignment, *, class_names: Sequence[str]) -> list[str]:

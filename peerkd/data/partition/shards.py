@@ -12,11 +12,10 @@ def partition_shards(
 ) -> list[IntArray]:
     """Sort the samples by label, cut them into shards and assign ``shards_per_peer`` random shards to each peer.
 
-    This is the partition of McMahan et al. 2017 (arXiv:1602.05629, section 3).
-    A shard can contain several classes, and a peer can get several shards of
-    one class, so the number of classes per peer varies, unlike that of
-    ``partition_classes``. The sizes of shards differ by at most one sample,
-    those of peers by at most ``shards_per_peer``.
+    This is the partition of McMahan et al. 2017 (arXiv:1602.05629, section 3). A shard can contain several classes, and
+    a peer can get several shards of one class, so the number of classes per peer varies, in contrast to
+    ``partition_classes``. The sizes of two shards differ by at most one sample, and the sizes of two peers by at most
+    ``shards_per_peer`` samples.
 
     Args:
         labels: (num_samples,) class of each sample.

@@ -1,4 +1,7 @@
-"""Distances between the label distributions of peers, for each pair of peers."""
+"""Distances between the label distributions of peers, for each pair of peers.
+
+The class proportions of a peer are the numbers of its samples of each class, divided by the number of all its samples.
+"""
 
 from collections.abc import Sequence
 
@@ -27,8 +30,9 @@ def class_counts(labels: IntArray, parts: Sequence[IntArray], *, num_classes: in
 def jensen_shannon_distance(counts: IntArray) -> FloatArray:
     """Return ``sqrt((KL(p || m) + KL(q || m)) / 2)`` with ``m = (p + q) / 2``, in base 2, for each pair of peers.
 
-    The *distance* is the square root of the divergence, because only the root is a metric (Endres and Schindelin
-    2003). A class that neither peer has adds nothing. Peers without a common class are at distance 1.
+    p and q are the class proportions of the two peers. The *distance* is the square root of the divergence, because
+    only the root is a metric (Endres and Schindelin 2003). A class that neither peer has adds nothing. Peers without a
+    common class are at distance 1.
 
     Args:
         counts: (num_peers, num_classes) non-negative, no row all 0.
@@ -45,7 +49,7 @@ def jensen_shannon_distance(counts: IntArray) -> FloatArray:
 
 
 def hellinger_distance(counts: IntArray) -> FloatArray:
-    """Return ``||sqrt(p) - sqrt(q)||_2 / sqrt(2)`` for each pair of peers.
+    """Return ``||sqrt(p) - sqrt(q)||_2 / sqrt(2)`` for each pair of peers, whose class proportions are p and q.
 
     Args:
         counts: (num_peers, num_classes) non-negative, no row all 0.
@@ -60,11 +64,11 @@ def hellinger_distance(counts: IntArray) -> FloatArray:
 
 
 def earth_movers_distance(counts: IntArray) -> FloatArray:
-    """Return ``||p - q||_1 / 2`` for each pair of peers.
+    """Return ``||p - q||_1 / 2`` for each pair of peers, whose class proportions are p and q.
 
     Classes have no order, so moving a sample from any class to any other costs 1. With this ground metric the cheapest
     transport moves exactly the mass that ``p`` has and ``q`` lacks, so the earth mover's distance equals the total
-    variation distance. Zhao et al. 2018 (arXiv:1806.00582) omit the half, so their values are twice these.
+    variation distance. Zhao et al. 2018 (arXiv:1806.00582) omit the factor 1/2, so their values are twice as large.
 
     Args:
         counts: (num_peers, num_classes) non-negative, no row all 0.

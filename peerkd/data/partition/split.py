@@ -14,11 +14,10 @@ from peerkd.data.partition.margins import round_to_margins
 def split_stratified(labels: IntArray, *, fractions: Sequence[float], rng: np.random.Generator) -> list[IntArray]:
     """Return the remainder and one part per fraction, each with the class proportions of the whole.
 
-    The size of each part is its fraction of all samples, rounded by the largest
-    remainder. Rounding each class separately could favour one part over an
-    equal one in every class. A class with at least as many samples as there are
-    parts appears in every part: a missing sample is taken from the part with
-    the most samples of the class. Only this step can change the size of a part.
+    The size of each part is its fraction of all samples, rounded by the largest remainder. The sizes are fixed before
+    the classes are rounded, because rounding each class separately could favour the same one of two equal parts in
+    every class. A class with at least as many samples as there are parts appears in every part: a missing sample is
+    taken from the part with the most samples of the class. Only this step can change the size of a part.
 
     Args:
         labels: (num_samples,) class of each sample.

@@ -58,7 +58,7 @@ class Header:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArrayFiles:
-    """The arrays in one file or folder: their headers, and a function that reads one of them."""
+    """The arrays in one file or folder: the headers of all arrays, and a function that reads one array."""
 
     headers: Mapping[str, Header]
     """The headers, sorted and keyed by the name of the array."""
@@ -67,7 +67,8 @@ class ArrayFiles:
     """The files in the same file or folder that are not arrays."""
 
     read: Callable[[str], np.ndarray]
-    """A function that reads the array with a name, and raises ``DataSourceError`` if the array is damaged."""
+    """A function that takes the name of an array and returns the array. It raises ``DataSourceError`` if the array is
+    damaged."""
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009), read from the files of their published "python version".
 
-The published files are pickles. Their MD5 is compared with the published one. They are then read by an unpickler that
-can build only numpy arrays and plain values.
+The published files are pickles. The MD5 of each file is compared with the published MD5. The files are then read by an
+unpickler that can build only numpy arrays and plain values.
 """
 
 import codecs
@@ -164,7 +164,7 @@ def _hint(is_other_version: bool) -> str:
 
 
 def _is_other_version(path: Path) -> bool:
-    """Return whether a folder or one of its subfolders contains files of another published version."""
+    """Return whether a folder or one of its subfolders contains files of the published binary or Matlab version."""
     try:
         return any(file.name.endswith(_OTHER_VERSIONS) for pattern in ("*", "*/*") for file in path.glob(pattern))
     except OSError:

@@ -4,9 +4,9 @@
     train/cat/1.jpg,north,3
     train/dog/2.png,south,1
 
-``file_name`` is the path below the folder, with ``/`` as separator. The name of the column is that of the metadata
-files of Hugging Face's ImageFolder. Every other column becomes a column of the data set: whole numbers if all values
-are whole numbers as Python writes them, and otherwise text as it stands in the file.
+The column ``file_name`` contains the path of an image below the folder, with ``/`` as separator. It has the same name
+in the metadata files of Hugging Face's ImageFolder. Every other column becomes a column of the data set. Its values
+become whole numbers if all of them are whole numbers as Python writes them; otherwise they stay text.
 """
 
 import csv
@@ -115,7 +115,7 @@ def _parse(where: str, lines: Iterator[list[str]]) -> tuple[list[str], dict[str,
 
 
 def _column(values: list[str]) -> np.ndarray:
-    """Return the values as whole numbers if all are written as Python writes them, else as text.
+    """Return the values as whole numbers if all are whole numbers as Python writes them, else as text.
 
     The values 7 and 007 therefore stay different.
     """

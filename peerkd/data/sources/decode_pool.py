@@ -27,7 +27,7 @@ _NUM_LISTED: Final = 10
 
 
 class _FileFacts(NamedTuple):
-    """The properties of a decoded file, without its pixels; see ``Decoded``."""
+    """The properties of a decoded file, as in ``Decoded``, but with the size of the image in place of the image."""
 
     size: tuple[int, int]
     """Width and height of the decoded image."""
@@ -46,7 +46,7 @@ class Survey:
     """The properties of each of the B files; None for a file that cannot be read."""
 
     unreadable: Mapping[int, str]
-    """The reason for each file that cannot be read, keyed by the index of the file."""
+    """The reason why a file cannot be read, for each such file, keyed by the index of the file."""
 
 
 def decode_images(
@@ -61,7 +61,7 @@ def decode_images(
 
     Raises:
         DataSourceError: If a file cannot be read or has another digest; the message lists the first ten.
-        ValueError: If images differ in size and the rules do not set one, or pixels need a ``pixel_range``.
+        ValueError: If images differ in size and the rules do not set a size, or pixels need a ``pixel_range``.
     """
     images_BCHW, survey = decode_readable(paths, rules, with_digests=digests is not None)
     if survey.unreadable:
@@ -80,13 +80,13 @@ def decode_images(
 def decode_readable(
     paths: Sequence[Path], rules: PixelRules, *, with_digests: bool = False, progress: ReportProgress | None = None
 ) -> tuple[npt.NDArray[np.uint8], Survey]:
-    """Decode the files that can be read.
+    """Decode the files that can be read, without refusing the others.
 
     Returns:
-        An array of shape (B, 3, H, W), which is 0 for a file that cannot be read, and the survey of the files.
+        An array of shape (B, 3, H, W), which is 0 for a file that cannot be read, and the properties of the files.
 
     Raises:
-        ValueError: For the same reasons as in ``decode_images``.
+        ValueError: If images differ in size and the rules do not set a size, or pixels need a ``pixel_range``.
     """
     width, height = (rules.image_size_pixels or 0,) * 2
     if rules.image_size_pixels is None:
@@ -109,7 +109,7 @@ def survey_images(
     with_digests: bool = False,
     progress: ReportProgress | None = None,
 ) -> Survey:
-    """Decode each file once, in a pool of threads.
+    """Decode each file once, in a pool of threads, and return the properties of all files.
 
     Args:
         paths: Paths of the B files.
@@ -120,7 +120,7 @@ def survey_images(
         progress: Called with the number of processed files.
 
     Raises:
-        ValueError: For the same reasons as in ``decode_images``.
+        ValueError: If images differ in size and the rules do not set a size, or pixels need a ``pixel_range``.
     """
     num_threads = os.cpu_count() or 1
     # A small batch is divided among all threads as well.

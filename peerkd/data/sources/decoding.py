@@ -95,7 +95,8 @@ class Decoded(NamedTuple):
     """Whether the file has further frames or pages; ``image`` is the first one."""
 
     brightest: float | None
-    """The highest value in a file of more than 8 bits per channel without a range of its own; None for other files."""
+    """The highest value in the file, if the file has more than 8 bits per channel and does not state its own range of
+    values. None for other files."""
 
     is_clipped: bool
     """Whether some values are outside ``pixel_range``."""
@@ -122,7 +123,8 @@ def decode_file(path: Path, rules: PixelRules, *, with_digest: bool = False, at_
 
     Raises:
         DataSourceError: If the file is damaged or not an image. The message is the reason, without the path.
-        ValueError: If its pixels need a ``pixel_range``. The message contains the path.
+        ValueError: If the pixels of the file need a ``pixel_range``, which ``rules`` does not set. The message contains
+            the path.
     """
     try:
         _check_file(os.stat(path))
@@ -151,7 +153,7 @@ class _NoRangeError(Exception):
 
 
 def _check_file(status: os.stat_result) -> None:
-    """Check that a file can be read to its end. Opening a pipe would wait forever."""
+    """Raise a ``DataSourceError`` unless a file is regular, not empty and not too large. Opening a pipe could block."""
     if not stat.S_ISREG(status.st_mode):
         raise DataSourceError(f"it is {special_kind(status.st_mode)}, not a file")
     if status.st_size == 0:
@@ -272,7 +274,7 @@ def _tiff_numbers(file: Image.Image, tag: int) -> tuple[int, ...]:
 def _from_deep_grey(
     image: Image.Image, transparent_value: Any, rules: PixelRules, *, full_range: tuple[float, float]
 ) -> _Pixels:
-    """Scale a single channel of more than 8 bits."""
+    """Return an RGB image from one grey channel of more than 8 bits, which is scaled from its range of values."""
     values_HW = np.asarray(image)
     if image.format == "PPM" and image.mode == "I":
         # Pillow has already scaled the maximum that the file states to 65535.
@@ -292,7 +294,7 @@ def _from_deep_grey(
 
 
 def _scaled(values: np.ndarray, pixel_range: tuple[float, float] | None, full_range: tuple[float, float]) -> _Pixels:
-    """Map a range of values linearly to 0..255. Values outside the range become 0 or 255."""
+    """Return values scaled linearly from a range to 0..255. Values outside the range become 0 or 255."""
     darkest, brightest = float(values.min()), float(values.max())
     if not (np.isfinite(darkest) and np.isfinite(brightest)):
         raise DataSourceError("it contains pixels that are not finite numbers")
@@ -340,7 +342,7 @@ def _set_raw_mode(file: Image.Image, raw_mode: str) -> None:
 
 
 def _from_16_bit_colours(file: Image.Image, raw_mode: str, stream: BinaryIO, rules: PixelRules) -> _Pixels:
-    """Scale channels of 16 bits. The alpha channel is always scaled from its full range."""
+    """Return an RGB image from channels of 16 bits. The alpha channel is always scaled from its full range."""
     transparent_value = file.info.get("transparency")
     if raw_mode == _GREY_ALPHA_16:
         _set_raw_mode(file, "RGBA")

@@ -82,7 +82,7 @@ def read_image_folder(
         progress: Called with the number of images that have been read.
 
     Raises:
-        ValueError: If the images differ in size and the rules do not set one, or pixels need a ``pixel_range``.
+        ValueError: If the images differ in size and the rules do not set a size, or pixels need a ``pixel_range``.
         DataSourceError: If the folder has another layout, or an image cannot be read and ``skip_damaged`` is False.
     """
     found = list_image_files(root, columns_path=columns_path)
@@ -117,8 +117,8 @@ def survey_image_folder(
     """Decode all images below ``root`` to detect damaged ones, without keeping their pixels.
 
     Raises:
-        ValueError: For the same reasons as in ``read_image_folder``.
-        DataSourceError: For the same reasons as in ``read_image_folder``.
+        ValueError: If the images differ in size and the rules do not set a size, or pixels need a ``pixel_range``.
+        DataSourceError: If the folder has another layout, or an image cannot be read and ``skip_damaged`` is False.
     """
     found = list_image_files(root, columns_path=columns_path)
     paths = [root / path for path in found.relative_paths]
@@ -181,7 +181,11 @@ def list_image_files(root: Path, *, columns_path: Path | None = None) -> ImageFi
 def _class_names(
     root: Path, layout: FolderLayout, paths: dict[tuple[Split, str], list[str]], tally: Tally
 ) -> tuple[str, ...]:
-    """Return the names of the classes, each of which must have images in every split."""
+    """Return the sorted names of the classes that have images, and count the class folders without images.
+
+    A ``DataSourceError`` is raised if there are no images, if a class has images in some splits only, or if the name of
+    a class is not printable.
+    """
     with_images = {
         split: {name for name in class_folders if paths[split, name]}
         for split, class_folders in layout.class_folders.items()
@@ -215,14 +219,14 @@ def _class_names(
 
 
 def _near_miss(missing: Sequence[str], present: set[str]) -> str:
-    """Return a hint if a missing name differs from an existing one only in case."""
+    """Return a hint if a missing name differs from an existing name only in case, and otherwise an empty text."""
     folded = {name.casefold(): name for name in present}
     near = [f"{name} and {folded[name.casefold()]}" for name in missing if name.casefold() in folded]
     return f" ({near[0]} differ only in case)" if near else ""
 
 
 def _layout_remarks(layout: FolderLayout, class_names: Sequence[str], relative_paths: Sequence[str]) -> tuple[str, ...]:
-    """Return phrases about the interpretation of the folders that a user may not expect."""
+    """Return phrases that tell the user how folders were interpreted, where the interpretation may be unexpected."""
     remarks = [*split_remarks({split: f"the folder {printable(name)}" for split, name in layout.splits.items()})]
     if not layout.splits["train"]:
         split_like = [name for name in class_names if split_of(name)]
@@ -245,7 +249,9 @@ def _layout_remarks(layout: FolderLayout, class_names: Sequence[str], relative_p
 def _without_unreadable(
     root: Path, files: ImageFiles, survey: Survey, rules: PixelRules, *, skip_damaged: bool
 ) -> tuple[ImageFiles, npt.NDArray[np.int64]]:
-    """Return the files that can be read, with all remarks about them, and their indices.
+    """Return the files that can be read, and the indices of these files among all files.
+
+    Remarks on the conversion of pixels and on omitted files are added to the result.
 
     Raises:
         DataSourceError: If an image cannot be read and ``skip_damaged`` is False, or a class has no image left.

@@ -51,7 +51,8 @@ def read_classes(labels_of_split: Mapping[str, np.ndarray], class_names: np.ndar
     1. The labels are text and all of them are names: the classes have the order of the names.
     2. There are as many names as distinct labels: the names belong to the labels in ascending order.
     3. There are more names, and the label 0 occurs: the names belong to the labels 0, 1, 2 and so on.
-    4. There are more names, and the label that equals the number of names occurs: they belong to 1, 2, 3 and so on.
+    4. There are more names, and the label that equals the number of names occurs: the names belong to the labels 1, 2,
+       3 and so on.
 
     If there are more names than labels, classes without a sample are kept and mentioned in a remark.
 
@@ -196,7 +197,7 @@ def _named_values(occurring: Sequence[LabelValue], names: tuple[str, ...]) -> li
 
 
 def _mapping(values: Sequence[LabelValue], names: tuple[str, ...]) -> str:
-    """Return a phrase about the first classes that names the label of each, such as ``label 3 is class 0, cat``."""
+    """Return a phrase with the label, number and name of each of the first classes: ``label 3 is class 0, cat``."""
     pairs = [
         f"label {plain(value)} is class {k}" + ("" if str(value) == name else f", {plain(name)}")
         for k, (value, name) in enumerate(zip(values, names, strict=True))

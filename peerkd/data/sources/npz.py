@@ -199,7 +199,7 @@ def _check_samples(
 def _column_names(
     by_split: Mapping[Split, Mapping[str, str]], headers: Mapping[str, Header], tally: Tally
 ) -> tuple[str, ...]:
-    """Return the names of the arrays with one value per sample in every split, and count all others."""
+    """Return the names of the arrays with one value per sample in every split, and count the arrays of other shapes."""
     columns = []
     for column in sorted(by_split["train"].keys() - {"images", "labels"}):
         names = [of_split[column] for of_split in by_split.values()]
@@ -237,7 +237,7 @@ def _is_vector(shape: tuple[int, ...]) -> bool:
 def _read_images(
     files: ArrayFiles, names: Sequence[str], pixel_range: tuple[float, float] | None
 ) -> tuple[npt.NDArray[np.uint8], int]:
-    """Return all images as an array of shape (N, C, H, W), and the number of those with values outside the range."""
+    """Return all images, of shape (N, C, H, W), and the number of images with values outside ``pixel_range``."""
     if len(names) == 1 and files.headers[names[0]].dtype == np.uint8:
         return _channels_first(files.read(names[0])), 0
     shapes = [files.headers[name].shape for name in names]

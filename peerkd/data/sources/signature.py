@@ -31,7 +31,11 @@ def signature(path: str | None, *, is_flat: bool = False) -> str | None:
 
 
 def _statuses(root: Path, *, is_flat: bool) -> list[tuple[bytes, os.stat_result | None]]:
-    """Return the name, in the encoding of the file system, and the status of each file at or below ``root``."""
+    """Return the name and the status of each file at or below ``root``.
+
+    A name has the encoding of the file system. The status is None for a broken link and for a file that was deleted
+    meanwhile.
+    """
     if root.is_file():
         return [(os.fsencode(root.name), root.stat())]
     if not root.is_dir():

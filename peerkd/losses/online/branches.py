@@ -1,8 +1,9 @@
-"""The terms of the losses of several branches. Each function returns a sum over branches of means over the batch.
+"""The terms of the losses of several branches. A term is the mean over the batch, summed over the branches.
 
-A divergence is ``T^2 * mean_B KL(p || q)``, where p is the distribution of the teacher and q that of the branch, both
-at temperature T. ``peerkd.losses.pairs.term`` derives the factor T^2 (Hinton et al. 2015, section 2). All terms are
-computed from log-probabilities and without a loop over branches.
+A divergence is ``T^2 * mean_B KL(p || q)``, where p is the distribution of the teacher at temperature T, and q is the
+distribution of the branch at temperature T. m is the number of branches, and mean_B is the mean over the batch.
+``peerkd.losses.pairs.term`` derives the factor T^2 (Hinton et al. 2015, section 2). All terms are computed from
+log-probabilities and without a loop over branches.
 
 Shape suffixes: M = branches, B = batch, K = classes.
 """
@@ -43,11 +44,13 @@ def mean_of_others(values_MBK: Tensor) -> Tensor:
 def divergence_from_teacher(logits_MBK: Tensor, *, teacher_logits: Tensor, temperature: float) -> Tensor:
     """Return ``T^2 * sum_j mean_B KL(softmax(t_j / T) || softmax(z_j / T))``, a scalar.
 
-    The teacher is treated as a constant: no gradient flows into ``teacher_logits``.
+    t_j are the logits of the teacher of branch j, and z_j those of branch j. The teacher is treated as a constant: no
+    gradient flows into ``teacher_logits``.
 
     Args:
         logits_MBK: Unnormalised scores z_j of each branch.
-        teacher_logits: Unnormalised scores t: [B, K] for one teacher of all branches, [M, B, K] for one teacher each.
+        teacher_logits: Unnormalised scores t_j: [M, B, K] if each branch has its own teacher, or [B, K] if all branches
+            have the same teacher.
         temperature: T, above 0.
     """
     log_probs_MBK = F.log_softmax(logits_MBK / temperature, dim=-1)
@@ -59,10 +62,12 @@ def divergence_from_teacher(logits_MBK: Tensor, *, teacher_logits: Tensor, tempe
 def divergence_from_others(logits_MBK: Tensor, *, teacher_logits_MBK: Tensor, temperature: float) -> Tensor:
     """Return ``T^2 * sum_j 1 / (m - 1) * sum_{l != j} mean_B KL(p_l || q_j)``, a scalar.
 
-    ``p_l = softmax(t_l / T)`` and ``q_j = softmax(z_j / T)``. Branch j is taught by all teachers except teacher j.
-    Teachers are treated as constants: no gradient flows into ``teacher_logits_MBK``.
+    There are m branches and m teachers. ``p_l = softmax(t_l / T)`` is the distribution of teacher l, and ``q_j =
+    softmax(z_j / T)`` that of branch j. All teachers except teacher j teach branch j. Teachers are treated as
+    constants: no gradient flows into ``teacher_logits_MBK``.
 
-    Exchanging the sums reduces the m * (m - 1) pairs to the work of m pairs, because KL(p || q) = <p, log p - log q>::
+    There are m * (m - 1) pairs of a teacher and a branch, but exchanging the sums reduces the work to m pairs. With <a,
+    b> for the sum over the classes of the products a_k b_k, ``KL(p || q) = <p, log p - log q>``. Therefore::
 
         sum_j 1 / (m - 1) sum_{l != j} <p_l, log p_l - log q_j>
           = sum_l <p_l, 1 / (m - 1) sum_{j != l} (log p_l - log q_j)>
@@ -85,12 +90,13 @@ def divergence_from_others(logits_MBK: Tensor, *, teacher_logits_MBK: Tensor, te
 def divergence_from_probabilities(logits_MBK: Tensor, *, targets: Tensor, temperature: float) -> Tensor:
     """Return ``T^2 * sum_j mean_B KL(p_j || softmax(z_j / T))``, a scalar.
 
-    The targets are mixtures of distributions, for which no logits exist. In contrast to the functions above, gradients
-    flow into the targets, unless the caller detaches them.
+    z_j are the logits of branch j, and p_j is its target, a mixture of distributions, for which no logits exist.
+    Gradients flow into the targets unless the caller detaches them. The other divergences of this module treat their
+    teachers as constants.
 
     Args:
         logits_MBK: Unnormalised scores z_j of each branch.
-        targets: Probabilities p at temperature T, [B, K] or [M, B, K].
+        targets: Probabilities p_j at temperature T: [M, B, K], or [B, K] if all branches have the same target.
         temperature: T, above 0.
     """
     log_probs_MBK = F.log_softmax(logits_MBK / temperature, dim=-1)

@@ -1,4 +1,6 @@
-"""Collaborative learning with intermediate-level representation sharing (CL-ILR): heads learn from the mean of others.
+"""Collaborative learning with intermediate-level representation sharing (CL-ILR).
+
+Each head of a network learns from the mean of the logits of all other heads.
 
 Shape suffixes: M = branches, B = batch, K = classes.
 """
@@ -19,14 +21,14 @@ def collaborative_loss(
 ) -> LossParts:
     """Return the parts of the loss of CL-ILR (Song and Chai 2018, arXiv:1805.11761, section 2).
 
-    With z_j the logits of head j, the parts are already multiplied by their weights, beta and 1 - beta::
+    z_j are the logits of head j. The parts are already multiplied by their weights, beta and 1 - beta::
 
         cross_entropy_branches  beta sum_j CE(z_j, y)
         others_to_branches      (1 - beta) T^2 sum_j KL(softmax(mean_{l != j} z_l / T) || softmax(z_j / T))
 
-    Targets are treated as constants. The paper uses the cross entropy between the softened outputs instead of their
-    divergence. The two differ by the entropy of the targets, which is constant, so the gradients are the same. The
-    network itself rescales the gradient that enters the trunk.
+    Targets are treated as constants. In place of the divergence, the paper uses the cross entropy between the softened
+    outputs. Cross entropy and divergence differ by the entropy of the targets, which is constant, so their gradients
+    are the same. The network itself rescales the gradient that enters the trunk.
 
     Args:
         logits_MBK: z_j.

@@ -13,16 +13,17 @@ from peerkd.losses.online.parts import LossParts
 def diverse_peers_loss(logits_MBK: Tensor, labels_B: Tensor, *, attention_BAA: Tensor, temperature: float) -> LossParts:
     """Return the parts of the loss of OKDDip (Chen et al. 2020, arXiv:1912.00350, section 3).
 
-    The last branch is the leader, and all others are auxiliary. With z_a the logits of branch a, p_b the softened
-    probabilities ``softmax(z_b / T)`` of auxiliary branch b and w_ab the attention that a pays to b::
+    The last branch is the leader, and all other branches are auxiliary. z_j are the logits of branch j. For the
+    auxiliary branches a and b, ``p_b = softmax(z_b / T)`` are the softened probabilities of b, and w_ab is the
+    attention that a pays to b::
 
         cross_entropy_branches  sum_j CE(z_j, y), including the leader's
         attention_to_branches   T^2 sum_a KL(sum_b w_ab p_b || p_a)
         branches_to_leader      T^2 KL(mean_b p_b || softmax(z_leader / T))
 
-    The p_b in the targets are treated as constants, but the attention is not: it learns only from
-    ``attention_to_branches``. This function averages probabilities, as the paper does. The released code averages
-    logits instead, and lets gradients flow into the teachers.
+    The probabilities p_b in the targets are treated as constants. The attention w_ab is not a constant: it is trained
+    by the gradient of ``attention_to_branches`` alone. This function averages probabilities, as the paper does. The
+    released code averages logits instead, and lets gradients flow into the teachers.
 
     Args:
         logits_MBK: z, with the leader last.

@@ -12,7 +12,7 @@ from peerkd.losses.online.parts import LossParts
 def mutual_loss(logits_MBK: Tensor, labels_B: Tensor, *, temperature: float) -> LossParts:
     """Return the parts of the loss of DML (Zhang et al. 2018, arXiv:1706.00384, the extension to more networks).
 
-    With z_j the logits of network j::
+    There are m networks, and z_j are the logits of network j::
 
         cross_entropy_branches  sum_j CE(z_j, y)
         branches_to_branches    T^2 sum_j 1 / (m - 1) sum_{l != j} KL(softmax(z_l / T) || softmax(z_j / T))

@@ -25,10 +25,11 @@ def pcl_loss(
 ) -> LossParts:
     """Return the parts of the loss of PCL (Wu and Gong 2021, AAAI, arXiv:2006.04147, figure 2).
 
-    The form of the terms is that of the only public code, which ``peerkd.results.published`` names.
+    The terms have the same form as in the only public code of PCL, which ``peerkd.results.published`` names.
 
-    With z_j the logits of branch j on its view, z_e those of the ensemble's classifier on the features of all branches,
-    and t_l those of the moving average of branch l on the view of branch l::
+    There are m branches, each with its own view of a sample. z_j are the logits of branch j for its view, z_e the
+    logits of the ensemble's classifier for the features of all branches, and t_l the logits of the moving average of
+    branch l for the view of branch l::
 
         cross_entropy_branches  sum_j CE(z_j, y)
         cross_entropy_ensemble  CE(z_e, y)
@@ -42,8 +43,8 @@ def pcl_loss(
     Args:
         logits_MBK: z_j.
         labels_B: Classes y.
-        ensemble_logits_BK: z_e. None omits both parts of the ensemble.
-        mean_logits_MBK: t_l. None omits the part of the moving averages.
+        ensemble_logits_BK: z_e. None omits the parts ``cross_entropy_ensemble`` and ``ensemble_to_branches``.
+        mean_logits_MBK: t_l. None omits the part ``means_to_branches``.
         temperature: T, above 0.
 
     Raises:

@@ -4,11 +4,11 @@ import math
 
 
 def ramp_weight(epoch: int, *, length_epochs: int, ceiling: float) -> float:
-    """Return ``ceiling * exp(-5 * (1 - epoch / length)^2)``, and ``ceiling`` from epoch ``length`` on.
+    """Return ``ceiling * exp(-5 * (1 - epoch / length_epochs)^2)``, or ``ceiling`` from epoch ``length_epochs`` on.
 
     Branches know little in the first epochs, so they would teach each other noise (Laine and Aila 2017,
-    arXiv:1610.02242). The only public code of PCL divides by the ceiling instead of the length, which turns the
-    distillation off in almost all of these epochs.
+    arXiv:1610.02242). The only public code of PCL divides the epoch by the ceiling instead of ``length_epochs``, which
+    turns the distillation off in almost all of these epochs.
 
     Args:
         epoch: The index of the epoch, counted from 0.

@@ -1,4 +1,4 @@
-"""Knowledge distillation via collaborative learning (KDCL): one teacher from the logits of all teaches each network.
+"""Knowledge distillation via collaborative learning (KDCL): one teacher, made of all logits, teaches each network.
 
 Shape suffixes: M = branches, B = batch, K = classes.
 """
@@ -14,7 +14,8 @@ from peerkd.losses.online.parts import LossParts
 def shared_ensemble_loss(logits_MBK: Tensor, labels_B: Tensor, *, temperature: float, ensemble: str) -> LossParts:
     """Return the parts of the loss of KDCL (Guo et al. 2020, CVPR).
 
-    With z_j the logits of network j on its view, and z_e those of the teacher::
+    z_j are the logits of network j for its view of the samples, and z_e the logits of the teacher, which
+    ``teacher_of_all`` makes from all z_j::
 
         cross_entropy_branches  sum_j CE(z_j, y)
         ensemble_to_branches    T^2 sum_j KL(softmax(z_e / T) || softmax(z_j / T))

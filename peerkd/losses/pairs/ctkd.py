@@ -1,6 +1,7 @@
 """Curriculum temperature (CTKD): the temperature is a parameter that is trained to make the student's task harder.
 
-This is the variant with one global temperature. Authors' code: github.com/zhengli97/CTKD, commit 7d5252241259.
+The temperature depends on a trained number theta: T = lowest_temperature + temperature_range * sigmoid(theta). This is
+the variant with one temperature for all samples. Authors' code: github.com/zhengli97/CTKD, commit 7d5252241259.
 """
 
 import math
@@ -13,29 +14,31 @@ from peerkd.losses.pairs.temperature_rule import State, StepFacts, TemperatureRu
 _START: Final = 1.0
 _MOMENTUM: Final = 0.9
 _WEIGHT_DECAY: Final = 5e-4
-"""The first value of theta and its optimiser in the authors' code, which is the optimiser of the student."""
+"""The first value of theta, and the momentum and weight decay with which SGD trains theta. In the authors' code, theta
+shares the optimiser of the student."""
 
 
 def start(*, lowest_temperature: float, temperature_range: float, curriculum_fraction: float) -> State:
-    """Return theta and its momentum before the first step."""
+    """Return the state before the first step: theta, on which the temperature depends, and the momentum of theta."""
     return _START, 0.0
 
 
 def temperature(
     state: State, *, lowest_temperature: float, temperature_range: float, curriculum_fraction: float
 ) -> float:
-    """Return ``lowest_temperature + temperature_range * sigmoid(theta)``."""
+    """Return T, ``lowest_temperature + temperature_range * sigmoid(theta)``; theta is the state's first number."""
     return lowest_temperature + temperature_range * _sigmoid(state[0])
 
 
 def next_state(
     state: State, facts: StepFacts, *, lowest_temperature: float, temperature_range: float, curriculum_fraction: float
 ) -> State:
-    """Return the state after a step of SGD for theta, in which the gradient has been multiplied by ``-lambda``.
+    """Return theta and its momentum after a step of SGD that increases the student's loss.
 
-    Without the factor, theta would minimise the student's loss. With it, theta maximises it (gradient reversal).
-    lambda rises from 0 to 1 along half a cosine during the first ``curriculum_fraction`` of the training:
-    ``(1 - cos(pi * min(progress / curriculum_fraction, 1))) / 2``.
+    Plain SGD would change theta so that the student's loss falls. The gradient is therefore multiplied by ``-lambda``,
+    so that the loss rises (gradient reversal). The factor lambda rises from 0 to 1 along half a cosine during the first
+    ``curriculum_fraction`` of the training: ``lambda = (1 - cos(pi * min(progress / curriculum_fraction, 1))) / 2``,
+    where progress is the share of the training that has been done.
     """
     theta, momentum = state
     reversal = (1 - math.cos(math.pi * min(facts.progress / curriculum_fraction, 1.0))) / 2

@@ -13,7 +13,7 @@ from peerkd.losses.pairs.temperature_rule import State, StepFacts, TemperatureRu
 
 _MOMENTUM: Final = 0.9
 _SCALE_NEAR_1: Final = 1.35
-"""The scale for gaps from 1 to 2, where ``gap / (gap - 1)`` would be above 2."""
+"""The result of ``scale`` for a gap between 1 and 2, for which ``gap / (gap - 1)`` would be above 2."""
 
 
 def start(*, initial_temperature: float, lowest_temperature: float, highest_temperature: float) -> State:
@@ -36,10 +36,12 @@ def next_state(
     lowest_temperature: float,
     highest_temperature: float,
 ) -> State:
-    """Return ``0.9 T + 0.1 goal``, with a goal that falls along half a cosine and is scaled by the gap of the losses.
+    """Return the temperature after a step, ``0.9 T + 0.1 goal``, where T is the temperature before the step.
 
     ``goal = initial_temperature * (1 + cos(pi * progress)) / 2 * scale(gap)``, limited to the lowest and the highest
-    temperature.
+    temperature. progress is the share of the training that has been done, so the goal falls along half a cosine. gap is
+    the mean cross entropy of the student on the batch minus that of the teacher. ``scale`` raises the goal while the
+    gap is above 1.
     """
     cosine = (1 + math.cos(math.pi * facts.progress)) / 2
     goal = initial_temperature * cosine * scale(facts.cross_entropy_gap)
@@ -48,11 +50,13 @@ def next_state(
 
 
 def scale(gap: float) -> float:
-    """Return the factor of the goal for a gap: the student's cross entropy minus the teacher's.
+    """Return the factor by which the goal of T is multiplied: 1 up to a gap of 1, and more above.
 
-    The author's code computes ``s = d / (d + 1)`` with ``d = -gap``. It uses s if s is above 1, which it replaces by
-    1.35 if it is above 2, and 1 otherwise. With the gap, ``s = gap / (gap - 1)``, which is above 1 if the gap is
-    above 1, and above 2 if the gap is also below 2.
+    The gap is the student's cross entropy minus the teacher's. The author's code computes ``s = d / (d + 1)`` with ``d
+    = -gap``, which is ``gap / (gap - 1)``. The factor is 1 if s is at most 1, 1.35 if s is above 2, and s otherwise. s
+    is above 1 if and only if the gap is above 1. It is above 2 if and only if the gap is between 1 and 2.
+
+    The factor is therefore 1 for gaps up to 1, 1.35 for gaps between 1 and 2, and ``gap / (gap - 1)`` from 2 on.
     """
     if gap <= 1:
         return 1.0

@@ -87,12 +87,13 @@ class PairLoss(NamedTuple):
 
     temperature_rule: TemperatureRule | None = None
     """The rule by which the loss sets its temperature itself. None: the setting of a trial gives T. With a rule, all
-    settings have the nominal temperature ``DEFAULT_TEMPERATURE``, which no computation uses but that of the target."""
+    settings have the nominal temperature ``DEFAULT_TEMPERATURE``. Only the computation of the target uses this nominal
+    temperature."""
 
     parameters: tuple[Parameter, ...] = ()
 
     allows_missing_classes: bool = False
-    """Whether D is defined if the target gives the probability 0 to some classes. It does so for classes that the
+    """Whether D is defined if the target gives the probability 0 to some classes. A target gives it to classes that the
     teacher or the student does not know."""
 
     same_at_temperature_1: str | None = None
@@ -104,7 +105,7 @@ class PairLoss(NamedTuple):
 
     @property
     def sets_temperature(self) -> bool:
-        """Whether the loss sets its temperature itself, so that a study does not try several."""
+        """Whether the loss sets its temperature itself, so that a study does not try several temperatures with it."""
         return self.temperature_rule is not None
 
     @property

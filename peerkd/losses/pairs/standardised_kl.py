@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _MIN_STANDARD_DEVIATION: Final = 1e-3
-"""The smallest divisor of logits, used if their standard deviation is smaller. If a sample's logits were all equal, the
-gradient would otherwise be infinite."""
+"""The smallest number by which the logits of a sample are divided. It replaces a smaller standard deviation. Without
+this bound, the gradient would be infinite if all logits of a sample were equal."""
 
 
 def standardised_kl(

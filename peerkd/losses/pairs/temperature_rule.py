@@ -1,7 +1,8 @@
 """The declaration of a rule by which a loss sets its own temperature, step by step, so that nobody tunes it.
 
-A rule has a state: a few numbers for each student, which it changes after every step of the training. It computes with
-numbers and not with tensors, so that all engines get the same temperature to the last bit from the same facts.
+A rule has a state, which is a few numbers for each student, and changes this state after every step of the training.
+The functions of a rule compute with numbers and not with tensors. All engines therefore get the same temperature, to
+the last bit, from the same facts about a step.
 """
 
 from collections.abc import Callable
@@ -20,12 +21,12 @@ class StepFacts(NamedTuple):
     """The learning rate of the step."""
 
     cross_entropy_gap: float
-    """The mean cross entropy of the student on the batch, minus that of the reference logits. 0 unless the rule needs
-    it."""
+    """The mean cross entropy of the student on the batch, minus the mean cross entropy of the reference logits. 0 if
+    the rule does not need this number."""
 
     temperature_slope: float
-    """The derivative of the student's whole loss, with its weights and conventions, for T. 0 unless the rule needs
-    it."""
+    """The derivative with respect to T of the student's whole loss, with its weights and conventions. 0 if the rule
+    does not need this number."""
 
 
 class TemperatureRule(NamedTuple):
@@ -45,7 +46,7 @@ class TemperatureRule(NamedTuple):
     """T as a line of plain text, which begins with ``T =``."""
 
     tex: str
-    """The same in TeX."""
+    """The formula of T in TeX."""
 
     needs_gap: bool = False
     """Whether the rule needs ``StepFacts.cross_entropy_gap``. If so, the loss excludes transfer sets without labels."""

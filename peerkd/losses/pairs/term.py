@@ -82,7 +82,8 @@ class DistillationTerm(NamedTuple):
     ) -> "Tensor":
         """Return D for a batch, a scalar: reduced and, if ``scale_by_temperature_squared``, multiplied by T^2.
 
-        See ``per_sample`` for the arguments and errors.
+        The arguments and errors are those of ``per_sample``: logits of shape (B, K), labels of shape (B,) or None, and
+        the temperature T.
         """
         losses_B = self.per_sample(student_logits_BK, teacher_logits_BK, labels_B=labels_B, temperature=temperature)
         reduced = losses_B.sum() / len(losses_B)
@@ -103,4 +104,5 @@ def distillation_term(loss: PairLoss, **parameters: float) -> DistillationTerm:
 
 
 HINTON: Final = distillation_term(kl.LOSS)
-"""``T^2 * mean_B KL(p || q)``, the term of Hinton et al. 2015."""
+"""``T^2 * mean_B KL(p || q)``, the term of Hinton et al. 2015. p is the softmax of the teacher's logits divided by T, q
+the softmax of the student's logits divided by T, and mean_B the mean over the batch."""

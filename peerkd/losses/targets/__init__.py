@@ -25,7 +25,8 @@ PAIR_TARGETS: Final[Mapping[str, PairTarget]] = {
 """Every target by its name."""
 
 PRIOR_ADJUSTED: Final = "+prior_adjusted"
-"""The suffix of the label if a target is made from prior-adjusted logits, which ``target_logits`` explains."""
+"""The suffix of the label of a target that is made from prior-adjusted logits. The prior adjustment corrects the logits
+of each peer for the class proportions of the peer's training samples."""
 
 TARGET_LABELS: Final = tuple(f"{name}{end}" for name in PAIR_TARGETS for end in ("", PRIOR_ADJUSTED))
 """The label of every target, with and without prior adjustment, such as ``class_counts+prior_adjusted``."""

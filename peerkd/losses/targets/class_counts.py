@@ -1,4 +1,4 @@
-"""The predictions of the teacher and of the student's old self, weighted in each class by their training samples.
+"""The predictions of the teacher and of the student's old self, weighted by how many samples of a class each has seen.
 
 Shape suffix: K = classes.
 """
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def weigh(predictions: Sequence[Prediction]) -> "list[Tensor]":
     """Return the weight of each prediction, with shape (K,).
 
-    The weight of a network in class k is its share of the training samples of class k, ``n_i(k) / sum_j n_j(k)``. If
-    none of them has a sample of the class, all weights are equal.
+    The weight of network i in class k is ``n_i(k) / sum_j n_j(k)``, where n_i(k) is the number of its training samples
+    of class k. If no network was trained on a sample of the class, all weights are equal.
     """
     totals_K = sum((each.counts_K for each in predictions[1:]), predictions[0].counts_K)
     equal = 1 / len(predictions)

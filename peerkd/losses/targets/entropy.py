@@ -1,4 +1,4 @@
-"""The predictions of the teacher and of the student's old self, weighted by how confident each is of a sample.
+"""The predictions of the teacher and of the student's old self, where the more confident one has the larger weight.
 
 Shape suffixes: B = samples, K = classes.
 """

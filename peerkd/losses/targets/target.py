@@ -1,13 +1,15 @@
 """The target of a student: the distribution that it imitates, made of the predictions of several networks.
 
 In a pair, these networks are the teacher and the student's old self, which is the student's pre-trained network before
-any distillation. In a round, they are the peers of a neighbourhood. Every target is a weighted mean of their
-predictions, with weights that may differ between samples and between classes:
+any distillation. Other groups of peers can have a target too. Every target is a weighted mean of the predictions of the
+networks, with weights that may differ between samples and between classes:
 
     target_k = sum_i w_i(k) p_i(k) / Z,    p_i = softmax(z_i / T)
 
-Z makes the sum over the classes 1. A target is computed before the training and stored as logits, whose softmax at T it
-is. Losses and engines therefore treat all targets alike, as if they were the logits of a teacher.
+Here, z_i are the logits of network i, p_i(k) is its prediction for class k, and w_i(k) is its weight. Z makes the sum
+of the target over the classes 1. A target is computed before the training and stored as logits. The softmax of these
+logits, divided by T, is the target. Losses and engines therefore treat the stored logits as the logits of a teacher,
+whatever the target is.
 
 Shape suffixes: B = samples, K = classes.
 """
@@ -33,9 +35,9 @@ class Prediction(NamedTuple):
 class PairTarget(NamedTuple):
     """A target, as a function and in words.
 
-    A formula may use the following names without defining them: t and s are the logits of the teacher and of the
-    student's old self, p_t and p_s are their softmax at T, and n_t(k) and n_s(k) are their numbers of training samples
-    of class k.
+    A formula may use the following names without defining them: t is the logits of the teacher and s the logits of the
+    student's old self; p_t is the softmax of t / T and p_s the softmax of s / T; n_t(k) is the number of the teacher's
+    training samples of class k, and n_s(k) that of the student.
     """
 
     name: str
@@ -89,11 +91,13 @@ def target_logits(
         student: The prediction and class counts of the student's old self; may be None unless
             ``target.needs_student``.
         temperature: T, above 0.
-        prior_adjusted: Whether ``log(1 + n(k))`` is subtracted from the logits of each peer before anything else, with
-            n(k) its number of training samples of class k. A peer's softmax estimates ``P(k | x)`` under its own class
-            distribution, which is proportional to ``P(x | k) P(k)``. The subtraction divides it by the peer's ``P(k)``,
-            so that the predictions of peers with different class distributions become comparable (Menon et al. 2021,
-            arXiv:2007.07314, section 4). The 1 keeps the logarithm finite for classes of which the peer has no sample.
+        prior_adjusted: Whether ``log(1 + n(k))`` is subtracted from the logits of each peer before anything else, where
+            n(k) is the number of the peer's training samples of class k. The softmax of a peer estimates ``P(k | x)``,
+            the probability of class k for the sample x. This is proportional to ``P(x | k) P(k)``, where ``P(k)`` is
+            the share of class k in the peer's own data. The subtraction divides the estimate by ``P(k)``, so that the
+            predictions of peers with different class distributions become comparable (Menon et al. 2021,
+            arXiv:2007.07314, section 4). The 1 in ``1 + n(k)`` keeps the logarithm finite for classes of which the peer
+            has no sample.
 
     Raises:
         ValueError: If ``target.needs_student`` and ``student`` is None.
@@ -111,13 +115,15 @@ def joined_logits(
     """Return logits ``u_BK`` with ``softmax(u / T) = target`` for the predictions of any number of peers.
 
     Args:
-        target: A target with weights. Unless there are two predictions, it must have ``joins_any_number``.
+        target: A target that has a function ``weigh``. If the number of predictions is not two, ``joins_any_number`` of
+            the target must be true.
         predictions: The prediction and the class counts of each peer.
         temperature: T, above 0.
-        prior_adjusted: See ``target_logits``.
+        prior_adjusted: Whether the logits of each peer are corrected for the class distribution of its training
+            samples, as in ``target_logits``.
 
     Raises:
-        ValueError: If the target has no weights, or does not join so many predictions.
+        ValueError: If the target has no function ``weigh``, or does not accept this number of predictions.
     """
     if target.weigh is None or not (target.joins_any_number or len(predictions) == 2):
         raise ValueError(f"target must join {len(predictions)} predictions, got {target.name}.")
