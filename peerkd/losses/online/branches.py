@@ -62,12 +62,12 @@ def divergence_from_teacher(logits_MBK: Tensor, *, teacher_logits: Tensor, tempe
 def divergence_from_others(logits_MBK: Tensor, *, teacher_logits_MBK: Tensor, temperature: float) -> Tensor:
     """Return ``T^2 * sum_j 1 / (m - 1) * sum_{l != j} mean_B KL(p_l || q_j)``, a scalar.
 
-    There are m branches and m teachers. ``p_l = softmax(t_l / T)`` is the distribution of teacher l, and ``q_j =
-    softmax(z_j / T)`` that of branch j. All teachers except teacher j teach branch j. Teachers are treated as
-    constants: no gradient flows into ``teacher_logits_MBK``.
+    There are m branches and m teachers. Teacher l has the distribution p_l, the softmax of its logits t_l divided by T.
+    Branch j has the distribution q_j, the softmax of its logits z_j divided by T. All teachers except teacher j teach
+    branch j. Teachers are treated as constants: no gradient flows into ``teacher_logits_MBK``.
 
-    There are m * (m - 1) pairs of a teacher and a branch, but exchanging the sums reduces the work to m pairs. With <a,
-    b> for the sum over the classes of the products a_k b_k, ``KL(p || q) = <p, log p - log q>``. Therefore::
+    There are m * (m - 1) pairs of a teacher and a branch, but exchanging the sums reduces the work to m pairs. Let
+    ``<a, b>`` be the sum over the classes k of a_k b_k. Then ``KL(p || q) = <p, log p - log q>``, and the sum is::
 
         sum_j 1 / (m - 1) sum_{l != j} <p_l, log p_l - log q_j>
           = sum_l <p_l, 1 / (m - 1) sum_{j != l} (log p_l - log q_j)>

@@ -52,9 +52,9 @@ def next_state(
 def scale(gap: float) -> float:
     """Return the factor by which the goal of T is multiplied: 1 up to a gap of 1, and more above.
 
-    The gap is the student's cross entropy minus the teacher's. The author's code computes ``s = d / (d + 1)`` with ``d
-    = -gap``, which is ``gap / (gap - 1)``. The factor is 1 if s is at most 1, 1.35 if s is above 2, and s otherwise. s
-    is above 1 if and only if the gap is above 1. It is above 2 if and only if the gap is between 1 and 2.
+    The gap is the student's cross entropy minus the teacher's. The author's code computes s = d / (d + 1), where d is
+    -gap, so s = gap / (gap - 1). The factor is 1 if s is at most 1, 1.35 if s is above 2, and s otherwise. s is above 1
+    if and only if the gap is above 1. It is above 2 if and only if the gap is between 1 and 2.
 
     The factor is therefore 1 for gaps up to 1, 1.35 for gaps between 1 and 2, and ``gap / (gap - 1)`` from 2 on.
     """

@@ -37,7 +37,7 @@ class PairTarget(NamedTuple):
 
     A formula may use the following names without defining them: t is the logits of the teacher and s the logits of the
     student's old self; p_t is the softmax of t / T and p_s the softmax of s / T; n_t(k) is the number of the teacher's
-    training samples of class k, and n_s(k) that of the student.
+    training samples of class k, and n_s(k) the number of the student's.
     """
 
     name: str

@@ -29,7 +29,7 @@ class Reversed(torch.autograd.Function):
 
 
 def test_it_is_that_of_a_parameter_which_sgd_trains_through_a_gradient_reversal() -> None:
-    """As in the authors' code, which trains theta with the optimiser of the student."""
+    """The authors' code trains theta in this way, with the optimiser of the student."""
     theta, momentum = torch.ones((), dtype=torch.float64, requires_grad=True), 0.0
     own = OwnTemperature(distillation_term(LOSS, curriculum_fraction=0.5))
     for step in range(1, 9):
