@@ -35,7 +35,7 @@ PublishedKey = Annotated[str, Field(pattern=r"^(pretrain_peers|improve_peers)/[0
 
 
 class PeerNetwork(NamedTuple):
-    """The network of one peer, without its weights. Peers with equal values can share a module."""
+    """The network of one peer, without its weights. Peers with equal values can share one PyTorch module."""
 
     name: str
     """The name of an architecture of peerkd, or an address such as ``torchvision:NAME`` or ``module:factory``."""
@@ -47,20 +47,26 @@ class PeerNetwork(NamedTuple):
     """The mean of each channel with which the network's images are normalised. None: the mean of the study."""
 
     std: tuple[float, ...] | None = None
-    """The standard deviation of each channel with which the network's images are normalised. None: that of the study,
-    and ``mean`` is None too."""
+    """The standard deviation of each channel with which the network's images are normalised. None: the deviation of the
+    study. ``mean`` and ``std`` are either both None or both set."""
 
     classes: tuple[str, ...] | None = None
     """The class of each of the network's outputs. None: the classes of the study, in their order."""
 
     @property
     def is_built_in(self) -> bool:
-        """Whether the network is an architecture of peerkd, possibly behind an adapter."""
+        """Whether the network is an architecture of peerkd.
+
+        The network may have an adapter, which resizes and normalises its images and orders its classes.
+        """
         return self.name in ARCHITECTURE_FACTS
 
     @property
     def is_plain(self) -> bool:
-        """Whether the network is an architecture of peerkd without an adapter, which the fast engines can train."""
+        """Whether the network is an architecture of peerkd that takes the study's images and classes as they are.
+
+        The fast engines can train only such networks, which need no adapter for images or classes.
+        """
         return self.is_built_in and self == PeerNetwork(self.name)
 
     def describe(self) -> dict[str, Any]:
@@ -91,10 +97,11 @@ class GivenPeerConfig(StrictConfig):
     pre-trained on its own data."""
 
     data: str | None = Field(default=None, min_length=1, max_length=4_096)
-    """The peer's own data set: a folder of images, an npz file or a folder of npy files, or the s3:// address of one,
-    as for ``data.path``; ``store:dataset/KEY`` for a data set that an earlier run has published; or
-    ``store:partition_data/KEY/PEER`` for the samples of one of its peers, by number. Its training, validation and test
-    splits are used where they exist. Null: all peers share the data set of ``data``, which ``partition`` divides."""
+    """The peer's own data set: a folder of images, an npz file, a folder of npy files, or the s3:// address of such a
+    file or folder, as for ``data.path``. ``store:dataset/KEY`` is a data set that an earlier run has published, and
+    ``store:partition_data/KEY/PEER`` is the samples of one peer of an earlier run, given by the peer's number. The
+    training, validation and test splits of the data set are used where they exist. Null: all peers share the data set
+    of ``data``, which ``partition`` divides."""
 
     image_size_pixels: int | None = Field(default=None, ge=4, le=4_096)
     """The side of the square images that the network takes. The study's images are resized to it. Null: they keep
@@ -114,7 +121,7 @@ class GivenPeerConfig(StrictConfig):
 
     @property
     def peer_network(self) -> PeerNetwork:
-        """The network of the peer, with the values of its adapter."""
+        """The network of the peer, with its image size, normalisation and classes."""
         return PeerNetwork(self.network, self.image_size_pixels, self.mean, self.std, self.classes)
 
     @model_validator(mode="after")

@@ -71,7 +71,7 @@ class PeerExperimentConfig(StrictConfig):
 
     @property
     def num_trained_peers(self) -> int:
-        """The number of peers that are pre-trained, because the user gives no weights of them."""
+        """The number of peers that are pre-trained, because the user gives no weights for them."""
         return sum(map(self.is_trained, range(self.partition.num_peers)))
 
     def is_trained(self, peer: int) -> bool:
@@ -86,7 +86,11 @@ class PeerExperimentConfig(StrictConfig):
 
     @property
     def has_public_set(self) -> bool:
-        """Whether there are samples that belong to no peer: held-out ones, or a data set in addition to the peers'."""
+        """Whether there are samples that belong to no peer.
+
+        If each peer brings its own data set, these samples are the data set of ``data``. Otherwise, they are held out
+        when the data set is divided, or a file lists them.
+        """
         if self.has_peer_data:
             return self.data.source != "peers"
         return self.partition.public_fraction > 0 or getattr(self.partition.label_skew, "public_file", None) is not None
@@ -144,7 +148,7 @@ class PeerExperimentConfig(StrictConfig):
         return self
 
     def _check_index_files(self) -> None:
-        """Check that index files fit the number of peers and the data set."""
+        """Raise a ``ValueError`` if the index files do not fit the number of peers or the data set."""
         skew = self.partition.label_skew
         if not isinstance(skew, IndexFiles) or self.has_peer_data:
             return
@@ -160,7 +164,7 @@ class PeerExperimentConfig(StrictConfig):
             )
 
     def _check_peer_data(self) -> None:
-        """Check that data sets of peers and the data set of the experiment fit together."""
+        """Raise a ``ValueError`` if the peers' own data sets do not fit the data set of the experiment."""
         data, given = self.data, self.peers.given
         without = [peer for peer, each in enumerate(given) if each.data is None]
         if data.source == "peers" and (without or not given):

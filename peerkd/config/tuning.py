@@ -20,12 +20,13 @@ class TuneConfig(StrictConfig):
     """The options of ``--strategy tune``, which chooses among the settings of ``sweep``."""
 
     own_weight: float | None = Field(default=None, ge=0, le=1)
-    """The weight of own accuracy, on the student's own distribution, in the objective. The rest is the weight of global
-    accuracy. Null: 0 if ``sweep.selection_metric`` is global_accuracy, and 1 if it is own_accuracy."""
+    """The weight in the objective of own accuracy, which is measured on the student's own distribution. Global accuracy
+    has the weight 1 - own_weight. Null: 0 if ``sweep.selection_metric`` is global_accuracy, and 1 if it is
+    own_accuracy."""
 
     max_own_drop: float | None = Field(default=None, ge=0, le=1)
-    """The limit on forgetting: a setting is chosen only if a trial has shown that the student's own validation accuracy
-    falls by at most this fraction. Null: no limit."""
+    """The limit on forgetting. A setting is chosen only if, in a trial of the setting, the student's own validation
+    accuracy falls by at most this fraction. Null: no limit."""
 
     chooses_epochs: bool = False
     """Whether the number of epochs is chosen too. The accuracy is then measured after every epoch, and a trial counts
@@ -36,13 +37,15 @@ class TuneConfig(StrictConfig):
     samples; a forward pass alone counts as a third."""
 
     experience: bool = True
-    """Whether the tuner starts from a prior that was learned from full sweeps of digits.
+    """Whether the tuner starts from experience, which is a prior that was learned from full sweeps of digits.
 
-    It does so only in a study with the default conventions, one learning rate, global accuracy alone as the objective,
-    and settings like those of the sweeps. Some sweeps had the transfer sets student, teacher and both with the default
-    loss and target, and temperatures from 0.5 to 16. The others had student, public_unlabelled, student_and_public and
-    teacher_unlabelled with several losses and targets, alphas from 0.4 and temperatures from 0.5 to 4. The log and the
-    report say whether it did. False: it starts without this experience."""
+    The experience applies only to a study with the default conventions, one learning rate, global accuracy alone as the
+    objective, and settings like the settings of these sweeps. Some of the sweeps had the transfer sets student, teacher
+    and both with the default loss and target, and temperatures from 0.5 to 16. The other sweeps had the transfer sets
+    student, public_unlabelled, student_and_public and teacher_unlabelled with several losses and targets, alphas from
+    0.4 and temperatures from 0.5 to 4. The log and the report say whether the tuner started from experience. False: the
+    tuner starts without experience.
+    """
 
     max_seconds: float | None = Field(default=None, gt=0)
     """The time after which no further iteration begins. With a limit, the choices depend on the speed of the
@@ -53,7 +56,7 @@ def check_grid(sweep: SweepConfig, strategy: str) -> None:
     """Check that a strategy can try the grid of a sweep.
 
     Raises:
-        ValueError: If the grid would have to become longer in a tuned study.
+        ValueError: If ``sweep.extend`` is set in a tuned study, in which values cannot be added to the grid.
     """
     if strategy == "tune" and sweep.extend:
         raise ValueError(

@@ -48,11 +48,12 @@ class Grid:
 def settings(grid: Grid, transfer_set: TransferSet) -> tuple[Setting, ...]:
     """Return the settings that a pair tries on one transfer set, including the untuned default but not fine-tuning.
 
-    Without labels the weight of the divergence is 1, so only the temperature, the learning rate, the loss and the
-    target vary. A loss that sets its temperature itself has the default temperature alone, which stands for its own.
-    Losses that the transfer set does not allow are omitted. If two losses are the same computation at T = 1, only one
-    of them is tried there: that of the untuned default, or else the first. Settings with the same loss and learning
-    rate follow one another, so that students that are trained together mostly share both.
+    On a transfer set without labels, the weight of the divergence is 1, so only the temperature, the learning rate, the
+    loss and the target vary. A loss that sets its temperature itself is tried only with the default temperature, which
+    the loss does not use. Losses that the transfer set does not allow are omitted. If two losses are the same
+    computation at T = 1, only one of the two is tried at T = 1: the loss of the untuned default, or else the first.
+    Settings with the same loss and learning rate follow one another, so that students that are trained together mostly
+    have the same loss and learning rate.
     """
     # The untuned default comes first, so that no setting takes its place.
     tried = [(grid.default_loss, grid.default_learning_rate, grid.default_target, DEFAULT_TEMPERATURE, DEFAULT_ALPHA)]
@@ -108,7 +109,11 @@ def allows_loss(transfer_set: str, loss: str) -> bool:
 
 
 def computed_loss(loss: str | None, temperature: float) -> str | None:
-    """Return the loss or, at T = 1, the loss that it is then equal to; see ``PairLoss.same_at_temperature_1``."""
+    """Return the name of the loss that is computed at a temperature.
+
+    This is the given loss unless the temperature is 1 and ``PairLoss.same_at_temperature_1`` names an equal loss. None
+    stands for the only loss of the experiment, and is returned as it is.
+    """
     return loss if loss is None or temperature != 1 else PAIR_LOSSES[loss].same_at_temperature_1 or loss
 
 
@@ -128,7 +133,10 @@ def _with_default_first(grid: Grid) -> list[str]:
 
 
 def _alpha_or_weight(value: float, alpha_weighs: LossTerm) -> float:
-    """Return the weight of the divergence for an alpha or, because the rule is its own inverse, alpha for a weight."""
+    """Return the weight of the divergence for a given alpha, or alpha for a given weight of the divergence.
+
+    The same rule converts in both directions: alpha is either the weight of the divergence or 1 minus this weight.
+    """
     return value if alpha_weighs == "distillation" else 1 - value
 
 

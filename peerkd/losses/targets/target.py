@@ -1,8 +1,8 @@
 """The target of a student: the distribution that it imitates, made of the predictions of several networks.
 
 In a pair, these networks are the teacher and the student's old self, which is the student's pre-trained network before
-any distillation. Other groups of peers can have a target too. Every target is a weighted mean of the predictions of the
-networks, with weights that may differ between samples and between classes:
+any distillation. In a round, these networks are the peers of a neighbourhood: one peer and its partners. Every target
+is a weighted mean of the predictions of the networks, with weights that may differ between samples and between classes:
 
     target_k = sum_i w_i(k) p_i(k) / Z,    p_i = softmax(z_i / T)
 
