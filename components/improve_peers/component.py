@@ -1,4 +1,4 @@
-"""Component: publish a better network for every student, by the choice of a sweep or of a tuned study."""
+"""Component: publish the network that each student should have from now on, as a sweep or a tuned study advises."""
 
 from kfp import dsl
 
@@ -15,7 +15,7 @@ def improve_peers(
     trials: dsl.Input[dsl.Dataset],
     improved: dsl.Output[dsl.Model],
 ):
-    """Publish a better network for every student, by the choice of a sweep or of a tuned study.
+    """Publish the network that each student should have from now on, as a sweep or a tuned study advises.
 
     Args:
         config_json: The whole experiment as JSON.

@@ -76,8 +76,8 @@ class ImprovedStudent:
     """The training as a phrase that follows "the student". None if the student stays unchanged."""
 
     is_reproduced: bool | None
-    """Whether the training for publication ended in every value that the study had recorded. None if the study has
-    recorded no result to compare with."""
+    """Whether the training was reproduced: repeated for publication, it ended with all values that the study had
+    recorded for it. None if the study has recorded no result to compare with."""
 
     before: Mapping[str, float]
     after: Mapping[str, float]

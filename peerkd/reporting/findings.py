@@ -70,16 +70,17 @@ class ChoiceCounts:
     """The number of pairs that chose each value, including values that no pair chose."""
 
     temperature: Mapping[float, int]
-    """Counts of the pairs that chose a loss with a given temperature. Empty if every loss sets its own."""
+    """The number of pairs that chose each temperature. Pairs whose loss sets its temperature itself are not counted."""
 
     alpha: Mapping[float, int]
-    """Counts of the pairs that chose a set with labels. Empty if no set has labels."""
+    """The number of pairs that chose each alpha. Pairs that chose a transfer set without labels are not counted."""
 
     num_without_labels: int
-    """The number of pairs that chose a set without labels, where alpha has no effect."""
+    """The number of pairs that chose a transfer set without labels, where alpha has no effect."""
 
     dimensions: Mapping[str, Mapping[Any, int]]
-    """The counts of each of the ``UntunedDefault.dimensions``, by its name."""
+    """The number of pairs that chose each learning rate, loss and target: for each of these that the experiment tunes,
+    the counts by value."""
 
     transfer_set: Mapping[str, int]
 
@@ -121,8 +122,8 @@ class SweepFindings:
 
     gain_from_data: FloatArray
     gain_from_teacher: FloatArray
-    """(num_peers, num_peers) the chosen setting's gain minus ``gain_from_data``, which is the gain of the same training
-    without a teacher."""
+    """(num_peers, num_peers) the gain of the chosen setting minus ``gain_from_data``. The latter is the gain of
+    fine-tuning on the same data with the same learning rate."""
 
     mean_gains: Mapping[tuple[Treatment, str], Estimate]
     """Mean gains on test by treatment and scope."""
@@ -143,7 +144,9 @@ class SweepFindings:
     """Test gain of each pair's own setting minus that of the pair's best control."""
 
     without_tuning: WithoutTuning | None
-    """What tuning T and alpha is worth beside another loss or target. None if no other was tried everywhere."""
+    """The gain of tuning T and alpha, compared with the gain of another loss or target at T = 1 and the default alpha.
+
+    None unless the untuned default and another loss or target have been tried for every pair without diverging."""
 
     optimism: Estimate
     """Gain of the chosen setting on validation, where it was chosen, minus its gain on test."""
@@ -281,7 +284,12 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
 
 
 def _check_trials(trials: Candidates, facts: ExperimentFacts) -> None:
-    """Raise a ``ValueError`` if the table has other peers, losses or targets, or if every distillation diverged."""
+    """Check that a table of trials belongs to an experiment and has results.
+
+    Raises:
+        ValueError: If its peers differ from the peers of the experiment that did not diverge, if it has a loss or a
+            target that the experiment does not try, or if every distillation diverged.
+    """
     wanted, found = np.flatnonzero(facts.peers_are_finite), np.unique(trials.student)
     if not np.array_equal(wanted, found):
         raise ValueError(f"The table must have the {len(wanted)} peers of the run, got {len(found)}.")

@@ -105,7 +105,7 @@ def settings_map(cells: Sequence[Sequence[Cell]], *, dimensions: Sequence[str]) 
 
     Args:
         cells: What ``setting_cell`` returned for each student and teacher.
-        dimensions: The ``UntunedDefault.dimensions`` of the experiment.
+        dimensions: The names among ``learning_rate``, ``loss`` and ``target`` that the experiment tunes.
     """
     labels = [str(peer) for peer in range(len(cells))]
     *names, last = ["", *(name.replace("_", " ") for name in dimensions)]
@@ -130,9 +130,9 @@ def setting_cell(
 
     Args:
         transfer_set: Name of the transfer set.
-        temperature: Temperature of the distillation. It is not shown if the loss among the dimensions sets it itself.
+        temperature: Temperature of the distillation. It is not shown if the loss in ``dimensions`` sets it itself.
         alpha: Weight as configured. A dash is shown if the transfer set has no labels.
-        dimensions: The values of the ``UntunedDefault.dimensions`` of the experiment.
+        dimensions: The learning rate, the loss and the target by name, as far as the experiment tunes them.
         epochs: Epochs after which to stop, or None if the choice names none.
         is_default: Whether the cell has the frame of the untuned default.
         is_muted: Whether the cell is grey and in italics.

@@ -67,8 +67,9 @@ class ModelCard:
     """The training after the pre-training. None if the student was left unchanged."""
 
     is_reproduced: bool | None
-    """Whether the training for publication ended in every value that the study had recorded. None if the study has no
-    result to compare with, because it did not train the trial as far, or left the student unchanged."""
+    """Whether the training was reproduced: repeated for publication, it ended with all values that the study had
+    recorded for it. None if there is nothing to compare, because the study trained this trial for fewer epochs, or left
+    the student unchanged."""
 
     file: str
     """The name of the file with the weights."""

@@ -1,8 +1,8 @@
 """The frame of every HTML page: the environment of its templates, its sections, and the config as tables of text.
 
-A page is self-contained: it needs no network, no storage, and no script to be complete. It can be opened from disk,
-and shown in a frame with ``sandbox="allow-scripts"``, in which Kubeflow's interface shows it. Storage, downloads and
-links inside the page do not work there.
+A page is self-contained: it needs no network, no storage, and no script to be complete. It can be opened from disk.
+Kubeflow's interface shows it in a frame with ``sandbox="allow-scripts"``. In this frame, storage, downloads and links
+inside the page do not work.
 """
 
 from collections.abc import Callable, Mapping

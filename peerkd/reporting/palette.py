@@ -1,7 +1,7 @@
 """The colours of heat maps and lines. Colour-blind readers can distinguish them.
 
-Heat maps are blue above zero and orange below. The colour of a cell is one of a few steps, so that the page needs one
-rule for each step and theme, and a test can check that the ink on each of them is readable.
+Heat maps are blue above zero and orange below. A cell has one of a few shades, so the page needs only one CSS rule for
+each shade and theme, and a test can check that the text on every shade is readable.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ NUM_STEPS: Final = 7
 """The number of shades for values above zero, and of those for values below zero."""
 
 _INKS: Final[tuple[Rgb, ...]] = ((0, 0, 0), (255, 255, 255))
-"""The colours of text in cells: pure black and pure white. With other inks, some backgrounds would have no ink with a
-contrast of at least 4.5."""
+"""The colours of text in cells: pure black and pure white. Less extreme colours would not reach a contrast of 4.5 on
+every background."""
 
 
 class Ends(NamedTuple):

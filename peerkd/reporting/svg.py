@@ -119,7 +119,10 @@ def _xy_chart(chart: XYChart, label: str, frame: _Frame) -> Markup:
 
 
 def _add_labels(svg: ElementTree.Element, labelled: Sequence[Series], x: _AxisScale, y: _AxisScale) -> None:
-    """Write the label of each series next to the mean end of its lines, without overlaps."""
+    """Write the label of each series at the right ends of its lines, without overlaps.
+
+    A series with several lines has its label at the mean height of their ends.
+    """
     ends = [
         (max(x.at(line.xs[-1]) for line in lines), sum(y.at(line.ys[-1]) for line in lines) / len(lines))
         for lines in (series.lines for series in labelled)

@@ -26,7 +26,7 @@ DIVERGENCE_ALONE: Final = "divergence alone"
 """The text in place of an alpha if the transfer set has no labels."""
 
 OWN_TEMPERATURE: Final = "own T"
-"""What stands in place of a temperature that the loss sets itself."""
+"""The text in place of a temperature if the loss sets its temperature itself."""
 
 DISTANCE_LABELS: Final = {
     "jensen_shannon": "Jensen-Shannon distance",
@@ -157,7 +157,7 @@ def default_setting(default: UntunedDefault) -> str:
 
 
 def default_recipe(transfer_sets: Iterable[str], default: UntunedDefault) -> str:
-    """Return the untuned default in words, without its transfer set, so that it holds for all these transfer sets."""
+    """Return the untuned default in words without its transfer set. The words are true for all given transfer sets."""
     names = tuple(transfer_sets)
     without_labels = names_without_labels(names)
     weight = DIVERGENCE_ALONE
@@ -167,7 +167,7 @@ def default_recipe(transfer_sets: Iterable[str], default: UntunedDefault) -> str
 
 
 def control(transfer_sets: Iterable[str]) -> str:
-    """Return in words the control that a pair's choice is compared with. The text is empty if none exists."""
+    """Return in words the control with which a pair's choice is compared. The text is empty if no control exists."""
     names = tuple(transfer_sets)
     without = names_without_labels(names)
     if len(without) == len(names):
@@ -184,7 +184,7 @@ def without_labels(transfer_sets: Iterable[str]) -> str:
 
 
 def without_control(transfer_sets: Iterable[str]) -> str:
-    """Return a sentence on the transfer sets without a control. The text is empty if all have labels."""
+    """Return a sentence on the transfer sets that allow no fine-tuning. The text is empty if all sets have labels."""
     if not (named := _sets_without_labels(transfer_sets)):
         return ""
     return f"{named} no labels, so no fine-tuning without a teacher exists there."
@@ -270,7 +270,7 @@ def tuned_names(dimensions: Iterable[str], *others: str) -> str:
     """Return the names of the parameters that are chosen, separated by commas and "and".
 
     Args:
-        dimensions: The ``UntunedDefault.dimensions`` of the experiment.
+        dimensions: The names among ``learning_rate``, ``loss`` and ``target`` that the experiment tunes.
         others: Further names.
     """
     *names, last = "temperature", "alpha", *(name.replace("_", " ") for name in dimensions), *others
@@ -282,7 +282,7 @@ def _dimensions(default: UntunedDefault) -> str:
 
 
 def loss_formula(distill: DistillConfig) -> str:
-    """Return the loss of every distillation as a formula, with that of T if the loss sets it."""
+    """Return the loss of every distillation as a formula, followed by the formula of T if the loss sets T itself."""
     term = distill.term
     rule = term.loss.temperature_rule
     own = f"\n   {rule.formula}" if rule else ""
@@ -303,7 +303,7 @@ def loss_in_words(distill: DistillConfig) -> str:
 
 
 def tried_losses_in_words(config: ExperimentConfig) -> str:
-    """Return the loss of the untuned default on one line, and the names of what is tried in place of it."""
+    """Return one line with the loss of the untuned default, and the names of the losses and targets that are tried."""
     text = loss_in_words(config.distill)
     for noun, names in (("loss", config.sweep.losses), ("target", config.sweep.targets)):
         text += f"; tried for each pair: {noun} {', '.join(names)}" if names else ""
@@ -325,7 +325,7 @@ def grid_in_words(config: ExperimentConfig) -> str:
 
 
 def alternatives_in_words(config: ExperimentConfig) -> Iterator[str]:
-    """Yield a sentence or two for each loss and target that is tried in place of the default's, and each omission."""
+    """Yield sentences on further losses and targets that a sweep tries, and on the parts of the grid that it omits."""
     for name, loss in config.tried_losses.items():
         if loss is not config.distill.loss:
             declared, values = loss.pair_loss, _hyper_parameters(loss.pair_loss, loss.parameters)

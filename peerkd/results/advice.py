@@ -1,16 +1,17 @@
 """The advice for a student: learn from a teacher, train on without one, or stay unchanged.
 
-One rule decides, for a pair and for a student, after a sweep and after a tuned study. A distillation is advised if its
-gain on validation is above that of both controls, which are the unchanged student and the best training without a
-teacher, by more than the noise of the difference. Otherwise the best training without a teacher is advised if it is
-above the unchanged student by more than its noise.
+The same rule decides for a pair and for a student, after a sweep and after a tuned study. The best distillation is
+compared with the unchanged student and with the best training without a teacher. It is advised if its gain on
+validation exceeds both by more than the noise of the differences. Otherwise the best training without a teacher is
+advised if its gain over the unchanged student exceeds the noise of this gain. Otherwise the student stays unchanged.
 
-The best of many trials is better on the samples on which it was chosen than on others: its gain is optimistic. Efron's
-bootstrap (1983, JASA 78:316) estimates the optimism. The gains are drawn again from a normal distribution with the
-noise of the validation set around the observed ones, and the best trial is chosen in each draw. The gain drawn for this
-trial minus its observed gain is the error of a choice. Its mean over draws is the optimism, and its deviation is the
-noise. Both allow for the choice of the control too. Where all trials are equally good, the observed gains differ more
-than the true ones, and the bootstrap finds only a part of the optimism.
+The best of many trials has a higher gain on the samples on which it was chosen than on other samples: the gain is
+optimistic. Efron's bootstrap (1983, JASA 78:316) estimates the optimism. In each draw, new gains of all trials are
+drawn from a normal distribution around the observed gains, with the noise of the validation set, and the trial with the
+highest drawn gain is chosen. The drawn gain of this trial minus its observed gain is the error of the choice. The mean
+error over draws is the optimism, and the standard deviation of the error is the noise. For a difference between the
+best distillation and the best training without a teacher, both choices are repeated in each draw. Where all trials are
+equally good, the observed gains differ more than the true gains, and the bootstrap finds only a part of the optimism.
 
 Shape suffixes: N = trials of one student, C = trials that may be the best one, B = draws.
 """
@@ -33,11 +34,12 @@ from peerkd.study.splits import EvaluationSets
 from peerkd.study.student_choice import StudentDecision
 
 COLUMNS: Final = (IS_FINITE, "distillation_weight", TARGET, *validation_noise.COLUMNS)
-"""The columns of the trials from which advice follows."""
+"""The columns of the table of trials from which advice is computed."""
 
 NUM_DEVIATIONS: Final = 1.0
-"""The number of standard deviations of its noise that a difference must exceed. It was chosen by measurement; see
-``docs/results``."""
+"""A difference counts if it exceeds this number of standard deviations of its noise.
+
+The number was chosen by measurement, which ``docs/results`` describes."""
 
 COVERAGE: Final = 0.9
 """The nominal coverage of the interval of a predicted gain."""
@@ -48,7 +50,8 @@ _NORMAL_QUANTILE: Final = 1.6449
 _NUM_DRAWS: Final = 400
 _SEED: Final = 0
 _MAX_COMPARED: Final = 256
-"""The largest number of distillations, and of controls, whose gains are drawn: those with the highest gains."""
+"""The maximum number of distillations whose gains are drawn, and also of controls. The trials with the highest gains
+are taken."""
 
 
 class Prediction(NamedTuple):
@@ -61,7 +64,7 @@ class Prediction(NamedTuple):
     """The standard deviation of the value's noise."""
 
     test_deviation: float
-    """The standard deviation of the noise that a measurement on the test set adds."""
+    """The standard deviation of the noise of a measurement of the value on the test set."""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -81,7 +84,10 @@ NO_CHANGE: Final = Prediction(0.0, 0.0, 0.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudentAdvice:
-    """The best trials of one student, or of one pair, and what follows from them."""
+    """The best trials of one student, or of one pair, with their predicted gains and the decision.
+
+    A position is an index into the trials from which the advice was computed.
+    """
 
     decision: StudentDecision
 
@@ -89,7 +95,7 @@ class StudentAdvice:
     """The position of the best distillation on validation. None if all diverged or none was trained."""
 
     control: int | None
-    """The position of the best training without a teacher; see ``peerkd.study.controls``."""
+    """The position of the best training without a teacher. None if all diverged or none was trained."""
 
     gain: Prediction | None
     """The gain of the best distillation over the unchanged student."""
@@ -125,10 +131,11 @@ def advise(
 
     Args:
         columns: The values of ``COLUMNS`` for N trials: lists, or columns of a table as lists.
-        objective: The objective of the choice. A trial that breaks its limit counts with its penalised gain.
+        objective: The objective of the choice. It lowers the gain of a trial that breaks the limit on forgetting.
         sets: The sizes of the student's evaluation sets.
-        ranks_N: The rank of each trial in a tie; see ``ties.ranks``.
-        distillation: The position of a finite distillation that was chosen in another way. None: the best one is taken.
+        ranks_N: The rank of each trial in ties. The lowest rank wins a tie.
+        distillation: The position of the distillation that a tuner has chosen, which must not have diverged. It takes
+            the place of the best distillation. None means the best distillation on validation.
     """
     is_finite_N = np.asarray(columns[IS_FINITE], dtype=np.bool_)
     is_control_N = np.array(are_controls(columns["distillation_weight"], columns[TARGET]), dtype=np.bool_)
@@ -177,7 +184,13 @@ def advise(
 
 
 def decide(gain: Prediction | None, control_gain: Prediction | None, advantage: Prediction | None) -> StudentDecision:
-    """Return the decision that follows from predicted gains by the rule at the top of this file."""
+    """Return the decision that follows from predicted gains by the rule at the top of this file.
+
+    Args:
+        gain: The gain of the best distillation over the unchanged student; None without a distillation.
+        control_gain: The gain of the best training without a teacher over the unchanged student; None without one.
+        advantage: ``gain`` minus ``control_gain``; None if one of them is None.
+    """
     if gain is not None and gain.is_above_noise and (advantage is None or advantage.is_above_noise):
         return "distil"
     return "fine_tune" if control_gain is not None and control_gain.is_above_noise else "leave"
@@ -194,9 +207,10 @@ def _best(gains_N: FloatArray, ranks_N: IntArray, places: IntArray) -> int | Non
 def _compared(
     gains_N: FloatArray, is_control_N: BoolArray, is_finite_N: BoolArray, best: Sequence[int | None]
 ) -> IntArray:
-    """Return the positions of the trials whose gains are drawn, ascending: the best distillations and controls.
+    """Return the positions of the trials whose gains are drawn, ascending.
 
-    A trial far below the best one is chosen in no draw, so leaving it out changes nothing.
+    They are the ``_MAX_COMPARED`` best distillations, as many of the best controls, and the trials in ``best``. A trial
+    that is much worse than the best trial is chosen in no draw, so its omission changes nothing.
     """
     kept = [place for place in best if place is not None]
     for is_kind_N in (is_control_N, ~is_control_N):

@@ -51,8 +51,8 @@ class OnValidation(NamedTuple):
     """Share of samples for which the two peers predict the same class, right or wrong."""
 
     mixture_gain_WPP: FloatArray
-    """Accuracy of a mixture of the peer of the row and the peer of the column, minus that of the peer of the row. W is
-    the weight of the peer of the column."""
+    """Accuracy of a mixture of the probabilities of two peers, the peer of the row and the peer of the column, minus
+    the accuracy of the peer of the row. Each index of the axis W stands for a weight of the peer of the column."""
 
 
 class OnTrainingData(NamedTuple):
@@ -68,10 +68,10 @@ class OnTrainingData(NamedTuple):
     """Entropy of the peer's probabilities."""
 
     divergence_to_owner_TPP: FloatArray
-    """T^2 KL(peer || owner), the loss of the owner with the peer as its teacher."""
+    """T^2 KL(peer || owner): the divergence in the loss if the owner is the student and the peer is the teacher."""
 
     divergence_from_owner_TPP: FloatArray
-    """T^2 KL(owner || peer), the loss of the peer with the owner as its teacher."""
+    """T^2 KL(owner || peer): the divergence in the loss if the peer is the student and the owner is the teacher."""
 
 
 def on_validation(parts: Iterable[Answers]) -> OnValidation:
@@ -152,8 +152,9 @@ def _sums(part: Answers) -> _Sums:
 def _mixture_right(probabilities_PNK: FloatArray, labels_N: IntArray) -> FloatArray:
     """Return the number of samples on which the mixture of two peers (row and column) is right, for each weight.
 
-    The mixture nearly always predicts the class of one of the two peers. The probabilities of all other classes are
-    computed only for the samples on which a bound does not exclude another class.
+    The mixture nearly always predicts the class of one of the two peers. A third class has at most the weighted mean of
+    the second largest probabilities of both peers. The mixed probabilities of all classes are therefore computed only
+    for samples on which this bound is not below the mixed probabilities of the two predicted classes.
     """
     num_peers, num_samples, _ = probabilities_PNK.shape
     places_N = np.arange(num_samples)

@@ -33,9 +33,9 @@ class TableKind(NamedTuple):
     """A function of a table and the number of its first row, which raises ``ValueError`` if a value breaks a rule."""
 
     later_columns: tuple[str, ...] = ()
-    """Columns that were added after files of this kind had been written, in the order of the schema. If a file lacks
-    one of them, it is read as null. A column of nulls is not part of the fingerprint, so that older tables keep
-    theirs."""
+    """Columns that were added to the schema after files of this kind had been written, in the order of the schema. A
+    column that a file lacks is read as nulls. If such a column has only nulls, the fingerprint of the table does not
+    include it, so that the fingerprint of an older table stays the same."""
 
 
 def field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) -> pa.Field:
@@ -204,7 +204,9 @@ def read(path: Path, kind: TableKind) -> pa.Table:
 
 @contextmanager
 def mapped(path: Path, kind: TableKind) -> Iterator[pa.Table]:
-    """Yield the table that ``read`` returns, mapped from disk: the system loads values on access and can drop them.
+    """Yield the table that ``read`` returns, as a file that is mapped into memory.
+
+    The operating system loads values when they are accessed, and can drop them from memory again.
 
     Raises:
         ArtifactNotFoundError: If the file does not exist.
@@ -218,7 +220,10 @@ def mapped(path: Path, kind: TableKind) -> Iterator[pa.Table]:
 
 
 def _unpack(path: Path, unpacked: Path, kind: TableKind) -> None:
-    """Write a table of a Parquet file as an Arrow file, which can be mapped into memory, one piece at a time."""
+    """Convert a Parquet file to an Arrow file, which can be mapped into memory.
+
+    The table is converted piece by piece, so that it need not fit in memory.
+    """
     with (
         _reading(path, kind),
         pq.ParquetFile(path) as file,
@@ -304,9 +309,10 @@ def _update(digest: "hashlib._Hash", kind: pa.DataType, pieces: Callable[[], Ite
 
 
 def _update_with_validity(digest: "hashlib._Hash", pieces: Iterator[pa.Array], *, of_values: bool = False) -> None:
-    """Add one bit for each value to a digest, packed as if the pieces were one array.
+    """Add one bit for each value of a column to a digest.
 
-    The bit shows whether the value is valid, or with ``of_values`` whether it is true.
+    The bits of all pieces are packed as the bits of one array, so the digest does not depend on the pieces. A bit shows
+    whether the value is not null or, with ``of_values``, whether the value is true.
     """
     rest: BoolArray = np.empty(0, dtype=np.bool_)
     for array in pieces:

@@ -12,7 +12,7 @@ from peerkd.study.trials import LATER_COLUMNS
 
 
 def _predicted(name: str, meaning: str) -> Iterator[pa.Field]:
-    """Yield the columns of a prediction with its interval; see ``peerkd.results.advice``."""
+    """Yield three columns: a predicted gain or difference of gains, and the two bounds of its interval."""
     yield arrow.field(name, pa.float64(), f"{meaning}; null if the trial did not run to its end, or is a control")
     for end in ("low", "high"):
         yield arrow.field(f"{name}_{end}", pa.float64(), f"The {end} end of the 90 % interval of {name}")
@@ -81,7 +81,8 @@ CHOICES_SCHEMA: Final = pa.schema(
         ),
     ]
 )
-"""Every column with its type and, as metadata, its meaning. Gains are those of the objective of the study."""
+"""Every column with its type and, as metadata, its meaning. A gain is measured by the objective of the study: it is a
+mean of the gains of global and own accuracy."""
 
 CURVE_SCHEMA: Final = pa.schema(
     [
@@ -118,7 +119,7 @@ CURVE: Final = arrow.TableKind("curve of a study", "CURVE_SCHEMA", CURVE_SCHEMA)
 
 
 def assemble(rows: Iterable[Mapping[str, Any]], kind: arrow.TableKind) -> pa.Table:
-    """Return rows as a table of their kind, in the given order."""
+    """Return rows as a table of a kind, the table of choices or the curve of a study, in the given order."""
     return arrow.checked(pa.Table.from_pylist(list(rows), schema=kind.schema), kind)
 
 

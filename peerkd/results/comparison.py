@@ -1,10 +1,10 @@
 """Test accuracies of all runs by seed, and the differences between methods.
 
-The result of a run is the test accuracy of the method's deployed predictor after the last epoch. No accuracy selects
-it. The accuracy at the best epoch is reported separately. That epoch is selected on validation, while much of the
-literature selects it on test.
+The result of a run is the test accuracy of the method's deployed predictor after the last epoch. The epoch and the
+predictor are fixed before the run. The accuracy after the best epoch is reported separately. The best epoch is the
+epoch with the highest validation accuracy, while much of the literature selects it by test accuracy.
 
-A run that diverged has no result. It is counted, and excluded from everything else.
+A run that diverged has no result. Such runs are counted, and no other number includes them.
 """
 
 from collections.abc import Collection, Mapping, Sequence

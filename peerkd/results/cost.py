@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Pair: TypeAlias = tuple[int, int | None]
-"""Student and teacher. The teacher is None for a training on the student's own data, which serves all its pairs."""
+"""Student and teacher. The teacher is None for trials that involve no other peer, such as a fine-tuning on the
+student's own data. All pairs of the student have these trials in common."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -120,7 +120,7 @@ def diverged_runs(table: pa.Table) -> frozenset[tuple[str, str, int]]:
 
 
 def curves_by_key(table: pa.Table) -> dict[CurveKey, Curve]:
-    """Return every curve of a table in the order of ``assemble``."""
+    """Return every curve of a table by its key, in the order of the rows of the table."""
     is_first = _differs_from_row_before(table, IDENTITY_COLUMNS[:-1])
     starts = np.flatnonzero(is_first)
     ends = [*starts[1:], table.num_rows]

@@ -11,26 +11,26 @@ from peerkd.study.controls import are_controls
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Divergence:
-    """Trainings that did not end in finite numbers; see ``peerkd.training.finite``."""
+    """Trainings that diverged: their weights or losses did not stay finite numbers."""
 
     peers: tuple[int, ...]
-    """Numbers of the peers that diverged in pre-training: no pair with one of them was tried."""
+    """The indices of the peers that diverged in pre-training. No pair with such a peer was tried."""
 
     num_pairs_left_out: int
     """The number of ordered pairs with a peer that diverged."""
 
     num_distillations: int
-    """The number of trials with a teacher that diverged."""
+    """The number of distillations that diverged."""
 
     num_controls: int
-    """The number of trials without a teacher that diverged."""
+    """The number of controls that diverged."""
 
     num_trials: int
     """The number of trials that were done, whether they diverged or not."""
 
     @property
     def num_trials_diverged(self) -> int:
-        """The number of trials that diverged, with a teacher or without."""
+        """The number of distillations and controls that diverged."""
         return self.num_distillations + self.num_controls
 
     @property

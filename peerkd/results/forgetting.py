@@ -37,23 +37,24 @@ class Forgetting:
     """Forgetting by transfer set, for settings chosen within each set."""
 
     changes: tuple[Change, ...]
-    """What was forgotten and learned with each transfer set, separately for distillations and for each kind of
-    control."""
+    """What was forgotten and learned with each transfer set, separately for the chosen setting, the untuned default and
+    the control."""
 
     transfer_sets: tuple[str, ...]
     class_accuracy_lost: FloatArray
-    """(num_transfer_sets, num_classes) mean over pairs of the accuracy that the chosen setting lost on the class.
+    """The accuracy that students lost on each class under the chosen setting: (num_transfer_sets, num_classes).
 
-    A pair whose accuracy on the class rose counts as 0. A class without test samples has NaN.
+    It is a mean over pairs, in which a pair whose accuracy on the class rose counts as 0. A class without test samples
+    has NaN.
     """
 
 
 def forgetting(table: pa.Table, choices: Mapping[str, ChosenRows]) -> Forgetting:
-    """Return the forgetting on the test set.
+    """Return what students forget and learn on the test set, by transfer set.
 
     Args:
         table: The table of trials.
-        choices: The choice within each transfer set, by its name.
+        choices: The chosen rows within each transfer set, by the name of the transfer set.
     """
     changes = [
         Change(

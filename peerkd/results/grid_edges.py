@@ -18,10 +18,10 @@ Dimension = Literal["temperatures", "alphas", "learning_rates"]
 """A dimension of the grid, by the name of its field in ``SweepConfig``."""
 
 _STEP: Final = 2.0
-"""The ratio of the value to add to the tried one, if only one value of a dimension was tried."""
+"""The factor between the only tried value of a dimension and the value to add beyond it."""
 
 _NUM_DIGITS: Final = 3
-"""The number of significant digits of the value to add."""
+"""The number of significant digits to which a value to add is rounded."""
 
 
 class ChosenValues(NamedTuple):
@@ -43,24 +43,25 @@ class GridEdge(NamedTuple):
     value: float
     is_smallest: bool
     num_pairs: int
-    """The number of pairs that choose the value."""
+    """The number of pairs that choose this value, together with the loss and the target below."""
 
     num_all: int
-    """The number of pairs that choose any value of the dimension, with the same loss and target."""
+    """The number of pairs that choose any value of the dimension, together with the same loss and target."""
 
     next_value: float
     """The value beyond the edge that is worth trying."""
 
     loss: str | None = None
     target: str | None = None
-    """The loss and the target of these pairs, each None if the experiment tries only one."""
+    """The loss and the target that the counted pairs choose, each None if the experiment tries only one."""
 
 
 def grid_edges(chosen: Iterable[ChosenValues], tried: Mapping[Dimension, Sequence[float]]) -> list[GridEdge]:
-    """Return the edges that more pairs choose than if all values were chosen equally often, by dimension.
+    """Return the edges of the grid that many pairs choose, dimension by dimension.
 
-    Pairs with the same loss and target are counted together, as a group. A group that is smaller than the average group
-    has no edges, because its pairs are too few to ask for a longer grid.
+    Pairs that choose the same loss and target form a group. An edge is returned for a group if its share of the group's
+    choices is above 1 / n, where n is the number of tried values. A group that is smaller than the average group has no
+    edges, because its pairs are too few to ask for a longer grid.
 
     Args:
         chosen: The choice of each pair.
@@ -85,7 +86,7 @@ def grid_edges(chosen: Iterable[ChosenValues], tried: Mapping[Dimension, Sequenc
 
 
 def edges_of_choice(trials: Candidates, choice: ChosenRows) -> list[GridEdge]:
-    """Return the edges of the grid that many of the best distillations of a sweep have; see ``grid_edges``."""
+    """Return the edges of the grid that many pairs of a sweep choose, where each pair chooses its best distillation."""
     has_alpha = np.array([TRANSFER_SETS[name].uses_labels for name in trials.transfer_set.tolist()], dtype=np.bool_)
     sets_own = np.array([sets_temperature(name) for name in trials.loss], dtype=np.bool_)
     columns: Mapping[Dimension, FloatArray] = {

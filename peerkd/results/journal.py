@@ -74,7 +74,9 @@ def read_journal(path: Path, *, on_damaged: Callable[[int], None] | None = None)
 
 
 def to_line(record: Mapping[str, Any]) -> bytes:
-    """Return the line of a record, with a line end. A checksum that the record contains from another line is replaced.
+    """Return the line of a record, with its checksum and a line end.
+
+    A record that was read from a journal already contains a checksum, which is replaced.
 
     Raises:
         ValueError: If JSON cannot represent a value, such as NaN.

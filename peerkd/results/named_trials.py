@@ -28,8 +28,8 @@ _NUM_VALUES: Final = 8
 """The largest number of values of a column that a message lists."""
 
 _OTHER: Final = 2.0
-"""The distance between two different texts, or between a number and a missing value. Numbers that were tried directly
-after one another have the distance 1."""
+"""The distance between two different texts, or between a number and a missing value. In the same unit, two tried
+numbers with no other tried number between them have the distance 1."""
 
 Value: TypeAlias = str | float | int | None
 
@@ -65,9 +65,9 @@ def find_named(
     Args:
         trials: The table of trials.
         student: The student.
-        setting: Values by column; see ``read_setting``.
-        defaults: The value that null stands for, by column, if an experiment tries only one value. A control has
-            neither loss nor target, so null stands for none there.
+        setting: Values by column, as ``read_setting`` returns them.
+        defaults: For columns that are null if an experiment tries only one value: this value. In a fine-tuning, the
+            loss and the target are null for another reason: it has neither.
 
     Raises:
         ValueError: If no trial has these values, or if several trials have them. In the first case, the message names
@@ -127,7 +127,11 @@ def _equals(column_N: NDArray[Any], value: Value) -> NDArray[np.bool_]:
 
 
 def _distances(column_N: NDArray[Any], value: Value) -> NDArray[np.float64]:
-    """Return the distance of each trial's value from a value, as ``_OTHER`` describes it."""
+    """Return the distance of each trial's value from a value.
+
+    The distance of two numbers is the number of steps between them in the ascending list of all tried numbers. Equal
+    texts have the distance 0, different texts the distance ``_OTHER``.
+    """
     if not isinstance(value, float):
         return np.where(_equals(column_N, value), 0.0, _OTHER)
     tried = sorted({each for each in column_N if each is not None})

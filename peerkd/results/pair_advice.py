@@ -44,14 +44,15 @@ class Predictions:
 class PairAdvice:
     """The advice for every pair: (num_peers, num_peers), student by teacher.
 
-    Rows are those of the table of trials; ``NO_ROW`` for a pair without such a trial.
+    ``distillation`` and ``control`` contain row numbers of the table of trials, or ``NO_ROW`` for a pair without such a
+    trial.
     """
 
     decision: NDArray[np.str_]
     """The advised ``StudentDecision``; empty on the diagonal and for a pair with a peer that diverged."""
 
     distillation: IntArray
-    """The row of the pair's best distillation on validation, or of the one that was chosen in another way."""
+    """The row of the pair's best distillation on validation or, after a tuned study, of the chosen distillation."""
 
     control: IntArray
     """The row of the pair's best training without a teacher."""
@@ -77,13 +78,17 @@ class PairAdvice:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AdviceOnTest:
-    """How well the advice to distil turns out on the test set. Gains are fractions."""
+    """How well the advice to distil turns out on the test set. Gains are fractions.
+
+    The better control of a pair is the unchanged student, whose gain is 0, or the training without a teacher if its
+    gain on the test set is above 0.
+    """
 
     over_best_control: Estimate
-    """The mean of the distillation's gain minus that of the better control, over the pairs that should distil."""
+    """The mean, over the pairs that should distil, of the distillation's gain minus the gain of the better control."""
 
     num_worse: int
-    """The number of pairs that should distil and whose distillation is worse on test than the better control."""
+    """The number of pairs that should distil although their distillation has a lower gain than the better control."""
 
 
 def advise_pairs(
@@ -104,9 +109,9 @@ def advise_pairs(
         objective: The objective of the choice.
         num_peers: The number of peers, including those that diverged.
         sets_P: The sizes of the evaluation sets of each peer.
-        ranks: The rank of each row in ties; see ``ties.ranks``.
-        distillation_PP: The row of a finite distillation of each pair that was chosen in another way, ``NO_ROW`` for a
-            pair without one. None: the best distillation of each pair is taken.
+        ranks: The rank of each row in ties. The lowest rank wins a tie.
+        distillation_PP: The row of the distillation that a tuner has chosen for each pair, which must not have
+            diverged. ``NO_ROW`` for a pair without one. None means the best distillation of each pair.
     """
     shape = num_peers, num_peers
     decision_PP = np.full(shape, "", dtype="U9")
@@ -150,7 +155,13 @@ def on_test(advice: PairAdvice, table: pa.Table, objective: Objective) -> Advice
 
 
 def gains_on_test(table: pa.Table, rows_PP: IntArray, objective: Objective) -> FloatArray:
-    """Return the gain on the test set, by an objective, of each pair's trial; NaN where the row is ``NO_ROW``."""
+    """Return the gain on the test set of one trial of each pair: (num_peers, num_peers).
+
+    Args:
+        table: The table of trials.
+        rows_PP: The row of each pair's trial. The gain is NaN where the row is ``NO_ROW``.
+        objective: The objective, which decides whether the gain is of global accuracy, own accuracy or a mean of both.
+    """
     return objective.gains({scope: at(table, f"test_{scope}_gain", rows_PP) for scope in objective.scopes})
 
 

@@ -1,4 +1,4 @@
-"""Comparisons of chosen trials with others on the test set."""
+"""Comparisons of two trials of each pair on the test set, such as the chosen setting and the untuned default."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ NUM_STANDARD_ERRORS: Final = 2.0
 """A setting wins for a pair if it is better by more than this number of paired standard errors."""
 
 CHANCE_OF_A_WIN: Final = 0.023
-"""The share of pairs that would win by noise alone, for a normal difference."""
+"""The expected share of pairs that win by noise alone. It is the probability that a standard normal variable is above
+``NUM_STANDARD_ERRORS``."""
 
 
 def at(table: pa.Table, column: str, rows_PP: IntArray) -> FloatArray:
@@ -51,11 +52,11 @@ def compare_on_test(
 ) -> PairedDifference:
     """Compare two trials of each pair on the global test set, sample by sample.
 
-    If only the first is right on ``b`` of ``n`` samples, and only the second on ``c``, the difference is
-    ``(b - c) / n`` and its standard error is ``sqrt(b + c - (b - c)^2 / n) / n``.
-
-    The difference is the mean over samples of a number d that is 1, -1 or 0. ``E[d^2] - E[d]^2`` is
-    ``(b + c) / n - ((b - c) / n)^2``, and the variance of the mean is that divided by n.
+    Let ``n`` be the number of samples, ``b`` the number of samples on which only the first trial is right, and ``c``
+    the number of samples on which only the second trial is right. Let ``d`` be 1 for each of the ``b`` samples, -1 for
+    each of the ``c`` samples, and 0 for all other samples. The difference of the accuracies is the mean of ``d``, which
+    is ``(b - c) / n``. The variance of ``d`` is ``E[d^2] - E[d]^2 = (b + c) / n - ((b - c) / n)^2``. The variance of
+    the mean is the variance of ``d`` divided by ``n``, so the standard error is ``sqrt(b + c - (b - c)^2 / n) / n``.
 
     Raises:
         ValueError: If the number of bits of a row does not match ``num_test_samples``.
@@ -110,8 +111,7 @@ class TuningComparison:
     """Mean gain of the chosen setting divided by the mean gain of the default."""
 
     share_not_default: Estimate
-    """Share of pairs whose chosen temperature, weight or learning rate differs from the default's. The transfer set
-    does not count."""
+    """Share of pairs whose chosen setting differs from the untuned default in anything but the transfer set."""
 
     share_wins: Estimate
     """Share of pairs whose chosen setting wins against the default on the global test set; see ``is_win``."""
@@ -152,7 +152,7 @@ def ratio_of_gains(chosen: Estimate, default: Estimate) -> Ratio:
     """Return the chosen setting's gain divided by the default's, or the reason why the ratio has no value.
 
     The ratio has a value only if the whole interval of the default's gain is above 0. A gain near 0 in the denominator
-    can make the ratio arbitrarily large, and a ratio to a loss has no meaning.
+    can make the ratio arbitrarily large, and the ratio to a negative gain has no meaning.
     """
     if default.is_above_zero:
         return Ratio(value=chosen.value / default.value, reason=None)

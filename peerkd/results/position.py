@@ -71,7 +71,13 @@ def gain_standard_error(
 ) -> FloatArray:
     """Return the standard error of each gain on the global test set, from the samples that changed.
 
-    With the shares ``p`` and ``q`` of samples that became right and wrong, it is ``sqrt((p + q - (p - q)^2) / n)``.
+    Let ``n`` be the number of test samples, ``p`` the share of samples that became right, and ``q`` the share of
+    samples that became wrong. The standard error is ``sqrt((p + q - (p - q)^2) / n)``.
+
+    Args:
+        positive_flips_PP: ``p`` of each pair.
+        negative_flips_PP: ``q`` of each pair.
+        num_test_samples: ``n``.
     """
     gain_PP = positive_flips_PP - negative_flips_PP
     error_PP: FloatArray = np.sqrt((positive_flips_PP + negative_flips_PP - gain_PP**2) / num_test_samples)

@@ -1,9 +1,10 @@
 """The choice of a setting for each pair, from validation accuracy alone.
 
 Choices are made from ``Candidates``, which have no test columns. So the type system prevents a choice on the test set.
-Ties follow the rule of ``peerkd.study.ties``.
+A tie goes to the setting that changes the fewest hyper-parameters of the untuned default.
 
-A trial that diverged is never chosen. A setting that diverged for one pair is never chosen as the one for all pairs.
+A trial that diverged is never chosen. A setting that diverged for one pair is never chosen as the single setting for
+all pairs.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -59,14 +60,16 @@ class Candidates:
     """The validation accuracy of the student after the trial; NaN if it diverged."""
 
     is_pair_PP: BoolArray
-    """Whether each ordered pair takes part: (num_peers, num_peers), student by teacher. Peers that diverged do not."""
+    """Whether each ordered pair takes part: (num_peers, num_peers), student by teacher. False for a pair with a peer
+    that diverged in pre-training."""
 
     default: UntunedDefault
-    """The untuned default. Its transfer set is the default of the experiment; a choice may name another one."""
+    """The untuned default, with the default transfer set of the experiment. The functions that choose can be given
+    another default transfer set."""
 
     @property
     def is_control(self) -> BoolArray:
-        """Whether each trial is a control; see ``peerkd.study.controls``."""
+        """Whether each trial is a control: fine-tuning, or a trial whose target is made without the teacher."""
         return np.array(are_controls(self.distillation_weight.tolist(), self.target.tolist()), dtype=np.bool_)
 
     @property
@@ -79,8 +82,8 @@ class Candidates:
 class ChosenRows:
     """Rows of the table for each ordered pair: (num_peers, num_peers), student by teacher.
 
-    The row is NO_ROW on the diagonal, for each pair with a peer that diverged, and for each pair whose relevant trials
-    all diverged.
+    The row is NO_ROW on the diagonal, for each pair with a peer that diverged, and for each pair of which all trials
+    that could be chosen have diverged.
     """
 
     chosen: IntArray
@@ -272,8 +275,9 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
 
 
 def rows_of_pairs(trials: Candidates) -> Iterator[tuple[int, int, IntArray]]:
-    """Yield student, teacher and rows of each pair that takes part: its distillations, and the controls of both peers.
+    """Yield student, teacher and rows of each pair that takes part: the rows of its distillations and of its controls.
 
+    The controls are those of the student with data of the teacher, and those of the student that name no other peer.
     The rows are ascending, and their array may be empty.
     """
     for student, teacher, of_pair, controls in _rows_of_pairs(trials, np.ones(len(trials.student), dtype=np.bool_)):
@@ -281,9 +285,15 @@ def rows_of_pairs(trials: Candidates) -> Iterator[tuple[int, int, IntArray]]:
 
 
 def _rows_of_pairs(trials: Candidates, allowed: BoolArray) -> Iterator[tuple[int, int, IntArray, IntArray]]:
-    """Yield student and teacher of each pair, the rows of trials with both peers, and the rows of all its controls.
+    """Yield two groups of rows for each pair that takes part, after its student and its teacher.
 
-    A control without the teacher's data belongs to every pair of its student.
+    The first group has the rows that name both peers: the distillations of the pair, and the controls on data of the
+    teacher. The second group has the rows of all controls of the pair. They include the controls of the student that
+    name no other peer, which belong to every pair of the student.
+
+    Args:
+        trials: The trials.
+        allowed: Whether each row may be part of a group.
     """
     rows, none = _rows_by_pair(trials, allowed), np.empty(0, dtype=np.int64)
     is_control = trials.is_control
@@ -307,7 +317,12 @@ def _rows_by_pair(trials: Candidates, allowed: BoolArray) -> dict[tuple[int, int
 
 
 def ranks_of(trials: Candidates, default_transfer_set: str | None) -> IntArray:
-    """Return the rank of each row in ties; see ``ties.ranks``."""
+    """Return the rank of each row in ties. The lowest rank wins a tie.
+
+    Args:
+        trials: The trials, with the untuned default.
+        default_transfer_set: The transfer set of the untuned default.
+    """
     columns = {name: getattr(trials, name) for name in ties.CHANGE_COLUMNS}
     return ties.ranks(columns, default=trials.default._replace(transfer_set=default_transfer_set))
 

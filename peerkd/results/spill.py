@@ -33,7 +33,7 @@ class WrittenTable(NamedTuple):
 
 
 def write_trials(records: Iterable[Record], path: Path, *, scratch_folder: Path) -> WrittenTable:
-    """Write the table of all records as Parquet, with the rows and the fingerprint of ``assemble``.
+    """Write the table of all records as Parquet. It has the same rows and fingerprint as the table from ``assemble``.
 
     At most the records of one student are in memory at a time.
 
@@ -43,7 +43,8 @@ def write_trials(records: Iterable[Record], path: Path, *, scratch_folder: Path)
         scratch_folder: A folder with enough space for a second copy of all records.
 
     Raises:
-        ValueError: For the reasons of ``assemble``.
+        ValueError: If a record has other keys than a trial, lacks a required value or has an unknown transfer set, or
+            if two records are the same trial.
     """
     num_trials, num_diverged, seconds = 0, 0, 0.0
     with TemporaryDirectory(dir=scratch_folder, prefix="students-") as folder:

@@ -144,8 +144,8 @@ def check_record(row: Record) -> None:
     """Check that a mapping is the record of a trial.
 
     Raises:
-        ValueError: If it lacks a key of ``RECORD_COLUMNS``, other than the later columns, or a required value, or has a
-            key other than these and the checksum of a journal.
+        ValueError: If the mapping lacks a required value or a key of ``RECORD_COLUMNS``, or has any other key. The keys
+            in ``MAY_LACK`` may be absent, and the checksum of a journal may be present.
     """
     expected = set(RECORD_COLUMNS)
     required = _REQUIRED_COLUMNS if row.get(IS_FINITE) is False else (*_REQUIRED_COLUMNS, *_REQUIRED_IF_FINITE)
@@ -184,7 +184,10 @@ def _refuse_duplicates(rows: Sequence[Record]) -> None:
 
 
 def _control_rows(rows: Sequence[Record]) -> list[int | None]:
-    """Return for each row the index of its control, or None if it has none. A control is its own control."""
+    """Return for each row the index of the fine-tuning on the same data with the same learning rate; None without one.
+
+    For the row of a fine-tuning, this is the row itself.
+    """
     controls: dict[tuple[object, ...], int] = {}
     for index, row in enumerate(rows):
         if row["distillation_weight"] == 0:

@@ -85,15 +85,24 @@ def _on_global_set(columns: Columns, validation: NumSamples) -> FloatArray:
 def _within_classes(covariance_NN: FloatArray, columns: Columns, counts_K: IntArray) -> FloatArray:
     """Return the part of a covariance that remains if every set has the same number of samples of each class.
 
-    A peer with few classes gains much in some classes and loses in others. In a set with the proportions w_k of the
-    classes, the mean over all samples does not depend on which classes happen to be drawn. By the law of total
-    covariance, with the gain m_sk of trial s in class k,
+    A peer with few classes gains much in some classes and loses in others. In a set with given proportions of the
+    classes, this difference between classes adds no noise to the mean gain over all samples.
 
-        Cov(x_s, x_t) = sum_k w_k Cov(x_s, x_t | k) + sum_k w_k (m_sk - m_s) (m_tk - m_t),    m_s = sum_k w_k m_sk,
+    Let x_s be the gain of trial s on a single sample, w_k the share of class k in the set, and m_sk the mean gain of
+    trial s in class k. The mean gain of trial s is m_s = sum_k w_k m_sk. The law of total covariance for two trials s
+    and t is
 
-    and only the first sum is noise of such a set (Cochran 1977, Sampling Techniques, section 5.3). The means of n
-    samples in K classes are those of the samples themselves, so that the first sum is too small by the factor
-    ``(n - K) / n``, as in an analysis of variance.
+        Cov(x_s, x_t) = sum_k w_k Cov(x_s, x_t | k) + sum_k w_k (m_sk - m_s) (m_tk - m_t).
+
+    The first sum is the covariance within classes, and the second sum is the covariance between them. Only the first
+    sum is noise if the proportions are given (Cochran 1977, Sampling Techniques, section 5.3). It is computed as the
+    difference of the left side and the second sum. The means m_sk are computed from the same n samples in K classes, so
+    the difference is too small by the factor (n - K) / n, as in an analysis of variance. It is divided by this factor.
+
+    Args:
+        covariance_NN: The left side, for all trials.
+        columns: The columns of the trials.
+        counts_K: The number of samples of each class.
     """
     num_samples, num_classes = int(counts_K.sum()), int(np.count_nonzero(counts_K))
     # A class without samples has no accuracy, and no weight.

@@ -1,7 +1,8 @@
-"""What tuning T and alpha is worth beside another loss or target that nobody tunes.
+"""A comparison of two changes to the untuned default, to tell what tuning is worth.
 
-All trials that are compared are on the transfer set of the untuned default, at its learning rate. Choices are made on
-validation, and gains are from test.
+The first change is to choose T and alpha for each pair. The second change is to use another loss or target for all
+pairs, with the T and alpha of the untuned default. All compared trials have the transfer set and the learning rate of
+the untuned default. Choices are made on validation, and gains are measured on test.
 """
 
 from dataclasses import dataclass
@@ -22,31 +23,34 @@ Combination = tuple[str | None, str | None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WithoutTuning:
-    """Gains on test, as fractions, of tuning and of another loss or target. All have the pairs in common."""
+    """Gains on test, as fractions: of tuning T and alpha, of another loss or target, and of both together.
+
+    Every mean is over the same pairs.
+    """
 
     other: Combination
-    """The best other loss and target: the same for all pairs, at the untuned T and alpha."""
+    """The combination with the best mean validation accuracy over all pairs, except the default's loss and target."""
 
     untuned: Estimate
     """The mean gain of the untuned default."""
 
     tuned: Estimate
-    """The mean gain of the default's loss and target, with T and alpha chosen for each pair."""
+    """The mean gain with the loss and target of the untuned default, and T and alpha chosen for each pair."""
 
     with_other: Estimate
-    """The mean gain of the other loss and target, at the untuned T and alpha."""
+    """The mean gain with ``other``, and the T and alpha of the untuned default."""
 
     both: Estimate
-    """The mean gain of the other loss and target, with T and alpha chosen for each pair."""
+    """The mean gain with ``other``, and T and alpha chosen for each pair."""
 
     other_over_tuned: Estimate
-    """The mean over pairs of the gain of the other loss and target without tuning, minus that of tuning."""
+    """The mean over pairs of the difference between the gains behind ``with_other`` and those behind ``tuned``."""
 
 
 def without_tuning(
     table: pa.Table, trials: Candidates, *, default_transfer_set: str, scope: str
 ) -> WithoutTuning | None:
-    """Compare tuning with the best other combination of loss and target.
+    """Compare tuning T and alpha with the best combination of loss and target other than the default's.
 
     Args:
         table: The table of trials.

@@ -57,7 +57,14 @@ def keys_of_steps(improved: Manifest) -> dict[str, str]:
 
 
 def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactStore) -> ExperimentFacts:
-    """Collect the facts of a report other than the trials, from the better peers and the artifacts before them."""
+    """Collect the facts that a report states besides the trials.
+
+    Args:
+        config: The experiment.
+        improved: The artifact with the better peers. From its inputs, the artifacts with the trials, the peers, the
+            partition and the data set are found.
+        store: The artifact store.
+    """
     trials = references.follow(improved.metadata["inputs"]["trials"], store)
     peers = references.follow(trials.metadata["inputs"]["peers"], store)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)

@@ -41,7 +41,16 @@ class ShardCheckpoint:
         self._saved_at = -_SAVE_SECONDS
 
     def restore(self, claims: ShardClaims, *, stage: str) -> None:
-        """Make the last intact checkpoint the live one, if there is one, so that the training resumes from it."""
+        """Provide a live checkpoint from which the training resumes.
+
+        An intact live checkpoint stays as it is. A missing or damaged one is replaced by a copy of the saved
+        checkpoint. If the saved checkpoint is missing or damaged too, no live checkpoint exists afterwards, and the
+        training starts from the beginning.
+
+        Args:
+            claims: The claims of this worker, which know the names of all saved files.
+            stage: The name of the stage, for a message about a damaged checkpoint.
+        """
         if is_intact(self._live):
             return
         was_damaged = self._live.exists()

@@ -35,7 +35,13 @@ def compute_contents(config: PclConfig, runs: Manifest, store: ArtifactStore, ac
 
 
 def gather_facts(config: PclConfig, runs: Manifest, store: ArtifactStore) -> PclFacts:
-    """Collect the facts of a report other than the curves, from the artifact with the runs and those before it."""
+    """Collect the facts that a report states besides the curves.
+
+    Args:
+        config: The study.
+        runs: The artifact with the runs. From its inputs, the split and the data set are found.
+        store: The artifact store.
+    """
     split = references.follow(runs.metadata["inputs"]["split"], store)
     dataset = references.follow(split.metadata["inputs"]["dataset"], store)
     described = split.metadata

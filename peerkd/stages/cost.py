@@ -22,7 +22,7 @@ class Accounts:
 
     @property
     def causes(self) -> dict[str, Any]:
-        """The accounts and prices as JSON values, for the key of a report that includes this cost."""
+        """The accounts and the prices as JSON values. They are part of the key of a report that states the cost."""
         return asdict(self)
 
     def cost(self, *, sweep: str = "", trials: pa.Table | None = None) -> RunCost | None:
@@ -30,7 +30,7 @@ class Accounts:
 
         Args:
             sweep: The name of the stage whose cost is divided among the pairs; empty if none is divided.
-            trials: The table of trials, by whose durations the cost is divided.
+            trials: The table of trials. The cost is divided in proportion to the durations of the trials.
         """
         if not self.accounts:
             return None
@@ -39,14 +39,14 @@ class Accounts:
 
 
 def gather_accounts(keys_of_steps: Mapping[str, str], store: ArtifactStore) -> Accounts:
-    """Collect the accounts of the jobs that computed some artifacts.
+    """Return the accounts of the jobs that computed some artifacts, and the prices that the operator has set.
 
     Args:
         keys_of_steps: The key of each artifact, by the name of the stage that computed it.
         store: The artifact store.
 
     Raises:
-        ValueError: If the operator's settings break a rule.
+        ValueError: If the operator's settings of the cluster, which contain the prices, break a rule.
     """
     settings = resolve_cluster()
     return Accounts(

@@ -48,8 +48,8 @@ def open_source(stage: str, data: DataConfig, *, seed: int, store: ArtifactStore
 def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | StreamedDataset:
     """Read the data set from its source, with at most as many samples as the config allows.
 
-    If the config limits the number of samples and the source has no test split, the returned data set has one. It is
-    the test split that would be held out from the complete data set, reduced to the limit.
+    If the config limits the number of samples, the returned data set always has a test split. If the source has none,
+    the test split is first held out from the complete data set. Then both splits are reduced to their limits.
 
     ``peerkd plan`` and ``peerkd run`` both read data sets with this function.
 
@@ -160,7 +160,13 @@ def reading_progress(
 
 
 def key(data: DataConfig, seed: int, *, stage: str) -> str:
-    """Return the key of the data set that results from a config, a seed and the files of the source."""
+    """Return the key of the data set that results from a config, a seed and the files of the source.
+
+    Args:
+        data: The config of the data set.
+        seed: The seed of the choice of samples, if the config limits their number.
+        stage: The name of the stage that asks for the key, for messages.
+    """
     # The signature stands for the files, and later stages hold out parts of the data set.
     differences = keys.differences(data, without=("path", "columns_path", "test_fraction", "validation_fraction"))
     is_limited = _is_limited(data)

@@ -15,7 +15,7 @@ FEATURES_NAME: Final = "features.parquet"
 """The name of the table of features, which exists if ``sweep.validate_every_epoch`` is set."""
 
 VERSION_OF_EXTENSION: Final = 1
-"""The version of the rule that makes a grid longer. Raise it when the rule changes."""
+"""The version of the rule by which an extension adds values to the grid. Raise it when the rule changes."""
 
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:

@@ -1,4 +1,8 @@
-"""The division of a data set among the peers: first held-out sets, then the sizes of the peers, then their classes."""
+"""The division of a data set among the peers.
+
+The global validation and test sets and the public set are held out first. Then the remaining samples are divided among
+the peers, and each peer gets evaluation sets with its own distribution of classes.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -78,9 +82,11 @@ def divide(config: PeerExperimentConfig, dataset: ImageDataset | RawDataset) -> 
 def division_warnings(
     config: PeerExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment
 ) -> list[str]:
-    """Return a warning for each kind of set or class with so few samples that results will be noisy.
+    """Return warnings about a partition, each a sentence.
 
-    There are also warnings about listed samples that are held out, and about samples that no index file lists.
+    There is a warning for each kind of set, and for classes, with so few samples that results will be noisy. If files
+    list the samples of each peer, there are also warnings about samples that are both listed and held out, and about
+    samples that belong to no set.
     """
     scarcities = find_scarcities(np.asarray(dataset.labels_N), assignment, class_names=dataset.class_names)
     return [*list_warnings(config, dataset, assignment), *scarcities]

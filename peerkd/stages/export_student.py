@@ -46,9 +46,9 @@ class ExportRequest(NamedTuple):
     file: Path
 
     teacher: int | None = None
-    """The teacher in the training whose network is exported.
+    """The teacher in the training whose network is exported. None means that ``setting`` alone names the training.
 
-    If ``setting`` is None, the training with this teacher's best setting is chosen."""
+    If ``setting`` is None and a teacher is given, the best setting with this teacher is taken."""
 
     setting: str | None = None
     """The setting of the training, in the form that ``peerkd.results.named_trials`` reads.
@@ -179,7 +179,7 @@ def _check_peer(study: JudgedStudy, field: str, peer: int | None) -> None:
 
 
 def _task(study: JudgedStudy, store: ArtifactStore, request: ExportRequest) -> StudentTask | None:
-    """Return the training that a user requests; None if it is the one that the study has chosen."""
+    """Return the training that a user requests; None if the user names none, and wants the published network."""
     if request.setting is None and request.teacher is None:
         return None
     if request.setting is None:
@@ -202,7 +202,10 @@ def _task(study: JudgedStudy, store: ArtifactStore, request: ExportRequest) -> S
 
 
 def _task_of_teacher(study: JudgedStudy, store: ArtifactStore, *, student: int, teacher: int) -> StudentTask:
-    """Return the training of a pair with its best setting, which is chosen as the study chooses.
+    """Return the training of a pair under its best setting.
+
+    After a tuned study, this is the setting in the table of choices. After a full sweep, it is the setting of the
+    pair's best distillation on validation data.
 
     Raises:
         ValueError: If the study has chosen no setting for the pair, or every trial of the pair has diverged.
@@ -236,7 +239,7 @@ def _single_task(row: Record) -> StudentTask:
 
 
 def _is_published(study: JudgedStudy, task: StudentTask, card: ModelCard) -> bool:
-    """Return whether a training is the one whose network is published, given the model card of that network."""
+    """Return whether a training is the one that the model card of the student's published network describes."""
     (trial,) = task.candidates
     published = card.setting
     if published is None or published.epochs != task.num_epochs:

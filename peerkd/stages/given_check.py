@@ -41,7 +41,8 @@ def check_given_peers(
         num_processes: 1 means to check in a separate process, 0 in the calling process.
 
     Raises:
-        ValueError: If a network or its weights are not usable. All tensors that do not fit are printed before.
+        ValueError: If a network or its weights are not usable. Before the error is raised, all tensors that do not fit
+            are printed.
     """
     if not config.peers.given:
         return

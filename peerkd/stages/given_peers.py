@@ -35,7 +35,10 @@ def _file_of(reference: Mapping[str, str], store: ArtifactStore) -> Path:
 
 
 def causes(config: PeerExperimentConfig, partition: Manifest) -> dict[str, Any]:
-    """Return what must enter the key of the peers if peers are given or published: their networks and their weights."""
+    """Return what the networks and weights of the peers add to the key of the artifact with the peers.
+
+    The result is empty unless a user or an earlier run provides the peers.
+    """
     if not has_given_networks(config):
         return {}
     return {

@@ -26,14 +26,15 @@ Weights: TypeAlias = Sequence[Path | None]
 
 @contextmanager
 def found_weights(config: PeerExperimentConfig, store: ArtifactStore | None, *, stage: str) -> Iterator[Weights]:
-    """Find the file with the weights of each given or published peer, for the body of a ``with`` statement.
+    """Find the file with the weights of each peer that a user or an earlier run provides.
 
-    The sequence has None for a peer without weights, and is empty if no peer is given or published. Objects of a bucket
-    are downloaded into a folder that exists until the end of the body.
+    The yielded sequence has None for a peer without weights, and is empty if neither a user nor an earlier run provides
+    peers. Objects of a bucket are downloaded into a folder that exists until the end of the ``with`` statement.
 
     Args:
         config: The experiment.
-        store: The store of the run. None means that weights in the store are not searched; such peers have None.
+        store: The store of the run. None means that the store is not read, and peers whose weights are in the store
+            have None.
         stage: The name of the stage, for messages.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Stage: publish a better network for every student, by the choice of a sweep or of a tuned study."""
+"""Stage: publish the network that each student should have from now on, as a sweep or a tuned study advises."""
 
 from collections.abc import Mapping
 from importlib.metadata import version

@@ -1,7 +1,7 @@
 """Stages that launch workers. The code here runs in the process that orders the work and waits for it.
 
-It imports neither torch nor numpy. The process and its workers compute the key of the artifact with the same function,
-from the same texts.
+It imports neither torch nor numpy. The process and its workers get the config and the reference to the input artifact
+as the same texts, and compute the key of the output artifact from them with the same function.
 """
 
 import time
@@ -75,7 +75,8 @@ class LaunchedStage(Generic[Config]):
             launch: A ``LaunchConfig`` as JSON.
             input_path: The file with the reference to the input artifact.
             output_path: The file to which the reference to the output artifact is written.
-            run_id: The id of the run of the pipeline; see ``open_backend``.
+            run_id: The id of the run of the pipeline, which becomes a part of the names of jobs. If it is empty, it is
+                derived from the order, so that a repeated order finds its job.
             task_config: The task's settings for Kubernetes: a mapping, or Kubeflow's ``dsl.TaskConfig``.
         """
         with exiting_on_errors(self.name):
@@ -112,8 +113,8 @@ class LaunchedStage(Generic[Config]):
             store: The artifact store.
             launch: The launch description.
             address: The address of the store, for workers. It is not needed if the calling process does the work.
-            run_id: See ``run``.
-            task_config: See ``run``.
+            run_id: The id of the run of the pipeline. If it is empty, it is derived from the order.
+            task_config: The task's settings for Kubernetes: a mapping, or Kubeflow's ``dsl.TaskConfig``.
 
         Raises:
             ValueError: If the launch description is wrong, or a worker found an error that the user can fix.

@@ -44,11 +44,11 @@ def divide_by_lists(
 ) -> tuple[list[Indices], Indices, Indices, Indices]:
     """Return the samples of each peer, and the validation, test and public sets.
 
-    A sample that is held out does not belong to a peer even if the peer's file lists it; see ``list_warnings``.
+    A sample that is held out does not belong to a peer even if the peer's file lists it.
 
     Raises:
-        ValueError: If no sample has a listed index, two files list the same sample, or all samples of a list are held
-            out.
+        ValueError: If a file lists an index that no sample has, two files list the same sample, or all samples of a
+            peer's file are held out.
         DataSourceError: If a file cannot be read.
     """
     lists = _read(skew)
@@ -74,7 +74,11 @@ def divide_by_lists(
 def list_warnings(
     config: PeerExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment
 ) -> list[str]:
-    """Return a warning if listed samples are held out, and a warning if samples belong to no set."""
+    """Return warnings about the files that list the samples of each peer.
+
+    There is a warning if samples in a peer's file are held out for validation or testing, and a warning if samples of
+    the training split are in no file and in no set. Without such files, the list is empty.
+    """
     skew = config.partition.label_skew
     if not isinstance(skew, IndexFiles):
         return []

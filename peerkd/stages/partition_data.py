@@ -81,7 +81,7 @@ def run(
 def partition(
     config: PeerExperimentConfig, store: ArtifactStore, *, strategy: str = "sweep", num_processes: int = 1
 ) -> Manifest:
-    """Publish the data set, the partition, and given or published weights, unless the store has them already.
+    """Publish the data set, the partition, and any weights with which peers start, unless the store has them already.
 
     A record of the run is published too, with which ``peerkd runs`` lists it.
 

@@ -1,4 +1,4 @@
-"""Data sets that belong to single peers: each is read from its own path, and its samples stay with its owner."""
+"""Data sets of the peers: a user gives the path of one data set for each peer, whose samples stay with this peer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ def open_data(stage: str, config: PeerExperimentConfig, *, store: ArtifactStore)
 
     Raises:
         ValueError: If the config does not fit a source.
-        DataSourceError: If a source is missing or damaged, or two do not fit together.
+        DataSourceError: If a source is missing or damaged, or the data sets of two peers do not fit together.
     """
     if not config.has_peer_data:
         return open_source(stage, config.data, seed=config.seed, store=store)
@@ -43,8 +43,8 @@ def read_data(
 ) -> RawDataset | StreamedDataset:
     """Read the data of an experiment from their sources.
 
-    They are one data set for all peers, or the data sets of all peers and, if configured, a common data set, which are
-    joined to one.
+    If the peers have no data sets of their own, this is the only data set of the config. Otherwise the data sets of all
+    peers are joined to one, together with a common data set if one is configured.
 
     Args:
         stage: The name of the stage, for messages.
@@ -53,7 +53,7 @@ def read_data(
 
     Raises:
         ValueError: If the config does not fit a source.
-        DataSourceError: If a source is missing or damaged, or two do not fit together.
+        DataSourceError: If a source is missing or damaged, or the data sets of two peers do not fit together.
     """
     if not config.has_peer_data:
         return read_dataset(stage, config.data, seed=config.seed)
@@ -98,10 +98,10 @@ def _naming_field(peer: int) -> Iterator[None]:
 
 
 def key(config: PeerExperimentConfig, *, stage: str, store: ArtifactStore) -> str:
-    """Return the key of joined data, which follows from the config and the files of all sources.
+    """Return the key of the joined data sets of all peers. It covers the config and the files of all sources.
 
     Raises:
-        ValueError: If the store does not have the data of a peer that are in the store.
+        ValueError: If the config names data in the store that the store does not have.
     """
     data, given = config.data, config.peers.given
     return keys.key(

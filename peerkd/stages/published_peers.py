@@ -37,10 +37,11 @@ class PublishedPeers(NamedTuple):
 
 
 def find_published(config: PeerExperimentConfig, store: ArtifactStore) -> PublishedPeers | None:
-    """Return the peers from which a study starts; None if it does not start from published ones.
+    """Return the peers that ``peers.from`` names; None if the config does not set ``peers.from``.
 
     Raises:
-        ValueError: If the store has no such artifact, or its peers are not the peers that the config describes.
+        ValueError: If the store has no artifact with the key, or the number or the networks of its peers differ from
+            the config, or a peer has no weights because its pre-training diverged.
     """
     key = config.peers.from_
     if key is None:
@@ -109,7 +110,7 @@ def check_same_data(published: PublishedPeers, dataset: ImageDataset | RawDatase
 
 
 def _networks(peers: Manifest, store: ArtifactStore) -> list[dict[str, Any]]:
-    """Return the networks of an artifact with peers, as ``described_networks`` writes them."""
+    """Return the networks of an artifact with peers as JSON values, one for each peer."""
     if NETWORKS_NAME in peers.files:
         text = (store.fetch(peers.key) / NETWORKS_NAME).read_text(encoding="utf-8")
         networks: list[dict[str, Any]] = json.loads(text)

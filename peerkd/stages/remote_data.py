@@ -18,7 +18,8 @@ from peerkd.system_errors import add_path_to_errors
 def data_signature(stage: str, address: str | None, *, is_flat: bool = False) -> str | None:
     """Return a signature of the files at an address, which changes when the files change.
 
-    See ``peerkd.data.sources.signature``.
+    On a disk, the signature covers the names, sizes and times of the files. In a bucket, it covers what the server
+    lists about the objects.
 
     Args:
         stage: The name of the stage, for messages.

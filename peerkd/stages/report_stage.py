@@ -48,7 +48,9 @@ class ReportContents:
     """The last progress line of the stage."""
 
     loss_record: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The pair loss and its conventions, which the file with the headline numbers contains before the numbers."""
+    """A description of the pair loss, such as its hyper-parameters and its reduction.
+
+    The file with the headline numbers contains the description before the numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +70,8 @@ class ReportStage(Generic[Config]):
     """The file name of the table that the stage writes."""
 
     keys_of_steps: Callable[[Manifest], Mapping[str, str]]
-    """A function that returns the keys of the artifacts whose cost the report includes, by name of stage, given the
-    input artifact."""
+    """A function of the input artifact. It returns the key of each artifact whose cost the report states, by the name
+    of the stage that computed the artifact."""
 
     compute_contents: Callable[[Config, Manifest, ArtifactStore, Accounts], ReportContents]
     """A function that computes the contents of the report."""

@@ -140,7 +140,7 @@ def now() -> str:
 
 
 def _named_artifacts(config: PeerExperimentConfig | PclConfig, store: ArtifactStore) -> list[dict[str, str]]:
-    """Return references to those artifacts of other runs that the config names and without which it cannot be run."""
+    """Return references to the artifacts of other runs from which the config takes its peers, or their weights or data."""
     if isinstance(config, PclConfig):
         return []
     named = [config.peers.from_] if config.peers.from_ else []

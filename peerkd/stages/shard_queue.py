@@ -4,9 +4,8 @@ The records of a shard are in journals in the workspace, one for each worker tha
 saved every second or two, and the checkpoint of a training in progress twice a minute. A worker that takes over a shard
 continues from the last saved state, on this machine or another one.
 
-Files of earlier attempts are verified before they are used: see ``peerkd.stages.journals`` and
-``peerkd.stages.checkpoints``. Results that are missing or damaged are computed again, even if their shard was marked as
-done.
+Records and checkpoints of earlier attempts are verified before they are used. Results that are missing or damaged are
+computed again, even if their shard was marked as done.
 """
 
 import threading
@@ -39,15 +38,15 @@ class StageWork:
     shards: Sequence[Shard]
 
     identity: Callable[[Record], Hashable]
-    """A function that returns the identity of a record, by which copies of the same record are recognised."""
+    """A function that returns the identity of a record. Two records with the same identity are copies of each other."""
 
     remaining: Callable[[Sequence[Any], set[Any]], Iterable[Any]]
     """A function that returns the unfinished tasks of a shard, given its tasks and the identities of its records."""
 
     on_recovered: Callable[[int], None]
-    """A callback that receives the number of records that were found from earlier attempts.
+    """A callback that receives a number of records from earlier attempts that need not be computed again.
 
-    A negative number means that records that were counted before are damaged."""
+    A negative number takes back records of which an earlier call was told, because some of them are damaged."""
 
     on_done_elsewhere: Callable[[int], None]
     """A callback that receives the number of new records that other workers have written."""
@@ -108,7 +107,7 @@ class ShardQueue:
         """The names of the shards of which this worker has counted or written all records."""
 
         self._counted: set[str] = set()
-        """The names of the shards whose records have been reported to a callback of ``StageWork``."""
+        """The names of the shards whose records ``on_recovered`` or ``on_done_elsewhere`` has been told of."""
 
         self._is_waiting = False
         self._failure: Exception | None = None
@@ -176,7 +175,7 @@ class ShardQueue:
             self._finish(claimed)
 
     def records(self, shards: Iterable[Shard] | None = None) -> Iterator[Record]:
-        """Yield the records of finished shards from their journals, each identity once.
+        """Yield the records of finished shards from their journals. Of several copies of a record, one is yielded.
 
         Args:
             shards: The shards to read. None means all shards.
@@ -212,7 +211,10 @@ class ShardQueue:
         self._count_recovered(self._shards)
 
     def save(self, *, everything: bool = False) -> None:
-        """Save the journals and the checkpoints that are due, or all checkpoints if ``everything`` is set."""
+        """Save the journals that have new records, and the checkpoints of trainings in progress.
+
+        A checkpoint that was saved less than 30 s ago is omitted, unless ``everything`` is set.
+        """
         for claimed in list(self._claimed.values()):
             if not claimed.is_saved:
                 claimed.is_saved = True

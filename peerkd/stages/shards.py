@@ -165,8 +165,9 @@ class ShardClaims:
     def _in_order_of_preference(self) -> Iterator[Shard]:
         """Yield all shards in the order in which this worker claims them.
 
-        With n workers, worker i begins with shards i, i + n, i + 2 n and so on, and then continues with those of worker
-        i + 1. So workers that begin together rarely claim the same shard.
+        With n workers, worker i begins with the shards i, i + n, i + 2 n and so on. It then continues with the shards
+        i + 1, i + 1 + n and so on, with which worker i + 1 begins. So workers that begin together rarely claim the same
+        shard.
         """
         num_workers = self._worker.num_workers
         for batch in self._batches:
@@ -237,10 +238,10 @@ def split_into_shards(
 
     Args:
         tasks: All tasks, in their order.
-        num_records: A function that returns the number of records that a slice of the tasks results in.
+        num_records: A function of a slice of the tasks, which returns how many records these tasks will have.
         max_shards: The maximum number of shards, at least 1.
-        prefix: The beginning of the names of the shards, which distinguishes them from other shards with the same
-            numbers.
+        prefix: The beginning of the names of the shards. A stage that splits tasks several times needs a different
+            prefix each time.
     """
     num_shards = min(max_shards, len(tasks))
     bounds = [len(tasks) * number // num_shards for number in range(num_shards + 1)]

@@ -67,7 +67,7 @@ class StoredRun:
     None if they are unknown."""
 
     artifacts: Mapping[str, Manifest]
-    """The artifacts that the run needs, by key, without the accounts of their jobs."""
+    """The artifacts that the run needs, by key. The accounts of jobs are not among them."""
 
     report: Manifest | None
 
@@ -131,7 +131,10 @@ def list_runs(store: ArtifactStore, *, notify: Callable[[str], None]) -> list[St
 
 
 def find_run(runs: Sequence[StoredRun], text: str) -> StoredRun:
-    """Return the run with a name, or with a name, key or fingerprint that begins with a text; or the latest run.
+    """Return the run that a user means by a text.
+
+    The text may be ``latest``, or the name, a key or a fingerprint of a run. The beginning of one of these suffices if
+    it fits only one run.
 
     Raises:
         ValueError: If no run or several runs match.
@@ -153,7 +156,11 @@ def find_run(runs: Sequence[StoredRun], text: str) -> StoredRun:
 
 
 def _names(run: StoredRun) -> list[str]:
-    """Return the texts by which a user can name a run: its name, and the keys and fingerprints of its own results."""
+    """Return the texts by which a user can name a run.
+
+    They are the name of the run, and the keys and fingerprints of its record, of its report, and of the artifact with
+    its trials or trainings.
+    """
     names = [run.name, run.key, run.key.partition("/")[2]]
     if run.report:
         names += [run.report.key, run.report.key.partition("/")[2]]
@@ -217,10 +224,11 @@ def _recorded(record: Manifest, manifests: Mapping[str, Manifest], store: Artifa
 def _follow_stages(
     record: Manifest, manifests: Mapping[str, Manifest], store: ArtifactStore, *, route: Route
 ) -> tuple[Manifest, tuple[str, ...], list[Manifest]]:
-    """Follow the stages of a run through the store, as a repeated run would.
+    """Find the artifacts of a run stage by stage, by the keys that a repeated run would compute.
 
     Returns:
-        The last artifact that exists, the stages that are left, and reports of earlier versions about its results.
+        The artifact of the last stage that is done, the names of the stages that are left, and the reports on this
+            artifact that earlier versions of the program wrote.
     """
     division = manifests.get(record.metadata["inputs"]["division"]["key"])
     if division is None:
@@ -243,7 +251,10 @@ def _follow_stages(
 
 
 def _is_report_of(manifest: Manifest, results: Manifest, config: StrictConfig, *, route: Route) -> bool:
-    """Return whether an artifact is a report of an earlier version, which names no run, on these results and config."""
+    """Return whether an artifact is a report of an earlier version of the program on the given results and config.
+
+    Such a report does not name its run.
+    """
     if _kind_of(manifest.key) != route.stages[-1] or "run" in manifest.metadata:
         return False
     summary = manifest.metadata.get("summary")
@@ -264,7 +275,12 @@ def _reported(report: Manifest, manifests: Mapping[str, Manifest], *, route: Rou
 
 
 def _without_report(manifests: Mapping[str, Manifest], *, known: set[str]) -> Iterator[StoredRun]:
-    """Yield a run for each artifact that no run and no other artifact needs."""
+    """Yield an unfinished run without a record for each artifact that nothing else in the store needs.
+
+    Args:
+        manifests: All manifests of the store, by key.
+        known: The keys of the artifacts of all runs with a record or a report.
+    """
     needed = known | {key for manifest in manifests.values() for key in _inputs(manifest)}
     for key, manifest in manifests.items():
         routes = [route for route in ROUTES if _kind_of(key) in route.stages]

@@ -44,14 +44,14 @@ class PairChoice:
     predicted_gain: float | None
     predicted_gain_deviation: float | None
     corrected_gain: float | None
-    """The gain that is expected on the test set, without the optimism of the choice; see ``peerkd.results.advice``. The
-    next two fields are the bounds of its interval."""
+    """The validation gain without the part that is due to the choice of the best of many noisy trials. It is the gain
+    to expect on the test set. ``corrected_gain_low`` and ``corrected_gain_high`` are the bounds of its interval."""
 
     corrected_gain_low: float | None
     corrected_gain_high: float | None
     advantage: float | None
-    """The gain minus that of the best control, as expected on the test set. The next two fields are the bounds of its
-    interval."""
+    """The gain minus the gain of the best control, as expected on the test set. ``advantage_low`` and
+    ``advantage_high`` are the bounds of its interval."""
 
     advantage_low: float | None
     advantage_high: float | None
@@ -122,16 +122,17 @@ class TuningFindings:
 
     expected_PP: FloatArray
     test_PP: FloatArray
-    """Test gains of the chosen settings, NaN without one."""
+    """The test gain of each pair's chosen setting; NaN without a test gain."""
 
     num_trials_PP: FloatArray
     mean_expected: Estimate
     mean_test: Estimate
     mean_validation_of_tested: Estimate
-    """The mean validation gain of the pairs that have a test gain. Their settings were chosen by this gain."""
+    """The mean validation gain of the pairs that have a test gain. It is optimistic, because settings were chosen by
+    their validation gains."""
 
     front: Sequence[FrontPoint]
-    """The choices under other weights of the two accuracies."""
+    """The choices for several weights of own and global accuracy, and the mean gains of these choices."""
 
     untried_settings: Sequence[str]
     """The settings that no pair tried, in words."""
@@ -143,7 +144,7 @@ class TuningFindings:
     """Whether a choice includes the epoch to stop after. If not, only trials that ran to the end have test gains."""
 
     why_no_experience: str | None
-    """Why the tuner started without the shipped experience, as a clause; None if it started from it."""
+    """Why the tuner started without the shipped experience, as a clause; None if the tuner used the experience."""
 
     cost: StudyCost
     divergence: Divergence
@@ -151,7 +152,7 @@ class TuningFindings:
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """Those of ``DIMENSIONS`` for which some choice has a value."""
+        """The names among ``learning_rate``, ``loss`` and ``target`` for which some choice has a value."""
         return tuple(name for name in DIMENSIONS if any(getattr(choice, name) is not None for choice in self.choices))
 
     @property
@@ -165,7 +166,7 @@ class TuningFindings:
         return sum(choice.is_distilled for choice in self.choices)
 
     def edges(self, config: ExperimentConfig) -> list[GridEdge]:
-        """Return the edges of the grid that many of the chosen settings have; see ``grid_edges``."""
+        """Return the smallest and largest values of the grid that many pairs choose."""
         sweep, usual = config.sweep, config.distill.loss.kind
         tried: Mapping[Dimension, Sequence[float]] = {
             "temperatures": sorted(sweep.temperatures),
@@ -214,7 +215,7 @@ def compute_findings(
         untried_settings: The settings that no pair tried, in words.
         num_settings: The number of settings that each pair can try.
         chooses_epochs: Whether a choice also names the epoch to stop after.
-        why_no_experience: See ``TuningFindings``.
+        why_no_experience: Why the tuner started without the shipped experience, as a clause; None if it was used.
         cost: The cost of the study.
         divergence: The trainings that diverged.
         num_peers: Number of all peers, including those that diverged.
@@ -278,7 +279,16 @@ def _promise(choice: PairChoice) -> tuple[bool, float]:
 
 
 def _chosen(choice: PairChoice, tried: Mapping[Dimension, Sequence[float]], *, recipe_loss: str) -> ChosenValues:
-    """Return the values of a choice that are in the grid. A value of the untuned default may be outside the grid."""
+    """Return the values of a choice as the search for edges of the grid needs them.
+
+    Values without effect on the choice are omitted, and so are values outside the grid, which the untuned default may
+    have.
+
+    Args:
+        choice: A choice with a setting.
+        tried: The values of the grid in each dimension.
+        recipe_loss: The name of the experiment's loss, which the choice has if it names none.
+    """
     values: dict[Dimension, float | None] = {"learning_rates": choice.learning_rate}
     if not sets_temperature(choice.loss or recipe_loss):
         values["temperatures"] = choice.temperature

@@ -25,7 +25,7 @@ def headline(findings: TuningFindings) -> list[Headline]:
 
 
 def describe(findings: TuningFindings, place: int) -> str:
-    """Return one recommendation of the plan in words."""
+    """Return the recommendation at the index ``place`` of the plan in words."""
     choice = findings.plan[place].choice
     assert choice.transfer_set is not None
     assert choice.temperature is not None

@@ -21,7 +21,7 @@ _PHRASES: Final[Mapping[Verdict, str]] = {
     "below": "below",
     "undecided": "not distinguishable from",
 }
-"""The phrase of each verdict, which is followed by what a method is compared with."""
+"""The phrase of each verdict. In a sentence, the name of the method with which another is compared follows it."""
 
 _MEANS_IN_WORDS: Final[tuple[Method, ...]] = ("ema", MAIN_METHOD)
 
@@ -189,7 +189,10 @@ def _value(difference: Estimate) -> str:
 
 
 def _judged(difference: Estimate) -> str:
-    """Return a difference and its verdict as a phrase, which is followed by what a method is compared with."""
+    """Return a difference and its verdict as a phrase.
+
+    In a sentence, the name of the method with which another is compared follows the phrase.
+    """
     return f"at {wording.estimate(difference)} points {_PHRASES[verdict(difference)]}"
 
 

@@ -84,7 +84,7 @@ def _difference_charts(findings: MethodFindings) -> dict[str, charts.IntervalCha
 
 
 def published_rows(findings: MethodFindings, facts: PclFacts) -> list[dict[str, Any]]:
-    """Return a row for each architecture and method that has published numbers, with the measured ones."""
+    """Return a row with measured and published numbers for each architecture and method that has published numbers."""
     comparison = findings.comparison
     return [
         {

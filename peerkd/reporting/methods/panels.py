@@ -44,7 +44,7 @@ class Ramp(NamedTuple):
 
     chart: XYChart | None
     methods: list[list[str]]
-    """The titles of the methods of each line, in the order of the lines."""
+    """The titles of the methods in groups, one group for each line of the chart: the methods with this weight."""
 
 
 class LineGroup(NamedTuple):
@@ -208,7 +208,11 @@ def _numbered(name: str, num: int) -> str:
 
 
 def _line_group(label: str, style: str, groups: Sequence[Sequence[Curve]]) -> LineGroup:
-    """Return a line for each group, the mean over its seeds, and the range over all seeds of all groups."""
+    """Return several lines and the area behind them.
+
+    There is a line for each group of curves: the mean of its curves, which differ by their seed. The area is the range
+    of all curves of all groups.
+    """
     lines = [found for curves in groups if (found := band(curves)) is not None]
     everything = [curve for curves in groups for curve in curves]
     return LineGroup(label, style, lines, band(everything) if len(everything) > 1 else None)

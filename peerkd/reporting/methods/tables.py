@@ -16,8 +16,9 @@ from peerkd.wording import plural
 def methods_csv(findings: MethodFindings) -> str:
     """Return one line for each architecture, method and kind of accuracy. All numbers are fractions on test.
 
-    ``difference`` is the difference to the deployed baseline over their ``num_paired`` common seeds. It is empty for
-    the baseline, and if no common seed exists.
+    ``difference`` is the accuracy minus that of the baseline's deployed predictor. It is a mean over the ``num_paired``
+    seeds with which both the method and the baseline have a result. It is empty for the baseline itself, and if no
+    such seed exists.
     """
     comparison = findings.comparison
     rows = []

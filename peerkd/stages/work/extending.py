@@ -2,7 +2,7 @@
 
 The first worker plans an extension when all trials so far are done, and writes it to a file in the workspace, from
 which the other workers read it. An extension follows from these trials alone, so a worker that was killed plans the
-same one again. An extension without values says that no other one follows.
+same one again. An extension that adds no values is the last one.
 """
 
 from collections.abc import Callable, Sequence
@@ -126,7 +126,7 @@ class SweepExtension:
         return added
 
     def _edges(self, queue: ShardQueue) -> list[GridEdge]:
-        """Return the edges at which the best distillations on validation are, as in the report."""
+        """Return the edges of the grid that many pairs choose, computed from all trials so far as in the report."""
         config, sweep = self._config, self._config.sweep
         # The table is written as at the end of the stage, because ties follow the order of its rows.
         path = self._workspace.folder / _TABLE

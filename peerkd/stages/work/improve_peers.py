@@ -90,7 +90,7 @@ def _tasks(study: JudgedStudy, store: ArtifactStore) -> list[StudentTask]:
 
 
 def _num_samples(shards: Sequence[Shard], partition: Manifest) -> int:
-    """Return the maximum number of samples on which the candidates of all students are trained, over all epochs."""
+    """Return an upper bound on the number of samples on which all students are trained, summed over epochs."""
     sizes_P: list[int] = [sum(counts_K) for counts_K in partition.metadata["class_counts"]]
     largest = 2 * max(sizes_P) + int(partition.metadata["num_public"])
     tasks: list[StudentTask] = [task for shard in shards for task in shard.tasks]

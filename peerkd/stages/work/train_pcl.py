@@ -34,7 +34,8 @@ from peerkd.training.run_request import EVENT_PREFIX, RunRequest
 _MAX_ATTEMPTS: Final = 20
 """The maximum number of successive attempts at one run that end without a finished epoch.
 
-This process does not know whether a lost worker failed or was evicted. The launcher does, and has a limit for each.
+This process does not know whether a lost worker failed or was evicted. The launcher knows, and limits the number of
+failures and of evictions separately.
 """
 
 _MIN_SECONDS_OF_WORK: Final = 60.0
@@ -133,7 +134,14 @@ def curve_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _keep(inputs: RunInputs, queue: ShardQueue, progress: Progress, news: Iterator[tuple[ClaimedShard, News]]) -> None:
-    """Store the results of runs in the journals of the queue, and report their progress."""
+    """Store the results of runs in the journals of the queue, and report their progress.
+
+    Args:
+        inputs: The inputs of all runs.
+        queue: The queue of this worker.
+        progress: The progress lines of the stage.
+        news: The events of the runs, each with the shard of its run: the end of an epoch, or the end of the run.
+    """
     num_branches = inputs.config.collaboration.num_branches
     num_epochs: dict[Run, int] = {}
     gpu_bytes: dict[Run, tuple[int, int]] = {}
@@ -158,7 +166,7 @@ def _keep(inputs: RunInputs, queue: ShardQueue, progress: Progress, news: Iterat
 
 
 def _lead(inputs: RunInputs, queue: ShardQueue, rendezvous: Rendezvous | None) -> Iterator[tuple[ClaimedShard, News]]:
-    """Train one run after another, each with all processes of all workers, and yield the events of the runs."""
+    """Train one run after another, each with all processes of all workers, and yield the events of each run."""
     for task in queue.tasks():
         # This worker claims all runs, so one is always free.
         assert task is not None

@@ -1,4 +1,4 @@
-"""The choice of the training that is done again for each student: the one that the advice names.
+"""The training that is repeated for each student, so that its network can be published. The advice decides which one.
 
 Shape suffixes: N = trials of the table.
 """
@@ -26,7 +26,9 @@ from peerkd.training.inputs import StudentTask
 def swept_tasks(
     config: ExperimentConfig, trials: pa.Table, students: Sequence[int], sets_P: Sequence[EvaluationSets]
 ) -> list[StudentTask]:
-    """Return the task of each student after a sweep: the trial that ``peerkd.results.advice`` advises, or none.
+    """Return the task of each student after a sweep: to repeat the trial that is advised for the student.
+
+    The task has no trial if the advice is to leave the student unchanged.
 
     Args:
         config: The experiment.
@@ -69,7 +71,7 @@ def best_with_teacher(
 
 
 def _ranks(config: ExperimentConfig, trials: pa.Table) -> IntArray:
-    """Return the rank of each trial in ties: (N,)."""
+    """Return the rank of each trial in ties, as an array (N,). The lowest rank wins a tie."""
     columns = {name: trials[name].to_pylist() for name in ties.CHANGE_COLUMNS}
     return ties.ranks(columns, default=config.untuned_default)
 
@@ -83,7 +85,7 @@ def _advise(
         config: The experiment.
         trials: The table of trials.
         rows: The indices of the rows, which are trials of the student.
-        ranks_N: The result of ``_ranks``.
+        ranks_N: The rank in ties of every trial of the table. The lowest rank wins a tie.
         sets: The sizes of the student's evaluation sets.
     """
     columns = trials.select(COLUMNS).take(rows).to_pydict()
@@ -98,9 +100,10 @@ def tuned_tasks(
     students: Sequence[int],
     sets_P: Sequence[EvaluationSets],
 ) -> list[StudentTask]:
-    """Return the task of each student after a tuned study: the trial that ``peerkd.results.advice`` advises, or none.
+    """Return the task of each student after a tuned study: to repeat the trial that is advised for the student.
 
-    The advice compares the student's controls with the chosen distillations that were trained to their last epoch.
+    The task has no trial if the advice is to leave the student unchanged. The advice compares the student's controls
+    with the chosen distillations that were trained to their last epoch.
 
     Args:
         config: The experiment.

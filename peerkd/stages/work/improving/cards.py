@@ -29,7 +29,8 @@ def build_card(
     Args:
         study: The study of the student.
         record: The record that ``peerkd.training.improve.improve`` returned for the student.
-        is_reproduced: Whether the training has ended with the same values as in the study; see ``ModelCard``.
+        is_reproduced: Whether the training has ended with the same values as in the study. None if the study has no
+            result to compare with.
         dataset: The data set.
         machine: The ``device`` and the ``versions`` of the training.
         chosen_by: A description of what the choice maximised on validation data. None if a user has named the trial.
@@ -86,7 +87,7 @@ class Interface(NamedTuple):
 def interface(network: PeerNetwork, dataset: ImageDataset) -> Interface:
     """Return the interface of a peer's network without its adapter, because published files do not contain the adapter.
 
-    Where the user describes no interface of the network, it is that of the data set.
+    Parts of the interface that the user does not describe are taken from the data set, such as the mean of the pixels.
     """
     mean = dataset.channel_mean if network.mean is None else network.mean
     std = dataset.channel_std if network.std is None else network.std

@@ -26,7 +26,8 @@ class JudgedStudy:
     """A finished sweep or tuned study, with the artifacts from which its trials were computed."""
 
     config: ExperimentConfig
-    """The config with which the trials were trained, so that the records of new trainings can be compared."""
+    """The config with which the trials were trained. With this config, a repeated training records the same values as
+    the trial did, so that both can be compared."""
 
     trials: Manifest
     peers: Manifest
@@ -74,7 +75,8 @@ class JudgedStudy:
 def judged_study(config: ExperimentConfig, trials: Manifest, store: ArtifactStore) -> JudgedStudy:
     """Return a study, given its config and the artifact with its trials.
 
-    A tuned study validates after every epoch if it chooses the epoch to stop at, and only then.
+    For a tuned study, ``sweep.validate_every_epoch`` of the returned config is set if the study chooses the epoch to
+    stop after, and not set otherwise.
     """
     if is_tuned(trials):
         sweep = config.sweep.model_copy(update={"validate_every_epoch": config.tune.chooses_epochs})

@@ -59,7 +59,7 @@ class ChoiceRows:
         return float(gains_E[self._outcome.epochs_Q[pair] - 1])
 
     def advice(self, trials: pa.Table, sets_P: Sequence[EvaluationSets]) -> PairAdvice:
-        """Return the advice for all pairs, which compares the choice of each pair with its controls.
+        """Return the advice for all pairs. For each pair, it compares the chosen distillation with the pair's controls.
 
         Args:
             trials: The table of trials, including the controls.
@@ -125,7 +125,10 @@ class ChoiceRows:
             }
 
     def counts(self, advice: PairAdvice) -> dict[str, int]:
-        """Return numbers of pairs for the manifest, so that a reader need not open the table."""
+        """Return facts for the manifest, so that a reader need not open the table.
+
+        They are the number of pairs, of pairs that should distil, and of chosen trials that ran to their last epoch.
+        """
         return {
             "num_pairs": self._study.space.num_pairs,
             "num_pairs_distilled": advice.count("distil"),

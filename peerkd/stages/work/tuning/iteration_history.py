@@ -120,9 +120,9 @@ class IterationHistory:
         return load_if_intact(self._workspace, name) and is_intact(self._workspace.folder / name)
 
     def state_to_keep(self, record: Record) -> list[str]:
-        """Return the name of the file from which the trial of a record continues.
+        """Return the name of the file with the training state after a record, from which its trial can continue.
 
-        It is a list of one name, or an empty list if the trial has ended and needs no state.
+        The result is a list of one name. It is empty if the trial has run to its last epoch or has diverged.
         """
         name = _state(Trial.from_record(record), num_epochs=record["epochs"])
         if record["epochs"] < self._space.num_epochs and is_finite(record):
@@ -168,12 +168,12 @@ def identity(record: Record) -> tuple[object, ...]:
 
 
 def _part(epoch_range: EpochRange, trials: Sequence[Trial], *, first_epoch: int) -> list[EpochRange]:
-    """Return a part of an epoch range.
+    """Return an epoch range for some of its trials, with another first epoch, as a list of one range.
 
     Args:
-        epoch_range: The epoch range.
-        trials: The trials of the part. Without trials, the result is an empty list; else it is a list of one range.
-        first_epoch: The first epoch of the part.
+        epoch_range: The epoch range of all trials.
+        trials: The trials to keep. If there are none, the result is an empty list.
+        first_epoch: The first epoch of the result. The last epoch stays the same.
     """
     return (
         [replace(epoch_range, unit=replace(epoch_range.unit, trials=tuple(trials)), first_epoch=first_epoch)]

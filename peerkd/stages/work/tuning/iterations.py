@@ -20,21 +20,22 @@ ITERATIONS: Final = f"{SCRATCH}iterations/"
 MAX_SHARDS: Final = 16
 """The maximum number of shards of an iteration.
 
-It lets many workers finish at about the same time. A study has dozens of iterations, and a store lists all of their
-shards.
+With this many shards, many workers finish at about the same time. The number is not larger, because a study has dozens
+of iterations, and a store lists the shards of all of them.
 """
 
 MAX_TRIALS: Final = 16
 """The maximum number of trials of a task.
 
-With more students side by side, training is hardly faster, and an iteration should have tasks for many processes.
+Training more students than this side by side is hardly faster, and small tasks let more processes share an iteration.
 """
 
 _NUM_TASKS: Final = 4
 """The minimum number of tasks of an iteration that has enough trials, so that several processes share the work."""
 
 _Samples = tuple[tuple[int, ...], tuple[int, ...]]
-"""The identity of a transfer set; see ``Unit.samples``."""
+"""The owners of the samples of a transfer set, and the owners of samples that only the divergence uses. The second
+tuple is empty if both terms of the loss use the same samples."""
 
 Phase = Literal["control", "search", "finish", "end"]
 """The kind of an iteration.
@@ -170,7 +171,7 @@ def _together(trials: Sequence[Trial], samples: _Samples, *, first_epoch: int, l
 
 
 def _teacher(trial: Trial) -> int | None:
-    """Return the peer whose logits a trial needs, None for a control."""
+    """Return the peer whose logits a trial needs; None for fine-tuning, whose loss has no divergence."""
     return trial.teacher if trial.setting.distillation_weight > 0 else None
 
 

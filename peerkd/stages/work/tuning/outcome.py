@@ -59,10 +59,11 @@ class StudyOutcome:
     """The choices of a tuned study for all pairs, with their observed and predicted gains."""
 
     wanted_Q: IntArray
-    """The settings that the tuner chooses, except those that were observed to break the limit on forgetting."""
+    """The tuner's choices. A choice that was observed to break the limit on forgetting is replaced by the pair's best
+    setting that was observed to keep the limit and to have a gain above 0, or by none."""
 
     choices_Q: IntArray
-    """The final choices. If there is a limit on forgetting, only settings with an observed gain can be chosen."""
+    """The final choices: ``wanted_Q`` or, under a limit on forgetting, those of ``wanted_Q`` that have been tried."""
 
     gains_Q: FloatArray
     """The observed validation gain of each choice after ``epochs_Q`` epochs; NaN where the choice was not tried."""
@@ -73,16 +74,18 @@ class StudyOutcome:
     It is 0 where the choice was not tried."""
 
     expected_Q: FloatArray
-    """The expected gains of ``wanted_Q``: the predicted gains if the tuner predicts, else the observed gains or NaN."""
+    """The expected gain of each setting of ``wanted_Q``: the gain that the tuner predicts for it or, without a
+    prediction, its observed gain. NaN without either."""
 
     predicted_Q: FloatArray
-    """The predicted gains of ``choices_Q``; NaN if the tuner does not predict, or where it chose another setting."""
+    """The predicted gain of each setting of ``choices_Q``. NaN if the tuner does not predict gains, and where the tuner
+    had chosen another setting."""
 
     @property
     def mean_predicted_gain(self) -> float | None:
         """The mean predicted gain of the choices, over all pairs; None if the tuner does not predict gains.
 
-        A choice that replaced a forbidden one has no prediction, and counts with its observed gain.
+        A choice that replaced a setting beyond the limit on forgetting has no prediction. Its observed gain counts.
         """
         if np.isnan(self.predicted_Q).all():
             return None
@@ -90,7 +93,7 @@ class StudyOutcome:
 
 
 def where_chosen(values_Q: FloatArray, *, chosen_Q: IntArray, choices_Q: IntArray) -> FloatArray:
-    """Return the values of the final choices, as far as a tuner's values for its own choices determine them.
+    """Return a value for the final choice of each pair, given a tuner's values for the tuner's own choices.
 
     Args:
         values_Q: The tuner's values, such as predicted gains, for its own choices.

@@ -38,7 +38,7 @@ BUDGET_IS_SPENT: Final = "the budget is spent"
 NOTHING_IS_SUGGESTED: Final = "the tuner suggests nothing more"
 
 NUM_ITERATIONS: Final = 20
-"""The number of iterations of a search if all its trials run to their last epoch; see ``suggestions_per_iteration``."""
+"""The number of iterations of a search if all its trials run to their last epoch. It decides the size of iterations."""
 
 MAX_ITERATIONS: Final = 100
 """The approximate limit on the number of iterations.
@@ -84,7 +84,8 @@ class TunedStudy:
             budget_fraction: The budget as a fraction of the full sweep's cost.
             is_limited: Whether there is a limit on forgetting, so that only a choice that was observed to keep the
                 limit is allowed.
-            chooses_epochs: Whether the result of a trial is the one after its best epoch, and not after its last.
+            chooses_epochs: Whether the result of a trial is the result after its best epoch. If not, it is the result
+                after its last epoch.
             clock: A function that returns seconds, to measure the time that the tuner takes.
         """
         self._chooses_epochs = chooses_epochs
@@ -99,7 +100,8 @@ class TunedStudy:
         self._spent_after: list[float] = []
         self._results: dict[tuple[int, int], ValidationResult] = {}
         self._control_gains: dict[int, float] = {}
-        """The best gain of each student's controls on transfer sets that do not depend on a teacher, by student."""
+        """The best gain of the fine-tunings of each student, by student. Only transfer sets that do not depend on a
+        teacher count."""
 
         self.progress = StudyProgress()
         self.iterations: list[Iteration] = []
@@ -190,8 +192,8 @@ class TunedStudy:
     def accept(self, planned: Iteration) -> None:
         """Add an iteration that will be trained.
 
-        It is the one that ``plan`` returned or, after a restart, the one that the workspace already contains, which may
-        differ from it.
+        Usually, this is the iteration that ``plan`` returned. After a restart, it is the next iteration in the
+        workspace, which may differ from the one that ``plan`` would return.
         """
         self.iterations.append(planned)
         self._must_wait = False
@@ -207,7 +209,10 @@ class TunedStudy:
         return self._outcome
 
     def deviations(self) -> FloatArray:
-        """Return the standard deviations of ``outcome().predicted_Q``, of shape (Q,); NaN where the gain is NaN."""
+        """Return the standard deviation of each predicted gain in ``outcome().predicted_Q``, of shape (Q,).
+
+        It is NaN where no gain is predicted.
+        """
         chosen_Q = self.outcome().choices_Q
         with self._timed():
             if not isinstance(self._tuner, Predicting):
@@ -276,7 +281,10 @@ class TunedStudy:
                 return list(suggestions.values())
 
     def _controls_of_students(self) -> list[Suggestion]:
-        """Return the controls of each student whose data do not depend on a teacher, as far as the budget allows."""
+        """Return the fine-tunings of each student on transfer sets that do not depend on a teacher.
+
+        Fine-tunings that the budget does not allow are omitted.
+        """
         cost = _IterationCost(self.account, (1 - FINISH_FRACTION) * self._budget)
         _, firsts = np.unique(self.space.students_Q, return_index=True)
         suggestions = [
@@ -288,10 +296,11 @@ class TunedStudy:
         return [suggestion for suggestion in suggestions if cost.add(suggestion)]
 
     def _controls_of_choice(self, pair: int, setting: int) -> Iterator[Suggestion]:
-        """Yield the control with the same data and learning rate as a choice, if these data depend on the teacher.
+        """Yield the fine-tuning on the data of a choice, with the same learning rate, if a control is needed.
 
-        No control is needed for a choice that is not better than the unchanged student or than one of the student's
-        other controls.
+        Only data that depend on the teacher need one: the fine-tunings on all other data come first in a study. No
+        control is needed either if the choice is observed to be no better than the unchanged student or than one of
+        these earlier fine-tunings.
         """
         result, chosen = self._results.get((pair, setting)), self.space.settings[setting]
         if result and result.gain <= self._control_gains.get(int(self.space.students_Q[pair]), 0.0):
@@ -368,7 +377,8 @@ class TunedStudy:
 class _IterationCost:
     """Adds up the cost of an iteration that is being planned.
 
-    The sum is a little too high if trials share the logits of a teacher, which are computed once but counted each time.
+    If several trials share the logits of a teacher, these are computed once but counted for each trial. The sum is then
+    a little too high.
     """
 
     def __init__(self, account: CostLedger, limit: float) -> None:
