@@ -15,13 +15,13 @@ TABLE_NAME: Final = "rounds.parquet"
 
 
 def key(config: CollaborateConfig, peers: Manifest) -> str:
-    """Return the key of the rounds of the given peers."""
+    """Return the key of the artifact with the rounds, given the config and the pre-trained peers."""
     differences = keys.differences(config, fields=("seed", "augmentation", "rounds"))
     return keys.key(NAME, {"peers": peers.fingerprint, "config": differences})
 
 
 def summary(metadata: Mapping[str, Any]) -> str:
-    """Describe the artifact in a few words."""
+    """Describe the artifact of this stage in a few words, given its metadata."""
     reached = ", ".join(f"{ROUND_METHODS[name].title} {value:.1%}" for name, value in metadata["reached"].items())
     rounds = plural(metadata["num_rounds"], "round")
     return f"{rounds}, mean test accuracy: {reached}; fingerprint {metadata['fingerprint'][:16]}"

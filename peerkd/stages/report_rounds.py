@@ -23,7 +23,7 @@ NAME: Final = "report_rounds"
 def compute_contents(
     config: CollaborateConfig, rounds: Manifest, store: ArtifactStore, accounts: Accounts
 ) -> ReportContents:
-    """Return the content of the report on rounds."""
+    """Return the contents of the report that compares the methods of an experiment with rounds."""
     findings = compute_findings(read_rounds(store.fetch(rounds.key) / collaborate_peers.TABLE_NAME))
     facts = replace(gather_facts(config, rounds, store), cost=accounts.cost())
     return ReportContents(
@@ -39,7 +39,14 @@ def compute_contents(
 
 
 def gather_facts(config: CollaborateConfig, rounds: Manifest, store: ArtifactStore) -> RoundsFacts:
-    """Collect the facts of a report, other than the measurements, from the chain of artifacts."""
+    """Collect the facts that a report states besides the measurements.
+
+    Args:
+        config: The experiment.
+        rounds: The artifact with the rounds. From its inputs, the artifacts with the peers, the partition and the data
+            set are found.
+        store: The artifact store.
+    """
     peers = references.follow(rounds.metadata["inputs"]["peers"], store)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)

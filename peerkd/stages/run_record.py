@@ -140,7 +140,7 @@ def now() -> str:
 
 
 def _named_artifacts(config: PeerExperimentConfig | PclConfig, store: ArtifactStore) -> list[dict[str, str]]:
-    """Return references to the artifacts of other runs from which the config takes its peers, or their weights or data."""
+    """Return references to the artifacts of other runs that the config names: peers, their weights or their data."""
     if isinstance(config, PclConfig):
         return []
     named = [config.peers.from_] if config.peers.from_ else []

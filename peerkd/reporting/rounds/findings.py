@@ -1,6 +1,6 @@
-"""The findings of rounds as numbers. All forms of the report present these numbers.
+"""The findings of an experiment with rounds as numbers. All forms of the report present these numbers.
 
-Shape suffixes: R = rounds with round 0, before the first one; P = peers.
+Shape suffixes: R = rounds, where index 0 stands for the time before the first round; P = peers.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,10 @@ from peerkd.arrays import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MethodRounds:
-    """The rounds of one method. Accuracies are fractions on test, unless the name says validation."""
+    """The measurements of one method before the first round and after each round. Accuracies are fractions.
+
+    An accuracy is measured on test data, unless its name says validation.
+    """
 
     global_RP: FloatArray
     """Accuracy of each peer on the common test samples."""
@@ -29,42 +32,42 @@ class MethodRounds:
     sent_bytes_RP: IntArray
     received_bytes_RP: IntArray
     num_samples_RP: IntArray
-    """The samples in the trainings of each peer, own and public ones."""
+    """The number of own and public samples on which each peer trained in a round, each as often as it was seen."""
 
     is_accepted_RP: BoolArray
 
     @property
     def mean_by_round(self) -> FloatArray:
-        """The mean over the peers of their accuracy on the common samples."""
+        """The accuracy on the common test samples after each round, as a mean over the peers."""
         by_round: FloatArray = self.global_RP.mean(axis=1)
         return by_round
 
     @property
     def worst_by_round(self) -> FloatArray:
-        """The lowest accuracy of a peer on the common samples."""
+        """The accuracy of the worst peer on the common test samples after each round."""
         by_round: FloatArray = self.global_RP.min(axis=1)
         return by_round
 
     @property
     def own_mean_by_round(self) -> FloatArray:
-        """The mean over the peers of their accuracy on their own samples."""
+        """The accuracy of the peers on their own test samples after each round, as a mean over the peers."""
         by_round: FloatArray = self.own_RP.mean(axis=1)
         return by_round
 
     @property
     def sent_bytes_by_round(self) -> FloatArray:
-        """The bytes that a peer has sent until the end of each round, on average over the peers."""
+        """The bytes that a peer has sent from the start to the end of each round, as a mean over the peers."""
         by_round: FloatArray = self.sent_bytes_RP.mean(axis=1).cumsum()
         return by_round
 
     @property
     def num_rejected(self) -> int:
-        """The number of times that a peer rejected what a round proposed."""
+        """The number of networks that rounds proposed and peers rejected, over all rounds and peers."""
         return int((~self.is_accepted_RP).sum())
 
     @property
     def num_losers(self) -> int:
-        """The number of peers that are worse on their own samples after the last round than before the first."""
+        """The number of peers whose accuracy on their own test samples fell between the start and the last round."""
         return int((self.own_RP[-1] < self.own_RP[0]).sum())
 
 

@@ -21,7 +21,7 @@ SECTIONS: Final[Mapping[str, str]] = {
 """The title of each section by its id, which is also the name of its template."""
 
 _SHOWN_ROUNDS: Final = (1, 2, 5)
-"""The rounds in the table of methods, beside the last one."""
+"""The rounds that the table of methods shows besides the last round."""
 
 
 def render(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> str:
@@ -118,7 +118,13 @@ def conventions(facts: RoundsFacts) -> list[str]:
 
 
 def round_chart(each: MethodRounds, control: MethodRounds | None) -> XYChart:
-    """Return the chart of mean, worst and own accuracy by round, with the mean of training on alone behind them."""
+    """Return the chart of one method: the mean, worst and own accuracy of the peers by round.
+
+    Args:
+        each: The measurements of the method.
+        control: The measurements of the peers that train on alone. The line of their mean accuracy is drawn behind the
+            others. None if the experiment does not have this control.
+    """
     lines: list[tuple[str, str, Sequence[float]]] = [
         ("mean", "l0", each.mean_by_round.tolist()),
         ("worst", "l1", each.worst_by_round.tolist()),

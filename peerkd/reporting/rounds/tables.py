@@ -20,7 +20,7 @@ Found = Mapping[str, MethodRounds]
 
 
 def methods_csv(found: Found) -> str:
-    """Return one line for each method and round. Bytes and samples are those of one round, means over the peers."""
+    """Return one line for each method and round. Bytes and samples are means over the peers, in one round."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -22,7 +22,7 @@ from peerkd.training.process_pool import run_in_processes
 
 
 def perform(config: CollaborateConfig, peers: Manifest, store: ArtifactStore, worker: Worker) -> None:
-    """Do the rounds of this worker's methods; the first worker publishes those of all methods."""
+    """Do the rounds of this worker's methods. The first worker then publishes the rounds of all methods."""
     artifact = key(config, peers)
     device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
