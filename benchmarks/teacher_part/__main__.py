@@ -46,7 +46,8 @@ def main(words: Sequence[str] | None = None) -> int:
         "Machine": describe_processor(),
         **closing_facts(loads, own_load=2),
     }
-    text = f"# The teacher's part\n\n{facts_table(facts)}\n\n{document(by_seed)}\n"
+    tables = document(by_seed, loss=arguments.losses[0], target=arguments.targets[0])
+    text = f"# The teacher's part\n\n{facts_table(facts)}\n\n{tables}\n"
     print(text, end="")
     if arguments.output:
         arguments.output.write_text(text, encoding="utf-8")

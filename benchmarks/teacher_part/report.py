@@ -36,13 +36,18 @@ def rows(by_seed: Sequence[Mapping[Combination, Gains]], combinations: Iterable[
     return [_row(combination, [gains[combination] for gains in by_seed]) for combination in combinations]
 
 
-def document(by_seed: Sequence[Mapping[Combination, Gains]]) -> str:
-    """Return one table for the targets with the first loss, one for the losses with the first target, and the best."""
+def document(by_seed: Sequence[Mapping[Combination, Gains]], *, loss: str, target: str) -> str:
+    """Return a table of the targets with one loss, a table of the losses with one target, and one of the best.
+
+    Args:
+        by_seed: The gains of each seed. All seeds have the same combinations.
+        loss: The loss of the first table.
+        target: The target of the second table.
+    """
     everything = list(by_seed[0])
-    first = everything[0]
     slices = {
-        f"Targets, with the loss {first.loss}": [each for each in everything if each.loss == first.loss],
-        f"Losses, with the target {first.target}": [each for each in everything if each.target == first.target],
+        f"Targets, with the loss {loss}": [each for each in everything if each.loss == loss],
+        f"Losses, with the target {target}": [each for each in everything if each.target == target],
         "The ten combinations with the highest teacher's part": sorted(
             everything, key=lambda each: -np.mean([gains[each].tuned_part for gains in by_seed])
         )[:10],

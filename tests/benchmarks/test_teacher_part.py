@@ -107,7 +107,7 @@ def test_the_document_shows_targets_losses_and_the_best() -> None:
         )
         for seed in range(3)
     ]
-    targets, losses, best = document(by_seed).split("## ")[1:]
+    targets, losses, best = document(by_seed, loss="kl", target="teacher").split("## ")[1:]
     assert targets.startswith("Targets, with the loss kl")
     assert [line.split(" | ")[1:3] for line in targets.splitlines()[4:6]] == [["kl", "teacher"], ["kl", "masks"]]
     assert losses.startswith("Losses, with the target teacher")
