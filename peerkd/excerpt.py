@@ -6,7 +6,7 @@ from typing import Final
 
 MAX_SHOWN_CHARACTERS: Final = 80
 MAX_PATH_CHARACTERS: Final = 200
-"""The limit for paths, which is higher because a path without its end identifies nothing."""
+"""The maximum length of a path, higher than ``MAX_SHOWN_CHARACTERS``: a path without its end identifies nothing."""
 
 _MAX_SENTENCE_CHARACTERS: Final = 800
 _MAX_WORD_CHARACTERS: Final = 220

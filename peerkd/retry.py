@@ -31,12 +31,15 @@ class Limit:
     """A function that returns the error to raise, given the seconds since the first failure."""
 
     num_tries: int | None = None
-    """The number of failures after which ``Retries`` gives up. Failures whose limits have different numbers are counted
-    separately. With a number, the wait does not grow. None: only the time counts."""
+    """The number of failures after which ``Retries`` gives up; None if only the time counts.
+
+    Only failures whose limits have the same ``num_tries`` are counted together. The wait after a failure with a number
+    is not longer than the wait before."""
 
     has_own_clock: bool = False
-    """Whether the time counts from the first consecutive failure with this property, instead of from the first
-    failure."""
+    """Where ``seconds`` begins. If False, it begins at the first failure since the service last answered.
+
+    If True, it begins at the first failure of the present unbroken row of failures with ``has_own_clock``."""
 
 
 class Retries(Generic[_Error]):
@@ -61,14 +64,15 @@ class Retries(Generic[_Error]):
             errors: The errors that ``call`` retries. All others propagate immediately.
             limit_of: A function that returns the limit of an error, given whether the service has answered before.
             has_answered: Whether the service has answered before.
-            first_wait_seconds: The longest wait after the first failure. It doubles with each further one.
-            longest_wait_seconds: The longest wait of all.
-            on_failure: A function that is called with each failure and the number of failures in a row, before the
-            wait.
+            first_wait_seconds: The upper limit on the wait after the first failure. The limit doubles with each further
+                failure, up to ``longest_wait_seconds``.
+            longest_wait_seconds: The upper limit on every wait.
+            on_failure: A function that is called before each wait, with the failure and the number of failures in a
+                row.
             clock: A function that returns a monotonic time in seconds.
             sleep: A function that waits for a number of seconds.
-            draw: A function that returns a random number from 0 to 1. A wait lasts from half to all of its longest
-                time.
+            draw: A function that returns a random number from 0 to 1. It decides whether a wait lasts for half of its
+                upper limit (0), for all of it (1), or for a time in between.
         """
         self._errors, self._limit_of, self._has_answered = errors, limit_of, has_answered
         self._first_wait_seconds, self._longest_wait_seconds = first_wait_seconds, longest_wait_seconds

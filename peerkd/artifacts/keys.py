@@ -12,7 +12,7 @@ changes no key, because its default describes how all existing artifacts were ma
 - If a field is renamed, experiments that set it get new keys, and their artifacts are computed again.
 - If an element of a list differs from the default, the whole list enters the key.
 - If a field can contain configs of several classes, each class must have a field ``kind`` with one permitted value.
-  ``kind`` always enters the key, because it shows from which class's defaults the other fields differ.
+  ``kind`` always enters the key, because it shows with the defaults of which class the other fields are compared.
 
 A key does not depend on what changes no number: the name of the experiment, paths of data sets, devices, workers and
 the settings of the cluster. Each stage names the sections of the config that it depends on, and the fields inside them

@@ -100,7 +100,9 @@ def check_answer(call: Call, response: BaseHTTPResponse) -> None:
 
 
 def check_content(response: BaseHTTPResponse, name: str) -> None:
-    """Check the content of an object against the SHA-256 that was stored with it, if there is one.
+    """Check that the content of an object has the SHA-256 that was stored with the object.
+
+    If none was stored, every content is accepted.
 
     Raises:
         ArtifactCorruptError: If the content differs.
@@ -111,7 +113,9 @@ def check_content(response: BaseHTTPResponse, name: str) -> None:
 
 
 def check_range(headers: Mapping[str, str], *, offset: int, num_bytes: int) -> None:
-    """Check that an answer contains the requested range of an object, or its beginning if the object is shorter.
+    """Check that an answer contains the requested range of an object.
+
+    If the object ends within the range, the answer may contain only the bytes up to the end of the object.
 
     Raises:
         TransientError: If the answer contains another range.

@@ -198,11 +198,12 @@ def _choose_region(host: str, *, own: str | None, shared: str | None) -> str:
     Args:
         host: The host of the endpoint, in lower case.
         own: The region that the user has set for this program; None if there is none.
-        shared: The region that the user has set for all programs, which is used if ``own`` is None and the host
-            contains no region; None if there is none.
+        shared: The region that the user has set for all programs; None if there is none. It is used if ``own`` is None
+            and the host contains no region.
 
     Raises:
-        ValueError: If a host of Amazon S3 contains another region than ``own``, or contains none and no region is set.
+        ValueError: If a host of Amazon S3 contains another region than ``own``, or if such a host serves one region,
+            does not contain its name, and no region is set.
     """
     named = _region_of(host)
     is_amazon = _AMAZON.fullmatch(host) is not None

@@ -32,7 +32,7 @@ class Call(Enum):
     """A request for a whole small object."""
     HEAD = auto()
     COPY_PART = auto()
-    """A request to copy a range of an object into a part of an upload, under the same condition as ``COPY``."""
+    """A request to copy a range of an object into a part of an upload, if the object has a certain ETag."""
     COPY = auto()
     """A request to copy a whole object, under the condition that it has a certain ETag."""
     PART = auto()
@@ -58,7 +58,7 @@ class TransientError(Exception):
 
 
 class AnswerError(Exception):
-    """An answer that reports an error: its status or its XML is that of an error."""
+    """An answer that reports an error, either by its HTTP status or by an XML element ``Error``."""
 
     def __init__(self, call: Call, *, status: int, code: str = "", message: str = "") -> None:
         super().__init__(f"status {status}, {code or 'without an S3 error code'}{': ' if message else ''}{message}")

@@ -113,8 +113,8 @@ def _sources(bucket: Bucket, partial: str, folder: Path, *, gone: set[str]) -> d
         bucket: The bucket.
         partial: The prefix of the workspace.
         folder: This worker's folder.
-        gone: The listed names for which an earlier attempt found no object. They are skipped. A new such name is added
-            and ends the attempt.
+        gone: Names that a list contained in an earlier attempt although no such object exists. These names are
+            skipped. If a list contains another such name, the function adds the name here and raises ``MissingError``.
 
     Raises:
         MissingError: If a listed name that is not in ``gone`` has no object.

@@ -99,7 +99,8 @@ class Workspace(Protocol):
     def save(self, *names: str, is_replaceable: bool = False) -> None:
         """Save files of the folder, so that they can be loaded after this process or its machine has ended.
 
-        Several threads may save the same file. ``load`` returns the content that the file had at the last call.
+        Several threads may save the same file. ``load`` returns the content that the file had at the last call of
+        ``save``.
 
         Args:
             names: Names of the files, relative to the folder.

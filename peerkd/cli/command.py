@@ -1,4 +1,4 @@
-"""Commands that accept each option once, and no empty value if a value is required."""
+"""Commands that refuse an option that is given twice, and an empty value for an option that needs one."""
 
 import functools
 import inspect

@@ -27,7 +27,7 @@ _BEFORE: Final = {
 """The launched stages of each pipeline, each with the stage whose artifact it reads."""
 
 _OF_ANOTHER_STRATEGY: Final = {"tune": "distill_pairs", "sweep": "tune_pairs"}
-"""The stage that a run with each strategy omits."""
+"""For each strategy, the stage of the other strategy, which a run with this strategy omits."""
 
 _UNKNOWN_KEY: Final = "0" * 16
 _UNKNOWN_FINGERPRINT: Final = "0" * 64

@@ -19,17 +19,18 @@ def export(
     setting: str | None,
     study: str | None,
 ) -> None:
-    """Write the network of one student, and print what it is and how the file was checked.
+    """Write the network of one student to a file. Print which network it is, and how the file was checked.
 
     Args:
         store: The address of the store of a finished run.
-        student: The student.
-        to: The file.
-        export_format: The name of the format.
-        is_best: Whether ``--best`` is given, which asks for the published network, as is the default.
-        teacher: The teacher of the training, if it is not the published one.
-        setting: The setting of the training, if it is not the published one.
-        study: The key of the better peers, if the store has several studies.
+        student: The number of the student.
+        to: The path of the file.
+        export_format: The name of the format: ``safetensors``, ``torch`` or ``onnx``.
+        is_best: Whether the user asks for the published network by ``--best``. If neither this option nor ``teacher``
+            nor ``setting`` is given, the published network is the default.
+        teacher: The number of the teacher of the training whose network is written; None if the user names no teacher.
+        setting: The setting of this training, as ``NAME=VALUE,...``; None if the user names no setting.
+        study: The key of the artifact with the better peers; None if the store has only one.
 
     Raises:
         ValueError: If an option does not fit the others, the store or the network.

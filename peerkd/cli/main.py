@@ -12,6 +12,7 @@ from peerkd.cli.command import StrictTyper
 from peerkd.cli.exit_codes import check_arguments, exiting_on_errors
 from peerkd.cli.options import (
     AsJson,
+    CheckedJobs,
     DryRun,
     Experiment,
     Jobs,
@@ -293,17 +294,21 @@ def watch(
 
 @app.command("doctor")
 def doctor(
-    jobs: Jobs,
+    jobs: CheckedJobs,
     namespace: Namespace = None,
     service_account: Annotated[
-        str, typer.Option(help="Service account of the tasks of pipelines, as for 'peerkd submit'.")
+        str,
+        typer.Option(
+            help="Service account whose permissions to run the tasks of pipelines are checked. Name it here if "
+            "your runs use another account than the default."
+        ),
     ] = "peerkd-launcher",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Check a cluster, and explain how to fix each problem. The exit code is 1 if a check fails."""
     from peerkd.cli.doctor import doctor as examine
 
-    raise typer.Exit(examine(jobs, namespace=namespace, task_account=service_account, as_json=as_json))
+    raise typer.Exit(examine(Jobs(*jobs), namespace=namespace, task_account=service_account, as_json=as_json))
 
 
 @app.command("reap")

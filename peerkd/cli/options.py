@@ -64,6 +64,20 @@ Store = Annotated[
         help="Address of the artifact store, such as s3://bucket/prefix. A run without it uses --output.",
     ),
 ]
+CheckedWorkers = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of pods of the job that is checked. Default: the operator's setting.", show_default=False
+    ),
+]
+CheckedStore = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Address of the artifact store to check, such as s3://bucket/prefix. Default: no store is checked.",
+        show_default=False,
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the jobs that --backend kubernetes would create, and stop.")
 ]
@@ -161,7 +175,12 @@ class Experiment(NamedTuple):
     override: Overrides = None
 
     def load(self, pipeline: "Pipeline[Config]") -> "Config":
-        """Return the experiment; see ``peerkd.config.resolve.load``."""
+        """Return the experiment that results from the preset or the file, and from the values that ``--set`` changes.
+
+        Raises:
+            ValueError: If the preset is unknown or given together with a file, the file cannot be read, or the result
+                breaks a rule.
+        """
         # Imported here so that --help does not load the configs.
         from peerkd.config.resolve import load
 
@@ -187,6 +206,15 @@ class Jobs(NamedTuple):
         return LaunchConfig.from_mapping(
             {"backend": backend, "num_workers": self.workers, "gpus": self.gpus, "cluster": self.cluster}
         )
+
+
+class CheckedJobs(NamedTuple):
+    """The options of ``peerkd doctor`` that describe a job and a store to check. The fields are those of ``Jobs``."""
+
+    workers: CheckedWorkers = None
+    gpus: Gpus = None
+    cluster: ClusterSettings = ""
+    store: CheckedStore = None
 
 
 class Server(NamedTuple):

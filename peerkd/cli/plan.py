@@ -85,7 +85,14 @@ def _data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str]) -> li
 
 
 def lines(config: ExperimentConfig, expected: Forecast, given_bytes: Sequence[int | None] = ()) -> Iterator[str]:
-    """Yield the lines of a forecast, given the sizes of the files with weights."""
+    """Yield the lines that ``peerkd plan`` prints about a forecast.
+
+    Args:
+        config: The experiment.
+        expected: The forecast.
+        given_bytes: For each peer, the size of the file with the weights that the user gives for it; None for a peer
+            without such a file. If empty, no peer has one.
+    """
     samples = expected.samples
     architectures = Counter(config.architectures)
     yield _line("peers", f"{expected.num_peers:,}", ", ".join(f"{num:,} {name}" for name, num in architectures.items()))

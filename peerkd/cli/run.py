@@ -21,7 +21,9 @@ from peerkd.launch.local_pipeline import run_pipeline
 LOCAL, KUBERNETES = "local", "kubernetes"
 
 _MAX_LOCAL_WORKERS = 64
-"""The limit on workers on this machine, unless it has more cores. Each is a process of a few hundred megabytes."""
+"""The maximum number of workers on this machine; on a machine with more cores, it is the number of cores.
+
+Each worker is a process that uses a few hundred megabytes."""
 
 
 def run(

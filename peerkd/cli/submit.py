@@ -96,7 +96,9 @@ def _connect(server: Server, *, namespace: str = "") -> PipelineServer:
 
 
 def _check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
-    """Check the arguments of a pipeline of this project with the functions of its first stage and its launcher.
+    """Check the arguments of a pipeline as its tasks will check them, before the pipeline is sent.
+
+    Pipelines of other projects are not checked.
 
     Raises:
         ValueError: If the preset, the backend or the strategy does not exist, or a setting breaks a rule.

@@ -1,1 +1,4 @@
-"""The control plane: backends, jobs on a cluster, and runs on a server. Each service has one adapter here."""
+"""The control plane: backends, jobs on a Kubernetes cluster, and runs on a Kubeflow Pipelines server.
+
+Each of these services is called from one module of this package only.
+"""

@@ -47,15 +47,15 @@ def open_backend(
     """Return the backend that carries out orders: processes on this machine, or jobs on a cluster.
 
     Args:
-        launch: The launch description, which names the backend.
+        launch: The launch description, which names the backend. Its number of workers must not be 0, because an order
+            is for other processes than the calling one.
         cluster: The number of workers, and their resources.
-        run_id: The id of the run. If it is empty, it is derived from the order, so that a repeated order finds the job
-            that it created before.
-        environment: See ``choose_backend``.
+        run_id: The id of the run. If it is empty, the id is derived from each order, so that a repeated order finds the
+            job that it created before.
+        environment: Variables that show whether this process is a task of a pipeline.
 
     Raises:
-        ValueError: If no cluster is configured.
-        ClusterUnavailableError: If the cluster's configuration cannot be used.
+        ValueError: If the number of workers is 0 and the backend is ``kubernetes``.
     """
     match choose_backend(launch, environment=environment):
         case "local":

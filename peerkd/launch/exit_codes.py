@@ -32,13 +32,14 @@ TERMINATION_LOG_VARIABLE = "PEERKD_TERMINATION_LOG"
 A stage writes the sentence of its error to that file, and Kubernetes shows it in the status of the container."""
 
 OUT_OF_MEMORY: Final = "out_of_memory"
-"""A key in a termination message of the form JSON. Its value is true if the memory of the container ran out."""
+"""A key in a termination message that is written as JSON. The value is true if the container ran out of memory."""
 
 EXIT_USER_ERROR = 2
 EXIT_FAILURE = 1
 EXIT_MAY_PASS = 138
-"""The exit code of an error after which another attempt may succeed. The training operator retries it; 1 and 2 are
-final."""
+"""The exit code of an error after which another attempt may succeed.
+
+The training operator replaces a pod that ends with this code. A pod that ends with 1 or 2 is not replaced."""
 
 EXIT_TERMINATED = 143
 _TERMINATION_LOG: Final = "/dev/termination-log"
@@ -59,9 +60,13 @@ Both contain a line such as ``oom_kill 3``."""
 def exiting_on_errors(stage: str) -> Iterator[None]:
     """End the process with one sentence and an exit code if the body of the ``with`` statement raises a known error.
 
-    The exit code is 2 if a user can fix the cause, such as a full disk. It is 138 if another attempt may succeed,
-    because the store did not answer, a process was killed or memory ran out. It is 1 for any other failure outside this
-    program. Any other exception is a defect of this program and is raised as it is, with its traceback.
+    The exit code depends on the error:
+
+    - 2 if a user can fix the cause, such as a full disk;
+    - 138 if another attempt may succeed: the store did not answer, a process was killed, or memory ran out;
+    - 1 for every other ``PeerKDError``.
+
+    Any other exception is a defect of this program. It is not caught, so that its traceback is printed.
 
     Args:
         stage: The name of the stage, with which the printed sentence begins.
@@ -100,13 +105,13 @@ def exit_code(error: ValueError | PeerKDError) -> int:
 
 @contextmanager
 def exiting_on_sigterm(*, within_seconds: float = 25.0) -> Iterator[None]:
-    """Raise ``SystemExit`` in the body of the ``with`` statement when SIGTERM arrives, so that it can save its work.
+    """Raise ``SystemExit`` in the body of the ``with`` statement when SIGTERM arrives.
 
-    The exit code is 143.
+    The body can thus save its work before the process ends with the exit code 143.
 
     Args:
-        within_seconds: The time after which the process ends even if it is still saving. Kubernetes kills a container
-            after 30 seconds.
+        within_seconds: The time after which the process ends even if the body is still saving. Kubernetes kills a
+            container after 30 seconds.
     """
 
     def leave(_number: int, _frame: FrameType | None) -> None:

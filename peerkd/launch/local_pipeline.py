@@ -29,7 +29,7 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
     """Run every task of a compiled pipeline in this environment, one after another, and relay their progress lines.
 
     Returns:
-        The pipeline's output.
+        The output of the pipeline, as text.
 
     Raises:
         ValueError: If a task found an error that the user can fix, or temporary files cannot be written.

@@ -34,13 +34,13 @@ from peerkd.system_errors import translate_output
 _NUM_SHOWN_LINES: Final = 40
 _INTERVAL_SECONDS: Final = 0.1
 _GRACE_SECONDS: Final = 10.0
-"""The time that a worker has to save its work after another one has failed."""
+"""The time that a worker has to save its work after another worker has failed."""
 
 
 class LocalWorkers:
     """The backend that runs workers as processes on this machine.
 
-    It uses only the number of workers of a cluster's settings. Settings such as memory limits have no effect here.
+    Of the settings for a cluster, it uses only the number of workers. Settings such as memory limits have no effect.
     """
 
     def __init__(self, cluster: ClusterConfig) -> None:

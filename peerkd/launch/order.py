@@ -33,7 +33,7 @@ class StageOrder:
     If it is 1, no network is trained by several processes, and each worker does its own part of the stage's work."""
 
     def command(self) -> list[str]:
-        """Return the command line of a worker. The environment specifies which worker it is."""
+        """Return the command line, which is the same for all workers: the environment tells each worker its index."""
         options = ["--config-json", self.config_json, "--store", self.store]
         for name, reference in sorted(self.inputs.items()):
             options += ["--input", f"{name}={reference['key']}@{reference['fingerprint']}"]

@@ -9,7 +9,9 @@ PATH = "/healthz"
 
 
 def serve_probe(port: int, *, pulse: Callable[[], float], max_seconds: float) -> ThreadingHTTPServer:
-    """Answer ``/healthz`` from a thread: 200 while ``pulse()`` is at most ``max_seconds``, else 503.
+    """Start a server whose thread answers ``/healthz``, and return it.
+
+    The answer has the status 200 while ``pulse()`` is at most ``max_seconds``, and else 503.
 
     Args:
         port: The port, or 0 for any free one, which is ``server_port`` of the returned server.

@@ -1,4 +1,4 @@
-"""The terminal output of a pipeline: progress lines of its tasks, without the messages of the runner."""
+"""The terminal output of a pipeline on this machine: progress lines of its tasks, without the messages of kfp."""
 
 import io
 from collections import deque

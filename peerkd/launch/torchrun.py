@@ -20,7 +20,7 @@ ENDPOINT_VARIABLE: Final = "PET_RDZV_ENDPOINT"
 """The environment variable with host and port of the first worker. The launcher sets it, and torchrun reads it too."""
 
 _NUM_SHOWN_LINES: Final = 60
-"""The number of last lines in an error message. torchrun ends with a long report of its own."""
+"""How many of the last output lines an error message shows. Many are needed, as torchrun ends with a long report."""
 
 _RENDEZVOUS_SECONDS: Final = 900
 """The time for which the workers wait for each other. Their machines may have to be started first."""
@@ -30,7 +30,10 @@ _KILLED: Final = re.compile(r"exitcode\s*:\s*-\d+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rendezvous:
-    """The rendezvous of the workers of a job whose processes share one training. The first worker is the host."""
+    """The address at which the workers of a job meet, if their processes train one network together.
+
+    The address is that of the first worker.
+    """
 
     host: str
     port: int
@@ -39,7 +42,7 @@ class Rendezvous:
 
     @classmethod
     def of(cls, worker: Worker, environment: Mapping[str, str] | None = None) -> Self | None:
-        """Return the rendezvous of a worker with the others; None if it is alone.
+        """Return the address at which a worker meets the other workers; None if there are no others.
 
         Raises:
             ValueError: If the environment does not specify host and port.

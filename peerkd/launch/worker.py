@@ -27,7 +27,7 @@ class Worker:
     """The id of the run. With ``index``, it distinguishes this worker from workers of other runs of the same stage."""
 
     is_in_process: bool = False
-    """Whether the calling process does the work, without further processes or torch threads."""
+    """Whether the process of the stage does the work itself, without starting other processes."""
 
     @property
     def is_first(self) -> bool:

@@ -1,9 +1,9 @@
 """The table of metrics: name, kind, unit, meaning, labels and writer. Rules and dashboards use only these metrics.
 
-Every metric of a worker has the labels ``stage`` and ``worker``, and the number of values of each label is limited.
-Only the metric ``peerkd_worker_info`` has the run as a label, and queries join it by namespace and pod. A new run
-therefore adds one series instead of fifty. The metrics of a summary are grouped by run and stage, and deleted some time
-after the job.
+Every metric of a worker has the labels ``stage`` and ``worker``, and the number of values of each label is limited. Of
+these metrics, only ``peerkd_worker_info`` has the run as a label. A query for one run joins this metric with another by
+namespace and pod. A new run therefore adds one time series to Prometheus instead of fifty. The metrics of a summary are
+grouped by run and stage, and deleted some time after the end of the job.
 """
 
 from typing import Final, Literal, NamedTuple, Protocol
@@ -12,7 +12,7 @@ WORKER_LABELS: Final = ("stage", "worker")
 GROUP_LABELS: Final = ("run", "stage")
 
 MAX_LABEL_VALUES: Final = 32
-"""The limit on the values of a label, such as the part of a loss. Further values are reported as ``OTHER``."""
+"""The maximum number of values of one label, such as the name of a loss. Further values are reported as ``OTHER``."""
 
 OTHER: Final = "other"
 
@@ -20,8 +20,10 @@ PORT_VARIABLE: Final = "PEERKD_METRICS_PORT"
 """The environment variable with the port on which a worker serves its metrics. Without it, no endpoint exists."""
 
 Writer = Literal["worker", "summary"]
-"""What reports a metric. worker: the endpoint of a training pod. summary: the push at the end of a job, or of a stage
-without a job."""
+"""Where a metric comes from.
+
+``worker``: a worker serves the metric over HTTP while it trains. ``summary``: the metric is pushed to a Pushgateway
+when a job, or a stage without a job, has ended."""
 
 
 class Metric(NamedTuple):

@@ -1,7 +1,8 @@
 """The adapter of Prometheus: the endpoint of a worker, and the summaries of jobs and of stages too short to be scraped.
 
-This is the only module that imports ``prometheus_client``. A failure here never ends a training: if a port is in use or
-a gateway does not answer, a warning is printed and the work continues.
+This is the only module that imports ``prometheus_client``. A summary is pushed to a Pushgateway, from which Prometheus
+reads it; ``gateway`` is always the address of this server. A failure of metrics never ends a training: if a port is in
+use or the Pushgateway does not answer, a warning is printed and the work continues.
 """
 
 import http.client
@@ -102,7 +103,7 @@ def serve(stage: str, environment: Mapping[str, str]) -> Iterator[Recorder | Non
 
 
 def push(gateway: str, values: Mapping[Metric, float], *, run: str, stage: str) -> None:
-    """Push metrics to a Pushgateway, as the group of this run and stage. They replace those of an earlier push.
+    """Push metrics to a Pushgateway as the group of this run and stage, in place of all earlier metrics of this group.
 
     Raises:
         OSError: If the gateway cannot be reached or refuses the request.

@@ -1,7 +1,7 @@
 """The functions by which stages report measurements. They have no effect unless a recorder is installed.
 
-Each stage installs one through ``peerkd.metrics.endpoint``. If the environment names a port for metrics, the numbers go
-to a Prometheus endpoint, and otherwise they are dropped. Callers do not need to know which.
+Each stage installs a recorder through ``peerkd.metrics.endpoint``. If the environment names a port for metrics, the
+recorder serves the measurements to Prometheus. Otherwise they are dropped. Callers do the same in both cases.
 """
 
 import math

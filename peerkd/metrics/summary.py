@@ -1,7 +1,8 @@
 """The summary of a job, or of a stage without a job. It is pushed to a Pushgateway, and deleted after some scrapes.
 
-A gateway keeps its groups forever, so the reaper, which always runs, calls ``delete_old_summaries``. No function here
-fails. Without an address in the environment they do nothing, and a gateway that does not answer is reported once.
+A Pushgateway never deletes what was pushed to it, so the reaper, which always runs, calls ``delete_old_summaries``. No
+function of this module raises an error. If the environment contains no address of a Pushgateway, the functions do
+nothing. If the Pushgateway does not answer, a warning is printed once.
 """
 
 import os
@@ -62,7 +63,7 @@ def push_summary(summary: Summary, *, run: str, stage: str) -> bool:
     """Push a summary, which replaces an earlier one of the same stage and run.
 
     Returns:
-        Whether it was pushed. False: no Pushgateway is configured, or it failed.
+        Whether the summary was pushed. It was not if no Pushgateway is configured, or if the Pushgateway failed.
     """
     gateway = os.environ.get(GATEWAY_VARIABLE)
     if not gateway:
@@ -81,7 +82,7 @@ def delete_summary(*, run: str, stage: str) -> bool:
     """Delete the summary of a stage of a run.
 
     Returns:
-        Whether the gateway accepted the request. False: no Pushgateway is configured, or it failed.
+        Whether the Pushgateway accepted the request; False also if no Pushgateway is configured.
     """
     gateway = os.environ.get(GATEWAY_VARIABLE)
     if not gateway:

@@ -1,1 +1,4 @@
-"""Networks for images. Each architecture is a function that builds a module. No training, no data, no config."""
+"""Networks for images. Each architecture is a function that builds a module.
+
+This package knows neither training nor data sets nor configs.
+"""

@@ -57,8 +57,9 @@ def adapt_input(
     Args:
         network: The network, which is changed in place.
         study: The normalisation of the study's images.
-        own: The normalisation that the network was trained with. None: that of the study. If it has one channel and the
-            study has three, images become grey. If it has three and the study has one, the channel is repeated.
+        own: The normalisation that the network was trained with; None means ``study``. If ``own`` has one channel and
+            ``study`` has three, images are converted to grey. If ``own`` has three channels and ``study``
+            has one, the channel is repeated.
         image_size_pixels: The side of the square to which images are resized, bilinearly and with antialiasing. None:
             images keep their size.
     """

@@ -76,7 +76,7 @@ class BranchedNetwork(nn.Module):
                 a step then keeps ``0.9^V`` of the old running mean instead of 0.9. ``joined`` passes all views as one
                 batch, with common statistics and a single update per step.
             scale_trunk_gradient: Whether to divide the gradient that reaches the trunk by the number of branches (Song
-                and Chai 2018, arXiv:1805.11761, section 2.2), so that it does not grow with their number.
+                and Chai 2018, arXiv:1805.11761, section 2.2), so that the gradient does not grow with this number.
         """
         super().__init__()
         self.trunk = trunk
@@ -174,8 +174,9 @@ def build_branched(
         image_shape_CHW: Channels, height and width of an image.
         num_classes: Number of classes, K.
         seed: Seed of all weights.
-        view_batch_norm: See ``BranchedNetwork``.
-        scale_trunk_gradient: See ``BranchedNetwork``.
+        view_batch_norm: Whether batch normalisation uses the statistics of each view (``separate``) or of all views
+            together (``joined``).
+        scale_trunk_gradient: Whether to divide the gradient that reaches the trunk by M.
 
     Raises:
         ValueError: If branches cannot begin at the branch point, or the network lacks the trunk or the feature maps
@@ -255,7 +256,8 @@ def _num_channels(network: nn.Sequential, first: int, image_shape_CHW: tuple[int
 def _run(branch: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the feature maps, the features and the logits of a branch.
 
-    A branch without the block ``pool`` has no feature maps. Its features then also stand in their place.
+    A branch without the block ``pool`` has no feature maps. Its features are then returned twice: in place of the
+    feature maps, and as the features.
     """
     maps = None
     for name, block in branch.named_children():

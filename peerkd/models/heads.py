@@ -17,7 +17,10 @@ _ATTENTION_REDUCTION = 8
 
 
 class JoinedHead(nn.Module):
-    """A linear layer on the concatenated features of all branches: the ensemble teacher of PCL (figure 2)."""
+    """A linear layer on the concatenated features of all branches: the ensemble teacher of PCL.
+
+    Source: Wu and Gong 2021, arXiv:2006.04147, figure 2.
+    """
 
     def __init__(self, *, num_branches: int, num_features: int, num_classes: int) -> None:
         super().__init__()
@@ -31,8 +34,9 @@ class JoinedHead(nn.Module):
 class GatedHead(nn.Module):
     """The logits of the branches, weighted by a gate on the trunk (Lan et al. 2018, arXiv:1806.04606, section 3.1).
 
-    The output is ``sum_j g_j * logits_j`` with ``g = softmax(ReLU(BN(W h + b)))``, where ``h`` is the output of the
-    trunk, averaged over the image.
+    The output is ``sum_j g_j * logits_j``, a sum over the branches ``j``. The gate ``g = softmax(ReLU(BN(W h + b)))``
+    has a weight for each branch: ``h`` is the output of the trunk, averaged over the image; ``W`` and ``b`` are a
+    linear layer, and ``BN`` is batch normalisation.
     """
 
     def __init__(self, *, num_branches: int, num_trunk_channels: int) -> None:
@@ -48,8 +52,9 @@ class GatedHead(nn.Module):
 class AttentionHead(nn.Module):
     """The weights with which branches learn from each other (Chen et al. 2020, arXiv:1912.00350, section 3.2).
 
-    The weight of branch ``b`` for branch ``a`` is ``softmax_b(q_a . k_b)``, where ``q`` and ``k`` are two linear
-    projections of the features.
+    The weight with which branch ``a`` learns from branch ``b`` is ``softmax_b(q_a . k_b)``, a softmax over all ``b``.
+    The query ``q_a`` is a linear projection of the features of ``a``, and the key ``k_b`` is another linear projection,
+    of the features of ``b``.
     """
 
     def __init__(self, *, num_features: int) -> None:

@@ -15,11 +15,11 @@ from peerkd.models.build import ARCHITECTURES, build_network
 
 
 def value_counts(architecture: str) -> dict[str, int]:
-    """Return coefficients from which the number of an architecture's weights follows for any image shape and classes.
+    """Return the coefficients of a formula for the number of weights of an architecture.
 
-    The number of weights and running statistics is linear in the channels of an image, in its values and in the
-    classes: ``always + per_channel * C + per_value * C * H * W + per_class * K``. Four networks of different sizes
-    determine the coefficients.
+    The number of weights and running statistics is ``always + per_channel * C + per_value * C * H * W + per_class * K``
+    for images of shape (C, H, W) and K classes. It is linear in C, in C * H * W and in K, so four networks of different
+    sizes determine the four coefficients.
 
     Args:
         architecture: A key of ``ARCHITECTURES``.

@@ -1,4 +1,4 @@
-"""Checks of permissions: those of the launcher, and those of the tasks of pipelines."""
+"""Checks of the permissions that a launcher and the tasks of pipelines need on a cluster."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -8,7 +8,7 @@ from peerkd.launch.kubernetes.client import EVENTS, PODS, SERVICE_ACCOUNTS, Clus
 from peerkd.launch.kubernetes.kinds.kind import JobKind, Permission
 
 TASK_ACCOUNT: Final = "peerkd-launcher"
-"""The service account of manifests/base under which the tasks of a pipeline run."""
+"""The service account under which the tasks of a pipeline run. The folder manifests/base defines it."""
 
 _PODS_AND_EVENTS: Final = (
     Permission(PODS, ("get", "list", "watch")),
@@ -19,18 +19,21 @@ _ARGO: Final = Permission(Resource("argoproj.io", "v1alpha1", "workflowtaskresul
 
 
 def launcher_permissions(kinds: Sequence[JobKind]) -> tuple[Permission, ...]:
-    """Return the permissions of a user who runs ``peerkd run --backend kubernetes``."""
+    """Return the permissions that a user needs to run ``peerkd run --backend kubernetes``."""
     return (*(permission for kind in kinds for permission in kind.permissions), *_PODS_AND_EVENTS)
 
 
 def task_permissions(kinds: Sequence[JobKind]) -> tuple[Permission, ...]:
-    """Return the permissions of the account of a pipeline's tasks, for their launcher and for Argo's executor."""
+    """Return the permissions that the service account of a pipeline's tasks needs.
+
+    Such a task contains a launcher, which creates jobs, and the executor of Argo, which reports the result of the task.
+    """
     return (*launcher_permissions(kinds), _ARGO)
 
 
 @check("permissions", action="ask what you may do")
 def check_access(cluster: Cluster, kinds: Sequence[JobKind]) -> CheckResult:
-    """Check that the user has each permission that a launcher needs, by access reviews of the cluster."""
+    """Ask the cluster whether the user has each permission that a launcher needs."""
     lacking = _lacking(cluster, launcher_permissions(kinds), account="")
     if not lacking:
         return CheckResult("permissions", True, f"You have the permissions of the launcher in {cluster.namespace}.")
@@ -44,7 +47,7 @@ def check_access(cluster: Cluster, kinds: Sequence[JobKind]) -> CheckResult:
 
 @check("permissions of tasks", action="ask what service accounts may do (create localsubjectaccessreviews)")
 def check_task_access(cluster: Cluster, account: str, kinds: Sequence[JobKind]) -> CheckResult:
-    """Check that the service account of a pipeline's tasks has the permissions that they need."""
+    """Check that the service account ``account`` exists and has each permission that the tasks of pipelines need."""
     name = "permissions of tasks"
     if cluster.get(SERVICE_ACCOUNTS, account) is None:
         return CheckResult(

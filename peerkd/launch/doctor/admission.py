@@ -1,4 +1,7 @@
-"""Checks that the cluster accepts the jobs of a launcher and refuses others, by dry runs that create nothing."""
+"""Checks of the admission of jobs, by dry runs that create nothing.
+
+The cluster must accept the jobs of a launcher, and refuse a job that could control the node.
+"""
 
 import os
 from typing import Any, Final
@@ -24,13 +27,19 @@ def sample_order(store: str) -> StageOrder:
 
 
 def check_job(cluster: Cluster, settings: ClusterConfig, store: str, kind: JobKind) -> CheckResult:
-    """Check that the cluster accepts a job: its schema for this kind of job, its webhooks and its policies."""
+    """Check that the cluster accepts a job of this kind.
+
+    The cluster checks the job against the schema of this kind, and asks its webhooks and admission policies.
+    """
     job = manifest_for(sample_order(store), settings, kind=kind).job
     return _try(cluster, "job", kind.resource, job, "a job", action=f"create {kind.name}s")
 
 
 def check_worker(cluster: Cluster, settings: ClusterConfig, store: str, kind: JobKind) -> CheckResult:
-    """Check that the cluster accepts a worker's pod: its security, quota, service account and priority class."""
+    """Check that the cluster accepts the pod of a worker.
+
+    The cluster checks the security settings, the quota, the service account and the priority class of the pod.
+    """
     template = pod_template_for(sample_order(store), settings, kind=kind)
     pod = {
         "apiVersion": "v1",
@@ -84,7 +93,10 @@ def check_service_account(cluster: Cluster, settings: ClusterConfig) -> CheckRes
 
 @check("image", action="list nodes")
 def check_image(cluster: Cluster, settings: ClusterConfig) -> CheckResult:
-    """Check the reference of the workers' image, and count the nodes that have the image."""
+    """Check that the reference of the workers' image has a digest or a tag other than ``latest``.
+
+    The result also says how many nodes have the image already.
+    """
     image = trainer_image(settings, os.environ)
     name, _, tag = image.rpartition("/")[2].partition("@" if "@" in image else ":")
     if not name or not tag or tag == "latest":

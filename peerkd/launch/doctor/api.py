@@ -94,7 +94,7 @@ def check_controller(cluster: Cluster, kind: JobKind) -> CheckResult:
 
 @check("kueue", action="ask which resources exist")
 def check_kueue(cluster: Cluster, settings: ClusterConfig) -> CheckResult | None:
-    """Check that Kueue is installed, if a queue is set."""
+    """Check that Kueue is installed. Return None if the settings name no queue, because Kueue is then not needed."""
     if settings.queue is None:
         return None
     if _serves(cluster, LOCAL_QUEUES):
@@ -130,7 +130,7 @@ def _join(version: tuple[int, ...]) -> str:
 
 
 def _version(deployment: Mapping[str, Any]) -> str:
-    """Return the version in the tag of a deployment's image, such as 1.9.3 for the tag v1.9.3; empty without one."""
+    """Return the version in the tag of a deployment's image, such as 1.9.3 for v1.9.3; empty if it has none."""
     image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     found = re.search(r":v?(\d+\.\d+\.\d+)", image)
     return found[1] if found else ""

@@ -13,7 +13,11 @@ LIMIT_RANGES: Final = Resource("", "v1", "limitranges")
 
 @check("quota", action="list resource quotas")
 def check_quota(cluster: Cluster, settings: ClusterConfig, kinds: Sequence[JobKind]) -> CheckResult:
-    """Check that the quotas have room for one job, and that a LimitRange sets the requests that they require."""
+    """Check that the quotas of the namespace have room for one job.
+
+    A quota of CPU or memory makes the cluster refuse pods that request none. If there is such a quota, the check also
+    requires a LimitRange, which gives these pods default requests.
+    """
     exceeded = []
     requests = _requests(settings, kinds)
     quotas = cluster.list(RESOURCE_QUOTAS)["items"]
@@ -109,7 +113,7 @@ def _tolerated(taint: Mapping[str, Any], tolerations: Iterable[Mapping[str, Any]
 
 
 def _amount(quantity: object) -> float:
-    """Return the value of a Kubernetes quantity, such as ``2Gi``, ``500m`` or ``1e3``, in units of the resource."""
+    """Return the number that a Kubernetes quantity stands for, such as 2147483648 for ``2Gi`` and 0.5 for ``500m``."""
     text = str(quantity)
     try:
         return float(text)

@@ -25,13 +25,15 @@ _KEYS: Final = ("access-key", "secret-key")
 def check_settings_of_tasks(
     cluster: Cluster, local: ClusterConfig, resolve: Callable[[Mapping[str, str]], ClusterConfig]
 ) -> tuple[ClusterConfig, CheckResult]:
-    """Return the settings of jobs that the tasks of pipelines launch, including their image, and the result.
+    """Return the settings of the jobs that the tasks of pipelines launch, and the result of checking these settings.
 
-    Tasks use the settings of their namespace and not those of this machine.
+    Tasks read the settings from a ConfigMap of their namespace, and do not know the settings of this machine. The
+    returned settings contain the image of the jobs.
 
     Args:
         cluster: The cluster, with the namespace in which tasks run.
-        local: The settings of jobs that this machine launches, which are returned if those of tasks cannot be read.
+        local: The settings of the jobs that this machine launches. They are returned if the ConfigMap does not exist,
+            cannot be read or is not valid.
         resolve: Returns the settings of a launcher with the given environment variables.
     """
     subject = f"The ConfigMap {SETTINGS_NAME} of {cluster.namespace}"
@@ -66,7 +68,10 @@ def check_settings_of_tasks(
 
 @check(_SECRET, action="get secrets")
 def check_secret(cluster: Cluster, name: str) -> CheckResult | None:
-    """Check that the Secret with the workers' keys to the store has two valid keys."""
+    """Check that the Secret ``name`` contains a valid access key and a valid secret key of the store.
+
+    Return None if ``name`` is empty, because the workers then use no Secret.
+    """
     if not name:
         return None
     secret = cluster.get(SECRETS, name)

@@ -28,7 +28,9 @@ def examine(
     resolve: Callable[[Mapping[str, str]], ClusterConfig],
     task_account: str = access.TASK_ACCOUNT,
 ) -> Iterator[CheckResult]:
-    """Yield the result of each check, and stop as soon as the cluster does not answer.
+    """Yield the result of each check.
+
+    If the cluster does not answer, the remaining checks of the cluster are omitted, and the store is checked next.
 
     Args:
         cluster: The cluster, with the namespace in which jobs are created.
@@ -93,7 +95,10 @@ def examine(
 
 
 def _check_local_image(cluster: Cluster, local: ClusterConfig, settings: ClusterConfig) -> CheckResult | None:
-    """Check the image of jobs that this machine launches; None if it is the same as in jobs that tasks launch."""
+    """Check the image of the jobs that this machine launches.
+
+    Return None if the jobs that tasks of pipelines launch have the same image, which is checked already.
+    """
     if trainer_image(local, os.environ) == trainer_image(settings, os.environ):
         return None
     result = admission.check_image(cluster, local)

@@ -1,4 +1,4 @@
-"""The check of the namespace: whether it exists, which pods it admits, and whether others use it."""
+"""The check of the namespace: whether it exists, which pods it admits, and whether other software runs in it."""
 
 import re
 from typing import Final
@@ -14,7 +14,7 @@ _PART_OF: Final = "app.kubernetes.io/part-of"
 _PROFILE: Final = "kubeflow-profile"
 """The value of the label ``part-of`` that marks a Kubeflow user's namespace.
 
-Kubeflow runs pods of its own in such a namespace, so its labels must not be changed."""
+Kubeflow runs its own pods in such a namespace, so the labels of the namespace must not be changed."""
 
 _OURS: Final = {_PART_OF: "peerkd"}
 _OURS_BY_NAME: Final = {"app.kubernetes.io/name": "peerkd"}
@@ -36,14 +36,14 @@ _OTHERS: Final = frozenset(
         "training-operator",
     }
 )
-"""Namespaces of cluster components. Those whose names begin with ``kube-`` or ``openshift-`` are recognised too."""
+"""Namespaces of cluster components, in addition to all whose names begin with ``kube-`` or ``openshift-``."""
 
 _MORE: Final = re.compile(r"\(and (\d+) other pods?\)")
 
 
 @check("namespace", action="get the namespace")
 def check_namespace(cluster: Cluster) -> CheckResult:
-    """Check that the namespace exists, which pods it admits, and whether it has pods that are not of peerkd.
+    """Check that the namespace exists, which pods it admits, and whether it has pods that peerkd did not create.
 
     The pod security level ``restricted`` is recommended only if no existing pod violates it.
     """

@@ -10,7 +10,10 @@ from peerkd.launch.kubernetes.client import CLUSTER_QUEUES, LOCAL_QUEUES, Cluste
 
 @check("queue", action="get the queues of the namespace")
 def check_queue(cluster: Cluster, settings: ClusterConfig) -> CheckResult | None:
-    """Check that the queue exists, and that the queue and its ClusterQueue admit jobs."""
+    """Check that the queue of the settings exists, and that Kueue admits jobs from it.
+
+    Return None if the settings name no queue.
+    """
     if settings.queue is None:
         return None
     queue = cluster.get(LOCAL_QUEUES, settings.queue)
@@ -35,7 +38,10 @@ def check_queue(cluster: Cluster, settings: ClusterConfig) -> CheckResult | None
 
 @check("cluster queue", action="get cluster queues")
 def check_cluster_queue(cluster: Cluster, settings: ClusterConfig) -> CheckResult | None:
-    """Check that the ClusterQueue of the queue has the GPUs that a job requests."""
+    """Check that the ClusterQueue to which the queue belongs has as many GPUs as one job requests.
+
+    Return None if the settings name no queue, or if the queue does not exist.
+    """
     if settings.queue is None:
         return None
     queue = cluster.get(LOCAL_QUEUES, settings.queue)

@@ -42,10 +42,10 @@ def status_of(answer: bytes) -> dict[str, Any]:
 def error_of(
     described: Mapping[str, Any], *, status: int, action: str
 ) -> ClusterRefusedError | ClusterUnavailableError:
-    """Return the error that a Status object describes: unavailable if another attempt may succeed, else refused.
+    """Return a ``ClusterUnavailableError`` if the request may succeed later, and else a ``ClusterRefusedError``.
 
     Args:
-        described: The Status object.
+        described: The Status object, which contains the message of the error.
         status: The HTTP status of the answer.
         action: The request, as in "GET /api/v1/nodes".
     """
@@ -61,7 +61,7 @@ def version_of(obj: Mapping[str, Any]) -> str:
     """Return the version of an object or a list, from which a watch can start.
 
     Raises:
-        ClusterUnavailableError: If it has no version, and so comes from a proxy and not from the API.
+        ClusterUnavailableError: If the object has no version. It then comes from a proxy and not from the API.
     """
     metadata = obj.get("metadata")
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None

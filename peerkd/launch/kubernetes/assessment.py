@@ -11,9 +11,9 @@ from peerkd.launch.kubernetes.kinds.kind import Job, uid_of
 from peerkd.launch.kubernetes.pods import PodFailure, has_finished, is_running, startup_problem_of
 
 _MAX_OUT_OF_MEMORY: Final = 2
-"""The number of times after which a worker that runs out of memory is not started again.
+"""The number of times that one worker runs out of memory before the job counts as failed.
 
-One time may be due to the node. After a second time, the memory limit is taken to be too low."""
+The first time may be due to the node. After the second time, the memory limit is taken to be too low."""
 
 _EXIT_USER_ERROR: Final = 2
 
@@ -87,7 +87,7 @@ def assess(
 
 
 def first_failure(failures: Iterable[PodFailure]) -> PodFailure | None:
-    """Return the earliest failure. Failures that follow within seconds are mostly its consequences."""
+    """Return the earliest failure, which mostly caused the later ones. Return None if there is no failure."""
     # A pod that was deleted has no finish time: it counts as later than those that have one.
     return min(failures, key=lambda failure: (not failure.finished_at, failure.finished_at), default=None)
 

@@ -10,7 +10,7 @@ from peerkd.launch.kubernetes.transport import ANSWER_SECONDS, Transport, read_c
 
 
 class Resource(NamedTuple):
-    """A resource of the API, as its paths name it."""
+    """A type of objects in the API: the group, the version and the plural name that form the path of a request."""
 
     group: str
     version: str
@@ -52,7 +52,8 @@ class Cluster:
     def separate(self) -> "Cluster":
         """Return a client of the same cluster with connections and locks of its own.
 
-        A signal handler needs one: it interrupts the main thread, and would wait for a lock that this thread holds.
+        A signal handler needs such a client. It interrupts the main thread, so it would wait forever for a lock of the
+        original client that the main thread holds.
         """
         return Cluster(Transport(self._transport.configuration), namespace=self.namespace)
 
@@ -60,7 +61,7 @@ class Cluster:
         """Create an object, or in a dry run only check that it would be accepted.
 
         Raises:
-            ClusterRefusedError: If the API refuses; its status is 409 if an object of that name exists.
+            ClusterRefusedError: If the API refuses. The error has ``status`` 409 if an object of that name exists.
             ClusterUnavailableError: If the API cannot be reached. The object may have been created nevertheless.
         """
         query = _DRY_RUN if is_dry_run else ()
@@ -72,12 +73,12 @@ class Cluster:
         Args:
             resource: The resource of the object.
             name: The name of the object.
-            is_certain: Return None only if the API server itself reports that the object is not found. An API server
-                that has just started answers 404 for all custom resources until it knows their kinds, and so does a
-                proxy that has no server.
+            is_certain: Whether None must mean that the object does not exist. A status 404 can have other causes: an
+                API server that has just started knows no custom resources yet, and a proxy may have no server.
 
         Raises:
-            ClusterUnavailableError: If the API cannot be reached, or if ``is_certain`` and the answer is another 404.
+            ClusterUnavailableError: If the API cannot be reached; with ``is_certain``, also if the status is 404 and
+                the answer does not say that the object was not found.
         """
         try:
             return self._transport.json("GET", self._path(resource, name))
@@ -118,7 +119,8 @@ class Cluster:
         """Yield each change as its type (ADDED, MODIFIED, DELETED or BOOKMARK) and the object, until the timeout.
 
         Raises:
-            ClusterRefusedError: If the API refuses; its status is 410 if it no longer has that version.
+            ClusterRefusedError: If the API refuses. The error has ``status`` 410 if the API no longer has the changes
+                since ``resource_version``.
             ClusterUnavailableError: If the connection breaks, or is silent for longer than the timeout.
         """
         query = [
@@ -161,7 +163,7 @@ class Cluster:
             name: The name of the object.
             uid: The UID of the object, so that a later object of the same name is not deleted.
             propagation_policy: ``Foreground`` keeps the object until the objects that it owns are deleted.
-            timeout_seconds: The time to connect, and again to receive the answer.
+            timeout_seconds: The limit on the time to connect, and on the time until the answer has been received.
         """
         body: dict[str, Any] = {"propagationPolicy": propagation_policy}
         if uid:
@@ -239,10 +241,13 @@ class Cluster:
 
 
 def connect(*, namespace: str | None = None) -> Cluster:
-    """Return a client of the cluster in which this process runs, else of the kubeconfig's, without sending a request.
+    """Return a client of a cluster, without sending a request.
+
+    Inside a pod, this is the cluster of the pod. Elsewhere it is the cluster that the kubeconfig names.
 
     Args:
-        namespace: The namespace of all requests. None means that of the pod, or of the kubeconfig, or ``default``.
+        namespace: The namespace of all requests. None means the namespace of the pod or of the kubeconfig, and
+            ``default`` if neither exists.
 
     Raises:
         ValueError: If no cluster is configured, or its configuration cannot be read.

@@ -11,7 +11,8 @@ from peerkd.launch.kubernetes.pods import Pod, PodFailure, failure_of, is_runnin
 class PodHistory:
     """The pods of a job, the failures of its earlier pods, and how long the job was running, silent or blocked.
 
-    Durations grow only in ``advance``, by the time since its last call. So they need only this machine's clock.
+    The durations are measured by the clock of this machine alone: each call of ``advance`` adds the time since the call
+    before.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class PodHistory:
         return {self._kind.worker_index(pod): pod for pod in self._pods.values()}
 
     def num_failures(self, worker: int) -> int:
-        """Return how often a worker of this job failed, without disruptions."""
+        """Return how often a worker of this job failed. Disruptions are not counted."""
         return sum(failure.worker == worker and not failure.is_disruption for failure in self.failures)
 
     @property
@@ -111,7 +112,10 @@ class PodHistory:
         is_following_logs: bool = True,
         is_connected: bool = True,
     ) -> None:
-        """Add the time since the last call to each of the durations whose condition holds now.
+        """Add the time since the last call to ``running_seconds``, ``silent_seconds`` and ``blocked_seconds``.
+
+        The first two grow only while a worker runs. The third grows for each obstacle that blocked the job at the last
+        call and still blocks it.
 
         Args:
             job: The job as it was last observed.
@@ -166,7 +170,7 @@ class PodHistory:
 
 
 def pod_creation_failure(job: Job, pods: Mapping[int, Pod], events: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return the reason for which pods of a job cannot be created; None if all exist or no event gives a reason."""
+    """Return why pods of a job cannot be created. Return None if all pods exist, or if no event gives a reason."""
     if len(pods) >= job.status.num_workers:
         return None
     failures = [event for event in events if event.get("reason") in job.kind.pod_creation_failures]

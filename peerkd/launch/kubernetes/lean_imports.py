@@ -1,4 +1,6 @@
-"""Imports of single modules from packages whose ``__init__`` imports everything. They save 25 of 85 MiB in a launcher.
+"""Imports of single modules from packages whose ``__init__`` imports everything.
+
+A launcher thus uses 60 instead of 85 MiB of memory.
 
 ``import kubernetes`` loads 700 models and the whole API, of which a launcher needs about twenty modules.
 """
@@ -13,8 +15,8 @@ from contextlib import contextmanager
 def lean_imports(*packages: str) -> Iterator[None]:
     """Let the body of the ``with`` statement import modules of these packages without running their ``__init__``.
 
-    Afterwards the packages count as not imported, so that a later import loads them completely. If one of them is
-    already imported, the context has no effect.
+    Afterwards the packages count as not imported, so that a later import loads them completely. If one of the
+    packages is already imported, the context has no effect.
 
     Args:
         packages: The names of the packages. A subpackage must come after the package that contains it.

@@ -1,4 +1,7 @@
-"""Logs of workers, followed across broken connections. No line is repeated or lost, and no watch is delayed."""
+"""Logs of workers, followed across broken connections. No line is repeated or lost.
+
+The logs are read in threads of their own, so a slow log does not delay the observation of the job.
+"""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,6 @@
-"""Manifests of jobs: the pod template of an order, with its permissions and limits, in a job of a given kind.
+"""Manifests of jobs: a pod template, which runs the command line of an order, within a job of a given kind.
+
+The pod template also sets the permissions and the resource limits of the pods.
 
 The manifests are built with the typed models of the package ``kubernetes``, so that a misspelt field is an error here
 instead of a field that the API drops. They are returned as plain mappings.
@@ -127,7 +129,7 @@ def pod_template_for(
     """Return the template of an order's pods.
 
     Raises:
-        ValueError: See ``manifest_for``.
+        ValueError: If a setting is invalid.
     """
     spec = _spec(_Request(order, cluster, kind, "", environment))
     template: dict[str, Any] = ApiClient().sanitize_for_serialization(spec.pod_template)

@@ -21,11 +21,14 @@ _NUM_LINES_OF_FAILURE: Final = 20
 _CONTROL_CHARACTERS: Final = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code != 9}
 """The translation that replaces control characters.
 
-Workers run code and read data of other people, whose output must not control the user's terminal."""
+The output of a worker may come from the code or the data of other people, and must not control the user's terminal."""
 
 
 def with_worker(line: str, worker: int, *, num_workers: int) -> str:
-    """Return an output line of a worker with the worker's index in front, unless it is progress of the only worker."""
+    """Return an output line of a worker, with the index of the worker in front.
+
+    If the job has only one worker, a progress line is returned unchanged.
+    """
     if line.startswith(LINE_PREFIX):
         if num_workers == 1:
             return line
@@ -50,7 +53,7 @@ class Printer:
     def take(self, worker: int, line: str) -> None:
         """Print and keep a worker's line, without control characters other than tabs.
 
-        If the reader is slow, this call waits, and with it the stream of that worker's log.
+        If the reader of the output is slow, this call waits, so that no line is lost.
         """
         line = line.translate(_CONTROL_CHARACTERS)
         self._kept[worker].append(line)
@@ -68,7 +71,7 @@ class Printer:
         return [line for line in self._kept[worker] if not line.startswith(LINE_PREFIX)]
 
     def flush(self, *, timeout_seconds: float) -> None:
-        """Wait until all lines are printed, or for the timeout."""
+        """Wait until all lines are printed, but no longer than the timeout."""
         end = time.monotonic() + timeout_seconds
         while self._waiting.unfinished_tasks and time.monotonic() < end:
             time.sleep(0.01)
@@ -110,7 +113,7 @@ def last_lines(
 ) -> Sequence[str]:
     """Return the last output lines of the worker that failed first, or no line if no worker failed.
 
-    They are read from the log of its pod. If the log cannot be read, they are the lines that the printer has kept.
+    The lines are read from the log of the worker's pod. If this fails, they are the lines that ``printer`` has kept.
     """
     if assessment.failure is None:
         return ()

@@ -50,7 +50,7 @@ _STARTUP_ERRORS: Final = frozenset(
         "RunContainerError",
     }
 )
-"""The reasons for which a container waits that do not go away by themselves."""
+"""The values of ``reason`` of a waiting container that needs somebody to act before it can start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +64,9 @@ class PodFailure:
 
     reason: str
     message: str
-    """The worker's termination message, else its last output lines, else the cluster's message, else empty."""
+    """The first text that exists of: the worker's termination message, its last output lines, the cluster's message.
+
+    It is empty if none of them exists."""
 
     finished_at: str
     """The time at which the container ended, in the API's format; empty if it is unknown."""

@@ -32,10 +32,14 @@ INTERVAL_SECONDS: Final = 3.0
 
 _MAX_STEP_SECONDS: Final = 3 * INTERVAL_SECONDS
 _CONTROLLER_SECONDS: Final = 120.0
-"""The time after the end of a job's time to live for which the reaper leaves the deletion to the controller."""
+"""The time that the controller has to delete an ended job once its time to live is over.
+
+If the job still exists after that, the reaper deletes it."""
 
 _REQUEUE_INTERVAL_SECONDS: Final = 15.0
-"""The time between two searches for jobs without nodes. It is longer, because these searches list pods."""
+"""The time between two searches for jobs without nodes.
+
+It is longer than ``INTERVAL_SECONDS``, because these searches list pods."""
 
 _TIDY_SECONDS: Final = 60.0
 """The time between two searches for old summaries in a Pushgateway."""

@@ -19,9 +19,10 @@ _NUM_TRIES: Final = 2
 class DeleteOnSignal:
     """A context manager in which SIGTERM or SIGINT deletes the launcher's job and ends the process with 143 or 130.
 
-    It needs a client of its own, created beforehand: a signal interrupts whatever the main thread does, so the signal
-    handler must not wait for a lock that the main thread holds. The handler prints nothing, because the reader of the
-    output may be gone. Only the main thread receives signals, so in any other thread the context manager does nothing.
+    The context manager needs a client of the cluster that the main thread does not use. A signal interrupts the main
+    thread at any point, and the handler would wait forever for a lock of a client that the main thread is using. The
+    handler prints nothing, because the reader of the output may be gone. Only the main thread receives signals, so in
+    any other thread the context manager does nothing.
     """
 
     def __init__(self, cluster: Cluster, resource: Resource) -> None:

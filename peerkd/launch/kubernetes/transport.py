@@ -1,7 +1,8 @@
 """HTTP requests to the cluster's API, with the credentials of this process.
 
-The client of the package ``kubernetes`` supplies only the credentials and the TLS settings. None of its calls can limit
-the time without data on a connection, which a watch of many hours needs. Its errors are translated only here.
+The client of the package ``kubernetes`` supplies only the credentials and the TLS settings, and sends no requests. A
+watch of many hours must end when its connection has been silent for too long, and that client has no such limit. Errors
+of connections are translated into errors of peerkd only here.
 """
 
 import json

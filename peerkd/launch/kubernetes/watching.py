@@ -128,7 +128,8 @@ class Watcher:
 class EventPoller:
     """Polls warning events in a thread of its own, because a slow answer must not delay the watches.
 
-    Events are requested only while the job is starting, because they may explain a delay.
+    ``select`` chooses the events. The monitor of a job selects events only while the job is starting, because they may
+    explain why it has not started.
     """
 
     def __init__(

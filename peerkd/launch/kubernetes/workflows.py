@@ -11,7 +11,9 @@ from peerkd.launch.kubernetes.client import PODS, WORKFLOWS, Cluster
 from peerkd.launch.kubernetes.kinds.kind import Job, uid_of
 
 _UNFINISHED: Final = {"workflows.argoproj.io/completed!": "true"}
-"""Selects Workflows WITHOUT this label: finished Workflows are kept for days, and each is large."""
+"""The label selector of unfinished Workflows: the ``!`` selects the Workflows that do not have this label.
+
+Finished Workflows are not listed, because the cluster keeps them for days and each of them is large."""
 
 _ENDED_PHASES: Final = frozenset({"Succeeded", "Failed", "Error"})
 _WATCH_SECONDS: Final = 240.0
@@ -42,8 +44,9 @@ class Workflows:
     def may_have_ended(self, owner: WorkflowReference) -> bool:
         """Return whether an observed Workflow is no longer among the unfinished ones.
 
-        False if it was unfinished when it was last observed, or if Workflows cannot be observed. After True, call
-        ``reason_for_end``, because the Workflow may be newer than the last list.
+        The result is False if the Workflow was unfinished when it was last observed, or if Workflows cannot be
+        observed. The result can be True for a Workflow that began after the last observation, so a caller must then
+        read the Workflow by ``reason_for_end``.
         """
         return self._is_known and owner.uid not in self._unfinished
 
@@ -119,7 +122,7 @@ def how_ended(workflow: Mapping[str, Any]) -> str:
 
 
 def owner_of(job: Job, *, namespace: str) -> WorkflowReference | None:
-    """Return the Workflow that owns a job, if it is in this namespace."""
+    """Return the Workflow that owns a job; None if no Workflow of ``namespace`` owns the job."""
     for reference in job.owner_references:
         if reference.get("kind") == "Workflow":
             return WorkflowReference(reference["name"], reference["uid"])

@@ -48,7 +48,7 @@ def failure_of(run: Mapping[str, Any], *, log: Callable[[Sequence[str]], str]) -
 
 
 def sentence_of(log: str) -> str:
-    """Return the sentence with which a pod's program ended; empty if its log has none."""
+    """Return the error that ended the program of a pod, as a sentence from its log; empty if the log has none."""
     lines = [line.rstrip() for line in log.splitlines()]
     for line in reversed(lines):
         if line.startswith(LINE_PREFIX) and _ERROR in line:

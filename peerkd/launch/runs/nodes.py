@@ -1,11 +1,16 @@
 """The nodes of the Argo Workflow behind a run, reconstructed from the tasks that Kubeflow Pipelines lists.
 
-The server lists every node as a task with a display name, a state and the identifiers of its following nodes. It lists
-neither the node's own identifier nor its parent, and the pod of every task is called ``executor``. Argo builds the
-identifier of a node from the workflow's name and the FNV-1a hash of the node's full name, which is the full name of its
-parent, a dot and the node's display name. The name of an attempt is that of the retried node, followed by ``(0)``,
-``(1)`` and so on; the name of a loop item ends with ``(INDEX:ITEM)``. The full names therefore follow from the display
-names, and the hashes in the identifiers show which of these names exist.
+The server lists every node as a task with a display name, a state and the identifiers of the nodes that follow it. It
+does not list the identifier or the parent of the node itself, and the node of every task's pod has the display name
+``executor``. This module finds the identifiers, because Argo builds them by rules:
+
+- The identifier of a node consists of the name of the Workflow and the FNV-1a hash of the node's full name.
+- The full name of a node is the full name of its parent, a dot, and the display name of the node.
+- The full name of an attempt is the full name of the retried node, followed by ``(0)``, ``(1)`` and so on.
+- The full name of an item of a loop ends with ``(INDEX:ITEM)``.
+
+The module forms all full names that these rules allow for the display names of a run. The hashes in the listed
+identifiers show which of these full names exist.
 
 Source: argo-workflows, ``Workflow.NodeID`` and ``util.GeneratePodName``.
 """
@@ -44,14 +49,15 @@ class FailedPod:
     """The loops around the pod, the outermost first: the task of each loop, and the iteration counted from 0."""
 
     is_driver: bool = False
-    """Whether the pod is a driver, which prepares the task, and does not run the task's program."""
+    """Whether the pod is a driver: it prepares the task, and another pod runs the program of the task."""
 
     ended_at: str = ""
 
     def pod_names(self) -> list[str]:
-        """Return the names that the pod may have, because the template in its name is not known.
+        """Return all names that the pod may have.
 
-        The pod of the node WORKFLOW-HASH is called WORKFLOW-TEMPLATE-HASH, or like the node itself.
+        The pod of the node WORKFLOW-HASH is called WORKFLOW-TEMPLATE-HASH, or WORKFLOW-HASH as the node. The server
+        does not tell the template, so there is one name for each possible template.
         """
         if not self.node:
             return []
@@ -126,7 +132,7 @@ def full_names(tasks: Iterable[Task]) -> dict[str, str]:
 
 
 def _pods_of(task: Task, names: Mapping[str, str]) -> Iterable[FailedPod]:
-    """Yield the pods of a failed node: that of its last attempt if the node was retried, else its own pod."""
+    """Yield the pods of a failed node. If the node was retried, this is only the pod of the last attempt."""
     shown = str(task["display_name"])
     ended_at = str(task.get("end_time") or "")
     children = {name: identifier for identifier in _children(task) if (name := names.get(identifier))}
@@ -206,7 +212,8 @@ def _hash(text: str, state: int = _FNV_OFFSET) -> int:
 
     Args:
         text: The text.
-        state: The hash of another text. The result is then the hash of that text followed by this one.
+        state: The hash of another text, by default of the empty text. The result is the hash of that text followed by
+            ``text``.
     """
     value = state
     for byte in text.encode():

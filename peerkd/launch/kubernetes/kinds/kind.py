@@ -1,6 +1,7 @@
 """The interface of a kind of training job: everything that differs between a PyTorchJob and other kinds.
 
-The launcher, the reaper, doctor and the dry run receive a kind, or several, and contain no constant of any of them.
+The launcher, the reaper, ``peerkd doctor`` and the dry run work with any kind. They contain no constant that belongs to
+one kind.
 """
 
 from collections.abc import Callable, Mapping
@@ -123,10 +124,10 @@ class JobKind:
     """Exit codes after which a pod is replaced. Any other code above 0 fails the job."""
 
     pod_creation_failures: frozenset[str]
-    """The values of ``reason`` in those events that report that a pod of the job cannot be created."""
+    """The values of ``reason`` in events by which the controller reports that it cannot create a pod of the job."""
 
     permissions: tuple[Permission, ...]
-    """The permissions that the launcher needs in addition to those on pods and events."""
+    """The permissions on jobs of this kind that a launcher needs. Permissions on pods and events are not included."""
 
     event_fields: Callable[["Job"], tuple[Mapping[str, str], ...]]
     """A function that returns field selectors. They match the events about the job itself, and none about its pods."""
