@@ -37,9 +37,9 @@ class Limit:
     is not longer than the wait before."""
 
     has_own_clock: bool = False
-    """Where ``seconds`` begins. If False, it begins at the first failure since the service last answered.
+    """Whether ``seconds`` begins at the first of an unbroken row of failures with this property.
 
-    If True, it begins at the first failure of the present unbroken row of failures with ``has_own_clock``."""
+    If False, it begins at the first failure of any kind since the service last answered."""
 
 
 class Retries(Generic[_Error]):

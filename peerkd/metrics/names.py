@@ -20,7 +20,7 @@ PORT_VARIABLE: Final = "PEERKD_METRICS_PORT"
 """The environment variable with the port on which a worker serves its metrics. Without it, no endpoint exists."""
 
 Writer = Literal["worker", "summary"]
-"""Where a metric comes from.
+"""The source of a metric.
 
 ``worker``: a worker serves the metric over HTTP while it trains. ``summary``: the metric is pushed to a Pushgateway
 when a job, or a stage without a job, has ended."""
