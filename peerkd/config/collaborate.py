@@ -37,7 +37,7 @@ class RingTopology(StrictConfig):
 
 
 class RandomTopology(StrictConfig):
-    """Each peer has the same number of partners, who are drawn again in every round."""
+    """Each peer has the same number of partners. The partners are drawn again in every round."""
 
     kind: Literal["random"] = "random"
 
@@ -46,7 +46,7 @@ class RandomTopology(StrictConfig):
 
 
 class SmallWorldTopology(StrictConfig):
-    """A ring in which each peer is joined to its nearest peers, and some edges lead to random peers instead.
+    """A ring in which each peer has its nearest peers as partners, apart from some partners that are drawn at random.
 
     The graph is drawn once and stays the same in all rounds (Watts and Strogatz 1998).
     """
@@ -57,7 +57,7 @@ class SmallWorldTopology(StrictConfig):
     """The mean number of partners of a peer, which is even."""
 
     rewired_fraction: float = Field(default=0.1, ge=0, le=1)
-    """The probability with which an edge leads to a random peer."""
+    """The probability with which a random peer takes the place of a near peer as a partner."""
 
 
 class EdgesTopology(StrictConfig):
@@ -68,7 +68,8 @@ class EdgesTopology(StrictConfig):
     edges: tuple[Annotated[tuple[int, ...], Field(min_length=2, max_length=2)], ...] = Field(
         default=((0, 1),), min_length=1
     )
-    """Pairs of peers, counted from 0. Each pair stands once, and every peer is in a pair."""
+    """The pairs of partners, as numbers of peers counted from 0. No pair may be repeated, and every peer must be in a
+    pair."""
 
 
 Topology: TypeAlias = Annotated[
@@ -79,7 +80,7 @@ Topology: TypeAlias = Annotated[
 class RoundsConfig(DistillConfig):
     """The rounds: their number, who exchanges what with whom, and the training of each peer in a round.
 
-    The recipe is that of one round. Every round begins with a new momentum and at the first learning rate.
+    The recipe applies to each round: every round begins with a new momentum and at the first learning rate.
     """
 
     num_rounds: int = Field(default=10, ge=1, le=100_000)
@@ -96,38 +97,40 @@ class RoundsConfig(DistillConfig):
     """The partners of each peer."""
 
     epochs: int = Field(default=3, ge=1, le=1_000_000)
-    """The number of epochs of each training in a round. With own and public samples in each batch, an epoch is one pass
-    over the set that has more batches."""
+    """The number of epochs of each training in a round. If each batch has samples of both the peer's own set and the
+    public set, an epoch is one pass over the set that has more batches."""
 
     temperature: float = Field(default=1.0, gt=0)
-    """The temperature T of the method predictions, by which the logits of the target and of the student are divided."""
+    """The temperature T in the loss of the method ``predictions``. The logits of the target and of the student are
+    divided by T."""
 
     alpha: float = Field(default=0.5, ge=0, le=1)
-    """The weight of the divergence in the loss of the method predictions, unless ``conventions.alpha_weighs`` says
-    otherwise."""
+    """The weight alpha in the loss of the method ``predictions``. It weighs the divergence, unless
+    ``conventions.alpha_weighs`` names the cross entropy."""
 
     rampup_rounds: int = Field(default=0, ge=0)
-    """The number of rounds before the divergence has its whole weight. In round r of these, counted from 1, its weight
-    is multiplied by r / (rampup_rounds + 1), because peers that know little teach little. 0: no ramp-up."""
+    """The number of rounds before the divergence has its whole weight. In round r, counted from 1, of the ramp-up, the
+    weight of the divergence is multiplied by r / (rampup_rounds + 1), because peers that know little teach little. 0:
+    no ramp-up."""
 
     target: TargetConfig = TargetConfig(kind=class_counts.TARGET.name, prior_adjusted=True)
-    """How the method predictions joins what a peer and its partners predict. The kinds teacher and student, which are
-    made for pairs, are refused."""
+    """The target of the method ``predictions``, which joins the predictions of a peer and its partners. The kinds
+    teacher and student are refused, because they are made for pairs."""
 
     max_own_drop: float | None = Field(default=None, ge=0, le=1)
-    """The most accuracy that a peer may lose on its own validation samples, as a fraction, compared with its network
-    before the first round. A peer rejects what a round proposes if it would lose more, and stays as it is in this
-    round. Null: it accepts everything that is finite."""
+    """The largest loss of accuracy on its own validation samples that a peer accepts, as a fraction, compared with its
+    network before the first round. If the weights that a round proposes would lose more, the peer rejects them and
+    keeps its network unchanged in this round. Null: the peer accepts all proposed weights that are finite."""
 
     proximal_weight: float = Field(default=0.01, gt=0)
     """The weight mu of the proximal term of the method fedprox."""
 
     reduction_temperature: float = Field(default=0.1, gt=0)
-    """The temperature of the entropy reduction of the method ds_fl. A low one sharpens the mean prediction."""
+    """The temperature of the entropy reduction of the method ds_fl. A low temperature sharpens the mean prediction."""
 
     @property
     def round_methods(self) -> tuple[RoundMethod, ...]:
-        """The methods as functions and in words."""
+        """The methods of the experiment, each with its functions and its description."""
         return tuple(ROUND_METHODS[name] for name in self.methods)
 
     def distillation_weight(self, round: int) -> float:

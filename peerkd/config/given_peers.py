@@ -161,7 +161,10 @@ def check_given_peers(given: tuple[GivenPeerConfig, ...]) -> None:
 
 
 def split_store_address(address: str) -> tuple[str, str]:
-    """Return the key in an address in the run's own store, and what follows the key: a file, a number or nothing."""
+    """Return the two parts of an address in the run's own store: the key of an artifact, and the text after the key.
+
+    The text is the name of a file, the number of a peer, or empty.
+    """
     noun, fingerprint, *rest = address.removeprefix(STORE_SCHEME).split("/", 2)
     return f"{noun}/{fingerprint}", rest[0] if rest else ""
 
@@ -238,7 +241,7 @@ def _check_data(address: str) -> None:
     """Check the form of an address of a peer's data set.
 
     Raises:
-        ValueError: If it contains a control character, or names an artifact of a kind that has no images.
+        ValueError: If the address contains a control character, or names an artifact of a kind that has no images.
     """
     if any(character < " " for character in address):
         raise ValueError(f"data must not contain a control character, got {plain_path(address)}.")

@@ -35,7 +35,7 @@ class ComputeConfig(StrictConfig):
 class PeerExperimentConfig(StrictConfig):
     """The data, their partition among peers, and the pre-training of the peers.
 
-    A pipeline with peers adds what follows the pre-training.
+    The config of each pipeline with peers adds the fields for the steps after the pre-training.
     """
 
     counts: ClassVar[Mapping[str, tuple[str, ...]]] = {

@@ -57,7 +57,7 @@ def read_peer_experiment(text: str) -> PeerExperimentConfig:
     A config with rounds is recognised by its section ``rounds``, because ``to_json`` writes all sections.
 
     Raises:
-        ValueError: See ``StrictConfig.from_json``.
+        ValueError: If a key is unknown or repeated, or a value breaks a rule.
     """
     values = read_json(text)
     has_rounds = isinstance(values, Mapping) and "rounds" in values

@@ -32,7 +32,7 @@ _METHODS_OF_FIELDS: Final = {
     "proximal_weight": "fedprox",
     "reduction_temperature": "ds_fl",
 }
-"""The method that reads each field of ``rounds`` that only one method reads."""
+"""The fields of ``rounds`` that only one method reads, each with this method."""
 
 
 class _UseOfField(NamedTuple):

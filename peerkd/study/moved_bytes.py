@@ -14,7 +14,7 @@ _BYTES_PER_LOGIT: Final = 4
 
 
 def logits_bytes(num_samples: int, num_classes: int) -> int:
-    """Return the size of the logits of some samples."""
+    """Return the size in bytes of the logits of some samples."""
     return num_samples * num_classes * _BYTES_PER_LOGIT
 
 

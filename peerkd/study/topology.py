@@ -1,7 +1,7 @@
 """The partners of each peer: graphs of peers, as plain lists of edges.
 
-An edge is a pair of peers, the smaller number first. Partners are mutual: each of the two receives what the other one
-sends.
+An edge is a pair of peers, the smaller number first. Two peers with an edge are partners: each of them receives what
+the other sends.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 Edge: TypeAlias = tuple[int, int]
 
 _MAX_ATTEMPTS: Final = 1_000
-"""The number of attempts to draw a regular graph. One in a few succeeds, unless the graph is nearly complete."""
+"""The largest number of attempts to draw a regular graph. A few attempts suffice unless the graph is nearly
+complete."""
 
 
 def complete(num_peers: int) -> list[Edge]:
@@ -31,11 +32,12 @@ def ring(num_peers: int) -> list[Edge]:
 def random_regular(num_peers: int, *, num_partners: int, rng: "np.random.Generator") -> list[Edge]:
     """Return a random graph in which every peer has the same number of partners.
 
-    The free ends of edges are joined in random pairs, without loops and repeated edges, and all over again when only
-    forbidden pairs are left (Steger and Wormald 1999, Combinatorics, Probability and Computing 8).
+    Every peer begins with ``num_partners`` free ends of edges. Pairs of free ends are joined at random, but never two
+    ends of one peer, nor ends of two peers that have an edge already. If only such forbidden pairs are left, the
+    drawing starts again (Steger and Wormald 1999, Combinatorics, Probability and Computing 8).
 
     Raises:
-        ValueError: See ``check_regular``.
+        ValueError: If a peer cannot have so many partners, or the product of peers and partners is odd.
     """
     check_regular(num_peers, num_partners=num_partners)
     for _ in range(_MAX_ATTEMPTS):
@@ -51,7 +53,7 @@ def check_regular(num_peers: int, *, num_partners: int) -> None:
     """Check that a graph exists in which every peer has this number of partners.
 
     Raises:
-        ValueError: If a peer cannot have so many partners, or the number of ends of edges is odd.
+        ValueError: If there are too few peers, or ``num_peers * num_partners``, the number of ends of edges, is odd.
     """
     if not 0 <= num_partners < num_peers:
         raise ValueError(f"num_partners must be at most {num_peers - 1} for {num_peers} peers, got {num_partners}.")
@@ -67,11 +69,12 @@ def small_world(
 ) -> list[Edge]:
     """Return a ring lattice of which some edges lead to random peers (Watts and Strogatz 1998, Nature 393).
 
-    Every peer is first joined to the ``num_partners / 2`` next ones. The far end of each edge is then replaced with the
-    probability ``rewired_fraction`` by a random peer that is not a partner yet.
+    Every peer first gets edges to the next ``num_partners / 2`` peers of the ring. With the probability
+    ``rewired_fraction``, each edge is then replaced by an edge from the same peer to a random peer that is not its
+    partner yet.
 
     Raises:
-        ValueError: See ``check_small_world``.
+        ValueError: If ``num_partners`` is odd, or there are too few peers.
     """
     check_small_world(num_peers, num_partners=num_partners)
     edges = {_edge(peer, (peer + step) % num_peers) for step in _steps(num_partners) for peer in range(num_peers)}
@@ -90,7 +93,7 @@ def check_small_world(num_peers: int, *, num_partners: int) -> None:
     """Check that a ring lattice exists in which every peer has this number of partners.
 
     Raises:
-        ValueError: If the number is odd, or there are too few peers.
+        ValueError: If ``num_partners`` is odd or below 2, or there are too few peers.
     """
     if num_partners % 2 or not 2 <= num_partners < num_peers:
         raise ValueError(
@@ -120,7 +123,7 @@ def check_edges(edges: Iterable[Sequence[int]], *, num_peers: int) -> None:
 
 
 def partners(edges: Iterable[Sequence[int]], peers: Iterable[int]) -> dict[int, tuple[int, ...]]:
-    """Return the partners of each of some peers, ascending. Edges to other peers are ignored."""
+    """Return the partners of each peer in ``peers``, ascending. Edges to peers not in ``peers`` are ignored."""
     present = sorted(set(peers))
     found: Mapping[int, set[int]] = {peer: set() for peer in present}
     for one, other in edges:
@@ -133,7 +136,7 @@ def partners(edges: Iterable[Sequence[int]], peers: Iterable[int]) -> dict[int, 
 def random_pairs(partners_of: Mapping[int, Sequence[int]], rng: "np.random.Generator") -> list[Edge]:
     """Return random pairs (sender, receiver) of partners.
 
-    No peer is in two pairs, and no two peers without a pair are partners.
+    No peer is in two pairs. Pairs are drawn until no two of the peers without a pair are partners.
     """
     edges = [(peer, other) for peer, others in partners_of.items() for other in others]
     taken: set[int] = set()
