@@ -246,7 +246,7 @@ def measure_partition(dataset: ImageDataset | RawDataset, assignment: Assignment
 def peer_bytes(
     config: PeerExperimentConfig, samples: PartitionSizes, *, given_bytes: Sequence[int | None] = ()
 ) -> list[int]:
-    """Return the size of the weights of each peer; see ``forecast`` for the arguments."""
+    """Return the size of the weights of each peer. The arguments are those of ``forecast``."""
     return [
         weights_bytes(network.name, image_shape_CHW=samples.image_shape_CHW, num_classes=samples.num_classes)
         if network.is_built_in

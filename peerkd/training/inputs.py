@@ -260,7 +260,7 @@ class RunInputs(ResumableInputs):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoundsInputs(ResumableInputs):
-    """Inputs for rounds of pre-trained peers by several methods."""
+    """Inputs for the rounds of the pipeline ``collaborate``, in which pre-trained peers learn by several methods."""
 
     config: CollaborateConfig
     partition_folder: Path
@@ -295,7 +295,7 @@ class RoundDone(NamedTuple):
     """The mean global validation accuracy of the peers."""
 
     gpu_bytes: tuple[int, int] = (0, 0)
-    """GPU memory that the process takes now, and the peak so far."""
+    """The GPU memory in bytes that the process takes now, and its peak so far."""
 
 
 class MethodDone(NamedTuple):

@@ -57,7 +57,7 @@ class JoinedSamples:
             )
 
     def labelled_batches(self, epoch: int) -> Iterator[Batch]:
-        """Return an iterator over the part with labels of the batches of one epoch, counted from 0."""
+        """Return an iterator over the batches of one epoch, counted from 0, each without its samples without labels."""
         return self._part(self._labelled, epoch)
 
     def unlabelled_epochs(self, epochs: range) -> range:

@@ -1,13 +1,14 @@
 """The cost of trials, in trained samples: a unit that is the same on every machine.
 
 A training sample goes through the network once forward and once backward. The backward pass takes about twice as long
-as the forward pass, so a sample that only goes forward costs a third of a trained sample. A teacher's logits are
-computed once for each transfer set, for all trials that share them. Where views are augmented, or teachers are in train
-mode, they are computed once for each epoch. Evaluation is not counted, and neither is anything before the first
-distillation.
+as the forward pass, so a sample that only goes forward costs a third of a trained sample.
 
-Shape suffixes: Q = ordered pairs, P = some of them, S = settings, R = epochs up to which a trial may be trained,
-U = units, as in ``peerkd.study.trials``.
+A teacher's logits are computed once for all trials that share the teacher and the samples. If views are augmented or
+teachers are in train mode, the logits are computed anew in every epoch. Evaluation costs nothing, and neither does
+pre-training.
+
+Shape suffixes: Q = ordered pairs, P = some of them, S = settings, R = epochs up to which a trial may be trained, U =
+units, as in ``peerkd.study.trials``.
 """
 
 from collections.abc import Sequence
@@ -71,16 +72,20 @@ class CostLedger:
         """Return the cost of carrying out a suggestion now, in trained samples.
 
         Raises:
-            ValueError: If the trial has already been trained up to the suggested epoch, or a whole trial has fewer
-                epochs.
+            ValueError: If the trial has already been trained up to the suggested epoch, or the suggested epoch lies
+                after the last epoch of a whole trial.
         """
         return self._forwards(suggestion) / FORWARDS_PER_TRAINED_SAMPLE
 
     def prices(self, pairs_P: Sequence[int] | IntArray, num_epochs_R: IntArray) -> FloatArray:
-        """Return the cost of training each setting of some pairs up to each of some epochs now, of shape (P, R, S).
+        """Return the costs of training trials of some pairs up to certain epochs now, of shape (P, R, S).
 
-        The costs are those that ``price`` returns. Where a trial has already been trained for as many epochs, the value
-        is 0 or less, and no error is raised.
+        There is a cost for each pair, each number of epochs and each setting. It is the cost that ``price`` returns.
+        Where a trial has already been trained for as many epochs, the value is 0 or less, and no error is raised.
+
+        Args:
+            pairs_P: The indices of the pairs.
+            num_epochs_R: The numbers of epochs up to which to train.
         """
         num_passes_R1 = num_epochs_R[:, None] if self._is_augmented else np.ones((1, 1), dtype=np.int64)
         num_new_passes_PRS = np.maximum(num_passes_R1 - self._taught_U[self._units_QS[pairs_P]][:, None], 0)
@@ -100,7 +105,8 @@ class CostLedger:
         """Add the cost of a suggestion, which may be a control, to the cost so far.
 
         Raises:
-            ValueError: See ``price``.
+            ValueError: If the trial has already been trained up to the suggested epoch, or the suggested epoch lies
+                after the last epoch of a whole trial.
         """
         self._spent += self._forwards(suggestion)
         if self._space.control(suggestion.setting) is not None:

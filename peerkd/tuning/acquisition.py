@@ -2,8 +2,9 @@
 
 Source: "The knowledge-gradient policy for correlated normal beliefs", INFORMS Journal on Computing 21(4).
 
-An observation of target ``c`` moves the posterior means of all settings of its pair. Before it is made, the later mean
-of setting ``s`` is a normal variable, with one ``Z ~ N(0, 1)`` that all settings share::
+An observation of target ``c`` of a pair changes the posterior means of all settings of this pair. The new mean
+``mean'(s)`` of setting ``s`` is not known before the observation. It is a normal variable, and all settings share the
+same standard normal variable ``Z``::
 
     mean'(s) = mean(s) + cov(s, c) / sqrt(var(c) + noise(c)) * Z
 
@@ -13,8 +14,8 @@ The knowledge gradient is the expected rise of the best mean, where leaving the 
 
 It is 0 where no outcome would change the choice.
 
-Shape suffixes: P = pairs, S = settings, H = settings that may become the best, C = candidate observations,
-N = outcomes of a candidate.
+Shape suffixes: P = pairs, S = settings, H = settings that may become the best, C = candidate observations, N = outcomes
+of a candidate.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,10 @@ from peerkd.tuning.pair_posterior import PairPosterior
 _NODES, _WEIGHTS = hermegauss(7)
 _MOVES = _NODES != 0
 _OUTCOMES_N2 = np.stack([_NODES[_MOVES], np.ones(int(_MOVES.sum()))], axis=1).astype(np.float32)
-"""The factors of slope and intercept of ``mean'``, which is a line in Z, at each node of the quadrature except 0."""
+"""The nodes of the quadrature over Z except ``Z = 0``: a row ``(Z, 1)`` for each node.
+
+The new mean of a setting is a line in Z, so the product of a row and ``(slope, intercept)`` is the mean at this node.
+"""
 
 _WEIGHTS_N = _WEIGHTS[_MOVES] / _WEIGHTS.sum()
 _WEIGHT_OF_NONE: Final = 1 - float(_WEIGHTS_N.sum())

@@ -1,24 +1,26 @@
 """Experience: a model of gains that was fitted to earlier full sweeps, and gives a tuner an informed prior.
 
-The model was fitted by ``benchmarks/tuning/learn_experience.py`` and is stored as an archive of plain arrays,
-``learned_experience.npz`` next to this module. With ``phi`` the basis functions of pairs, a gain ``y`` of pair ``p`` at
-point ``g`` of the grid is::
+The model was fitted by ``benchmarks/tuning/learn_experience.py``. It describes the gain ``y`` of pair ``p`` at each
+point ``g`` of a grid of trials, as the sum of an expected gain and a deviation::
 
     y(p, g) = mean(g) + phi(p) regression(g) + spread(p) * (factors(g) z + luck(g))
 
-The first two terms are a ridge regression on the features of pairs. The other terms describe the residuals of this
-regression on sweeps that were left out when it was fitted: ``factors`` are their principal components, with standard
-normal weights ``z``, and ``luck`` is an independent effect of each trial, which is correlated between its epochs.
+- ``mean`` and ``regression`` give the expected gain: a ridge regression on ``phi``, the basis functions of pairs.
+- ``spread`` says how large the deviations of a pair are, compared with other pairs.
+- ``factors`` are the principal components of the deviations on sweeps to which the regression was not fitted. Their
+  weights ``z`` are standard normal variables.
+- ``luck`` is an effect of each single trial, which is correlated between the epochs of the trial.
 
 The grid, and the interpolation between its points, are in ``experience_grid``. Gains are in compressed points
-(``settings_prior``). All sweeps had losses with their default hyper-parameters and the default conventions.
+(``settings_prior``). All sweeps used the default conventions and losses with their default hyper-parameters.
 
-There is an archive for each grid of sweeps: ``learned_experience.npz`` for the labelled sets with one loss and target,
-and ``learned_wide_experience.npz`` for several losses and targets. A study starts from the first that covers it.
+Each model is stored next to this module as an archive of plain arrays: ``learned_experience.npz`` for the labelled sets
+with one loss and target, and ``learned_wide_experience.npz`` for several losses and targets. A study starts from the
+first archive that covers its space.
 
 Shape suffixes: Q = pairs, S = settings, G = grid: combinations of transfer set, loss and target x weights x
-temperatures x epochs, E = epochs of the grid, A = basis functions of pairs, F = features, L = factors, K = transfer
-sets, R = rungs, C = targets: rungs x settings.
+temperatures x epochs, E = epochs of the grid, A = basis functions of pairs, F = features, L = factors, K = trials of
+the grid in ``luck_KEE``, else transfer sets, R = rungs, C = targets: rungs x settings.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,8 +55,9 @@ _ACROSS_PAIRS_SHARE: Final = 0.1
 """The share of the residual variance that similar pairs of an experiment have in common."""
 
 _NUM_OF_EXPERIMENT: Final = 12
+"""The rank of the approximation of the covariance that all pairs of an experiment have in common."""
 _NUM_ACROSS: Final = 8
-"""The ranks with which the covariances of these two parts are approximated."""
+"""The rank of the approximation of the covariance that similar pairs of an experiment have in common."""
 
 _TRUST_SD: Final = 0.3
 """The prior standard deviation of a factor by which a study scales the expected gains on a transfer set.
@@ -92,18 +95,23 @@ class Experience:
     """The principal components of the residuals, each multiplied by its standard deviation."""
 
     luck_KEE: FloatArray
-    """The covariance of a trial's own effect between epochs, for each trial of the grid (K), including the noise of
-    validation."""
+    """The covariance of ``luck`` between the epochs of a trial, for each trial of the grid (K).
+
+    It includes the noise of validation.
+    """
 
     provenance: str
     """The names of the sweeps to which the model was fitted, one per line."""
 
     def covers(self, space: Space) -> bool:
-        """Return whether the experience can be used for a space; ``differences`` names the reasons if it cannot."""
+        """Return whether the experience can be used for a space: whether there are no ``differences``."""
         return not self.differences(space)
 
     def differences(self, space: Space) -> list[str]:
-        """Return in what a space differs too much from the sweeps, as clauses that can follow the word "because"."""
+        """Return the reasons why the experience cannot be used for a space, as clauses that can follow "because".
+
+        The list is empty if the experience can be used.
+        """
         return [*self._differences_of_settings(space), *_differences_of_loss(space)]
 
     def _differences_of_settings(self, space: Space) -> Iterator[str]:
@@ -117,7 +125,12 @@ class Experience:
         yield from self.grid.differences(space)
 
     def expected(self, space: Space, rungs: IntArray) -> FloatArray:
-        """Return the expected gains of the pairs of a space, of shape (Q, C). See ``rung_epochs`` for the targets."""
+        """Return the expected gains of the pairs of a space, of shape (Q, C), in compressed points.
+
+        Args:
+            space: A space without ``differences``.
+            rungs: The rungs. The targets are ordered by rung and then by setting.
+        """
         expected_QG = self.mean_G + self.basis.values(space) @ self.regression_AG
         expected_QC: FloatArray = expected_QG @ self.grid.interpolation(space, rungs).T
         return expected_QC
@@ -130,7 +143,14 @@ class Experience:
         return spread(self.basis.values(space), self.spread_A)
 
     def prior(self, space: Space, rungs: IntArray) -> Prior:
-        """Return the prior over the deviations of gains from their expectations. ``rung_epochs`` orders the targets."""
+        """Return the prior over the gains of a pair; its targets are the settings after each of the rungs.
+
+        The prior describes how gains deviate from those that ``expected`` returns.
+
+        Args:
+            space: A space without ``differences``.
+            rungs: The rungs. The targets are ordered by rung and then by setting.
+        """
         interpolation_CG = self.grid.interpolation(space, rungs)
         factors_CL = interpolation_CG @ self.factors_GL
         of_experiment_CU = _main_functions(factors_CL, num=_NUM_OF_EXPERIMENT) * np.sqrt(_OF_EXPERIMENT_SHARE)
@@ -157,7 +177,7 @@ class Experience:
         )
 
     def _luck(self, space: Space, rungs: IntArray) -> FloatArray:
-        """Return the covariance (C, C) of the own effects of trials, without the noise of validation."""
+        """Return the covariance of ``luck`` between all targets, of shape (C, C), without the noise of validation."""
         by_share = interpolation(np.concatenate([[0.0], self.grid.epoch_shares]), rungs / space.num_epochs)[:, 1:]
         num_settings = len(space.settings)
         luck_CC = np.zeros((len(rungs) * num_settings, len(rungs) * num_settings))

@@ -1,8 +1,11 @@
 """The grid on which an experience knows gains, and their interpolation to settings of a study.
 
-The grid has a point for each combination of transfer set, loss and target, distillation weight, temperature and epoch.
-Between weights, temperatures and epochs everything is interpolated linearly; combinations are never mixed. A
-combination may lack some weights, as the sets without labels do, whose only weight is 1, or some temperatures.
+A combination consists of a transfer set, a loss and a target. The grid has a point for each combination, distillation
+weight, temperature and epoch. Gains are interpolated linearly between weights, temperatures and epochs, but never
+between combinations.
+
+Some combinations lack some of the weights or temperatures. For example, a transfer set without labels has only the
+weight 1.
 
 Shape suffixes: S = settings, R = rungs, C = targets: rungs x settings, K = trials of the grid: combinations x weights x
 temperatures, E = epochs of the grid, G = grid: K x E, N = combinations, W = weights, T = temperatures.
@@ -21,8 +24,9 @@ from peerkd.losses.targets import teacher
 from peerkd.tuning.space import SettingOnSet, Space
 
 _BEYOND_OCTAVES: Final = 1.0
+"""A temperature may lie beyond the grid by at most this number of octaves, and then counts as the grid's end."""
 _BEYOND_WEIGHT: Final = 0.1
-"""The distance to which a setting may lie beyond the grid. It is treated as the nearest setting on the grid."""
+"""A weight may lie beyond the grid by at most this number, and then counts as the end of the grid."""
 
 
 class Combination(NamedTuple):
@@ -35,7 +39,10 @@ class Combination(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ExperienceGrid:
-    """The points of the grid, in the order of their axes. A point that a combination lacks has no meaning."""
+    """The points of the grid, as the values of each axis.
+
+    The values at a point have no meaning if its combination lacks its weight or its temperature.
+    """
 
     combinations: tuple[Combination, ...]
     weights: FloatArray
@@ -48,8 +55,12 @@ class ExperienceGrid:
     """Epochs as fractions of a whole trial, ascending. The last is 1."""
 
     has_weight_NW: BoolArray
+    """Whether each combination has each weight."""
     has_temperature_NT: BoolArray
-    """Whether a combination has each weight and each temperature. It has every pair of those."""
+    """Whether each combination has each temperature.
+
+    A combination has all pairs of its weights and its temperatures.
+    """
 
     @classmethod
     def full(
@@ -76,7 +87,7 @@ class ExperienceGrid:
         return tuple(dict.fromkeys(each.transfer_set for each in self.combinations))
 
     def differences(self, space: Space) -> Iterator[str]:
-        """Yield what the settings of a space have that the grid lacks, as clauses that may follow "because"."""
+        """Yield the reasons why the grid does not cover a space's settings, as clauses that may follow "because"."""
         wanted = {combination_of(setting, space): None for setting in space.settings}
         place_of = {combination: place for place, combination in enumerate(self.combinations)}
         unknown = list(self._unknown_categories(list(wanted)))
@@ -104,8 +115,8 @@ class ExperienceGrid:
         """Return the weights (C, G) that interpolate values on the grid to the targets of a space.
 
         Args:
-            space: A space without ``differences``.
-            rungs: Epochs of the targets. Targets are ordered by rung and then by setting.
+            space: A space for which ``differences`` yields nothing.
+            rungs: The rungs. The targets are ordered by rung and then by setting.
         """
         # Before the first epoch every gain is 0. That is a point of the grid for which no values are stored.
         shares_RE = interpolation(np.concatenate([[0.0], self.epoch_shares]), rungs / space.num_epochs)[:, 1:]
@@ -145,20 +156,29 @@ class ExperienceGrid:
 
 
 def combination_of(setting: SettingOnSet, space: Space) -> Combination:
-    """Return the categories of a setting of a space, which has a loss and a target even if it tries only one."""
+    """Return the transfer set, the loss and the target of a setting.
+
+    A setting does not name the loss or the target if the study has only one. It is then taken from the space.
+    """
     return Combination(setting.transfer_set, setting.loss or space.term.loss.name, setting.target or space.target)
 
 
 def interpolation(grid: FloatArray, wanted: FloatArray) -> FloatArray:
-    """Return the weights (wanted, grid) of linear interpolation.
+    """Return the weights of linear interpolation between the points of a grid, of shape (wanted, grid).
 
-    A point beyond the grid is treated as the end of the grid.
+    A wanted point beyond the grid is treated as the end of the grid.
     """
     return np.stack([np.interp(wanted, grid, unit) for unit in np.eye(len(grid))], axis=1)
 
 
 def _between(grid: FloatArray, is_there: BoolArray, wanted: float) -> FloatArray:
-    """Return the weights of interpolation between those points of a grid that are there; 0 for the others."""
+    """Return the weights of linear interpolation between some points of a grid; 0 for all other points.
+
+    Args:
+        grid: All points of the grid, ascending.
+        is_there: Whether to use each point.
+        wanted: The point to which to interpolate.
+    """
     weights = np.zeros(len(grid))
     weights[is_there] = interpolation(grid[is_there], np.array([wanted]))[0]
     return weights

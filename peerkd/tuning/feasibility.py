@@ -64,7 +64,8 @@ class Feasibility:
     def is_ruled_out(self, pairs: Sequence[int] | IntArray | slice = slice(None)) -> BoolArray:
         """Return a mask of the settings that pairs must not choose, of shape (P, S).
 
-        They are the settings that have diverged on the pair, or that it has not tried and that are likely to diverge.
+        A pair must not choose a setting that has diverged on this pair. Nor may it choose a setting that it has not
+        tried and that is likely to diverge.
         """
         is_likely_S = self._chance_S > _MAX_CHANCE
         is_ruled_out_PS: BoolArray = self._has_diverged_QS[pairs] | (~self._is_known_QS[pairs] & is_likely_S)

@@ -28,7 +28,8 @@ trials of each pair, and early results of so many settings mislead it more often
 _MAX_CENTRES_WITH_EXPERIENCE: Final = 24
 """The maximum number of centres of the basis functions if experience is used.
 
-It can be smaller than without, because experience already contains most of the information in the features."""
+Fewer centres suffice with experience, because it already contains most of the information in the features.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -47,10 +48,10 @@ class ObservationModel:
     """The epochs after which a trial may be stopped, the last epoch first."""
 
     places_SE: IntArray
-    """The index of the target that belongs to each setting and epoch. The first S targets are gains of whole trials."""
+    """The index of the target for each setting and number of epochs. The first S targets are gains of whole trials."""
 
     offsets_SE: FloatArray
-    """The expected difference between each gain and its target, in compressed points."""
+    """The expected value of each gain minus its target, in compressed points."""
 
     variances_SE: FloatArray
     """The variance of each gain about its target, in addition to noise of validation."""
@@ -61,8 +62,8 @@ class ObservationModel:
         """Return the gains that experience expects for the pairs of a space, of shape (Q, C); None without experience.
 
         Args:
-            space: The space to tune, or the space of an earlier sweep. Of the latter, only the pairs and their features
-                are used; the settings are always those of the space to tune.
+            space: The space to tune, or the space of an earlier sweep. The method uses only the pairs of this space and
+                their features. The settings are always those of the space to tune.
         """
         if self.experience is None:
             return None
@@ -70,7 +71,10 @@ class ObservationModel:
         return self.experience.expected(with_own_settings, self.rungs_R)
 
     def spread(self, space: Space) -> FloatArray | None:
-        """Return the spread (see ``PairPrior``) of each pair of a space, of shape (Q,); None without experience."""
+        """Return how widely each pair's gains spread about their expectations, (Q,); None without experience.
+
+        The values are relative: 1 is that of an average pair.
+        """
         return None if self.experience is None else self.experience.spread(space)
 
 

@@ -38,10 +38,16 @@ class PairPosterior:
     def given(self, place: int, points: float, *, noise_variance: float) -> "PairPosterior":
         """Return the posterior given one more observation.
 
-        With ``c`` the covariance of all targets with the observed one, ``v`` its variance and ``n`` that of the noise::
+        Let ``c`` be the covariance between all targets and the observed target, ``v`` the variance of the observed
+        target, and ``n`` the variance of the noise. Then::
 
             mean' = mean + c / (v + n) * (points - mean[place])
             covariance' = covariance - c c^T / (v + n)
+
+        Args:
+            place: The index of the observed target.
+            points: The observed value, in compressed points.
+            noise_variance: n.
         """
         column_S, weight_S = self._column(place, noise_variance)
         return self._without(column_S, weight_S, mean_S=self.mean_S + weight_S * (points - self.mean_S[place]))
@@ -55,7 +61,7 @@ class PairPosterior:
         return self._without(*self._column(place, noise_variance), mean_S=self.mean_S)
 
     def _column(self, place: int, noise_variance: float) -> tuple[FloatArray, FloatArray]:
-        """Return the two vectors of shape (S,) in the formulas of ``given``: ``c`` and ``c / (v + n)``."""
+        """Return two vectors from the formulas of ``given``, each of shape (S,): ``c`` and ``c / (v + n)``."""
         column_S = self.covariance(place)
         return column_S, column_S / max(float(column_S[place]) + noise_variance, 1e-12)
 

@@ -192,7 +192,10 @@ class PairTuner:
             self._initial.append(suggestion)
 
     def _count(self, suggestion: Suggestion) -> None:
-        """Count an observation. If this tuner did not make its suggestion, as after a restart, add its cost."""
+        """Count an observation, and add the cost of its suggestion if that has not been done.
+
+        The cost is missing if this tuner did not make the suggestion, for example after a restart.
+        """
         if self._asked_epochs_QS[suggestion.pair, suggestion.setting] < suggestion.num_epochs:
             self._asked_epochs_QS[suggestion.pair, suggestion.setting] = suggestion.num_epochs
             self._costs.charge(suggestion)
@@ -349,7 +352,11 @@ class PairTuner:
             self._enqueue(pairs, np.concatenate(raised))
 
     def _with_pending(self, pairs: Sequence[int]) -> Iterator[PairPosterior]:
-        """Yield the posterior of each of some pairs, with the covariance after its pending suggestions are observed."""
+        """Yield the posterior of each of some pairs, as if the pending suggestions of the pair had been observed.
+
+        Only the covariance takes pending suggestions into account. The mean changes only for settings that are ruled
+        out because they diverge: it becomes far lower than any gain.
+        """
         for pair in pairs:
             # A pair that is scored alone will soon have a suggestion, so its belief is kept. Not all fit into memory.
             if pair not in self._beliefs and (len(pairs) == 1 or self._pending.get(pair)):

@@ -64,8 +64,9 @@ _SCALE_PRIOR_OBSERVATIONS: Final = 100.0
 """The number of observations that the prior of the scale is worth: ``n0`` in the formula of the scale."""
 
 _OWN_SHARE_ACROSS: Final = 0.1
+"""The part of the variance of the weights ``W`` that is specific to each experiment."""
 _OWN_SHARE_OF_ALL: Final = 0.5
-"""The part of the variance of the weights, of ``W`` and of the others, that is specific to each experiment."""
+"""The part of the variance of the weights ``v`` and ``t`` that is specific to each experiment."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -91,7 +92,7 @@ class PairPrior:
     """The expected gain of each target, in compressed points."""
 
     spread: float = 1.0
-    """The factor by which deviations from the expected gains are larger than for an average pair."""
+    """How much larger the deviations from expected gains are for this pair than for an average pair: a factor."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -222,10 +223,12 @@ class Posterior:
         return (self._prior.noise_sd * self.scale) ** 2
 
     def _of_pairs(self, pairs_P: IntArray) -> Iterator[PairPosterior]:
-        """Yield the posterior of each of some pairs by the formulas at the top of this file.
+        """Yield the posterior of each of some pairs.
 
-        There, ``right_VS`` is ``S (D_x - A^T D)^T`` and ``lost_NS`` is ``D right_VS + own``, so the covariance is
-        ``design^T right + own - A^T lost``. ``own`` includes the across-pair covariance that the basis cannot explain.
+        The formulas at the top of this file give it. With their symbols, ``design`` is ``D_x``, ``right`` is
+        ``S (D_x - A^T D)^T`` and ``lost`` is ``D right + own``. The covariance is then
+        ``design^T right + own - A^T lost``. Here ``own`` includes the part of the across-pair covariance that the basis
+        cannot explain.
         """
         prior, squared_scale, num_functions = self._prior, self.scale**2, self._num_functions
         basis_PA, expected_PS, spread_P = self._basis_QA[pairs_P], self._expected_QS[pairs_P], self._spread_Q[pairs_P]
@@ -268,7 +271,7 @@ class Posterior:
     def _designs(
         self, expected_PS: FloatArray, spread_P: FloatArray, places: IntArray | slice = slice(None)
     ) -> FloatArray:
-        """Return the values ``D`` of all functions for some pairs at some targets, of shape (P, V, targets)."""
+        """Return the values of the V functions of the model for some pairs at some targets: (P, V, targets)."""
         across_RS, shared_US, trusted_KS = self._across_RS, self._shared_US, self._trusted_KS
         expected_PS = expected_PS[:, places]
         num_functions, num_shared = len(across_RS), len(across_RS) + len(shared_US)
@@ -279,12 +282,20 @@ class Posterior:
         return design_PVS
 
     def _weights_of(self, basis_PA: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the posterior of the weights that some pairs give to the V functions of targets.
+        """Return the posterior of the weights of the V functions of targets, for each of some pairs.
 
-        For the R functions whose weights depend on the pair, these weights are ``phi(p)^T W``.
+        The model at the top of this file is a sum of functions of targets, each times a weight:
+
+        - The R functions ``psi`` have weights that depend on the pair. Those of pair p are ``phi(p)^T W``, where
+          ``phi(p)`` are the values of the A basis functions at the pair.
+        - The U functions ``chi`` have the weights ``v``, and the K transfer sets have the weights ``t``. All pairs
+          share them.
+
+        Args:
+            basis_PA: The values of the basis functions at each pair.
 
         Returns:
-            The mean, of shape (P, V), and the covariance, of shape (P, V, V).
+            The mean, of shape (P, V), and the covariance, of shape (P, V, V). The R weights of ``psi`` come first.
         """
         (num_pairs, num_basis), num_across, num_functions = basis_PA.shape, self._num_across, self._num_functions
         num_weights = len(self._mean_W)
@@ -322,28 +333,42 @@ class Posterior:
     def _rows(self, basis_A: FloatArray, whitened: _Whitened) -> FloatArray:
         """Return the rows ``X`` of the regression for a pair's observations, of shape (N, W).
 
-        Because of the term ``phi_a(p) W_ar psi_r(x)``, the column of ``W_ar`` is the product of ``phi_a(p)`` and the
-        whitened values of ``psi_r``.
+        A column belongs to one weight. The model contains the term ``phi_a(p) W_ar psi_r(x)``, so the column of
+        ``W_ar`` is ``phi_a(p)`` times the whitened values of ``psi_r``.
         """
         across_NR, others_NV = np.split(whitened.functions_NV, [self._num_functions], axis=1)
         across_NW = (basis_A[:, None] * across_NR[:, None]).reshape(len(across_NR), -1)
         return np.concatenate([across_NW, others_NV], axis=1)
 
     def _count(self, rows_MW: FloatArray, misfits_M: FloatArray, *, sign: int) -> None:
-        """Add rows to the sums ``X^T X``, ``X^T r``, ``r^T r`` and ``n`` (``sign`` 1), or remove them (-1)."""
+        """Add observations to the sums of the regression, or remove them.
+
+        The sums are ``X^T X``, ``X^T r``, ``r^T r`` and the number of observations ``n``.
+
+        Args:
+            rows_MW: The rows ``X`` of the observations.
+            misfits_M: The whitened residuals ``r`` of the observations.
+            sign: 1 to add the observations, -1 to remove them.
+        """
         self._precision_WW += sign * (rows_MW.T @ rows_MW)
         self._evidence_W += sign * (misfits_M @ rows_MW)
         self._squares += sign * float(misfits_M @ misfits_M)
         self._num_observations += sign * len(misfits_M)
 
     def _revise(self, rows_MW: FloatArray, *, sign: int) -> None:
-        """Update the covariance of the weights after rows were added (``sign`` 1) or removed (-1).
+        """Update the covariance of the weights after observations were added or removed.
 
-        This uses Woodbury's formula, with ``g = sign``, which is its own inverse::
+        Let C be the covariance before, P = inverse(C) the precision before, X the rows of the observations, and g the
+        sign: 1 if they were added, -1 if they were removed. By Woodbury's formula, with ``inverse(g I) = g I``, the new
+        covariance is::
 
-            inverse(P + g X^T X) = C - C X^T inverse(g I + X C X^T) X C   with   C = inverse(P)
+            inverse(P + g X^T X) = C - C X^T inverse(g I + X C X^T) X C
 
         For few rows this is cheaper than ``_solve``.
+
+        Args:
+            rows_MW: The rows X.
+            sign: g.
         """
         moved_WM = self._covariance_WW @ rows_MW.T
         inner_MM = sign * np.eye(len(rows_MW)) + rows_MW @ moved_WM

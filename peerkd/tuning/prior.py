@@ -23,7 +23,7 @@ _ACROSS_PAIRS_SD: Final = 2.8
 _WITHIN_PAIR_SD: Final = 2.8
 _OF_SETTING_SD: Final = 0.3
 _OF_TRIAL_SD: Final = 0.75
-"""The standard deviation of a trial's own effect, by which its network is better or worse on any samples."""
+"""The standard deviation of an effect of each single trial: its network is better or worse on all samples."""
 
 _NOISE_SD: Final = 0.7
 """The standard deviation of a validation accuracy that is due to the finite number of samples, in points."""
@@ -31,8 +31,11 @@ _NOISE_SD: Final = 0.7
 _NUM_FUNCTIONS: Final = 10
 
 _MAX_SHARED: Final = 128
-"""Largest number of functions of targets whose weights all pairs share. With several losses and targets there are more
-settings. The variance that these functions cannot explain then belongs to each pair."""
+"""The maximum number of functions of targets whose weights all pairs share.
+
+A study of several losses and targets may have more settings than this. The part of the variance that the functions
+cannot explain is then attributed to each pair separately.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -49,9 +52,10 @@ class Prior:
     """The functions of targets whose weights are the same for all pairs: ``chi`` in the model."""
 
     trusted_SK: FloatArray
-    """The standard deviation of the factor ``t`` that scales the expectation on each transfer set.
+    """The standard deviation of the factor ``t`` by which the expected gain of each target is scaled.
 
-    It is 0 for targets on other transfer sets."""
+    Each transfer set (column) has a factor of its own. The value is 0 for a target that is on another transfer set.
+    """
 
     own_SS: FloatArray
     """The covariance of the part that is specific to one pair."""

@@ -1,8 +1,8 @@
 """The prior mean and covariance of gains under different settings, and of gains after a part of a trial.
 
 Gains are in compressed points: hundredths, with losses on a logarithmic scale (``compress``), because it does not
-matter how bad a bad setting is. The constants were fitted by marginal likelihood to full sweeps of digits, which no
-reported result uses. Each study estimates one common scale of them anew (``Posterior.scale``).
+matter how bad a bad setting is. The constants were fitted by marginal likelihood to full sweeps of digits. No reported
+result uses these sweeps. Each study estimates anew one scale that all constants share (``Posterior.scale``).
 
 Shape suffixes: S = settings, E = epochs of a whole trial.
 """
@@ -27,10 +27,10 @@ class _SetPrior(NamedTuple):
     mean: float
     relative_spread: float
     early_offset: float
-    """The expected difference between an early and the final gain, divided by the fraction of epochs that remain."""
+    """The expected early gain minus the final gain, divided by the fraction of epochs that remain."""
 
     early_sd: float
-    """The standard deviation of that difference, divided by the same fraction."""
+    """The standard deviation of early gain minus final gain, divided by the fraction of epochs that remain."""
 
 
 _FITTED: Final[Mapping[str, _SetPrior]] = {
@@ -100,15 +100,19 @@ def set_means(settings: Sequence[SettingOnSet]) -> FloatArray:
 
 
 def covariance(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> FloatArray:
-    """Return the prior covariance of gains under settings (S, S), about 1 on the diagonal.
+    """Return the prior covariance of gains under settings, of shape (S, S).
 
     The kernel is a product and sum of simple kernels (Rasmussen and Williams 2006, "Gaussian Processes for Machine
-    Learning", section 4.2.4). With ``s`` the relative spread of a transfer set, ``b`` the share across sets, ``c`` the
-    constant share and ``d2`` the squared scaled distance in log2 temperature, weight and log2 learning rate::
+    Learning", section 4.2.4). For two settings x and y it is::
 
         k(x, y) = s(x) * s(y) * (b + (1 - b) * [same set]) * (c + (1 - c) * exp(-d2(x, y) / 2)) * q(x, y)
 
-    ``q`` has such a factor for the loss and one for the target. It is 1 in a study with one loss and one target.
+    - ``s`` is the relative spread of gains on the transfer set of a setting.
+    - ``b`` is ``across_sets_share``, and [same set] is 1 if both settings have the same transfer set, else 0.
+    - ``c`` is ``constant_share``, and ``d2`` is the squared distance between the settings in log2 temperature, weight
+      and log2 learning rate, each divided by its length scale.
+    - ``q`` is a product of two factors, one for the loss and one for the target. The factor is 1 if both settings have
+      the same loss (target), else ``across_losses_share`` (``across_targets_share``).
     """
     sets_S = np.array([setting.transfer_set for setting in settings])
     spread_S = np.array([_set_prior(setting).relative_spread for setting in settings])

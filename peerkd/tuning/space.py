@@ -79,10 +79,10 @@ class Space:
     """Whether the objective is the gain of global accuracy without a limit. Experience covers only this objective."""
 
     term: DistillationTerm = HINTON
-    """The loss of all trials, or of the untuned default."""
+    """The distillation term of all trials. If several losses are tried, it is the term of the untuned default."""
 
     target: str = teacher.TARGET.name
-    """The label of the target of all trials, or of the untuned default."""
+    """The label of the target of all trials. If several targets are tried, it is the label of the untuned default."""
 
     teacher_mode: Literal["eval", "train"] = "eval"
     """The value of ``ConventionsConfig.teacher_mode``. Experience covers only the default."""

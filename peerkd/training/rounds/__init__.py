@@ -1,1 +1,1 @@
-"""Rounds: the data of the peers, the training of many peers in a round, and all rounds of a method."""
+"""The rounds of the pipeline ``collaborate``: the data of the peers, one round, and all rounds of a method."""

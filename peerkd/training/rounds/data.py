@@ -30,19 +30,19 @@ from peerkd.training.stacked.students import should_stack
 _BATCH_SIZE: Final = 500
 
 _CACHE_BYTES: Final = 2**30
-"""The memory for the views of all sets together, which serve all methods."""
+"""The maximum size of the augmented images that are kept in memory, for all sets and all methods together."""
 
 _NUM_KEPT_SETS: Final = 128
-"""The number of peers whose samples are kept in memory. Those of other peers are read again when needed."""
+"""The number of peers whose samples are kept in memory. The samples of any other peer are read again when needed."""
 
 
 class RoundsData:
-    """The data set, its partition among the peers, and the networks."""
+    """The data set, its partition among the peers, and modules for the networks of the peers, in one process."""
 
     def __init__(
         self, config: CollaborateConfig, *, dataset_folder: Path, partition_folder: Path, device: torch.device
     ) -> None:
-        """Open the data. Samples and networks are read and built when they are first needed."""
+        """Open the data. Samples are read, and networks are built, when they are first needed."""
         self._config, self.device = config, device
         self.dataset = open_dataset(dataset_folder)
         self.assignment = Assignment.load(partition_folder)
@@ -59,9 +59,14 @@ class RoundsData:
         return len(self.assignment.public)
 
     def samples(self, kind: Samples, peer: int) -> RoundSamples:
-        """Return the samples of a training of a peer.
+        """Return the samples on which a peer trains in a round.
 
-        Own samples come in the batches that they have beside public samples, if there are public samples.
+        If there is a public set, the peer's own samples have the same batches whether or not public samples are added
+        to them.
+
+        Args:
+            kind: The samples: those of the peer, the public ones, or both.
+            peer: The peer.
         """
         if kind == "public":
             return self.public()
@@ -72,7 +77,7 @@ class RoundsData:
         return joined if kind == "own_and_public" else OwnPart(joined)
 
     def public_images(self) -> Iterator[Tensor]:
-        """Yield the public images as networks read them, ``BCHW``, without augmentation and in the order of the set."""
+        """Yield the public images in the order of the set: batches of shape BCHW, normalised, without augmentation."""
         mean_C = torch.tensor(self.dataset.channel_mean, device=self.device)
         std_C = torch.tensor(self.dataset.channel_std, device=self.device)
         for first in range(0, self.num_public, _BATCH_SIZE):

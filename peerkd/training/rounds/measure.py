@@ -15,7 +15,7 @@ from peerkd.training.rounds.round import TrainingRound
 from peerkd.training.rounds.students import predictions_of
 
 Accuracies = Mapping[str, float]
-"""``{validation,test}_{global,own}_accuracy`` of a peer."""
+"""The accuracies of a peer by name: ``{validation,test}_{global,own}_accuracy``."""
 
 
 def measure(config: CollaborateConfig, data: RoundsData, weights: PeerWeights) -> dict[int, Accuracies]:
@@ -41,13 +41,13 @@ def measure(config: CollaborateConfig, data: RoundsData, weights: PeerWeights) -
 
 
 def is_accepted(proposed: Accuracies | None, start: Accuracies, *, max_own_drop: float | None) -> bool:
-    """Return whether a peer accepts what a round proposes.
+    """Return whether a peer accepts the network that a round proposes to it.
 
     Args:
-        proposed: The accuracies of the proposed network; None if it is not finite.
-        start: The accuracies of the peer before the first round. The limit refers to them, and not to the round before,
-            so that small losses cannot add up over rounds.
-        max_own_drop: The most own validation accuracy that the peer may lose; None: any.
+        proposed: The accuracies of the proposed network; None if the network is not finite.
+        start: The accuracies of the peer before the first round. The limit always refers to these accuracies, so that
+            small losses cannot add up over rounds.
+        max_own_drop: The maximum loss of validation accuracy on the peer's own distribution. None means no limit.
     """
     if proposed is None:
         return False
@@ -61,8 +61,9 @@ def exchanged_bytes(
 ) -> dict[int, dict[str, int]]:
     """Return ``sent_bytes`` and ``received_bytes`` of each peer in a round.
 
-    A peer sends one message, however many partners read it, as through a store. Class counts, which take a few bytes
-    for each class once, are not counted.
+    A peer sends its message once, to a store from which all its partners read it. Each partner receives the whole
+    message. The class counts of the peers are not counted, because they are sent only once and take a few bytes for
+    each class.
     """
 
     def message(peer: int) -> int:

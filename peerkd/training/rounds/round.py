@@ -32,10 +32,10 @@ from peerkd.training.samples import SampleSet
 
 
 class TrainingRound:
-    """A round of peers whose networks are in memory."""
+    """One round, in which this process trains the peers. All networks of the peers are in memory."""
 
     def __init__(self, config: CollaborateConfig, data: RoundsData, *, number: int, peers: Sequence[int]) -> None:
-        """Describe a round.
+        """Find the partners and the settings of a round. Nothing is trained yet.
 
         Args:
             config: The experiment.
@@ -59,13 +59,13 @@ class TrainingRound:
             reduction_temperature=rounds.reduction_temperature,
         )
         self.num_own_samples: Counter[int] = Counter()
-        """The number of own samples that each peer has trained on, each as often as it was seen."""
+        """The number of a peer's own samples in all batches on which the peer has trained in this round, by peer."""
         self.num_public_samples: Counter[int] = Counter()
-        """The same for public samples."""
+        """The number of public samples in all batches on which a peer has trained in this round, by peer."""
 
     @torch.no_grad()
     def predict(self, weights: PeerWeights) -> dict[int, Prediction]:
-        """Return the predictions of networks on the public set; see ``Round``."""
+        """Return the predictions of the networks of some peers on the public set, in evaluation mode."""
         predictions: dict[int, Prediction] = {}
         for network, peers in self._by_network(weights).items():
             parts_GBK: list[list[Tensor]] = []
@@ -85,7 +85,7 @@ class TrainingRound:
         teachings: Mapping[int, Teaching] | None = None,
         proximal_weight: float = 0.0,
     ) -> dict[int, Weights]:
-        """Train the networks of some peers; see ``Round``."""
+        """Train the networks of some peers for the epochs of a round, as ``Round.train`` specifies."""
         trained: dict[int, Weights] = {}
         for network, peers in self._by_network(starts).items():
             # Peers see the same batches on the public set alone. Otherwise each has batches of its own.
@@ -111,7 +111,10 @@ class TrainingRound:
         return {peer: trained[peer] for peer in starts}
 
     def train_mutually(self, received: PeerWeights, own: PeerWeights) -> dict[int, Weights]:
-        """Train two networks together on each peer's own samples; see ``Round``."""
+        """Train two networks on each peer's samples, its own and a received one, as ``Round.train_mutually`` specifies.
+
+        Return the weights of each peer's own network.
+        """
         trained: dict[int, Weights] = {}
         for peer, weights in own.items():
             batches = self._batches(self._data.samples("own", peer))
@@ -134,7 +137,12 @@ class TrainingRound:
         return LaterEpochs(samples, self._first_epoch)
 
     def _in_batches(self, target_SK: Tensor, samples: RoundSamples) -> TeacherLogits:
-        """Return a target, which is in the order of the public set, by epoch and batch of this round."""
+        """Arrange a target by epoch and batch of this round.
+
+        Args:
+            target_SK: The logits that a peer imitates on the public set, in the order of the set.
+            samples: The samples on which the peer trains, which must include the public set.
+        """
         epochs = range(self._first_epoch, self._first_epoch + self._config.rounds.epochs)
         match samples:
             case SampleSet():
@@ -166,7 +174,12 @@ class TrainingRound:
 
 
 def edges_of_round(config: CollaborateConfig, number: int) -> list[topology.Edge]:
-    """Return the edges between partners in a round, counted from 1."""
+    """Return the edges between partners in a round.
+
+    Args:
+        config: The experiment, which determines the graph of the peers.
+        number: The number of the round, counted from 1.
+    """
     num_peers, graph = config.partition.num_peers, config.rounds.topology
     match graph:
         case CompleteTopology():

@@ -1,7 +1,7 @@
 """All rounds of a method, one after another, with a checkpoint after each round.
 
-A round depends only on the weights at its beginning and on its number. Killed after any round and resumed from the
-checkpoint, the rounds therefore end in the same numbers.
+A round depends only on its number and on the weights at its beginning. A process that is killed and resumes from a
+checkpoint therefore ends with the same numbers.
 """
 
 import json
@@ -94,7 +94,7 @@ def do_round(
         data: The data of the rounds.
         method: The method.
         weights: The weights of each peer at the beginning of the round.
-        history: The rows of the rounds before.
+        history: The rows of measurements of all earlier rounds.
         number: The number of the round, counted from 1.
     """
     peers = sorted(weights)

@@ -8,7 +8,7 @@ from peerkd.training.samples import Batch, Batches, SampleSet
 
 
 class OwnPart:
-    """The own samples of joined batches: as many batches, in the same order, without the public samples."""
+    """The own samples of a peer in joined batches, without the public samples of these batches."""
 
     def __init__(self, joined: JoinedSamples) -> None:
         self._joined = joined
@@ -26,15 +26,19 @@ class OwnPart:
 
 
 class LaterEpochs:
-    """Batches whose epoch 0 is a later epoch, so that every round sees new orders and new views."""
+    """The batches of a round, whose epochs are counted from 0 in each round.
+
+    The batches of epoch 0 are those of the epoch ``first_epoch`` of the samples, so that every round has new orders and
+    views.
+    """
 
     def __init__(self, samples: Batches, first_epoch: int) -> None:
         self._samples, self._first_epoch = samples, first_epoch
         self.device = samples.device
         self.num_labelled = 0
-        """The number of samples with labels in the batches so far."""
+        """The number of samples with labels in all batches that have been yielded."""
         self.num_unlabelled = 0
-        """The number of samples without labels in the batches so far."""
+        """The number of samples without labels in all batches that have been yielded."""
 
     @property
     def num_batches(self) -> int:
@@ -50,4 +54,4 @@ class LaterEpochs:
 
 
 RoundSamples: TypeAlias = SampleSet | JoinedSamples | OwnPart
-"""The samples of a training in a round."""
+"""The samples on which a peer trains in a round."""

@@ -1,4 +1,4 @@
-"""The training of the peers of one network in a round: side by side where they see the same batches.
+"""The training of peers that have the same network in a round. Small networks train side by side on the same batches.
 
 Shape suffixes: K = classes.
 """
@@ -25,8 +25,11 @@ from peerkd.training.samples import Batches
 from peerkd.training.stacked.students import Students
 
 _MUTUAL_WEIGHT = 0.5
-"""The weight of the divergence in mutual learning. The loss is half the sum of both terms, whose weights are equal in
-Zhang et al. 2018, arXiv:1706.00384, equation 4, so that the scale of all methods' losses is the same."""
+"""The weight of the divergence in mutual learning.
+
+Zhang et al. 2018, arXiv:1706.00384, equation 4, add the cross entropy and the divergence with equal weights. Here the
+loss is half of this sum, so that the losses of all methods have the same scale.
+"""
 
 
 def train_students(
@@ -48,11 +51,13 @@ def train_students(
         network: The network of all students.
         starts: The weights from which each student starts.
         samples: The batches.
-        targets: What each student imitates, by epoch and batch; None trains on the labels alone.
-        teachings: The loss of each target, None where it is None. All have the same term.
+        targets: For each student, the logits that it imitates, by epoch and batch; None for a training on labels alone.
+        teachings: For each student, the loss with which it imitates its target; None if it has no target. The
+            distillation term must be the same for all students.
         recipe: Epochs, optimiser and schedule.
-        proximal_weight: See ``distill``.
-        noise_seeds: For each student, the seed of what a network of another package draws at random.
+        proximal_weight: The weight of the squared distance between a student's parameters and their start in the loss,
+            as in ``distill``.
+        noise_seeds: For each student, the seed of the random numbers that a network of another package draws.
     """
     terms = {id(each.term): each.term for each in teachings if each}
     term = next(iter(terms.values()), HINTON)
@@ -97,10 +102,12 @@ def train_students(
 def train_mutually(
     data: RoundsData, network: PeerNetwork, received: Weights, own: Weights, samples: Batches, *, recipe: DistillConfig
 ) -> Weights:
-    """Return the weights of a peer's own network after learning together with a received one on the peer's samples.
+    """Train a peer's own network and a received one together, and return the weights of the peer's own network.
 
-    In each step, both networks predict the batch, and each minimises ``(CE + KL(p_other || p)) / 2`` with the other's
-    prediction as a constant (Zhang et al. 2018, arXiv:1706.00384, equations 3 to 6, with simultaneous steps).
+    In each step, both networks predict a batch of the peer's samples. Each network minimises
+    ``(CE + KL(p_other || p)) / 2``, where CE is its cross entropy with the labels, p its prediction and p_other the
+    prediction of the other network, which counts as a constant (Zhang et al. 2018, arXiv:1706.00384, equations 3 to 6).
+    Both networks step at the same time.
     """
     module = data.network(network)
     networks = [module, deepcopy(module)]
@@ -132,10 +139,10 @@ def train_mutually(
 def predictions_of(
     data: RoundsData, network: PeerNetwork, weights: Sequence[Weights]
 ) -> Sequence[Callable[[Tensor], Tensor]]:
-    """Return functions that together predict images with several networks of one kind, in evaluation mode.
+    """Return functions that predict images with several networks of one kind, in evaluation mode.
 
-    Each function returns the logits ``GBK`` of G of the networks for ``BCHW`` images; all networks in one function
-    predict side by side. A function is valid until the next one is called.
+    Each function predicts with G of the networks: it maps images of shape BCHW to logits of shape GBK. All functions
+    together cover all networks, in order. A function must not be called any more when the next one has been called.
     """
     if data.is_stacked(network):
         return [

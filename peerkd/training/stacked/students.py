@@ -147,8 +147,9 @@ class Students:
                 that no epoch has been done, or that the loss does not set its temperature.
             recipe: The recipe: optimiser, loss, and a schedule that covers all epochs of the recipe.
             epochs: The epochs to do, counted from 0.
-            term: The distillation term. None means the recipe's.
-            proximal_weight: The weight of the distance of each student from its weights at the call; see ``distill``.
+            term: The distillation term. None means the recipe's term.
+            proximal_weight: mu, the weight of the proximal term ``mu / 2 ||w - w_0||^2`` that is added to each
+                student's loss. w are the student's parameters and w_0 their values at the beginning of this call.
 
         Raises:
             ValueError: If one of the sequences does not have one value for each student, a weight is outside 0 to 1, a
