@@ -43,7 +43,7 @@ def test_the_readme_shows_how_to_run_and_how_to_test() -> None:
 @pytest.mark.parametrize(("page", "command"), commands(), ids=lambda value: value)
 def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(command, comments=True)
-    pipeline = PCL if {PCL.name, f"PIPELINE={PCL.name}"} & set(words) else JOINTKD
+    pipeline = next((each for each in (PCL, COLLABORATE) if {each.name, f"PIPELINE={each.name}"} & set(words)), JOINTKD)
     words = [_filled_in(word, tmp_path, pipeline) for word in words]
     if ">" in words:
         words = words[: words.index(">")]
