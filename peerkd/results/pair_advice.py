@@ -118,7 +118,8 @@ def advise_pairs(
     rows_PP = {name: np.full(shape, NO_ROW, dtype=np.int64) for name in ("distillation", "control")}
     predicted_PP = {name: np.full((3, *shape), np.nan) for name in ("gain", "control_gain", "advantage")}
     measured = table.select(COLUMNS)
-    is_control = np.array(are_controls(*(table[name].to_pylist() for name in ("distillation_weight", TARGET))))
+    weights_and_targets = (table[name].to_pylist() for name in ("distillation_weight", TARGET))
+    is_control = np.array(are_controls(*weights_and_targets), dtype=np.bool_)
     for student, teacher, rows in pairs:
         given = None if distillation_PP is None else int(distillation_PP[student, teacher])
         if given == NO_ROW:

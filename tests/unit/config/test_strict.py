@@ -39,8 +39,8 @@ def refusal(values: Any) -> str:
 def test_the_sections_under_test_are_all_there_are() -> None:
     assert [".".join(path) for path in sections(DEFAULTS)] == [
         "", "data", "augmentation", "partition", "partition.label_skew", "partition.quantity_skew", "peers",
-        "pretrain", "pretrain.collaboration", "distill", "distill.loss", "distill.target", "distill.conventions",
-        "sweep", "tune", "compute",
+        "pretrain", "pretrain.collaboration", "compute", "distill", "distill.loss", "distill.target",
+        "distill.conventions", "sweep", "tune",
     ]  # fmt: skip
 
 

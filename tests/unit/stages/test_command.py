@@ -26,7 +26,7 @@ def told(tmp_path, monkeypatch):
 def test_a_stage_that_is_not_launched_is_refused(told):
     assert told("build_report") == {
         "message": "stage must be one of pretrain_peers, distill_pairs, tune_pairs, improve_peers, train_pcl, "
-        "got build_report.",
+        "collaborate_peers, got build_report.",
         "exit_code": 2,
     }
 

@@ -40,8 +40,8 @@ def test_peers_with_overlapping_classes_take_part() -> None:
         (
             (["cat", "dog"], ["owl", "dog"]),
             {"distill": {"loss": {"kind": "reverse_kl"}}},
-            r"distill\.loss\.kind must be kl if a peer does not know every class, got reverse_kl, and peer 0 \(peer "
-            r"0\) knows 2 of 3\.",
+            r"distill\.loss\.kind must be kl or ctkd if a peer does not know every class, got reverse_kl, and peer 0 "
+            r"\(peer 0\) knows 2 of 3\.",
         ),
         ((["cat", "dog"], None), {"sweep": {"temperatures": [2_000.0]}}, r"sweep\.temperatures must be at most 1000 "),
         (

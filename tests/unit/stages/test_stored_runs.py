@@ -17,6 +17,7 @@ from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.open import open_store
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.cli.main import main
+from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.pipelines import JOINTKD
@@ -35,13 +36,14 @@ from peerkd.stages.run_record import (
 from peerkd.stages.stored_runs import StoredRun, find_run, list_runs
 from tests.s3_server import S3Server, s3_server  # noqa: F401
 
-SWEEP, TUNE, PCL = ROUTES
+SWEEP, TUNE, PCL, COLLABORATE = ROUTES
 INPUTS = {
     "pretrain_peers": "partition",
     "distill_pairs": "peers",
     "tune_pairs": "peers",
     "improve_peers": "trials",
     "train_pcl": "split",
+    "collaborate_peers": "peers",
 }
 SUMMARY = {
     "experiment": "digits",
@@ -126,7 +128,7 @@ def finish(store: ArtifactStore, config: ExperimentConfig, **options: Any) -> Ma
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.title.replace(" ", "-"))
 def test_a_run_is_listed_from_its_first_stage_to_its_report(store: ArtifactStore, route: Route) -> None:
-    config = PclConfig() if route is PCL else experiment()
+    config = PclConfig() if route is PCL else CollaborateConfig() if route is COLLABORATE else experiment()
     last = begin(store, config, route)
     for num_done in range(len(route.stages) - 2):
         (run,) = runs_of(store)

@@ -15,7 +15,7 @@ from peerkd.config.targets import TargetConfig
 from peerkd.data.augment import apply_views, draw_views, normalize
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
-from peerkd.losses.pairs import dkd, kl
+from peerkd.losses.pairs import PAIR_LOSSES, dkd, kl
 from peerkd.models.build import build_network
 from peerkd.seeds import derive_seed, generator
 from peerkd.study.transfer_sets import PUBLIC, TRANSFER_SETS
@@ -31,7 +31,7 @@ from tests.pair_losses import WEIGHTED_BRIER
 from tests.plans import whole_plan
 from tests.sweep_records import records_of, without_seconds
 
-TOLERANCES = {"mlp": 1e-4, "small_cnn": 1e-3}
+TOLERANCES = {"mlp": 1e-4, "small_cnn": 2e-3}
 """The tolerance, as a fraction of the distance that the weights move. In twenty layers rounding grows too large to be
 distinguished from a mistake; those networks are compared bit for bit below, with a loop that rounds equally.
 """
@@ -220,7 +220,10 @@ def loop_alone(tiny, unit, trial, recipe):
 
 
 @pytest.mark.parametrize("loss", [kl.LOSS, dkd.LOSS, WEIGHTED_BRIER], ids=lambda loss: loss.name)
-def test_students_side_by_side_end_where_the_loop_ends_and_a_slower_loss_is_reported_once(tiny, tmp_path, loss):
+def test_students_side_by_side_end_where_the_loop_ends_and_a_slower_loss_is_reported_once(
+    tiny, tmp_path, monkeypatch, loss
+):
+    monkeypatch.setitem(PAIR_LOSSES, loss.name, loss)
     recipe = tiny.config.distill.model_copy(update={"loss": loss_section(loss)()})
     inputs = replace(
         tiny.sweep_inputs, config=tiny.config.model_copy(update={"distill": recipe}), states_folder=tmp_path
