@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.tuning.replay import load_replay
 from peerkd.artifacts.filesystem import FilesystemStore
-from peerkd.cli.options import Experiment
+from peerkd.cli.options import Experiment, StorePlace
 from peerkd.cli.plan import plan
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
@@ -47,7 +47,7 @@ def data_sets(num_cases: int, *, seed: int) -> Iterator[Case]:
 
             def read(settings: list[str] = settings, store: Path = Path(folder, "runs")) -> None:
                 with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-                    planned = _refusal(lambda: plan(Experiment(override=settings), measure=False))
+                    planned = _refusal(lambda: plan(Experiment(override=settings), StorePlace(), measure=False))
                     config = resolve(JOINTKD, preset="digits", overrides=" ".join(settings))
                     done = _refusal(lambda: partition(config, FilesystemStore(store)))
                 assert str(planned) == str(done), f"the plan says {planned}, the run {done}"

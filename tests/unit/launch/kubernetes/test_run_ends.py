@@ -106,6 +106,8 @@ def test_a_worker_evicted_five_times_ends_well(
         elif how == "by the API":
             operator.disrupt_pod(0, "EvictionByEvictionAPI")
         operator.remake_pod(0)
+    # The job and its pods are watched apart, so the job could be seen to end before its last eviction.
+    eventually(lambda: len(kubernetes.asked("GET", "/log")) >= 2 + 5)
     operator.succeed(2)
     (account,) = started.result()
     assert account.num_restarts == 5
