@@ -23,6 +23,9 @@ class StrictCommand(TyperCommand):
             ValueError: If an option with one value is given twice, is empty but needs a value, or is followed by
                 another option instead of its value.
         """
+        if ctx.resilient_parsing:
+            # A shell asks for completions of a command line that is not complete yet.
+            return super().parse_args(ctx, args)
         values, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for parameter in given:
             name = parameter.opts[0]

@@ -5,16 +5,30 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from peerkd.cli import completion
+from peerkd.cli.places import store_address
+
 if TYPE_CHECKING:
     from peerkd.config.launch import LaunchConfig
     from peerkd.config.pipelines import Pipeline
     from peerkd.config.resolve import Config
 
-PipelineName = Annotated[str, typer.Option("--pipeline", metavar="NAME", help="Pipeline: jointkd, pcl or collaborate.")]
+PipelineName = Annotated[
+    str,
+    typer.Option(
+        "--pipeline",
+        metavar="NAME",
+        help="Pipeline: jointkd, pcl or collaborate.",
+        autocompletion=completion.pipelines,
+    ),
+]
 Preset = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Preset to start from; 'peerkd config presets' lists them.", show_default="digits"
+        metavar="NAME",
+        help="Preset to start from; 'peerkd config presets' lists them.",
+        show_default="digits",
+        autocompletion=completion.presets,
     ),
 ]
 ConfigFile = Annotated[
@@ -23,7 +37,10 @@ ConfigFile = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Set any field of the experiment, such as seed=3. Can be repeated."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set any field of the experiment, such as seed=3. Can be repeated.",
+        autocompletion=completion.fields,
     ),
 ]
 Output = Annotated[
@@ -32,12 +49,18 @@ Output = Annotated[
 
 Strategy = Annotated[
     str,
-    typer.Option(metavar="NAME", help="How settings are chosen: sweep tries all of them, tune tries a fraction."),
+    typer.Option(
+        metavar="NAME",
+        help="How settings are chosen: sweep tries all of them, tune tries a fraction.",
+        autocompletion=completion.one_of("sweep", "tune"),
+    ),
 ]
 RunBackend = Annotated[
     str,
     typer.Option(
-        metavar="NAME", help="Where networks are trained: local (this machine) or kubernetes (jobs on a cluster)."
+        metavar="NAME",
+        help="Where networks are trained: local (this machine) or kubernetes (jobs on a cluster).",
+        autocompletion=completion.one_of("local", "kubernetes"),
     ),
 ]
 Workers = Annotated[
@@ -133,7 +156,9 @@ StoreAddress = Annotated[
 RunName = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="Run: its name, a key or fingerprint, the beginning of one of these, or latest."
+        metavar="RUN",
+        help="Run: its name, a key or fingerprint, the beginning of one of these, or latest.",
+        autocompletion=completion.runs,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
@@ -152,19 +177,7 @@ class StorePlace(NamedTuple):
         Raises:
             ValueError: If both options are given, the address is not valid, or the folder does not exist.
         """
-        from peerkd.artifacts.open import S3_SCHEME, check_address
-        from peerkd.excerpt import plain_path
-
-        if self.output is not None and self.store is not None:
-            raise ValueError("output must not be given together with store, which names another place.")
-        address = str(self.output or "runs") if self.store is None else self.store
-        check_address(address)
-        if address.startswith(S3_SCHEME):
-            return address
-        if not Path(address).is_dir():
-            field = "output" if self.store is None else "store"
-            raise ValueError(f"{field} must be the folder of a store, got {plain_path(address)}, which is no folder.")
-        return str(Path(address).absolute())
+        return store_address(self.output, self.store)
 
 
 class Experiment(NamedTuple):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from peerkd.artifacts.store import ArtifactStore
 
 store_app = StrictTyper(
-    help="Check the artifacts of a store, set damaged ones aside, and delete files of killed workers.",
+    help="Check and repair the artifacts of a store.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -31,7 +31,10 @@ def check(
         typer.Argument(metavar="[KEY]...", help="Keys of the artifacts to check. Default: all."),
     ] = None,
 ) -> None:
-    """Read every file of every artifact and compare it with its manifest. The exit code is 1 if any is damaged."""
+    """Read every file of every artifact and compare it with its manifest. The exit code is 1 if any is damaged.
+
+    Example: peerkd store check --store runs
+    """
     from peerkd.errors import ArtifactCorruptError, ArtifactNotFoundError
 
     store = _open(place)
@@ -61,7 +64,10 @@ def set_aside(
         ),
     ],
 ) -> None:
-    """Rename a damaged artifact to KEY.damaged-N. Nothing is deleted, and the next run computes the artifact again."""
+    """Rename a damaged artifact to KEY.damaged-N. Nothing is deleted, and the next run computes the artifact again.
+
+    Example: peerkd store set-aside --store runs distill_pairs/0123456789abcdef
+    """
     store = _open(place)
     for key in keys:
         typer.echo(f"{key} is now {store.set_aside(key)}")
@@ -69,7 +75,10 @@ def set_aside(
 
 @store_app.command("clear")
 def clear(place: Place) -> None:
-    """Delete files that killed workers have left behind. Artifacts and unfinished work are kept."""
+    """Delete files that killed workers have left behind. Artifacts and unfinished work are kept.
+
+    Example: peerkd store clear --store runs
+    """
     store = _open(place)
     typer.echo(f"Files deleted: {sum(map(store.clear_away, store.keys()))}.")
 

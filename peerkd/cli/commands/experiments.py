@@ -1,0 +1,142 @@
+"""The commands that describe, forecast and run an experiment: ``config``, ``plan`` and ``run``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from peerkd.cli.command import StrictTyper
+from peerkd.cli.options import (
+    DryRun,
+    Experiment,
+    Jobs,
+    Output,
+    PipelineName,
+    RunBackend,
+    StorePlace,
+    Strategy,
+)
+
+config_app = StrictTyper(help="Print presets, configs and their schema.", no_args_is_help=True, rich_markup_mode=None)
+plan_app = StrictTyper(help="Forecast the size and the duration of a run.", no_args_is_help=True, rich_markup_mode=None)
+run_app = StrictTyper(help="Run a pipeline from this machine.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@config_app.command("presets")
+def config_presets(
+    pipeline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Pipeline: jointkd or pcl. Default: both.")
+    ] = None,
+) -> None:
+    """List the presets of each pipeline.
+
+    Example: peerkd config presets --pipeline pcl
+    """
+    from peerkd.config.pipelines import PIPELINES, find_pipeline
+
+    for each in PIPELINES.values() if pipeline is None else [find_pipeline(pipeline)]:
+        typer.echo(f"peerkd run {each.name} --preset NAME")
+        for name, preset in each.presets.items():
+            typer.echo(f"  {name:<24}{(preset.__doc__ or '').splitlines()[0]}")
+
+
+@config_app.command("show")
+def config_show(experiment: Experiment, pipeline: PipelineName = "jointkd") -> None:
+    """Print an experiment as YAML with every default written out, for use with --config.
+
+    Example: peerkd config show --preset digits > mine.yaml
+    """
+    from peerkd.config.pipelines import find_pipeline
+    from peerkd.config.resolve import to_yaml
+
+    typer.echo(to_yaml(experiment.load(find_pipeline(pipeline))), nl=False)
+
+
+@config_app.command("schema")
+def config_schema(pipeline: PipelineName = "jointkd") -> None:
+    """Print the JSON schema of experiment configs.
+
+    Example: peerkd config schema --pipeline jointkd > schema.json
+    """
+    import json
+
+    from peerkd.config.pipelines import find_pipeline
+
+    typer.echo(json.dumps(find_pipeline(pipeline).config.model_json_schema(), indent=2))
+
+
+@run_app.command("jointkd")
+def run_jointkd(
+    experiment: Experiment,
+    jobs: Jobs,
+    output: Output = Path("runs"),
+    strategy: Strategy = "sweep",
+    backend: RunBackend = "local",
+    dry_run: DryRun = False,
+) -> None:
+    """Joint distillation: divide the data, train the peers, distil every pair, and write a report.
+
+    Example: peerkd run jointkd --set seed=1 --set "sweep.alphas=[0.5,0.9]"
+    """
+    from peerkd.cli.run import run
+    from peerkd.config.pipelines import JOINTKD
+
+    run(JOINTKD, experiment, jobs, output=output, strategy=strategy, backend=backend, dry_run=dry_run)
+
+
+@run_app.command("pcl")
+def run_pcl(
+    experiment: Experiment,
+    jobs: Jobs,
+    output: Output = Path("runs"),
+    backend: RunBackend = "local",
+    dry_run: DryRun = False,
+) -> None:
+    """Peer collaborative learning: split the data, train networks by every method, and compare the methods.
+
+    Example: peerkd run pcl --preset digits_ablation
+    """
+    from peerkd.cli.run import run
+    from peerkd.config.pipelines import PCL
+
+    run(PCL, experiment, jobs, output=output, backend=backend, dry_run=dry_run)
+
+
+@run_app.command("collaborate")
+def run_collaborate(
+    experiment: Experiment,
+    jobs: Jobs,
+    output: Output = Path("runs"),
+    backend: RunBackend = "local",
+    dry_run: DryRun = False,
+) -> None:
+    """Rounds: divide the data, train the peers, let them train and exchange in rounds, and report.
+
+    Example: peerkd run collaborate --set rounds.topology.kind=ring
+    """
+    from peerkd.cli.run import run
+    from peerkd.config.pipelines import COLLABORATE
+
+    run(COLLABORATE, experiment, jobs, output=output, backend=backend, dry_run=dry_run)
+
+
+@plan_app.command("jointkd")
+def plan_jointkd(
+    experiment: Experiment,
+    place: StorePlace,
+    measure: Annotated[
+        bool | None,
+        typer.Option(
+            "--measure/--no-measure",
+            help="Measure the speed of this machine for a few seconds. Default: only if torch is installed.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Joint distillation: print the numbers of trials, samples, bytes and hours of a run.
+
+    Example: peerkd plan jointkd --set partition.num_peers=100 --no-measure
+    """
+    from peerkd.cli.plan import plan
+
+    plan(experiment, place, measure=measure)

@@ -1,0 +1,129 @@
+"""The commands that show, watch and use the runs of a store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from peerkd.cli.command import StrictTyper
+from peerkd.cli.options import AsJson, RunName, Server, StorePlace, Watching
+
+results_app = StrictTyper(rich_markup_mode=None)
+
+
+@results_app.command("watch")
+def watch(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, as printed by 'peerkd submit'.")],
+    server: Server,
+    watching: Watching,
+) -> None:
+    """Wait until a run on Kubeflow Pipelines ends.
+
+    Exit codes: 0 the run succeeded, 1 it failed, 2 the command has an error that you can fix, 3 the run was cancelled,
+    4 it did not end before the timeout, 5 the command stopped watching, and the run continues.
+
+    Example: peerkd watch 0b5f2a3c-1d4e-4f6a-8b7c-9d0e1f2a3b4c --endpoint http://localhost:8080
+    """
+    from peerkd.cli.submit import watch_run
+
+    raise typer.Exit(watch_run(run, server=server, watching=watching))
+
+
+@results_app.command("runs")
+def runs(place: StorePlace, as_json: AsJson = False) -> None:
+    """List the runs of a store.
+
+    The latest is first. Each has its state, result, cost and size.
+
+    Example: peerkd runs --store s3://peerkd/runs
+    """
+    from peerkd.cli.runs import show_runs
+
+    show_runs(place, as_json=as_json)
+
+
+@results_app.command("show")
+def show(run: RunName, place: StorePlace, as_json: AsJson = False) -> None:
+    """Print the summary and the paths of a run.
+
+    Example: peerkd show latest
+    """
+    from peerkd.cli.runs import show_run
+
+    show_run(place, run, as_json=as_json)
+
+
+@results_app.command("open")
+def open_in_browser(run: RunName, place: StorePlace) -> None:
+    """Open the report of a run in the browser.
+
+    Its path is printed.
+
+    Example: peerkd open latest
+    """
+    from peerkd.cli.runs import open_report
+
+    open_report(place, run)
+
+
+@results_app.command("export")
+def export(
+    store: Annotated[
+        str,
+        typer.Argument(metavar="STORE", help="Store of a finished run: the folder of --output, or s3://bucket/prefix."),
+    ],
+    student: Annotated[int, typer.Option(metavar="PEER", help="Number of the student whose network is written.")],
+    to: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="File to write, with the ending of the format: .safetensors, .pt2 (torch) or .onnx."
+        ),
+    ],
+    export_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="safetensors (the tensors), torch (a program of torch.export) or onnx (needs the extra onnx).",
+        ),
+    ] = "safetensors",
+    is_best: Annotated[
+        bool, typer.Option("--best", help="Write the published network, which the study has chosen. The default.")
+    ] = False,
+    teacher: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PEER", help="Write the network that learned from this peer, with the best setting on validation."
+        ),
+    ] = None,
+    setting: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=VALUE,...",
+            help="Write the network of any trial, such as transfer_set=both,temperature=2,alpha=0.5.",
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Key of the better peers of a study, if the store has several studies."),
+    ] = None,
+) -> None:
+    """Write the network of one student to a file.
+
+    The file can be used without peerkd, and it is checked that it gives the same logits. A network that is not in the
+    store is trained once more, and compared with the recorded trial value by value.
+
+    Example: peerkd export runs --student 3 --to student.safetensors
+    """
+    from peerkd.cli.export import export as write
+
+    write(
+        store,
+        student=student,
+        to=to,
+        export_format=export_format,
+        is_best=is_best,
+        teacher=teacher,
+        setting=setting,
+        study=study,
+    )
