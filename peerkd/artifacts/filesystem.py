@@ -183,7 +183,7 @@ class FilesystemStore:
         return target
 
     def _delete_unused_workspace(self, descriptor: int, key: str) -> None:
-        """Delete a workspace if the artifact is published and no other process has opened the workspace."""
+        """Delete a workspace if the artifact is published and no other process has it open."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

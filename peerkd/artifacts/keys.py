@@ -10,9 +10,9 @@ changes no key, because its default describes how all existing artifacts were ma
   ``tests/unit/artifacts/key_defaults.json`` records the defaults of the version, and a test compares them.
 - The default of a new field must mean the behaviour of the program before the field existed.
 - If a field is renamed, experiments that set it get new keys, and their artifacts are computed again.
-- If an element of a list differs from the default, the whole list enters the key.
+- If an element of a list differs from the default, the whole list is part of the key.
 - If a field can contain configs of several classes, each class must have a field ``kind`` with one permitted value.
-  ``kind`` always enters the key, because it shows with the defaults of which class the other fields are compared.
+  ``kind`` is always part of the key, because it shows with the defaults of which class the other fields are compared.
 
 A key does not depend on what changes no number: the name of the experiment, paths of data sets, devices, workers and
 the settings of the cluster. Each stage names the sections of the config that it depends on, and the fields inside them

@@ -157,7 +157,7 @@ class ArtifactStore(Protocol):
 
         Raises:
             StoreUnavailableError: If the store cannot be written.
-            WorkspaceBusyError: If another process has opened the workspace without sharing it. A bucket has no locks
+            WorkspaceBusyError: If another process has the workspace open without sharing it. A bucket has no locks
                 and cannot detect this.
         """
 
@@ -180,14 +180,14 @@ class ArtifactStore(Protocol):
 
         Raises:
             ArtifactNotFoundError: If the key has neither an artifact nor a workspace.
-            WorkspaceBusyError: If another process has opened the workspace. A bucket cannot detect this.
+            WorkspaceBusyError: If another process has the workspace open. A bucket cannot detect this.
         """
 
     def clear_away(self, key: str) -> int:
         """Delete the files that workers left in the workspace of an artifact, and return how many were deleted.
 
         Nothing is deleted unless the artifact is published and its manifest is intact. In a store with locks, nothing
-        is deleted while another process has opened the workspace. A failure to delete is not an error, because the next
+        is deleted while another process has the workspace open. A failure to delete is not an error, because the next
         call tries again.
         """
 

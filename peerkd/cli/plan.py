@@ -155,7 +155,7 @@ def lines(config: ExperimentConfig, expected: Forecast, given_bytes: Sequence[in
     yield _line("journals of the sweep", format_bytes(expected.journals_bytes), "during the sweep")
     yield _line("table of trials", format_bytes(expected.table_bytes))
     yield ""
-    yield "Bytes that leave the teachers of all pairs if students are trained at home (approximate):"
+    yield "Bytes that leave the teachers of all pairs if students are trained where their data are (approximate):"
     for name, moved in expected.moved.items():
         parts = [f"{format_bytes(num)} of {noun}" for noun, num in moved._asdict().items() if num]
         yield _line(name, format_bytes(sum(moved)), ", ".join(parts))

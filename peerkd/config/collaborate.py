@@ -80,7 +80,7 @@ Topology: TypeAlias = Annotated[
 class RoundsConfig(DistillConfig):
     """The rounds: their number, who exchanges what with whom, and the training of each peer in a round.
 
-    The recipe applies to each round: every round begins with a new momentum and at the first learning rate.
+    The recipe applies to each training in a round: it begins with zero momentum and at the initial learning rate.
     """
 
     num_rounds: int = Field(default=10, ge=1, le=100_000)

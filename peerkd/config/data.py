@@ -194,13 +194,13 @@ class IndexFiles(StrictConfig):
     """The files, one for each peer. ``num_peers`` is the number of files."""
 
     validation_file: str | None = Field(default=None, min_length=1, max_length=4_096)
-    """A file that lists the global validation set. No peer trains on it. Null: the global validation set is the
-    validation split of the data set. If the data set has no such split, the global validation set is drawn from all
-    samples of the training split."""
+    """A file that lists the samples of the global validation set. No peer trains on them. Null: the set is
+    the validation split of the data set. If the data set has no such split, the set is drawn from all samples of the
+    training split."""
 
     public_file: str | None = Field(default=None, min_length=1, max_length=4_096)
-    """A file that lists the public transfer set. Null: there is no public set, unless ``public_fraction`` holds out
-    samples for it."""
+    """A file that lists the samples of the public set. Null: there is no public set, unless ``public_fraction`` holds
+    out samples for it."""
 
 
 class EqualSizes(StrictConfig):

@@ -27,7 +27,8 @@ class LaunchConfig(StrictConfig):
     calling process. Null: the number in the operator's settings."""
 
     gpus: int | None = Field(default=None, ge=0)
-    """The number of GPUs of each pod. Null: the number that the author of the task, or else the operator, has set."""
+    """The number of GPUs of each pod. Null: the number that the pipeline requests for its task. If the pipeline
+    requests none, it is the number in the operator's settings."""
 
     cluster: str = ""
     """The settings of the jobs as pairs separated by spaces, such as ``queue=research memory_per_worker=8Gi``."""

@@ -105,7 +105,7 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Compose one node, and check the limits on values and on nesting.
 
-        An alias counts as many values as the node that it repeats.
+        An alias counts as the same number of values as the node that it repeats.
         """
         event = self.peek_event()  # type: ignore[no-untyped-call]
         before = self._num_values

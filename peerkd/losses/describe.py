@@ -40,8 +40,8 @@ _TARGETS_INTRODUCTION: Final = r"""<!-- Written by `make docs` from peerkd/losse
 
 The target is the distribution that a student imitates: p in the formulas of the [losses](losses.md). `distill.target`
 selects it. By default, it is the prediction of the teacher. The other targets use the predictions of the student's *old
-self*, which is the pre-trained student before the distillation, alone or together with those of the teacher. With them,
-the student need not forget what only it knew. With the logits t of the teacher and s of the old self,
+self*, which is the pre-trained student before the distillation, alone or together with those of the teacher. They let
+the student keep what it knew and the teacher did not. With the logits t of the teacher and s of the old self,
 
 $$p_t = \mathrm{softmax}(t / T), \qquad p_s = \mathrm{softmax}(s / T),$$
 

@@ -9,7 +9,7 @@ from torch import nn
 
 
 def mlp(*, image_shape_CHW: tuple[int, int, int], num_classes: int, width: int = 64) -> nn.Sequential:
-    """Build two hidden layers of ``width`` units on the flattened image: ``images_BCHW -> logits_BK``."""
+    """Build a network with two hidden layers of ``width`` units for flattened images: ``images_BCHW -> logits_BK``."""
     channels, height, breadth = image_shape_CHW
     return nn.Sequential(
         OrderedDict(
@@ -21,7 +21,7 @@ def mlp(*, image_shape_CHW: tuple[int, int, int], num_classes: int, width: int =
 
 
 def small_cnn(*, image_shape_CHW: tuple[int, int, int], num_classes: int, width: int = 16) -> nn.Sequential:
-    """Build two 3x3 convolutions with batch normalisation, a pooling between them, and a linear layer.
+    """Build a network of two 3x3 convolutions with batch normalisation, a pooling between them, and a linear layer.
 
     The network maps ``images_BCHW -> logits_BK``. The last feature maps are averaged to 2x2 cells, so that any image of
     at least 4x4 pixels fits.

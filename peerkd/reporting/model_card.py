@@ -102,7 +102,7 @@ class ModelCard:
     """The loss of the distillation as a formula."""
 
     conventions: tuple[str, ...]
-    """Sentences on the conventions that the values of temperature and alpha do not specify."""
+    """Sentences that define the distillation beyond the values of temperature and alpha."""
 
     seed: int
     fingerprints: Mapping[str, str]

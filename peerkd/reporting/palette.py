@@ -65,7 +65,7 @@ def step_class(value: float, *, limit: float) -> str:
 
 
 def shades(theme: Theme) -> dict[str, Shade]:
-    """Return the shade of every class of ``step_class``."""
+    """Return the shade of each class that ``step_class`` returns."""
     ends = ENDS[theme]
     mixed = {"z": ends.middle}
     for step in range(1, NUM_STEPS + 1):
@@ -75,13 +75,13 @@ def shades(theme: Theme) -> dict[str, Shade]:
 
 
 def css() -> str:
-    """Return the CSS rules of all classes of ``step_class``, in both themes."""
+    """Return the CSS rules of all classes that ``step_class`` returns, for both themes."""
     light, dark = ("\n".join(_rules(theme)) for theme in ("light", "dark"))
     return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
 
 
 def line_css() -> str:
-    """Return the CSS rules of the lines of charts, their labels and bands, in both themes."""
+    """Return the CSS rules of the lines of charts, their labels and bands, for both themes."""
     dashes = "\n".join(f".line.l{index}{{stroke-dasharray:{dash}}}" for index, dash in enumerate(_DASHES))
     light, dark = (
         "\n".join(f".l{index}{{--ink-of-line:{_hexadecimal(colour)}}}" for index, colour in enumerate(LINES[theme]))

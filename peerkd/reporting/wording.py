@@ -351,7 +351,7 @@ def _in_brackets(parameters: Mapping[str, float]) -> str:
 
 
 def conventions_in_words(distill: DistillConfig, transfer_sets: Iterable[str] = ()) -> list[str]:
-    """Return a sentence for each convention that the values of T and alpha alone do not specify.
+    """Return sentences that define a distillation beyond the values of T and alpha: its target, loss and conventions.
 
     Args:
         distill: The config of the distillations.

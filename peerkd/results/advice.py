@@ -1,9 +1,9 @@
 """The advice for a student: learn from a teacher, train on without one, or stay unchanged.
 
 The same rule decides for a pair and for a student, after a sweep and after a tuned study. The best distillation is
-compared with the unchanged student and with the best training without a teacher. It is advised if its gain on
-validation exceeds both by more than the noise of the differences. Otherwise the best training without a teacher is
-advised if its gain over the unchanged student exceeds the noise of this gain. Otherwise the student stays unchanged.
+compared with the unchanged student and with the best training without a teacher. It is advised if each of the two
+differences in accuracy on validation exceeds its own noise. Otherwise the best training without a teacher is advised if
+its gain over the unchanged student exceeds the noise of this gain. Otherwise the student stays unchanged.
 
 The best of many trials has a higher gain on the samples on which it was chosen than on other samples: the gain is
 optimistic. Efron's bootstrap (1983, JASA 78:316) estimates the optimism. In each draw, new gains of all trials are

@@ -1,4 +1,4 @@
-"""Def-KT (Li et al. 2020): in random pairs, a peer trains at home and sends its network, and the other learns with it.
+"""Def-KT (Li et al. 2020): in random pairs, one peer sends its trained network, and the other learns together with it.
 
 The text of the paper was not at hand beyond its abstract. Which network each of the two keeps follows a public
 implementation: the sender keeps the network that it has sent, and the receiver keeps its own.
@@ -10,7 +10,10 @@ from peerkd.rounds.method import PeerWeights, Round, RoundMethod
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return the senders after training at home, and the receivers after mutual learning with what they received."""
+    """Return the senders after training on their own samples, and the receivers after mutual learning.
+
+    A receiver learns together with the network that its sender has trained.
+    """
     trained = round.train({sender: weights[sender] for sender, _ in round.pairs}, samples="own")
     learned = round.train_mutually(
         {receiver: trained[sender] for sender, receiver in round.pairs},

@@ -1,4 +1,4 @@
-"""DS-FL (Itahara et al. 2020): train at home, then imitate the mean prediction after entropy reduction.
+"""DS-FL (Itahara et al. 2020): train on own samples, then imitate the mean prediction after entropy reduction.
 
 Shape suffixes: S = public samples, K = classes.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return each peer after training at home, and after imitating the sharpened mean of its neighbourhood.
+    """Return each peer after training on its own samples and then imitating the sharpened mean of its neighbourhood.
 
     The cross entropy with a soft label differs from the KL divergence by the entropy of the label, which is a constant.
     """

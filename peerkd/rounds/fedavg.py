@@ -1,4 +1,4 @@
-"""FedAvg (McMahan et al. 2017): train at home, then average the weights."""
+"""FedAvg (McMahan et al. 2017): each peer trains on its own samples, and the weights are then averaged."""
 
 from typing import Final
 
@@ -7,12 +7,12 @@ from peerkd.rounds.method import PeerWeights, Round, RoundMethod
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return for each peer the mean of the weights in its neighbourhood after training at home."""
+    """Return for each peer the mean of the weights in its neighbourhood after each has trained on its own samples."""
     return average_after_training(round, weights, proximal_weight=0.0)
 
 
 def average_after_training(round: Round, weights: PeerWeights, *, proximal_weight: float) -> PeerWeights:
-    """Return the mean of the weights in each neighbourhood after training at home with a proximal term."""
+    """Return for each peer what ``propose`` returns, after training with a proximal term in the loss."""
     trained = round.train(weights, samples="own", proximal_weight=proximal_weight)
     return for_each_neighbourhood(round, lambda peers: averaged(trained, peers, round.num_samples))
 
@@ -28,6 +28,6 @@ METHOD: Final = RoundMethod(
         "numbers of samples. If all peers are partners, all have the same weights after a round."
     ),
     formula="v_j <- minimise CE_j from w_j; w_i <- sum_{j in N(i)} n_j v_j / sum_{j in N(i)} n_j",
-    source="McMahan et al. 2017, arXiv:1602.05629, algorithm 1, with all peers in every round and a new momentum in "
-    "each; the peers start from different weights",
+    source="McMahan et al. 2017, arXiv:1602.05629, algorithm 1, with all peers in every round and zero momentum at "
+    "the start of each; the peers start from different weights",
 )

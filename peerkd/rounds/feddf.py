@@ -33,8 +33,8 @@ METHOD: Final = RoundMethod(
     propose=propose,
     sends="weights",
     needs_public_set=True,
-    meaning="The weights of a neighbourhood are averaged after training at home, and the average then imitates the "
-    "mean logits of its networks on the public samples.",
+    meaning="Every peer trains on its own samples, the weights of its neighbourhood are averaged, and the average then "
+    "imitates the mean logits of the networks of the neighbourhood on the public samples.",
     formula="v_j <- minimise CE_j from w_j; w_i <- minimise KL(softmax(mean_{j in N(i)} z_j) || p) from the average of "
     "v_j",
     source="Lin et al. 2020, arXiv:2006.07242, algorithm 1 for networks of one architecture, with the optimiser of all "

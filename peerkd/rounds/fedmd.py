@@ -1,4 +1,4 @@
-"""FedMD (Li and Wang 2019): imitate the mean logits of all peers, then train at home.
+"""FedMD (Li and Wang 2019): imitate the mean logits of all peers, then train on own samples.
 
 Shape suffixes: B = samples, S = public samples, K = classes.
 """

@@ -1,4 +1,4 @@
-"""Joint distillation in rounds: own labels at home, and one target from all peers' predictions on public samples."""
+"""Joint distillation in rounds: labels on own samples, and one target from all peers' predictions on public samples."""
 
 from typing import Final
 

@@ -13,7 +13,9 @@ from peerkd.stages.launched_stage import LaunchedStage
 NAME: Final = "improve_peers"
 
 _VERSION: Final = 2
-"""The version of the format of manifest and model cards, which enters keys. Raise it when the format changes."""
+"""The version of the format of the manifest and the model cards. It is part of the key.
+
+Raise it when the format changes."""
 
 
 def is_tuned(trials: Manifest) -> bool:

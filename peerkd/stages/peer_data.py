@@ -161,7 +161,7 @@ def divide_by_owner(
 def _splits(
     config: PeerExperimentConfig, dataset: ImageDataset | RawDataset, owners_N: IntArray, owner: int
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Return the training, validation and test samples of one owner: a peer, or the common data set."""
+    """Return the training, validation and test samples of a peer or, if ``owner`` is COMMON, of the common data set."""
     labels = np.asarray(dataset.labels_N)
     indices = np.flatnonzero(owners_N == owner)
     first_test = dataset.num_train + dataset.num_validation

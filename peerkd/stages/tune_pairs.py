@@ -16,7 +16,7 @@ CHOICES_NAME: Final = "choices.parquet"
 CURVE_NAME: Final = "curve.parquet"
 FEATURES_NAME: Final = "features.parquet"
 TUNER: Final = "peerkd 4"
-"""The name of the tuner, which enters keys.
+"""The name of the tuner, which is part of the key.
 
 Change it if the suggestions of the tuner change without a new version of the program."""
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from peerkd.study.grid import Grid
 
 MAX_EXTENSIONS: Final = 4
-"""The largest number of times that a grid becomes longer. For example, four extensions lower an alpha of 0.1 to 0.00625
+"""The largest number of times that a grid is extended. For example, four extensions lower an alpha of 0.1 to 0.00625
 if each of them halves it."""
 
 BOUNDS: Final[Mapping[str, tuple[float, float]]] = {

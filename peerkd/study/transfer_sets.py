@@ -47,7 +47,7 @@ class TransferSetFacts:
 
     @property
     def taught_sources(self) -> frozenset[Source]:
-        """The sample sets on which the divergence is computed, so that the teacher's logits are needed there."""
+        """The sample sets on which the divergence is computed. The teacher's logits are needed on these sets alone."""
         return self.unlabelled_sources or self.labelled_sources
 
     @property

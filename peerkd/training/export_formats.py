@@ -22,7 +22,7 @@ class ExportFormat(NamedTuple):
     largest absolute logit. If it is 0, all logits must be equal."""
 
     reader: str
-    """The program that reads the file for the comparison."""
+    """The library that reads the file again, so that its logits can be compared with those of the network."""
 
     packages: tuple[str, ...] = ()
     """The Python modules that the format needs, all from the extra ``onnx``."""

@@ -256,7 +256,7 @@ def peer_bytes(
 
 
 def dataset_bytes(config: PeerExperimentConfig, samples: PartitionSizes) -> int:
-    """Return the size of the data set in the store. A streamed data set is not copied."""
+    """Return the size of the data set in the store. It is 0 for a streamed data set, which is not copied."""
     return 0 if config.data.storage == "streamed" else packed_bytes(samples.total, samples.image_shape_CHW)
 
 

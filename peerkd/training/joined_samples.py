@@ -19,7 +19,7 @@ class JoinedSamples:
     """Two sets of samples, one with labels and one without. Each batch joins a batch of each set, labels first."""
 
     def __init__(self, labelled: SampleSet, unlabelled: SampleSet) -> None:
-        """Join two sets, whose batches are computed when they are requested."""
+        """Join two sets. Their batches are computed when they are requested."""
         self._labelled, self._unlabelled = labelled, unlabelled
         self.device = labelled.device
         self.name = f"{labelled.name} and {unlabelled.name}"

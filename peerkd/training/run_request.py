@@ -25,7 +25,8 @@ class RunRequest:
 
     inputs: RunInputs
     run: Run | None
-    """The run. None for a process that receives the run from the leading process."""
+    """The run. Only the first worker knows it. It is None in the request of another worker, whose processes
+    receive the run from the leading process."""
 
     starter_pid: int
     """The id of the process that starts the processes of the run. They end when it ends."""

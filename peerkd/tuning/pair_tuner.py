@@ -352,7 +352,7 @@ class PairTuner:
             self._enqueue(pairs, np.concatenate(raised))
 
     def _with_pending(self, pairs: Sequence[int]) -> Iterator[PairPosterior]:
-        """Yield the posterior of each of some pairs, as if the pending suggestions of the pair had been observed.
+        """Yield the posterior of each given pair, as if the pending suggestions of the pair had been observed.
 
         Only the covariance takes pending suggestions into account. The mean changes only for settings that are ruled
         out because they diverge: it becomes far lower than any gain.

@@ -200,7 +200,7 @@ class Posterior:
         return self._scale
 
     def of_pairs(self, pairs: Sequence[int]) -> Iterator[PairPosterior]:
-        """Yield the posterior of each of some pairs. One call for many pairs costs less than many calls."""
+        """Yield the posterior of each given pair. One call for many pairs takes less time than many calls."""
         for start in range(0, len(pairs), _NUM_PAIRS_AT_ONCE):
             yield from self._of_pairs(np.array(pairs[start : start + _NUM_PAIRS_AT_ONCE]))
 
@@ -223,7 +223,7 @@ class Posterior:
         return (self._prior.noise_sd * self.scale) ** 2
 
     def _of_pairs(self, pairs_P: IntArray) -> Iterator[PairPosterior]:
-        """Yield the posterior of each of some pairs.
+        """Yield the posterior of each given pair.
 
         The formulas at the top of this file give it. With their symbols, ``design`` is ``D_x``, ``right`` is
         ``S (D_x - A^T D)^T`` and ``lost`` is ``D right + own``. The covariance is then
@@ -282,7 +282,7 @@ class Posterior:
         return design_PVS
 
     def _weights_of(self, basis_PA: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the posterior of the weights of the V functions of targets, for each of some pairs.
+        """Return the posterior of the weights of the V functions of targets, for each given pair.
 
         The model at the top of this file is a sum of functions of targets, each times a weight:
 

@@ -41,7 +41,7 @@ def submit(
         str, typer.Option(help="Container image of all tasks. Default: the image in the compiled pipeline.")
     ] = "",
     watch: Annotated[
-        bool, typer.Option("--watch", help="Wait until the run ends, and report its outcome by the exit code.")
+        bool, typer.Option("--watch", help="Wait until the run ends, and show its outcome in the exit code.")
     ] = False,
 ) -> None:
     """Send a pipeline to Kubeflow Pipelines.

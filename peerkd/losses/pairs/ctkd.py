@@ -58,9 +58,9 @@ LOSS: Final = PairLoss(
     name="ctkd",
     title="KL divergence with curriculum temperature",
     per_sample=kl,
-    meaning="D is the KL divergence at a temperature that is trained together with the student: in the opposite "
-    "direction, so that T moves to where the student's loss is larger. At first T hardly moves, and it moves more as "
-    "the curriculum goes on. With the default values T begins at 15.6.",
+    meaning="D is the KL divergence at a temperature that is trained together with the student, but in the opposite "
+    "direction: T moves towards values at which the loss of the student is larger. T moves slowly in the first steps, "
+    "and faster as the curriculum goes on. With the default values, T begins at 15.6.",
     formula="KL(p || q)",
     tex=r"\mathrm{KL}(p \Vert q) = \sum_k p_k \log \frac{p_k}{q_k}",
     source="Li et al. 2023, arXiv:2211.16231, with the global temperature of the authors' code",

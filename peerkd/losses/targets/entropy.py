@@ -32,8 +32,8 @@ TARGET: Final = PairTarget(
     weigh=weigh,
     joins_any_number=True,
     meaning=(
-        "On each sample, the weight of each of the two falls with the entropy of its prediction at T = 1, so that the"
-        " more confident one counts more."
+        "For each sample, the teacher and the old self are weighted by the entropies of their predictions at T = 1: "
+        "the lower the entropy, the larger the weight, so the more confident one counts more."
     ),
     formula="sum_i exp(-2 H(softmax(z_i))) * p_i, renormalised over the classes",
     tex=r"\frac{1}{Z} \sum_{i \in \{t, s\}} e^{-2 H(\mathrm{softmax}(z_i))} \, p_i",

@@ -22,5 +22,6 @@ TARGET: Final = PairTarget(
     meaning="The teacher and the student's old self have the same weight for every sample and class.",
     formula="(p_t + p_s) / 2",
     tex=r"\tfrac{1}{2} (p_t + p_s)",
-    source="Lin et al. 2020, arXiv:2006.07242, section 3, for the ensemble of both; they average logits",
+    source="Lin et al. 2020, arXiv:2006.07242, section 3, for an ensemble of networks; they average logits, not "
+    "probabilities",
 )

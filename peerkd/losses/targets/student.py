@@ -20,7 +20,7 @@ TARGET: Final = PairTarget(
     title="the student's old self",
     weigh=weigh,
     meaning=(
-        "The student imitates what it predicted before. This comparison uses no knowledge of the teacher: it shows "
+        "The student imitates what it predicted before. This target uses no knowledge of the teacher, so it shows "
         "what the transfer set and the soft target contribute by themselves."
     ),
     formula="p_s",

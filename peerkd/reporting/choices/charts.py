@@ -12,7 +12,7 @@ _QUANTITIES: Final = {"mean_predicted_gain": "predicted", "mean_observed_gain": 
 
 
 def curve_chart(curve: Sequence[Mapping[str, Any]]) -> XYChart | None:
-    """Return the chart of the choices' mean gain against the cost in percent, or None without any iteration."""
+    """Return the chart of the choices' mean gain against the cost in percent, or None if there are no iterations."""
     if not curve:
         return None
     costs_pct = [100 * row["spent_share"] for row in curve]

@@ -182,7 +182,7 @@ class TuningFindings:
 
     @property
     def untried_pairs(self) -> list[PairChoice]:
-        """The choices of pairs without any trial."""
+        """The choices of the pairs of which no trial was run."""
         return [choice for choice in self.choices if not choice.num_trials]
 
 

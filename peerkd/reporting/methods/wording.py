@@ -55,7 +55,7 @@ def estimate(found: Estimate) -> str:
 
 
 def conventions(collaboration: CollaborationConfig) -> list[str]:
-    """Return a sentence for each convention that decides the meaning of the numbers."""
+    """Return a sentence for each convention on which the meaning of the numbers depends."""
     weight, length = collaboration.distillation_weight, collaboration.rampup_epochs
     ramp = (
         f"w(e) = {weight:g} exp(-5 (1 - e/{length})^2) for the epochs e = 0, 1, ... before {length}, "

@@ -75,7 +75,7 @@ def headline(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> list[tupl
     num_proposals = facts.num_peers * facts.config.rounds.num_rounds
     said.append(
         (
-            "At home",
+            "Own data",
             f"On samples with their own class distribution, the peers go from {_percent(main.own_mean_by_round[0])} to "
             f"{_percent(main.own_mean_by_round[-1])} with {title}. After the last round, {main.num_losers} of "
             f"{facts.num_peers} are worse there than before the first. They rejected {main.num_rejected} of "
@@ -100,14 +100,14 @@ def conventions(facts: RoundsFacts) -> list[str]:
     limit = (
         "Peers accept every proposal that is finite."
         if rounds.max_own_drop is None
-        else f"A peer rejects a proposal with which its accuracy on its own validation samples would be more than "
-        f"{100 * rounds.max_own_drop:g} points below that of its network before the first round."
+        else f"A peer rejects a proposal if its accuracy on its own validation samples would be more than "
+        f"{100 * rounds.max_own_drop:g} points below its accuracy before the first round."
     )
     return [
         "All methods start from the same peers, and train on the same own samples in the same order.",
         f"A round has {plural(rounds.epochs, 'epoch')}. If own and public samples are in one batch, an epoch is one "
         "pass over the set with more batches; methods without public samples train on as many batches of own samples.",
-        "Every round begins with a new momentum and at the first learning rate.",
+        "Every training in a round begins with zero momentum and at the initial learning rate.",
         f"The weight of the divergence is {wording.number(rounds.distillation_weight(1))} in the first round and "
         f"{wording.number(rounds.distillation_weight(rounds.num_rounds))} in the last, at T = "
         f"{wording.number(rounds.temperature)}. The target of joint distillation is {rounds.target.title}.",

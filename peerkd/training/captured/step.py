@@ -143,7 +143,7 @@ class StudentBuffers:
         return self._teacher_logits_MK[:num_samples]
 
     def state(self) -> Mapping[str, Tensor]:
-        """Return the ``state_dict`` of the network, whose tensors are not copied."""
+        """Return the ``state_dict`` of the network. The tensors are not copied."""
         return self.network.state_dict()
 
     def named_momenta(self) -> Mapping[str, Tensor]:

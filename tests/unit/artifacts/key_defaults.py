@@ -1,4 +1,4 @@
-"""The defaults of all configs that enter keys, as ``key_defaults.json`` records them.
+"""The defaults of all configs on which keys depend, as ``key_defaults.json`` records them.
 
 ``python -m tests.unit.artifacts.key_defaults`` adds new fields to the file. While ``NUMERICS_VERSION`` is the same, it
 changes and removes no existing field. After the version has been raised, it writes all fields again.

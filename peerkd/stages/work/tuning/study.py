@@ -38,7 +38,8 @@ BUDGET_IS_SPENT: Final = "the budget is spent"
 NOTHING_IS_SUGGESTED: Final = "the tuner suggests nothing more"
 
 NUM_ITERATIONS: Final = 20
-"""The number of iterations of a search if all its trials run to their last epoch. It decides the size of iterations."""
+"""The number of iterations of a tuned study whose trials all run to their last epoch. The size of an iteration follows
+from it."""
 
 MAX_ITERATIONS: Final = 100
 """The approximate limit on the number of iterations.
