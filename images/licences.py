@@ -19,6 +19,9 @@ This page lists every package of [requirements.lock](../requirements.lock) with 
 images that contain it. Packages in no image are for development. `make licences` writes this page, and a test compares
 it with the lock.
 
+Reports contain two libraries in JavaScript, d3 and Observable Plot, both with the ISC licence. They and their licences
+are in [peerkd/reporting/assets/vendor](../peerkd/reporting/assets/vendor/README.md).
+
 | Package | Version | Licence | Images |
 |---|---|---|---|
 """

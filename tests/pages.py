@@ -1,5 +1,6 @@
 """A parser for HTML pages in tests."""
 
+import re
 from html.parser import HTMLParser
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "wbr", "col"}
@@ -28,4 +29,28 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text.append(data)
+        if self.open[-1:] not in (["script"], ["style"]):
+            self.text.append(data)
+
+
+def markup(page):
+    """The page without the content of its scripts and styles."""
+    return re.sub(r"(<(script|style)\b[^>]*>).*?(</\2>)", r"\1\3", page, flags=re.DOTALL)
+
+
+def check_that_it_needs_nothing_from_elsewhere(page):
+    """The page loads nothing, links nowhere, and its own scripts use nothing that a sandboxed frame refuses."""
+    for sign in ("http://", "https://", "@import", "url(", 'href="#'):
+        assert sign not in markup(page)
+    assert not [attribute for attribute in Page(page).attributes if attribute[1] in ("src", "srcset")]
+    own = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)[-1]
+    for refused in (
+        "localStorage",
+        "sessionStorage",
+        "indexedDB",
+        "document.cookie",
+        "window.open",
+        "alert(",
+        "fetch(",
+    ):
+        assert refused not in own

@@ -43,6 +43,8 @@ COVERED_BY = {
     "peerkd.launch.kubernetes.watching": "unit/launch/kubernetes/test_run_without_api.py",
     "peerkd.models.pooling": "unit/models/test_blocks.py",
     "peerkd.reporting.facts": "unit/reporting/test_html.py",
+    "peerkd.reporting.trial_results": "unit/reporting/test_explorer.py",
+    "peerkd.reporting.scripts": "unit/reporting/test_html.py",
     "peerkd.reporting.methods.wording": "unit/reporting/methods/test_headline.py",
     "peerkd.reporting.rounds.findings": "unit/stages/test_collaborate_peers.py",
     "peerkd.reporting.rounds.html": "unit/stages/test_collaborate_peers.py",

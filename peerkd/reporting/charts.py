@@ -1,13 +1,13 @@
-"""Charts as data: axes and marks in the units of their values. ``peerkd.reporting.svg`` draws them."""
+"""Charts as data: axes and marks in the units of their values. The script of the page draws them."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from peerkd.arrays import FloatArray
-from peerkd.reporting.wording import number, points
+from peerkd.reporting.wording import points
 from peerkd.results.intervals import Estimate
 
 _MARGIN_FRACTION: Final = 0.05
@@ -16,19 +16,17 @@ _MARGIN_FRACTION: Final = 0.05
 _MARGIN_WITHOUT_RANGE: Final = 0.005
 
 
-class Tick(NamedTuple):
-    """A labelled value of an axis."""
-
-    value: float
-    label: str
+Unit: TypeAlias = Literal["points", "percent", "number", "whole"]
+"""How the values of an axis are written: fractions in points with their signs, fractions in percent, numbers, or whole
+numbers."""
 
 
 class Axis(NamedTuple):
-    """The range of an axis, with its ticks."""
+    """The range of an axis, and how its values are written."""
 
     low: float
     high: float
-    ticks: Sequence[Tick]
+    unit: Unit
     title: str = ""
     has_grid: bool = True
     """Whether a line crosses the chart at each tick."""
@@ -63,7 +61,7 @@ class Series(NamedTuple):
 
     label: str
     style: str
-    """The CSS class of the marks."""
+    """The name of the style of the marks, of which the script knows the colours and dashes."""
 
     lines: Sequence[Line] = ()
     dots: Sequence[Dot] = ()
@@ -94,9 +92,30 @@ class IntervalChart(NamedTuple):
 
 
 class BarChart(NamedTuple):
-    """Labelled counts, one bar below the other."""
+    """Labelled counts or shares, one bar below the other."""
 
-    bars: Sequence[tuple[str, int]]
+    bars: Sequence[tuple[str, float]]
+    unit: Unit = "whole"
+
+
+class Arrow(NamedTuple):
+    """A teaching that pays, by the indices of its peers."""
+
+    student: int
+    teacher: int
+    gain: float
+    """The gain of the student as a fraction. It decides the width."""
+
+
+class NetworkChart(NamedTuple):
+    """Peers on a circle, with arrows from teachers to students."""
+
+    peers: Sequence[str]
+    arrows: Sequence[Arrow]
+    """The largest gain comes first."""
+
+    gain_noun: str
+    """What the gain is, such as ``measured on test``."""
 
 
 def interval_chart(estimates: Mapping[str, Estimate], *, write: Callable[[float], str] = points) -> IntervalChart:
@@ -126,9 +145,8 @@ def scatter_chart(distance_PP: FloatArray, gain_PP: FloatArray, *, distance_labe
         gain, distance = float(gain_PP[student, teacher]), float(distance_PP[student, teacher])
         title = f"student {student}, teacher {teacher}: {points(gain)} points at {distance:.2f}"
         dots.append(Dot(distance, gain, title))
-    ticks = [Tick(value, number(value)) for value in (0, 0.25, 0.5, 0.75, 1)]
     return XYChart(
-        x=Axis(0, 1, ticks, title=distance_label, has_grid=False),
+        x=Axis(0, 1, "number", title=distance_label, has_grid=False),
         y=points_axis(dot.y for dot in dots),
         series=[Series("", "pairs", dots=dots)],
     )
@@ -139,19 +157,30 @@ def bar_chart(counts: Mapping[str, int]) -> BarChart:
     return BarChart(list(counts.items()))
 
 
+def share_chart(shares: Mapping[str, float]) -> BarChart:
+    """Return the chart of shares, which are fractions, by label in the given order."""
+    return BarChart(list(shares.items()), "percent")
+
+
+def network_chart(
+    peers: Sequence[str], gain_PP: FloatArray, pairs: Iterable[tuple[int, int]], *, gain_noun: str
+) -> NetworkChart:
+    """Return the network of peers, with an arrow for each of some pairs.
+
+    Args:
+        peers: What each peer is called.
+        gain_PP: (num_peers, num_peers) gains as fractions, student by teacher. A pair without a gain has no arrow.
+        pairs: Student and teacher of each teaching that pays.
+        gain_noun: What the gain is.
+    """
+    arrows = [Arrow(*pair, float(gain_PP[pair])) for pair in pairs if not math.isnan(gain_PP[pair])]
+    return NetworkChart(peers, sorted(arrows, key=lambda arrow: -arrow.gain), gain_noun)
+
+
 def points_axis(values: Iterable[float], *, title: str = "") -> Axis:
     """Return an axis in points that contains 0 and all values that are not NaN; the values are fractions."""
     known = [0.0, *(value for value in values if not math.isnan(value))]
     low, high = min(known), max(known)
     margin = _MARGIN_FRACTION * (high - low) or _MARGIN_WITHOUT_RANGE
     low, high = low - margin, high + margin
-    ticks = [Tick(value, f"{100 * value:+g}" if value else "0") for value in round_values(low, high, num=5)]
-    return Axis(low, high, ticks, title=title)
-
-
-def round_values(low: float, high: float, *, num: int) -> Sequence[float]:
-    """Return about ``num`` values from ``low`` to ``high``, all multiples of 1, 2 or 5 times a power of ten."""
-    rough = (high - low) / num
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough)
-    return [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return Axis(low, high, "points", title=title)

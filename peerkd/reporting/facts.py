@@ -4,7 +4,7 @@ Shape suffixes: P = peers, K = classes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from peerkd.arrays import FloatArray, IntArray
 from peerkd.config.collaborate import CollaborateConfig
@@ -121,6 +121,9 @@ class ExperimentFacts(RunFacts):
     moved: Mapping[str, MovedBytes]
     """The bytes that leave the teachers of all pairs, by kind of transfer set. Empty if the data were partitioned by a
     version that did not record the size of an image."""
+
+    bytes_to_one_student: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """The number of bytes that leave each peer for one of its students, by transfer set. Empty like ``moved``."""
 
     worker_seconds: float
     """Sum of the seconds of all trials, even if several workers ran them at the same time."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.losses.pairs import PAIR_LOSSES, sets_temperature
 from peerkd.reporting.facts import ExperimentFacts
+from peerkd.reporting.trial_results import TrialResults, trial_results
 from peerkd.results.divergence import Divergence, divergence
 from peerkd.results.forgetting import Forgetting, forgetting
 from peerkd.results.grid_edges import GridEdge, edges_of_choice
@@ -167,6 +168,9 @@ class SweepFindings:
     position: Position
     forgetting: Forgetting
 
+    results: TrialResults
+    """The results of every trial, and which of them have a role for each pair."""
+
     skew: Mapping[str, Estimate]
     """The rank correlation over pairs between the chosen setting's gain and each distance of the peers' classes."""
 
@@ -277,10 +281,28 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
             _standard_error(table, choice, scope, num_test_samples=facts.num_test_samples),
         ),
         forgetting=forgetting(table, choice_within),
+        results=trial_results(
+            table, trials, _roles(rows, choice_within), scope=scope, num_test_samples=facts.num_test_samples
+        ),
         skew={
             name: over_pairs(spearman, distance_PP, gains["chosen"]) for name, distance_PP in facts.distances.items()
         },
     )
+
+
+def _roles(
+    rows: Mapping[Treatment, IntArray], choice_within: Mapping[str, ChosenRows]
+) -> dict[str, dict[str, IntArray]]:
+    """Return the rows of each pair by treatment, over all transfer sets (an empty name) and within each of them.
+
+    The single setting has one transfer set. A treatment that no pair has within a set is left out.
+    """
+    roles: dict[str, dict[str, IntArray]] = {name: {"": rows_PP} for name, rows_PP in rows.items()}
+    for name, within in choice_within.items():
+        for role, rows_PP in (("chosen", within.chosen), ("default", within.default), ("control", within.control)):
+            if (rows_PP != NO_ROW).any():
+                roles[role][name] = rows_PP
+    return {role: by_set for role, by_set in roles.items() if (by_set[""] != NO_ROW).any()}
 
 
 def _check_trials(trials: Candidates, facts: ExperimentFacts) -> None:

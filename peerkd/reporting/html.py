@@ -3,23 +3,27 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from peerkd.reporting import charts, heatmaps, page, wording
+from peerkd.reporting import charts, explorer, figures, heatmaps, page, wording
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import TREATMENTS, SweepFindings, Treatment
 from peerkd.reporting.headline import headline, remarks
 from peerkd.reporting.improved import decision_in_words
 from peerkd.reporting.improved import headline as better_peers
+from peerkd.reporting.scripts import EXPLORER
+from peerkd.reporting.verdict import network_note, verdict
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
 from peerkd.results.selection import NO_ROW
 from peerkd.study.transfer_sets import names_without_labels
 
 SECTIONS: Final[Mapping[str, str]] = {
+    "verdict": "Verdict",
+    "surface": "Temperature and alpha",
+    "pairs": "Gain by pair",
+    "pair": "One pair",
     "findings": "Findings",
     "improved": "Better peers",
-    "run": "What was run",
-    "classes": "Classes of each peer",
     "peers": "Peers before distillation",
-    "pairs": "Gain by pair",
+    "classes": "Classes of each peer",
     "parts": "Data or teacher",
     "settings": "Best settings",
     "tuning": "Tuned over default",
@@ -27,6 +31,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "forgetting": "Forgetting",
     "skew": "Gain against skew",
     "reading": "How to read this",
+    "run": "What was run",
 }
 """The title of each section by its id, which is also the name of its template."""
 
@@ -47,16 +52,30 @@ def render(findings: SweepFindings, facts: ExperimentFacts) -> str:
         sections=SECTIONS,
         section_folder="sections",
         filters={"share_of": wording.share_of, "remarks": remarks, "decision": decision_in_words},
+        more_scripts=EXPLORER,
     )
 
 
 def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
-    limit = heatmaps.shared_limit([findings.gains[treatment] for treatment in TREATMENTS])
+    advised, shares = findings.advice.pairs_to_distil(), explorer.importance_of_dimensions(findings)
     return {
         **page.distillation_view(facts.config),
         "findings": findings,
-        "headline": [*headline(findings, facts), better_peers(facts.improved)],
-        "limit": limit,
+        "verdict": verdict(findings, facts),
+        # The verdict says once what cannot be said of few peers.
+        "headline": [
+            *(each for each in headline(findings, facts) if each.topic != "Intervals"),
+            better_peers(facts.improved),
+        ],
+        "study_data": figures.to_json(explorer.study_data(findings, facts)),
+        "network_chart": charts.network_chart(
+            explorer.peer_names(facts.config), findings.gains["chosen"], advised, gain_noun="on test"
+        ),
+        "network_note": network_note(len(advised)),
+        "edges": wording.at_edges(findings.edges),
+        "added": wording.added_values(facts.added),
+        "importance_chart": charts.share_chart(shares),
+        "unexplained": max(0.0, 1 - sum(shares.values())),
         "no_intervals": wording.NO_INTERVALS,
         "treatment_labels": TREATMENT_LABELS,
         "single_setting": wording.single_setting(findings.single),
@@ -70,16 +89,6 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
             {TREATMENT_LABELS[name]: findings.mean_gains[name, findings.scope] for name in TREATMENTS}
         ),
         "class_counts": heatmaps.class_counts_map(facts.train_counts_PK, facts.class_names),
-        "gain_maps": [
-            heatmaps.pairs_map(findings.gains[name], caption=TREATMENT_LABELS[name], limit=limit)
-            for name in ("chosen", "default", "control")
-        ],
-        "part_maps": [
-            heatmaps.pairs_map(
-                findings.gain_from_data, caption="From the data: the same training without a teacher", limit=limit
-            ),
-            heatmaps.pairs_map(findings.gain_from_teacher, caption="From the teacher: the rest", limit=limit),
-        ],
         "settings": settings_map(findings),
         "both_controls": wording.BOTH_CONTROLS,
         "count_charts": _count_charts(findings),

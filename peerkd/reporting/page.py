@@ -1,19 +1,21 @@
 """The frame of every HTML page: the environment of its templates, its sections, and the config as tables of text.
 
-A page is self-contained: it needs no network, no storage, and no script to be complete. It can be opened from disk.
+A page is self-contained: it needs no network and no storage, and can be opened from disk. Its texts and tables are
+complete without a script; its charts are drawn by one.
 Kubeflow's interface shows it in a frame with ``sandbox="allow-scripts"``. In this frame, storage, downloads and links
 inside the page do not work.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jinja2
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.strict import StrictConfig
-from peerkd.reporting import heatmaps, palette, svg, wording
+from peerkd.reporting import figures, heatmaps, palette, wording
 from peerkd.reporting.facts import ExperimentFacts, PclFacts, RoundsFacts
+from peerkd.reporting.scripts import page_scripts
 from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.wording import format_bytes, plural
 
@@ -26,6 +28,7 @@ def render(
     sections: Mapping[str, str],
     section_folder: str,
     filters: Mapping[str, Callable[..., str]],
+    more_scripts: Sequence[str] = (),
 ) -> str:
     """Return a page. An unknown name in a template is an error.
 
@@ -36,6 +39,7 @@ def render(
         sections: Titles of the sections by id. The id is also the name of the section's template.
         section_folder: The folder of the templates of the sections.
         filters: The filters that only this template uses.
+        more_scripts: The names of the scripts that only this template uses.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("peerkd.reporting"),
@@ -55,10 +59,11 @@ def render(
         "minus": wording.true_minus,
         "plural": plural,
         "step_class": palette.step_class,
-        "xy_chart": svg.xy_chart,
-        "panel": svg.panel,
-        "interval_chart": svg.interval_chart,
-        "bar_chart": svg.bar_chart,
+        "xy_chart": figures.xy_chart,
+        "panel": figures.panel,
+        "interval_chart": figures.interval_chart,
+        "bar_chart": figures.bar_chart,
+        "network": figures.network,
         **filters,
     }
     shared = {
@@ -69,6 +74,9 @@ def render(
         "sections": sections,
         "section_folder": section_folder,
         "num_steps": palette.NUM_STEPS,
+        "palette_css": palette.css(),
+        "line_css": palette.line_css(),
+        "scripts": page_scripts(tuple(more_scripts)),
     }
     page: str = environment.get_template(template).render({**shared, **view})
     return page
@@ -77,7 +85,6 @@ def render(
 def distillation_view(config: ExperimentConfig) -> dict[str, Any]:
     """Return the names that the pages on pairs of peers share: the loss, its conventions and the transfer sets."""
     return {
-        "palette_css": palette.css(),
         "loss_formula": wording.loss_formula(config.distill),
         "conventions": [
             *wording.conventions_in_words(config.distill, config.sweep.tried_transfer_sets),

@@ -46,9 +46,8 @@ LINES: Final[dict[Theme, tuple[Rgb, ...]]] = {
     "light": ((33, 102, 172), (190, 84, 0), (0, 121, 90), (150, 60, 130), (122, 92, 0)),
     "dark": ((92, 168, 240), (240, 148, 77), (63, 192, 154), (219, 143, 205), (214, 180, 60)),
 }
-"""The colours of the lines of a chart, with the CSS classes ``l0`` to ``l4``. The lines also differ by their dashes."""
-
-_DASHES: Final = ("none", "7 3", "2 3", "8 3 2 3", "1 5")
+"""The colours of the lines of a chart, in the CSS variables ``--l0`` to ``--l4``. The lines also differ by their
+dashes, which the script of the charts knows."""
 
 
 def step_class(value: float, *, limit: float) -> str:
@@ -81,13 +80,12 @@ def css() -> str:
 
 
 def line_css() -> str:
-    """Return the CSS rules of the lines of charts, their labels and bands, for both themes."""
-    dashes = "\n".join(f".line.l{index}{{stroke-dasharray:{dash}}}" for index, dash in enumerate(_DASHES))
+    """Return the CSS variables with the colours of the lines of charts, in both themes."""
     light, dark = (
-        "\n".join(f".l{index}{{--ink-of-line:{_hexadecimal(colour)}}}" for index, colour in enumerate(LINES[theme]))
+        "\n".join(f":root{{--l{index}:{_hexadecimal(colour)}}}" for index, colour in enumerate(LINES[theme]))
         for theme in ("light", "dark")
     )
-    return f"{light}\n{dashes}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
+    return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
 
 
 def contrast(one: Rgb, other: Rgb) -> float:
@@ -98,6 +96,8 @@ def contrast(one: Rgb, other: Rgb) -> float:
 
 def _rules(theme: Literal["light", "dark"]) -> Iterator[str]:
     for name, (background, ink) in shades(theme).items():
+        # Charts use the variables, and cells of tables the classes.
+        yield f":root{{--{name}:{_hexadecimal(background)};--{name}-ink:{_hexadecimal(ink)}}}"
         yield f".{name}{{background:{_hexadecimal(background)};color:{_hexadecimal(ink)}}}"
 
 

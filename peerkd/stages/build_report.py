@@ -1,7 +1,7 @@
 """Stage: report the results of a sweep, as a page and as tables."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -71,6 +71,7 @@ def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactSt
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
     described = partition.metadata
     train_counts_PK = np.array(described["class_counts"], dtype=np.int64)
+    moved, bytes_to_one_student = _moved(config, peers, described)
     return ExperimentFacts(
         **common_facts(
             config,
@@ -97,32 +98,46 @@ def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactSt
         evaluation_sets=tuple(evaluation_sets(described)),
         num_trials=trials.metadata["num_trials"],
         added=trials.metadata.get("added", {}),
-        moved=_moved(config, peers, described),
+        moved=moved,
+        bytes_to_one_student=bytes_to_one_student,
         worker_seconds=trials.metadata["worker_seconds"],
     )
 
 
-def _moved(config: ExperimentConfig, peers: Manifest, partition: Mapping[str, Any]) -> dict[str, MovedBytes]:
-    """Return the bytes that leave the teachers of all pairs, by kind of transfer set."""
+def _moved(
+    config: ExperimentConfig, peers: Manifest, partition: Mapping[str, Any]
+) -> tuple[dict[str, MovedBytes], dict[str, list[int]]]:
+    """Return the bytes that leave the teachers, by kind of transfer set.
+
+    The first mapping has the bytes of all pairs. The second one has the sums for one student of each peer, which are 0
+    for a peer that diverged.
+    """
     if "image_shape" not in partition:
-        return {}
-    teachers = [
+        return {}, {}
+    sizes = [
         TeacherSizes(peer["num_train_samples"], peers.files[f"{peer_name(peer['peer'])}.safetensors"].num_bytes)
-        for peer in peers.metadata["peers"]
         if peer["is_finite"]
+        else None
+        for peer in peers.metadata["peers"]
     ]
-    return {
-        name: moved_bytes(
+    teachers = [each for each in sizes if each is not None]
+
+    def count(name: str, teachers: Sequence[TeacherSizes], num_students: int) -> MovedBytes:
+        return moved_bytes(
             name,
             teachers,
-            num_students=len(teachers) - 1,
+            num_students=num_students,
             num_public_samples=partition["num_public"],
             bytes_per_image=math.prod(partition["image_shape"]),
             num_classes=len(partition["class_counts"][0]),
             num_views=config.num_teacher_views,
         )
-        for name in config.sweep.tried_transfer_sets
-    }
+
+    names = config.sweep.tried_transfer_sets
+    return (
+        {name: count(name, teachers, len(teachers) - 1) for name in names},
+        {name: [0 if each is None else sum(count(name, [each], 1)) for each in sizes] for name in names},
+    )
 
 
 def _peer_facts(record: dict[str, Any], partition: Any) -> PeerFacts:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from peerkd.reporting.charts import Axis, Dot, Line, Series, Tick, XYChart, points_axis, round_values
+from peerkd.reporting.charts import Axis, Dot, Line, Series, XYChart, points_axis
 from peerkd.reporting.wording import number, points
 from peerkd.results.front import FrontPoint
 from peerkd.study.splits import SPLITS
@@ -25,9 +25,8 @@ def curve_chart(curve: Sequence[Mapping[str, Any]]) -> XYChart | None:
         )
         for name, values in gains.items()
     ]
-    ticks = [Tick(value, f"{value:g} %") for value in round_values(0, max(costs_pct), num=5)]
     return XYChart(
-        x=Axis(0, max(costs_pct), ticks, title="cost, of the full sweep's", has_grid=False),
+        x=Axis(0, max(costs_pct), "number", title="cost, % of the full sweep's", has_grid=False),
         y=points_axis(value for values in gains.values() for value in values),
         series=series,
     )

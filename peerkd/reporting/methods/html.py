@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from peerkd.config.methods import METHODS
-from peerkd.reporting import charts, page, palette
+from peerkd.reporting import charts, page
 from peerkd.reporting.facts import PclFacts
 from peerkd.reporting.methods import panels, wording
 from peerkd.reporting.methods.findings import MAIN_METHOD, MethodFindings
@@ -53,7 +53,6 @@ def _view(findings: MethodFindings, facts: PclFacts) -> dict[str, Any]:
         "findings": findings,
         "num_diverged": sum(comparison.num_diverged.values()),
         "comparison": comparison,
-        "line_css": palette.line_css(),
         "headline": headline(findings, facts),
         "how_sure": how_sure(findings, facts),
         "conventions": wording.conventions(facts.config.collaboration),

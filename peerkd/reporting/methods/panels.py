@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from peerkd.config.methods import METHODS, Method, deployed_predictor
-from peerkd.reporting.charts import Area, Axis, Line, Series, Tick, XYChart, round_values
+from peerkd.reporting.charts import Area, Axis, Line, Series, Unit, XYChart
 from peerkd.reporting.methods.findings import MethodFindings
 from peerkd.results.curves import Band, Curve, CurveKey, band, since, thin
 
@@ -84,19 +84,17 @@ def ramp(findings: MethodFindings, architecture: str) -> Ramp:
         for index, (methods, style) in enumerate(zip(groups.values(), _LOSS_STYLES, strict=False))
     ]
     return Ramp(
-        chart=epoch_chart(line_groups, write=_number, from_zero=True),
+        chart=epoch_chart(line_groups, unit="number", from_zero=True),
         methods=[[METHODS[method].title for method in methods] for methods in groups.values()],
     )
 
 
-def epoch_chart(
-    line_groups: Sequence[LineGroup], *, write: Callable[[float], str], from_zero: bool = False
-) -> XYChart | None:
+def epoch_chart(line_groups: Sequence[LineGroup], *, unit: Unit, from_zero: bool = False) -> XYChart | None:
     """Return the chart of groups of lines over epochs, or None if there is no line.
 
     Args:
         line_groups: The groups. The first one is drawn behind the others.
-        write: Returns the text of a value on the axis.
+        unit: How the values are written: ``percent`` for fractions, else ``number``.
         from_zero: Whether the y axis begins at 0.
     """
     line_groups = [line_group for line_group in line_groups if line_group.lines]
@@ -114,11 +112,10 @@ def epoch_chart(
     high = max(high, low + 1e-6)
     margin = 0.03 * (high - low)
     low, high = (low if from_zero else max(0.0, low - margin)), high + margin
-    epochs = [value for value in round_values(first, last, num=4) if value == int(value) and value >= 1]
     return XYChart(
-        x=Axis(first, last, [Tick(value, f"{value:g}") for value in epochs], title="epoch", has_grid=False),
-        y=Axis(low, high, [Tick(value, write(value)) for value in round_values(low, high, num=5)]),
-        series=[_series(line_group, write) for line_group in line_groups],
+        x=Axis(first, last, "whole", title="epoch", has_grid=False),
+        y=Axis(low, high, unit),
+        series=[_series(line_group, _percent if unit == "percent" else _number) for line_group in line_groups],
     )
 
 
@@ -162,7 +159,7 @@ def _accuracies(findings: MethodFindings, architecture: str, method: Method) -> 
         reference = _curves(findings, architecture, baseline, "validation", f"accuracy/{predictor}")
         line_groups.insert(0, _line_group("baseline", _MUTED, [reference])._replace(area=None))
     first = findings.comparison.last_epoch // _HIDDEN_FRACTION
-    return epoch_chart([_since(each, first) for each in line_groups], write=_percent)
+    return epoch_chart([_since(each, first) for each in line_groups], unit="percent")
 
 
 def _losses(findings: MethodFindings, architecture: str, method: Method) -> XYChart | None:
@@ -179,7 +176,7 @@ def _losses(findings: MethodFindings, architecture: str, method: Method) -> XYCh
         _line_group(part_label(part), style, [_curves(findings, architecture, method, "train", f"loss/{part}")])
         for part, style in zip(parts, _LOSS_STYLES, strict=False)
     ]
-    return epoch_chart(line_groups, write=_number, from_zero=True)
+    return epoch_chart(line_groups, unit="number", from_zero=True)
 
 
 def _disagreements(findings: MethodFindings, architecture: str, method: Method) -> XYChart | None:
@@ -190,7 +187,7 @@ def _disagreements(findings: MethodFindings, architecture: str, method: Method) 
             ("mean", _MEAN_BRANCHES, "mean_disagreement"),
         )
     ]
-    return epoch_chart(line_groups, write=_percent, from_zero=True)
+    return epoch_chart(line_groups, unit="percent", from_zero=True)
 
 
 def part_label(part: str) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from peerkd.reporting import page, palette, wording
-from peerkd.reporting.charts import Axis, Line, Series, Tick, XYChart, round_values
+from peerkd.reporting import page, wording
+from peerkd.reporting.charts import Axis, Line, Series, XYChart
 from peerkd.reporting.facts import RoundsFacts
 from peerkd.reporting.rounds.findings import MethodRounds
 from peerkd.rounds import ROUND_METHODS
@@ -36,7 +36,6 @@ def _view(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> dict[str, An
     num_rounds = facts.config.rounds.num_rounds
     return {
         "found": found,
-        "line_css": palette.line_css(),
         "round_methods": {name: ROUND_METHODS[name] for name in found},
         "shown_rounds": [*(each for each in _SHOWN_ROUNDS if each < num_rounds), num_rounds],
         "num_rounds": num_rounds,
@@ -134,17 +133,13 @@ def round_chart(each: MethodRounds, control: MethodRounds | None) -> XYChart:
         lines.insert(0, ("alone", "lm", control.mean_by_round.tolist()))
     last = len(each.mean_by_round) - 1
     return XYChart(
-        x=Axis(0, last, [Tick(value, f"{value:g}") for value in _whole(last)], title="round", has_grid=False),
-        y=Axis(0, 1, [Tick(value, f"{100 * value:g}") for value in (0, 0.25, 0.5, 0.75, 1)]),
+        x=Axis(0, last, "whole", title="round", has_grid=False),
+        y=Axis(0, 1, "percent"),
         series=[
             Series(label, style, [Line(list(range(last + 1)), ys, f"{label}: {_percent(ys[-1])} after round {last}")])
             for label, style, ys in lines
         ],
     )
-
-
-def _whole(last: int) -> list[float]:
-    return [value for value in round_values(0, last, num=5) if value == int(value)]
 
 
 def _percent(fraction: float) -> str:

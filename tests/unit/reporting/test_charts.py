@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from peerkd.reporting import charts
 from peerkd.results.intervals import Estimate
@@ -7,16 +6,11 @@ from peerkd.results.intervals import Estimate
 NAN = np.nan
 
 
-def test_ticks_are_round_and_inside():
-    assert charts.round_values(-0.031, 0.042, num=5) == pytest.approx([-0.02, 0.0, 0.02, 0.04])
-    assert 0 in charts.round_values(-0.001, 0.9, num=5)
-
-
 def test_an_axis_in_points_contains_zero_and_every_known_value():
     axis = charts.points_axis([0.02, NAN, 0.03])
     assert axis.low < 0
     assert axis.high > 0.03
-    assert [tick.label for tick in axis.ticks] == ["0", "+1", "+2", "+3"]
+    assert axis.unit == "points"
     assert charts.points_axis([]).low < 0 < charts.points_axis([]).high
 
 

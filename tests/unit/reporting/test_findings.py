@@ -10,6 +10,7 @@ from peerkd.reporting.findings import TREATMENTS, compute_findings
 from peerkd.reporting.html import render
 from peerkd.reporting.tables import metrics, pairs_csv, terminal_summary
 from peerkd.results.table import RECORD_COLUMNS, assemble
+from tests.pages import markup
 from tests.tables import Study, diverged, pairs
 
 
@@ -181,7 +182,7 @@ def test_diverged_peers_are_shown_and_excluded_from_everything_else(study):
         "In pre-training, 2 peers diverged (0, 9): 34 ordered pairs with a peer that diverged were not tried." in page
     )
     assert page.count(">diverged<") >= 4
-    assert "nan" not in page.lower().replace("nano", "")
+    assert "nan" not in markup(page).lower().replace("nano", "")
     assert "56 ordered pairs of 8 peers" in terminal_summary(found, facts)
     assert len(pairs_csv(found).splitlines()) == 57
 
@@ -191,7 +192,7 @@ def test_a_study_with_diverged_trials_is_reported_whatever_is_left(study):
     found, facts = without(study, *one_pair)
     assert found.num_pairs == 1
     assert "n/a" in terminal_summary(found, facts)
-    assert "nan" not in render(found, facts).lower().replace("nano", "")
+    assert "nan" not in markup(render(found, facts)).lower().replace("nano", "")
     json.dumps(metrics(found), allow_nan=False)
 
 

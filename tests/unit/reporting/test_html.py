@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import re
 from dataclasses import replace
 
@@ -6,7 +8,7 @@ import pytest
 from peerkd.reporting.findings import compute_findings
 from peerkd.reporting.html import SECTIONS, render
 from peerkd.reporting.page import config_sections
-from tests.pages import Page
+from tests.pages import Page, check_that_it_needs_nothing_from_elsewhere, markup
 from tests.tables import Study
 
 
@@ -24,25 +26,14 @@ def test_the_page_has_every_section_once_and_balanced_tags(page):
 
 
 def test_the_page_needs_nothing_from_elsewhere(page):
-    assert "http://" not in page
-    assert "https://" not in page
-    assert "@import" not in page
-    assert "url(" not in page
-    assert not [attribute for attribute in Page(page).attributes if attribute[1] in ("src", "srcset")]
+    check_that_it_needs_nothing_from_elsewhere(page)
 
 
-def test_the_page_works_in_a_sandboxed_frame(page):
-    assert 'href="#' not in page
-    for refused in (
-        "localStorage",
-        "sessionStorage",
-        "indexedDB",
-        "document.cookie",
-        "window.open",
-        "alert(",
-        "download",
-    ):
-        assert refused not in page
+def test_only_the_scripts_of_the_page_may_run(page):
+    policy = re.search(r"script-src ([^\"]+)", page).group(1)
+    scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
+    assert policy == " ".join(f"&#39;sha256-{digest}&#39;" for digest in digests)
 
 
 def test_the_table_of_contents_needs_the_script(page):
@@ -56,10 +47,8 @@ def test_the_theme_follows_the_system_and_print_is_light(page):
     assert "@media print" in page
 
 
-def test_every_pair_is_in_each_of_the_heat_maps(page, findings):
-    assert page.count('<figure class="heat">') == 8  # classes, three gains, two parts, settings, forgetting
-    plus = f"{100 * findings.gains['chosen'][7, 0]:+.1f}"
-    assert f">{plus}</td>" in page
+def test_every_matrix_is_a_table(page, findings):
+    assert page.count('<figure class="heat">') == 3  # classes, settings, forgetting
 
 
 def test_the_page_has_no_missing_number(page):
@@ -95,7 +84,7 @@ def test_names_cannot_break_out_of_the_page():
     object.__setattr__(study.config, "name", "<b>bold</b></title><script>")
     page = render(compute_findings(study.table, study.facts), study.facts)
     Page(page)
-    assert page.count("<script>") == 1  # ours
+    assert markup(page).count("<script>") == 3  # d3, Plot and ours
     assert "<img" not in page
     assert "<b>" not in page
     assert "&lt;b&gt;bold" in page

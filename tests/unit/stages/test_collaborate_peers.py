@@ -64,7 +64,7 @@ def test_the_report_has_every_method_and_no_missing_number(finished) -> None:
     for method in ROUND_METHODS.values():
         assert method.title in text
         assert method.source in text
-    assert page.count('<svg class="chart panel"') == len(ROUND_METHODS)
+    assert page.count('<div class="chart xy"') == len(ROUND_METHODS)
     with (report / "methods.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["method"], row["round"]) for row in rows] == [

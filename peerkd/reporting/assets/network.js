@@ -1,0 +1,42 @@
+/** The peers on a circle, with an arrow for each teaching that pays. */
+{
+  const { points, nameOf } = peerkd.format;
+  const MAX_ARROWS = 150;
+  const MAX_NAMES = 40;
+  const WIDEST = 7; // pixels
+
+  /** Draw a network: an arrow leads from teacher to student, and its width is the gain of the student. */
+  peerkd.drawNetwork = function ({ peers, arrows, gain_noun }, width) {
+    const shown = arrows.slice(0, MAX_ARROWS);
+    const largest = Math.max(1e-9, ...shown.map(({ gain }) => gain));
+    const taught = new Set(shown.map(({ student }) => student));
+    const nodes = peers.map((name, peer) => {
+      const angle = (2 * Math.PI * peer) / peers.length;
+      return { name, peer, x: Math.sin(angle), y: Math.cos(angle) };
+    });
+    const isCrowded = peers.length > MAX_NAMES;
+    const side = Math.min(120, 24 + 6.5 * Math.max(...peers.map((name) => name.length)));
+    return Plot.plot({
+      width, height: Math.min(380, width), marginLeft: side, marginRight: side, marginTop: 28, marginBottom: 28,
+      x: { axis: null, domain: [-1, 1] }, y: { axis: null, domain: [-1, 1] },
+      marks: [
+        Plot.arrow(shown, {
+          x1: ({ teacher }) => nodes[teacher].x, y1: ({ teacher }) => nodes[teacher].y,
+          x2: ({ student }) => nodes[student].x, y2: ({ student }) => nodes[student].y,
+          stroke: ({ gain }) => (gain > 0 ? "var(--mark)" : "var(--muted)"), strokeOpacity: 0.7,
+          strokeWidth: ({ gain }) => Math.max(1, (WIDEST * gain) / largest), headLength: 5, bend: 18, insetStart: 10, insetEnd: 12,
+          title: ({ student, teacher, gain }) => `${nameOf(peers[student])} from ${nameOf(peers[teacher])}: ${points(gain)} points ${gain_noun}`,
+        }),
+        Plot.dot(nodes, { x: "x", y: "y", r: isCrowded ? 3 : 7, fill: ({ peer }) => (taught.has(peer) ? "var(--mark)" : "var(--page)"), stroke: "var(--mark)", strokeWidth: 2 }),
+        ...nodes.map((node) => Plot.text([node], {
+          x: "x", y: "y", text: "name", fontSize: isCrowded ? 8 : 12, fontWeight: 600, fill: "var(--ink)",
+          dx: 14 * node.x, dy: -15 * node.y, textAnchor: node.x > 0.2 ? "start" : node.x < -0.2 ? "end" : "middle",
+        })),
+      ],
+    });
+  };
+
+  /** Return the arrows for a file. */
+  peerkd.rowsOfNetwork = ({ peers, arrows }) =>
+    arrows.map(({ student, teacher, gain }) => ({ student: peers[student], teacher: peers[teacher], gain_points: Number((100 * gain).toPrecision(8)) }));
+}

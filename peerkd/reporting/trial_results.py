@@ -1,0 +1,169 @@
+"""The results of all trials of a sweep as arrays, from which a reader of the page can draw any pair and setting.
+
+Shape suffixes: N = trials (rows of the table), P = peers (row: student, column: teacher), K = classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from peerkd.arrays import FloatArray, IntArray
+from peerkd.losses.pairs import sets_temperature
+from peerkd.results.schema import BY_EPOCH_COLUMNS
+from peerkd.results.selection import NO_ROW, Candidates
+from peerkd.study.transfer_sets import TRANSFER_SETS
+
+_COMPARED: Final = ("chosen", "control")
+"""The roles whose accuracies by class and by epoch are kept."""
+
+
+class TrialSetting(NamedTuple):
+    """A setting that was tried. Values without an effect, or of which only one was tried, are None."""
+
+    transfer_set: str
+    temperature: float | None
+    alpha: float | None
+    learning_rate: float | None
+    loss: str | None
+    target: str | None
+    is_control: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TrialResults:
+    """What every trial changed on test. Entries of N are rows of the table of trials, in its order."""
+
+    student: IntArray
+    teacher: IntArray
+    """The number of the teacher, or -1 for training that uses no other peer's data."""
+
+    setting: IntArray
+    """The index of each trial's setting in ``settings``."""
+
+    settings: tuple[TrialSetting, ...]
+
+    num_right: IntArray
+    """The number of global test samples that became right. 0 if the trial diverged."""
+
+    num_wrong: IntArray
+    own_gain: FloatArray
+    """NaN if the trial diverged. This is true of all arrays of fractions."""
+
+    forgetting: FloatArray
+    gain_from_teacher: FloatArray
+    """Of the scope of the choice. NaN for a control, and where no control with the same data exists."""
+
+    gain: FloatArray
+    """Of the scope of the choice."""
+
+    roles: Mapping[str, Mapping[str, IntArray]]
+    """(num_peers, num_peers) rows of each pair's trial by role, such as ``chosen``, and by transfer set. An empty name
+    of a set means all sets."""
+
+    class_changes: Mapping[str, FloatArray]
+    """(num_peers, num_peers, num_classes) change of the test accuracy on each class, by role. NaN without a trial."""
+
+    curves: Mapping[tuple[int, int], Mapping[str, list[float | None]]]
+    """The test accuracies after each epoch by pair and role. Empty if they were not measured."""
+
+
+def trial_results(
+    table: pa.Table,
+    trials: Candidates,
+    roles: Mapping[str, Mapping[str, IntArray]],
+    *,
+    scope: str,
+    num_test_samples: int,
+) -> TrialResults:
+    """Return the results of all trials.
+
+    Args:
+        table: The table of trials.
+        trials: The candidates that were read from the table.
+        roles: Rows of each pair's trial by role and transfer set.
+        scope: The scope of the choice, ``global`` or ``own``.
+        num_test_samples: The size of the global test set.
+    """
+    is_control = trials.is_control
+    numbers: dict[TrialSetting, int] = {}
+    setting_N = np.array(
+        [
+            numbers.setdefault(_setting(trials, row, bool(is_control[row])), len(numbers))
+            for row in range(len(is_control))
+        ]
+    )
+    whole = {role: by_set[""] for role, by_set in roles.items() if role in _COMPARED}
+    return TrialResults(
+        student=trials.student,
+        teacher=trials.teacher,
+        setting=setting_N,
+        settings=tuple(numbers),
+        num_right=_counts(table, "test_positive_flips", num_test_samples),
+        num_wrong=_counts(table, "test_negative_flips", num_test_samples),
+        own_gain=_floats(table, "test_own_gain"),
+        forgetting=_floats(table, "test_forgetting"),
+        gain_from_teacher=_floats(table, f"test_{scope}_gain_from_teacher"),
+        gain=_floats(table, f"test_{scope}_gain"),
+        roles=roles,
+        class_changes={role: _class_changes(table, rows_PP) for role, rows_PP in whole.items()},
+        curves=_curves(table, whole, scope),
+    )
+
+
+def _setting(trials: Candidates, row: int, is_control: bool) -> TrialSetting:
+    name, loss = str(trials.transfer_set[row]), trials.loss[row]
+    has_temperature = not is_control and not sets_temperature(loss)
+    has_alpha = not is_control and TRANSFER_SETS[name].uses_labels
+    return TrialSetting(
+        transfer_set=name,
+        temperature=_known(trials.temperature[row]) if has_temperature else None,
+        alpha=_known(trials.alpha[row]) if has_alpha else None,
+        learning_rate=_known(trials.learning_rate[row]),
+        loss=loss,
+        target=trials.target[row],
+        is_control=is_control,
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _floats(table: pa.Table, column: str) -> FloatArray:
+    values: FloatArray = table[column].cast(pa.float64()).to_numpy()
+    return values
+
+
+def _counts(table: pa.Table, column: str, num_test_samples: int) -> IntArray:
+    return np.rint(np.nan_to_num(_floats(table, column)) * num_test_samples).astype(np.int64)
+
+
+def _class_changes(table: pa.Table, rows_PP: IntArray) -> FloatArray:
+    before, after = (table[f"test_class_accuracy_{moment}"] for moment in ("before", "after"))
+    num_classes = len(before[0])
+    changes_PPK = np.full((*rows_PP.shape, num_classes), np.nan)
+    is_known_PP = rows_PP != NO_ROW
+    rows = pa.array(rows_PP[is_known_PP])
+    after_nK, before_nK = (np.array(each.take(rows).to_pylist(), dtype=float) for each in (after, before))
+    if len(rows):
+        changes_PPK[is_known_PP] = after_nK - before_nK
+    return changes_PPK
+
+
+def _curves(
+    table: pa.Table, roles: Mapping[str, IntArray], scope: str
+) -> dict[tuple[int, int], dict[str, list[float | None]]]:
+    column = table[BY_EPOCH_COLUMNS["test", scope]]
+    curves: dict[tuple[int, int], dict[str, list[float | None]]] = {}
+    if column.null_count == len(column):
+        return curves
+    for role, rows_PP in roles.items():
+        pairs = np.argwhere(rows_PP != NO_ROW).tolist()
+        accuracies = column.take(pa.array(rows_PP[rows_PP != NO_ROW])).to_pylist()
+        for (student, teacher), values in zip(pairs, accuracies, strict=True):
+            if values is not None:
+                curves.setdefault((student, teacher), {})[role] = values
+    return curves

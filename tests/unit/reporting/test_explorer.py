@@ -1,0 +1,65 @@
+import base64
+
+import numpy as np
+import pytest
+
+from peerkd.reporting.explorer import importance_of_dimensions, packed, study_data
+
+
+def unpacked(array):
+    return np.frombuffer(base64.b64decode(array["data"]), dtype=f"<{array['type']}")
+
+
+@pytest.fixture(scope="module")
+def data(study, findings):
+    return study_data(findings, study.facts)
+
+
+def test_an_array_survives():
+    assert unpacked(packed([1, -2, 300], "<i2")).tolist() == [1, -2, 300]
+
+
+def test_every_gain_can_be_read_back(study, data):
+    rows = {name: unpacked(array) for name, array in data["rows"].items()}
+    global_gain = (rows["right"].astype(int) - rows["wrong"]) / data["num_test_samples"]
+    for read, column in (
+        (global_gain, "test_global_gain"),
+        (rows["own"], "test_own_gain"),
+        (rows["forgetting"], "test_forgetting"),
+        (rows["from_teacher"], "test_global_gain_from_teacher"),
+    ):
+        written = study.table[column].to_numpy()
+        np.testing.assert_allclose(read, written, atol=1e-7)
+
+
+def test_every_role_names_the_rows_of_the_findings(findings, data):
+    chosen = unpacked(data["roles"]["chosen"][""]).reshape(findings.choice.chosen.shape)
+    np.testing.assert_array_equal(chosen, findings.choice.chosen)
+    assert set(data["roles"]["chosen"]) == {"", *findings.transfer_sets}
+    assert set(data["roles"]["single"]) == {""}
+
+
+def test_settings_say_what_was_tried(study, data):
+    rows = unpacked(data["rows"]["setting"])
+    for row in (0, study.table.num_rows // 2, study.table.num_rows - 1):
+        setting = data["settings"][rows[row]]
+        written = study.table.slice(row, 1).to_pylist()[0]
+        assert setting.transfer_set == written["transfer_set"]
+        assert setting.temperature == written["temperature"]
+        assert setting.alpha == (None if setting.is_control else written["alpha"])
+
+
+def test_class_changes_are_those_of_the_table(study, findings, data):
+    row = study.table.slice(int(findings.choice.chosen[1, 2]), 1).to_pylist()[0]
+    expected = np.subtract(row["test_class_accuracy_after"], row["test_class_accuracy_before"])
+    num = len(data["peers"])
+    changes = unpacked(data["classes"]["chosen"]).reshape(num, num, -1)
+    np.testing.assert_allclose(changes[1, 2] / 1e4, expected, atol=6e-5)
+    assert (changes[0, 0] == -32768).all()
+
+
+def test_the_shares_of_dimensions_begin_with_the_largest(findings):
+    shares = importance_of_dimensions(findings)
+    assert set(shares) == {"student", "teacher", "transfer set", "temperature", "alpha"}
+    assert [*shares.values()] == sorted(shares.values(), reverse=True)
+    assert sum(shares.values()) < 1
