@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from peerkd.config.own_paths import own_function
 from peerkd.config.strict import StrictConfig
 from peerkd.excerpt import plain_path
 
@@ -203,6 +204,19 @@ class IndexFiles(StrictConfig):
     out samples for it."""
 
 
+class OwnLabels(StrictConfig):
+    """A function of a user's own module divides the samples."""
+
+    kind: Literal["own"] = "own"
+    function: Annotated[str, AfterValidator(own_function)]
+    """The function as ``module:name``, in a module that can be imported where the data are divided. It is called as
+    ``function(labels, sizes=sizes, rng=rng, **options)`` and returns an array of indices for each peer. ``peerkd`` adds
+    ``@`` and a digest of the module's file, so that a changed function gives other keys."""
+
+    options: dict[str, bool | int | float | str | tuple[float, ...]] = Field(default={})
+    """Further arguments of the function, by name."""
+
+
 class EqualSizes(StrictConfig):
     """All peers have the same number of samples."""
 
@@ -219,7 +233,8 @@ class DirichletSizes(StrictConfig):
 
 
 LabelSkew = Annotated[
-    IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer | NaturalIds | IndexFiles, Field(discriminator="kind")
+    IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer | NaturalIds | IndexFiles | OwnLabels,
+    Field(discriminator="kind"),
 ]
 QuantitySkew = Annotated[EqualSizes | DirichletSizes, Field(discriminator="kind")]
 

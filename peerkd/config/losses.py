@@ -1,14 +1,19 @@
 """The config of the pair loss: one kind for each registered loss, whose fields are the loss's hyper-parameters."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias, Union
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, PlainSerializer, SerializeAsAny, WrapValidator, create_model, model_validator
+from pydantic_core import PydanticKnownError
 
+from peerkd.config.own_paths import refusal
 from peerkd.config.strict import StrictConfig
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.loss import PairLoss, Parameter
 from peerkd.losses.pairs.term import DistillationTerm, Reduction
+from peerkd.own_code import is_path
 
 
 class LossConfig(StrictConfig):
@@ -50,7 +55,7 @@ def loss_section(loss: PairLoss) -> type[LossConfig]:
     labels = " It needs labels, so it excludes transfer sets without them." if loss.excludes_unlabelled else ""
     own = " It sets T itself, so ``sweep.temperatures`` has no effect on it." if loss.sets_temperature else ""
     section = create_model(
-        f"{loss.name.title().replace('_', '')}LossConfig",
+        "OwnLossConfig" if is_path(loss.name) else f"{loss.name.title().replace('_', '')}LossConfig",
         __base__=LossConfig,
         __doc__=f"{loss.capitalized_title}: D = {loss.formula}. {loss.meaning}{labels}{own} Source: {loss.source}.",
         **{"kind": (kind, loss.name), **fields},
@@ -72,18 +77,64 @@ def _field(parameter: Parameter) -> Any:
 
 _KINDS: Final[Mapping[str, type[LossConfig]]] = {name: loss_section(loss) for name, loss in PAIR_LOSSES.items()}
 
+
+def _read_section(value: Any, handler: Callable[[Any], Any]) -> Any:
+    """Validate a section ``loss``. If its kind is the path of a user's own loss, its class is that of this loss."""
+    if isinstance(value, LossConfig):
+        return value
+    if not isinstance(value, dict):
+        # The error that a section without a validator of its own has.
+        raise PydanticKnownError("dict_type")
+    kind = value.get("kind")
+    if not isinstance(kind, str) or not is_path(kind):
+        return handler(value)
+    section = _section(kind)
+    return section.model_validate_json(json.dumps({**value, "kind": section.pair_loss.name}))
+
+
+def _read_name(value: Any, handler: Callable[[Any], Any]) -> Any:
+    """Validate the name of a loss. The path of a user's own loss is completed by the digest of its code."""
+    if not isinstance(value, str) or not is_path(value):
+        return handler(value)
+    try:
+        return PAIR_LOSSES[value].name
+    except ValueError as error:
+        raise refusal(error, field="kind") from error
+
+
 if TYPE_CHECKING:
     AnyLoss: TypeAlias = LossConfig
     LossName: TypeAlias = str
 else:
-    LossName = Literal[tuple(PAIR_LOSSES)]
-    AnyLoss = Annotated[Union[tuple(_KINDS.values())], Field(discriminator="kind")]  # noqa: UP007
+    LossName = Annotated[Literal[tuple(PAIR_LOSSES)], WrapValidator(_read_name), PlainSerializer(str, return_type=str)]
+    AnyLoss = Annotated[
+        SerializeAsAny[Annotated[Union[tuple(_KINDS.values())], Field(discriminator="kind")]],  # noqa: UP007
+        WrapValidator(_read_section),
+    ]
 
 
 def loss_config(kind: str, **parameters: float) -> LossConfig:
-    """Return the config of a registered loss. Hyper-parameters that are not given have their defaults."""
-    return _KINDS[kind].model_validate(parameters)
+    """Return the config of a loss. Hyper-parameters that are not given have their defaults.
+
+    Args:
+        kind: The name of a loss of the program, or the path of a user's own loss.
+        parameters: The hyper-parameters.
+
+    Raises:
+        ValueError: If the path does not lead to a loss, or a hyper-parameter breaks a rule.
+    """
+    return _section(kind).model_validate(parameters)
+
+
+def _section(kind: str) -> type[LossConfig]:
+    # With and without a digest, a path leads to the same class.
+    return _KINDS[kind] if kind in _KINDS else _own_section(PAIR_LOSSES[kind].name)
+
+
+@cache
+def _own_section(path: str) -> type[LossConfig]:
+    return loss_section(PAIR_LOSSES[path])
 
 
 def _read(values: dict[str, Any]) -> LossConfig:
-    return loss_config(**values)
+    return loss_config(values.pop("kind"), **values)

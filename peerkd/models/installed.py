@@ -6,7 +6,6 @@ never does, because importing a module executes its code.
 Shape suffixes: B = batch, C = image channels, H W = image size, K = classes.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
@@ -15,9 +14,8 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from peerkd.excerpt import plain, sentence
-
-_MAX_REASON_CHARACTERS: Final = 300
+from peerkd.excerpt import plain
+from peerkd.own_code import describe_error, import_attribute, nearest
 
 
 def build_installed(name: str, *, num_classes: int, seed: int) -> nn.Module:
@@ -42,7 +40,8 @@ def build_installed(name: str, *, num_classes: int, seed: int) -> nn.Module:
             network = factory(num_classes=num_classes)
         except Exception as error:
             raise ValueError(
-                f"network must be built by a call with num_classes={num_classes}, and {name} raised {describe(error)}."
+                f"network must be built by a call with num_classes={num_classes}, and {name} raised "
+                f"{describe_error(error)}."
             ) from error
     if not isinstance(network, nn.Module):
         # A ValueError, not a TypeError: the mistake is in the user's package, not in a caller's argument.
@@ -52,18 +51,10 @@ def build_installed(name: str, *, num_classes: int, seed: int) -> nn.Module:
     return network
 
 
-def describe(error: BaseException) -> str:
-    """Return the type and the first line of an exception that was raised by the code of a user's package."""
-    text = next(iter(str(error).splitlines()), "")
-    return plain(sentence(f"{type(error).__name__}{f': {text}' if text else ''}"), limit=_MAX_REASON_CHARACTERS).rstrip(
-        "."
-    )
-
-
 def _find_torchvision(name: str) -> Callable[..., Any]:
     models = import_module("torchvision.models")
     if name not in (names := models.list_models()):
-        raise ValueError(f"network must be a network of torchvision{_near(name, names)}, got torchvision:{name}.")
+        raise ValueError(f"network must be a network of torchvision{nearest(name, names)}, got torchvision:{name}.")
     return partial(models.get_model, name, weights=None)
 
 
@@ -76,31 +67,19 @@ def _find_timm(name: str) -> Callable[..., Any]:
             "'peerkd[timm]'."
         ) from error
     if not timm.is_model(name):
-        raise ValueError(f"network must be a network of timm{_near(name, timm.list_models())}, got timm:{name}.")
+        raise ValueError(f"network must be a network of timm{nearest(name, timm.list_models())}, got timm:{name}.")
     # The checkpoint of the config is the only source of weights.
     return partial(timm.create_model, name, pretrained=False)
 
 
 def _find_factory(module: str, function: str) -> Callable[..., Any]:
-    try:
-        found = import_module(module)
-    except Exception as error:
-        raise ValueError(
-            f"network must name a module that this environment can import, and {module} raised {describe(error)}."
-        ) from error
-    factory = getattr(found, function, None)
+    factory = import_attribute(module, function, field="network", noun="function")
     if not callable(factory):
-        near = _near(function, [each for each in dir(found) if callable(getattr(found, each)) and each[0] != "_"])
         raise ValueError(  # noqa: TRY004 - as above
-            f"network must name a function of the module {module}{near}, got {function}."
+            f"network must name a function of the module {module}, got {function}."
         )
-    found_factory: Callable[..., Any] = factory
-    return found_factory
-
-
-def _near(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name[:80], names, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    found: Callable[..., Any] = factory
+    return found
 
 
 _LIBRARIES: Final[Mapping[str, Callable[[str], Callable[..., Any]]]] = {

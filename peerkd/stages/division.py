@@ -18,6 +18,7 @@ from peerkd.config.data import (
     IidLabels,
     IndexFiles,
     NaturalIds,
+    OwnLabels,
     PartitionConfig,
     ShardsPerPeer,
 )
@@ -29,6 +30,7 @@ from peerkd.data.partition.classes import partition_classes
 from peerkd.data.partition.dirichlet import partition_dirichlet
 from peerkd.data.partition.iid import partition_iid
 from peerkd.data.partition.natural import find_missing, partition_natural
+from peerkd.data.partition.own import partition_by_own_function
 from peerkd.data.partition.quantity import dirichlet_sizes, equal_sizes
 from peerkd.data.partition.scarcity import find_scarcities, small_training_sets
 from peerkd.data.partition.shards import partition_shards
@@ -42,7 +44,7 @@ from peerkd.stages.peer_data import divide_by_owner
 from peerkd.study.splits import EvaluationSets, NumSamples, have_equal_proportions
 from peerkd.wording import plural
 
-_SkewByLabels: TypeAlias = IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer
+_SkewByLabels: TypeAlias = IidLabels | DirichletLabels | ClassesPerPeer | ShardsPerPeer | OwnLabels
 
 
 def divide(config: PeerExperimentConfig, dataset: ImageDataset | RawDataset) -> Assignment:
@@ -139,6 +141,8 @@ def _skewed_parts(
                 return partition_dirichlet(labels, sizes=sizes, concentration=concentration, rng=rng)
             case ClassesPerPeer(classes_per_peer=classes_per_peer):
                 return partition_classes(labels, sizes=sizes, classes_per_peer=classes_per_peer, rng=rng)
+            case OwnLabels(function=function, options=options):
+                return partition_by_own_function(labels, sizes=sizes, rng=rng, function=function, options=options)
 
 
 @contextmanager

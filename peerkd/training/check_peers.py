@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.excerpt import plain
 from peerkd.models.adapter import Normalization
-from peerkd.models.installed import describe
+from peerkd.own_code import describe_error
 from peerkd.training.inputs import CheckInputs
 from peerkd.training.own_weights import fit_to_network, read_weights
 from peerkd.training.peers import build_adapted
@@ -81,7 +81,7 @@ def _check_network(
             except Exception as error:
                 raise ValueError(
                     f"network must accept the images of the data set, of shape {shape}, and {network} raised "
-                    f"{describe(error)}."
+                    f"{describe_error(error)}."
                 ) from error
             if not isinstance(logits_BK, Tensor) or tuple(logits_BK.shape) != (_BATCH_SIZE, num_classes):
                 found = (

@@ -24,7 +24,7 @@ from peerkd.data.streamed import open_dataset
 from peerkd.errors import ExportDiffersError
 from peerkd.excerpt import plain_path
 from peerkd.models.adapter import Normalization, convert_images
-from peerkd.models.installed import describe
+from peerkd.own_code import describe_error
 from peerkd.system_errors import plain_error
 from peerkd.training.checkpoints import load_state_of
 from peerkd.training.export_formats import CARD_FILE_NAME, CARD_NAME, FORMATS
@@ -186,7 +186,7 @@ def _refusing(exporter: str) -> Iterator[None]:
         if failed:
             raise failed from error
         raise ValueError(
-            f"format must be safetensors for this network, because {exporter} raised {describe(error)}."
+            f"format must be safetensors for this network, because {exporter} raised {describe_error(error)}."
         ) from error
 
 

@@ -8,14 +8,13 @@ Configs are also read where torch is not installed. A loss therefore uses only m
 ``logits_BK.log_softmax(-1)``, and imports torch only under ``TYPE_CHECKING``.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 from peerkd.losses.pairs import ctkd, dkd, dts, jensen_shannon, kl, reverse_kl, standardised_kl, ttm, wttm
-from peerkd.losses.pairs.loss import PairLoss
+from peerkd.losses.pairs.own import PairLosses
 
-PAIR_LOSSES: Final[Mapping[str, PairLoss]] = {
-    each.name: each
+PAIR_LOSSES: Final = PairLosses(
+    (each.name, each)
     for each in (
         kl.LOSS,
         reverse_kl.LOSS,
@@ -27,8 +26,8 @@ PAIR_LOSSES: Final[Mapping[str, PairLoss]] = {
         ctkd.LOSS,
         dts.LOSS,
     )
-}
-"""Every loss by its name."""
+)
+"""Every loss of the program by its name. A lookup of ``module:NAME`` returns a loss of a user's module."""
 
 
 def sets_temperature(name: str | None) -> bool:
