@@ -1,3 +1,42 @@
-"""Distillation between peers. Importing this package loads neither torch nor kfp."""
+"""Distillation between peers: the public interface. Importing this package loads neither torch nor kfp.
 
-__version__ = "0.1.0"
+Each name is imported from its module when it is first used. Whatever is not listed in ``__all__`` may change in any
+version; see ``docs/python.md``.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from peerkd.version import __version__
+
+if TYPE_CHECKING:
+    from peerkd.api.experiments import load, run
+    from peerkd.api.runs import Run, open_run
+    from peerkd.api.runs import list_stored_runs as list_runs
+    from peerkd.errors import PeerKDError
+    from peerkd.losses.pairs.loss import PairLoss, Parameter
+
+__all__ = ["PairLoss", "Parameter", "PeerKDError", "Run", "__version__", "list_runs", "load", "open_run", "run"]
+
+_PLACES: Final = {
+    "PairLoss": "peerkd.losses.pairs.loss:PairLoss",
+    "Parameter": "peerkd.losses.pairs.loss:Parameter",
+    "PeerKDError": "peerkd.errors:PeerKDError",
+    "Run": "peerkd.api.runs:Run",
+    "list_runs": "peerkd.api.runs:list_stored_runs",
+    "load": "peerkd.api.experiments:load",
+    "open_run": "peerkd.api.runs:open_run",
+    "run": "peerkd.api.experiments:run",
+}
+"""The module and the name there of each public name."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

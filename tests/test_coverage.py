@@ -10,6 +10,8 @@ ROOT = Path(__file__).parents[1]
 UNIT = ROOT / "tests" / "unit"
 
 COVERED_BY = {
+    "peerkd.api.networks": "docs/test_python.py",
+    "peerkd.api.runs": "docs/test_python.py",
     "peerkd.artifacts.filesystem_workspace": "unit/artifacts/test_filesystem.py",
     "peerkd.artifacts.redaction": "unit/artifacts/test_s3_faults.py",
     "peerkd.artifacts.s3_check": "unit/artifacts/test_check.py",
@@ -26,6 +28,7 @@ COVERED_BY = {
     "peerkd.config.collaborate_presets": "unit/config/test_collaborate.py",
     "peerkd.config.files": "unit/config/test_resolve.py",
     "peerkd.config.json_text": "unit/config/test_strict.py",
+    "peerkd.config.own_paths": "unit/data/partition/test_own.py",
     "peerkd.config.peer_experiment": "unit/config/test_experiment.py",
     "peerkd.config.tuning": "unit/config/test_experiment.py",
     "peerkd.config.unused": "unit/config/test_resolve.py",
@@ -88,6 +91,7 @@ COVERED_BY = {
     "peerkd.tuning.feasibility": "unit/tuning/test_pair_tuner.py",
     "peerkd.tuning.initial_design": "unit/tuning/test_pair_tuner.py",
     "peerkd.tuning.pair_basis": "unit/tuning/test_experience.py",
+    "peerkd.version": "unit/api/test_experiments.py",
 }
 """Modules that are tested through the modules that use them, each with the file of these tests."""
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from peerkd import __version__
 from peerkd.cli.command import StrictTyper
 from peerkd.cli.commands.clusters import cluster_app
 from peerkd.cli.commands.experiments import config_app, plan_app, run_app
 from peerkd.cli.commands.results import results_app
 from peerkd.cli.exit_codes import check_arguments, exiting_on_errors
 from peerkd.cli.store import store_app
+from peerkd.version import __version__
 
 ORDER: Final = (
     "doctor",

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import typer
 
-import peerkd
 from peerkd.artifacts.filesystem import check_writable
 from peerkd.artifacts.open import check_address, check_folder, open_store
 from peerkd.cli.options import Experiment, Jobs
@@ -16,7 +15,7 @@ from peerkd.config.pipelines import Pipeline
 from peerkd.config.resolve import Config
 from peerkd.config.tuning import check_strategy
 from peerkd.excerpt import plain
-from peerkd.launch.local_pipeline import run_pipeline
+from peerkd.launch.local_pipeline import compiled_pipeline, run_pipeline
 
 LOCAL, KUBERNETES = "local", "kubernetes"
 
@@ -101,13 +100,6 @@ def describe_launch(jobs: Jobs, backend: str) -> LaunchConfig:
     if backend == LOCAL and (jobs.workers or 0) > most:
         raise ValueError(f"workers must be at most {most} processes on this machine, got {jobs.workers}.")
     return jobs.launch(backend)
-
-
-def compiled_pipeline(name: str) -> Path:
-    """Return the compiled pipeline: next to the package in a clone, inside the package if it is installed."""
-    package = Path(peerkd.__file__).parent
-    in_clone = package.parent / "pipelines" / f"{name}.yaml"
-    return in_clone if in_clone.is_file() else package / "pipelines" / f"{name}.yaml"
 
 
 def _store_address(jobs: Jobs, backend: str, output: Path) -> str:

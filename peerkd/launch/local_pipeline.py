@@ -60,6 +60,13 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
                 _raise_from(error_file, relay, error)
 
 
+def compiled_pipeline(name: str) -> Path:
+    """Return the compiled pipeline: next to the package in a clone, inside the package if it is installed."""
+    package = Path(__file__).parents[1]
+    in_clone = package.parent / "pipelines" / f"{name}.yaml"
+    return in_clone if in_clone.is_file() else package / "pipelines" / f"{name}.yaml"
+
+
 def _without_run(text: str) -> str:
     """Return the YAML of a compiled pipeline in which the tasks receive an empty run id.
 

@@ -5,9 +5,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from peerkd import __version__
 from peerkd.config.peer_experiment import ComputeConfig
 from peerkd.cores import count_cores
+from peerkd.version import __version__
 
 _PACKAGES: Final = ("torch", "torchvision", "numpy", "pyarrow", "scikit-learn")
 

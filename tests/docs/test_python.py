@@ -1,36 +1,99 @@
-"""The Python example runs as shown."""
+"""The Python examples run as shown, in the calling process."""
 
 import contextlib
 import io
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+import peerkd
 from peerkd.results.table import read_table
 from tests.debugger import Debugger, no_processes
-from tests.docs.pages import blocks
+from tests.docs.pages import ROOT, blocks
 
-SMALL = "partition.num_peers=2 data.max_train_samples=150 data.max_test_samples=50 pretrain.epochs=1 "
-SMALL += "distill.epochs=1 sweep.temperatures=[1] sweep.alphas=[0.5] sweep.transfer_sets=[student] "
-SMALL += "peers.architectures=[resnet20]"
-
-
-def test_the_example_goes_from_a_config_to_a_table_in_the_calling_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (example,) = (block.body for block in blocks() if block.page == "docs/python.md" and block.language == "python")
-    assert sum(1 for line in example.splitlines() if line and not line.startswith("from ")) <= 10
+SMALL = {
+    "partition.num_peers": 2,
+    "data.max_train_samples": 150,
+    "data.max_test_samples": 50,
+    "pretrain.epochs": 1,
+    "distill.epochs": 1,
+    "sweep.temperatures": [1],
+    "sweep.alphas": [0.5],
+    "sweep.transfer_sets": ["student"],
     # The debugger stops where a ResNet distils.
-    small = re.sub(r'overrides="[^"]*"', f'overrides="{SMALL}"', example)
-    assert small != example
-    monkeypatch.chdir(tmp_path)
+    "peers.architectures": ["resnet20"],
+}
+
+
+def smaller(code: str) -> str:
+    """Return an example with the overrides of a small experiment."""
+    small = re.sub(r"overrides=\{[^}]*\}", f"overrides={SMALL}", code)
+    assert small != code
+    return small
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the example of the page has run."""
+    folder = tmp_path_factory.mktemp("python")
+    (example,) = (block.body for block in blocks() if block.page == "docs/python.md" and block.language == "python")
     debugger = Debugger.at("peerkd.training.distill", "distill")
     said = io.StringIO()
-    with contextlib.redirect_stdout(said), no_processes():
-        debugger.run(small, {})
-    assert "test_global_gain: double" in said.getvalue()
-    (table,) = tmp_path.glob("runs/distill_pairs/*/trials.parquet")
-    assert read_table(table).num_rows == len(debugger.stops)
+    with contextlib.chdir(folder), contextlib.redirect_stdout(said), no_processes():
+        debugger.run(smaller(example), {})
     assert debugger.stops
     assert all(stop.is_here for stop in debugger.stops)
+    assert "test_global_gain" in said.getvalue()
+    return folder
+
+
+def test_the_example_fills_a_store_with_the_trials(folder: Path) -> None:
+    (table,) = folder.glob("runs/distill_pairs/*/trials.parquet")
+    assert read_table(table).num_rows == len(peerkd.open_run(store=folder / "runs").table()) > 2
+
+
+def test_the_notebook_of_a_first_study_runs_from_its_first_cell_to_its_last(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    notebook = ROOT / "docs" / "notebooks" / "first_study.ipynb"
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    assert all(cell.get("outputs", []) == [] for cell in cells)
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), no_processes():
+        exec(smaller(code), {})
+    assert "report.html" in said.getvalue()
+    assert len(peerkd.list_runs(folder / "runs")) == 1
+
+
+def test_a_run_gives_its_config_its_tables_and_its_networks(folder: Path) -> None:
+    run = peerkd.open_run(store=folder / "runs")
+    assert run.is_finished
+    assert run.config == peerkd.load(overrides=SMALL)
+    assert run.summary.startswith("digits: 2 ordered pairs")
+    assert {"trials", "pairs", "cost"} <= set(run.tables)
+    assert run.table("pairs", form="polars").shape == run.table("pairs").shape
+    before, after = run.network(1, stage="pretrain_peers"), run.network(1)
+    assert not after.training
+    assert before.state_dict().keys() == after.state_dict().keys()
+    for call, message in (
+        (lambda: run.table("trails"), "name must be one of trials, "),
+        (lambda: run.network(2), "peer must be from 0 to 1, got 2."),
+        (lambda: run.network(0, stage="collaborate_peers"), "stage must be one of pretrain_peers, improve_peers, got"),
+        (lambda: run.folder("tune_pairs"), "stage must be one of "),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            call()
+
+
+def test_the_module_of_the_page_about_own_code_is_the_one_that_is_tested() -> None:
+    shown = [block.body for block in blocks() if block.page == "docs/own-code.md" and block.language == "python"]
+    assert shown == [(ROOT / "docs" / "examples" / "my_study.py").read_text(encoding="utf-8")]
+
+
+def test_the_page_names_everything_that_is_public() -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    assert [name for name in peerkd.__all__ if name != "__version__" and f"`peerkd.{name}" not in page] == []

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-import peerkd
 from peerkd.artifacts.s3_environment import check_endpoint
 from peerkd.config.cluster import ClusterConfig
 from peerkd.excerpt import plain
@@ -19,6 +18,7 @@ from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.kinds.kind import JobKind, JobSpec, Prerequisite
 from peerkd.launch.kubernetes.lean_imports import lean_imports
 from peerkd.launch.order import StageOrder
+from peerkd.version import __version__
 
 with lean_imports("kubernetes", "kubernetes.client", "kubernetes.client.models"):
     from kubernetes.client.api_client import ApiClient
@@ -174,7 +174,7 @@ def trainer_image(cluster: ClusterConfig, environment: Mapping[str, str]) -> str
     Raises:
         ValueError: If the name of the image is not a valid image reference.
     """
-    published = f"ghcr.io/peerkd/peerkd-trainer:{peerkd.__version__}"
+    published = f"ghcr.io/peerkd/peerkd-trainer:{__version__}"
     image = cluster.image or environment.get(IMAGE_VARIABLE) or published
     # The API server accepts any text, and with an invalid reference the pod never starts.
     if not _IMAGE.fullmatch(image):

@@ -1,0 +1,154 @@
+"""Experiments from Python: load a config, forecast its work, and run it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from peerkd.api.runs import Run, open_run
+from peerkd.artifacts.filesystem import check_writable
+from peerkd.artifacts.open import S3_SCHEME, check_address, open_store
+from peerkd.config.launch import LaunchConfig
+from peerkd.config.pipelines import PIPELINES, find_pipeline
+from peerkd.config.resolve import load as load_config
+from peerkd.config.resolve import override
+from peerkd.config.tuning import check_strategy
+
+if TYPE_CHECKING:
+    from peerkd.config.collaborate import CollaborateConfig
+    from peerkd.config.experiment import ExperimentConfig
+    from peerkd.config.pcl import PclConfig
+    from peerkd.config.strict import StrictConfig
+
+Overrides = Mapping[str, Any] | Iterable[str]
+"""Changes of a config: values by the dotted names of their fields, or ``key=value`` pairs as for ``--set``."""
+
+PipelineName = Literal["jointkd", "pcl", "collaborate"]
+
+
+@overload
+def load(
+    pipeline: Literal["jointkd"] = ...,
+    *,
+    preset: str | None = ...,
+    config: str | Path | Mapping[str, Any] | None = ...,
+    overrides: Overrides = ...,
+) -> "ExperimentConfig": ...
+
+
+@overload
+def load(
+    pipeline: Literal["pcl"],
+    *,
+    preset: str | None = ...,
+    config: str | Path | Mapping[str, Any] | None = ...,
+    overrides: Overrides = ...,
+) -> "PclConfig": ...
+
+
+@overload
+def load(
+    pipeline: Literal["collaborate"],
+    *,
+    preset: str | None = ...,
+    config: str | Path | Mapping[str, Any] | None = ...,
+    overrides: Overrides = ...,
+) -> "CollaborateConfig": ...
+
+
+def load(
+    pipeline: PipelineName = "jointkd",
+    *,
+    preset: str | None = None,
+    config: str | Path | Mapping[str, Any] | None = None,
+    overrides: Overrides = (),
+) -> "StrictConfig":
+    """Return the config of an experiment or a study.
+
+    Args:
+        pipeline: The pipeline: ``jointkd``, ``pcl`` or ``collaborate``.
+        preset: The name of a preset. If neither a preset nor a config is given, it is ``digits``.
+        config: The path of a YAML or JSON file, or a mapping, in place of a preset. Missing keys have their defaults.
+        overrides: Changes to the preset or the config: ``{"sweep.alphas": [0.5]}`` or ``["sweep.alphas=[0.5]"]``.
+
+    Raises:
+        ValueError: If a key is unknown, a value breaks a rule, or the file cannot be read.
+    """
+    found = find_pipeline(pipeline)
+    pairs = list(_pairs(overrides))
+    if not isinstance(config, Mapping):
+        file = None if config is None else Path(config)
+        return load_config(found, preset=preset, config_file=file, overrides=pairs)
+    if preset is not None:
+        raise ValueError(f"preset must not be given together with a config, which replaces it, got {preset}.")
+    return override(found.config.from_mapping(config), pairs)
+
+
+def run(
+    config: "StrictConfig",
+    *,
+    store: str | Path = "runs",
+    strategy: Literal["sweep", "tune"] = "sweep",
+    num_workers: int | None = 0,
+) -> Run:
+    """Run an experiment or a study, and return the finished run.
+
+    A run that was interrupted continues when the call is repeated. Results that the store already has are not computed
+    again. Numbers and keys are those of ``peerkd run``.
+
+    Args:
+        config: The config, from ``load``.
+        store: The folder of the artifact store, or its address such as ``s3://bucket/prefix``.
+        strategy: How settings are chosen in the pipeline ``jointkd``: ``sweep`` trains all of them, ``tune`` lets the
+            tuner choose. The other pipelines ignore it.
+        num_workers: 0 runs everything in the calling process, one training after another, so breakpoints work. None
+            runs the compiled pipeline as ``peerkd run`` does: its tasks are processes, which use all cores or GPUs. A
+            number runs the compiled pipeline with this number of workers for each stage.
+
+    Raises:
+        ValueError: If the config does not fit the data, or the store cannot be written.
+        PeerKDError: If a stage fails for another reason.
+    """
+    check_strategy(strategy)
+    address = str(store)
+    check_address(address)
+    if not address.startswith(S3_SCHEME):
+        address = str(Path(address).absolute())
+        check_writable(Path(address), field="store")
+    # This sends no request, and raises an error if the environment lacks a setting of a remote store.
+    open_store(address)
+    pipeline = pipeline_of(config)
+    chosen = strategy if pipeline == "jointkd" else None
+    launch = LaunchConfig(backend="local", num_workers=num_workers)
+    if launch.is_in_process:
+        from peerkd.stages.in_process import run_in_process
+
+        key = run_in_process(config, address, strategy=chosen)
+    else:
+        from peerkd.launch.local_pipeline import compiled_pipeline, run_pipeline
+
+        arguments = {"config_json": config.to_json(), "store": address, **launch.to_parameters()}
+        key = run_pipeline(compiled_pipeline(pipeline), arguments | ({"strategy": chosen} if chosen else {}))
+    return open_run(key, store=address)
+
+
+def pipeline_of(config: "StrictConfig") -> str:
+    """Return the name of the pipeline that a config belongs to.
+
+    Raises:
+        TypeError: If the object is not a config of a pipeline.
+    """
+    for name, pipeline in PIPELINES.items():
+        if type(config) is pipeline.config:
+            return name
+    raise TypeError(f"config must be a config that peerkd.load returns, got {type(config).__name__}.")
+
+
+def _pairs(overrides: Overrides) -> Iterable[str]:
+    if isinstance(overrides, str):
+        # The characters of a string would otherwise be taken as pairs.
+        raise TypeError('overrides must be a mapping or a list, such as ["seed=1"], got a string.')
+    if not isinstance(overrides, Mapping):
+        return overrides
+    # JSON is YAML, in which the values of pairs are written.
+    return [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
