@@ -144,6 +144,10 @@ class SweepFindings:
     tuned_over_control: Estimate
     """Test gain of each pair's own setting minus that of the pair's best control."""
 
+    num_imitations: int
+    """The number of pairs whose best control imitates the student's old self. The best control of all other pairs, if
+    they have one, is fine-tuning."""
+
     without_tuning: WithoutTuning | None
     """The gain of tuning T and alpha, compared with the gain of another loss or target at T = 1 and the default alpha.
 
@@ -268,6 +272,9 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
         },
         tuned_over_single=mean_over_pairs(gains["chosen"] - gains["single"]),
         tuned_over_control=mean_over_pairs(gains["chosen"] - gains["control"]),
+        num_imitations=int(
+            ((choice.control != NO_ROW) & (trials.distillation_weight[choice.control] > 0)).sum(),
+        ),
         without_tuning=without_tuning(table, trials, default_transfer_set=default_transfer_set, scope=scope),
         optimism=mean_over_pairs(validation_gain_PP - gains["chosen"]),
         num_not_above_student=int((is_pair_PP & ~choice.above_student).sum()),

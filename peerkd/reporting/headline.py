@@ -14,6 +14,7 @@ from peerkd.reporting.wording import (
     control,
     default_setting,
     interval,
+    kinds_of_controls,
     magnitude,
     points,
     points_with_interval,
@@ -31,7 +32,7 @@ TREATMENT_NAMES: Final[Mapping[Treatment, str]] = {
     "chosen": "best setting",
     "single": "one setting for all pairs",
     "default": "untuned default",
-    "control": "fine-tuning without a teacher",
+    "control": "training without a teacher",
 }
 
 
@@ -174,26 +175,40 @@ def _away(findings: SweepFindings) -> str:
 def _parts(findings: SweepFindings) -> str:
     nothing = (
         f"For {findings.num_pairs_where_nothing_helps} of {plural(findings.num_pairs, 'pair')}, every distillation is "
-        f"at best equal on validation to the unchanged student or to {control(findings.transfer_sets)}."
+        f"at best equal on validation to the unchanged student or to "
+        f"{control(findings.transfer_sets, num_imitations=findings.num_imitations)}."
     )
     from_data, from_teacher = findings.mean_gain_from_data, findings.mean_gain_from_teacher
     if not from_data.num and findings.num_pairs_without["control"]:
         return f"Every control without a teacher diverged, so the effect of the data alone is unknown. {nothing}"
+    over_control = (
+        f"Distillation brings {points_with_interval(findings.tuned_over_control)} over {_best_control(findings)}"
+        f"{_verdict_after(', ', findings.tuned_over_control)}. "
+    )
+    if not from_data.num and findings.num_imitations:
+        return f"No transfer set has labels, so no fine-tuning exists. {over_control}{nothing}"
     if not from_data.num:
         return (
             "No transfer set has labels, so the sweep has no control without a teacher. For "
             f"{findings.num_pairs_where_nothing_helps} of {plural(findings.num_pairs, 'pair')}, every distillation is "
             "at best equal to the unchanged student on validation."
         )
+    kinds = kinds_of_controls(findings.num_imitations, findings.mean_gains["control", findings.scope].num)
+    kinds = f"{kinds} " if kinds else ""
     num_without = findings.counts.num_without_labels
-    without = f"; {plural(num_without, 'pair')} chose a set without labels, which has no control" if num_without else ""
+    chose_without = f"; {plural(num_without, 'pair')} chose a set without labels, which allows no fine-tuning"
+    without = chose_without if num_without else ""
     return (
         f"The same training without a teacher brings {points_with_interval(from_data)} of the chosen gain, and the "
         f"teacher brings {points_with_interval(from_teacher)}{_verdict_after(', ', from_teacher)} "
-        f"(n = {plural(from_data.num, 'pair')}{without}). Distillation brings "
-        f"{points_with_interval(findings.tuned_over_control)} over fine-tuning on the best transfer set for "
-        f"fine-tuning{_verdict_after(', ', findings.tuned_over_control)}. {nothing}"
+        f"(n = {plural(from_data.num, 'pair')}{without}). {over_control}{kinds}{nothing}"
     )
+
+
+def _best_control(findings: SweepFindings) -> str:
+    if findings.num_imitations:
+        return "the best training without a teacher"
+    return "fine-tuning on the best transfer set for fine-tuning"
 
 
 def _position(findings: SweepFindings) -> str:

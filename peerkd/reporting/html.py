@@ -35,12 +35,16 @@ SECTIONS: Final[Mapping[str, str]] = {
 }
 """The title of each section by its id, which is also the name of its template."""
 
-TREATMENT_LABELS: Final[Mapping[Treatment, str]] = {
+_TREATMENT_LABELS: Final[Mapping[Treatment, str]] = {
     "chosen": "Best setting of each pair",
     "single": "One setting for all pairs",
     "default": "Untuned default",
-    "control": "Fine-tuning, no teacher",
 }
+
+
+def treatment_labels(findings: SweepFindings) -> dict[Treatment, str]:
+    """Return the label of each treatment. The label of the control depends on what the best controls are."""
+    return {**_TREATMENT_LABELS, "control": wording.control_name(findings.num_imitations).capitalize()}
 
 
 def render(findings: SweepFindings, facts: ExperimentFacts) -> str:
@@ -58,6 +62,7 @@ def render(findings: SweepFindings, facts: ExperimentFacts) -> str:
 
 def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
     advised, shares = findings.advice.pairs_to_distil(), explorer.importance_of_dimensions(findings)
+    labels = treatment_labels(findings)
     return {
         **page.distillation_view(facts.config),
         "findings": findings,
@@ -77,16 +82,19 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "importance_chart": charts.share_chart(shares),
         "unexplained": max(0.0, 1 - sum(shares.values())),
         "no_intervals": wording.NO_INTERVALS,
-        "treatment_labels": TREATMENT_LABELS,
+        "treatment_labels": labels,
         "single_setting": wording.single_setting(findings.single),
-        "control": wording.control(findings.transfer_sets),
+        "control": wording.control(findings.transfer_sets, num_imitations=findings.num_imitations),
+        "kinds_of_controls": wording.kinds_of_controls(
+            findings.num_imitations, findings.mean_gains["control", findings.scope].num
+        ),
         "default_without_labels": wording.default_recipe(
             names_without_labels(findings.transfer_sets), findings.default
         ),
         "without_control": wording.without_control(findings.transfer_sets),
         "tuned_names": wording.tuned_names(findings.default.dimensions),
         "mean_gains_chart": charts.interval_chart(
-            {TREATMENT_LABELS[name]: findings.mean_gains[name, findings.scope] for name in TREATMENTS}
+            {labels[name]: findings.mean_gains[name, findings.scope] for name in TREATMENTS}
         ),
         "class_counts": heatmaps.class_counts_map(facts.train_counts_PK, facts.class_names),
         "settings": settings_map(findings),

@@ -15,6 +15,7 @@ from peerkd.reporting.headline import diverged
 from peerkd.reporting.improved import terminal_line
 from peerkd.reporting.wording import (
     NO_INTERVALS,
+    control_name,
     default_recipe,
     default_setting,
     interval,
@@ -135,7 +136,11 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         f"    ({single_setting(findings.single)})",
         _line("untuned default", means["default"], num_diverged=findings.num_pairs_without["default"]),
         f"    ({default_setting(findings.default)})",
-        _line("fine-tuning without a teacher", means["control"], num_diverged=findings.num_pairs_without["control"]),
+        _line(
+            control_name(findings.num_imitations),
+            means["control"],
+            num_diverged=findings.num_pairs_without["control"],
+        ),
         _line("tuned over default", comparison.tuned_over_default),
         _line("teacher's part of the best setting's gain", findings.mean_gain_from_teacher),
         _line("better over worse direction of two peers", findings.position.preferred_over_other),

@@ -166,8 +166,34 @@ def default_recipe(transfer_sets: Iterable[str], default: UntunedDefault) -> str
     return f"{_temperature(DEFAULT_TEMPERATURE, default.loss)}, {weight}{_dimensions(default)}"
 
 
-def control(transfer_sets: Iterable[str]) -> str:
-    """Return in words the control with which a pair's choice is compared. The text is empty if no control exists."""
+def control_name(num_imitations: int) -> str:
+    """Return a name for the best controls of all pairs.
+
+    Args:
+        num_imitations: The number of pairs whose best control imitates the student's old self.
+    """
+    return "best training without a teacher" if num_imitations else "fine-tuning without a teacher"
+
+
+def kinds_of_controls(num_imitations: int, num_controls: int) -> str:
+    """Return a sentence on how many of the best controls imitate the old self. The text is empty if all fine-tune."""
+    if not num_imitations:
+        return ""
+    return (
+        f"The best training without a teacher is an imitation of the student's old self for {num_imitations:,} of "
+        f"{plural(num_controls, 'pair')}, and fine-tuning for {num_controls - num_imitations:,}."
+    )
+
+
+def control(transfer_sets: Iterable[str], *, num_imitations: int = 0) -> str:
+    """Return in words the control with which a pair's choice is compared. The text is empty if no control exists.
+
+    Args:
+        transfer_sets: The transfer sets of the experiment.
+        num_imitations: The number of pairs whose best control imitates the student's old self.
+    """
+    if num_imitations:
+        return "its best training without a teacher"
     names = tuple(transfer_sets)
     without = names_without_labels(names)
     if len(without) == len(names):
@@ -392,5 +418,5 @@ def conventions_in_words(distill: DistillConfig, transfer_sets: Iterable[str] = 
         " ".join(filter(None, [weight, without_labels(transfer_sets), _split_terms(transfer_sets)])),
         f"{reduction}, and {scaled}.",
         f"The teacher's batch normalisation uses {statistics}.",
-        "A control has w = 0: the same student, data, epochs and recipe, without a teacher.",
+        "Fine-tuning, a control, has w = 0: the same student, data, epochs and recipe, without a teacher.",
     ]

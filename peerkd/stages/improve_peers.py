@@ -47,7 +47,7 @@ def key(config: ExperimentConfig, trials: Manifest) -> str:
 def summary(metadata: Mapping[str, Any]) -> str:
     """Describe the artifact of this stage in a few words, given its metadata."""
     decisions = [student["decision"] for student in metadata["students"]]
-    parts = {"distil": "distilled", "fine_tune": "fine-tuned without a teacher", "leave": "left unchanged"}
+    parts = {"distil": "distilled", "fine_tune": "trained on without a teacher", "leave": "left unchanged"}
     counted = ", ".join(f"{decisions.count(name)} {words}" for name, words in parts.items() if name in decisions)
     return f"{len(decisions)} students: {counted}"
 

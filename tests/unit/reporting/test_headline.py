@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from peerkd.reporting.findings import compute_findings
 from peerkd.reporting.headline import headline, remarks, verdict
@@ -9,6 +10,7 @@ from peerkd.reporting.tables import terminal_summary
 from peerkd.results.intervals import Estimate
 from peerkd.results.pairs import Ratio
 from peerkd.results.without_tuning import WithoutTuning
+from tests.pages import Page
 from tests.tables import Study
 
 
@@ -104,9 +106,8 @@ def test_pairs_that_chose_a_set_without_labels_are_said_to_have_no_control():
     assert 1 < num_without < 12
     assert findings.mean_gain_from_data.num == 12 - num_without
     text = {finding.topic: finding.text for finding in headline(findings, study.facts)}["Teacher or data"]
-    assert (
-        f"(n = {12 - num_without} pairs; {num_without} pairs chose a set without labels, which has no control)" in text
-    )
+    assert f"; {num_without} pairs chose a set without labels, which allows no fine-tuning)" in text
+    assert f"(n = {12 - num_without} pairs;" in text
     assert "its fine-tuning without a teacher on the best transfer set with labels." in text
 
 
@@ -116,3 +117,19 @@ def test_without_any_labels_only_the_unchanged_student_is_to_be_beaten():
     text = {finding.topic: finding.text for finding in headline(findings, study.facts)}["Teacher or data"]
     assert "every distillation is at best equal to the unchanged student on validation" in text
     assert "fine-tuning" not in text
+
+
+@pytest.mark.parametrize("transfer_sets", [("student", "public_unlabelled"), ("public_unlabelled",)])
+def test_a_control_that_imitates_the_old_self_is_not_called_fine_tuning(transfer_sets):
+    study = Study(num_peers=4, transfer_sets=transfer_sets, alphas=(0.5,), targets=("teacher", "student"))
+    findings = compute_findings(study.table, study.facts)
+    rows = study.table.take(findings.choice.control[findings.choice.control >= 0])
+    assert findings.num_imitations == sum(target == "student" for target in rows["target"].to_pylist()) > 0
+    text = {finding.topic: finding.text for finding in headline(findings, study.facts)}["Teacher or data"]
+    assert " over the best training without a teacher" in text
+    assert "to the unchanged student or to its best training without a teacher." in text
+    assert "  best training without a teacher " in terminal_summary(findings, study.facts)
+    page = " ".join(Page(render(findings, study.facts)).text)
+    assert "Best training without a teacher" in page
+    assert f"an imitation of the student's old self for {findings.num_imitations} of 12 pairs" in page
+    assert "Fine-tuning without a teacher" not in page
