@@ -22,14 +22,17 @@ import pyarrow as pa
 
 from benchmarks.markdown import table as markdown_table
 from peerkd.arrays import FloatArray
+from peerkd.config.targets import TargetConfig
 from peerkd.results import choices
 from peerkd.results.advice import COVERAGE
 from peerkd.results.pair_advice import Predictions, advise_pairs, gains_on_test
 from peerkd.results.reproduction import find_row
+from peerkd.results.schema import LOSS, TARGET
 from peerkd.results.selection import candidates, choose, ranks_of, rows_of_pairs
 from peerkd.results.table import mapped_table, read_table
 from peerkd.stages.division import evaluation_sets
 from peerkd.study import ties
+from peerkd.study.defaults import UntunedDefault
 from peerkd.study.objective import Objective
 from peerkd.study.splits import EvaluationSets
 from peerkd.study.trials import Trial
@@ -80,9 +83,18 @@ def report(scored: Sequence[Scored]) -> str:
     return markdown_table(_HEADER, rows)
 
 
-def score_sweep(name: str, trials: pa.Table, sets_P: Sequence[EvaluationSets]) -> Scored:
-    """Return the advice of a sweep, which chose by global accuracy, with what came of it."""
-    found = candidates(trials, metric="global_accuracy")
+def score_sweep(
+    name: str, trials: pa.Table, sets_P: Sequence[EvaluationSets], default: UntunedDefault | None = None
+) -> Scored:
+    """Return the advice of a sweep, which chose by global accuracy, with what came of it.
+
+    Args:
+        name: The name of the sweep.
+        trials: Its table of trials.
+        sets_P: The sizes of the evaluation sets of each peer.
+        default: The untuned default, by which ties are broken. None: the sweep has one loss and target.
+    """
+    found = candidates(trials, metric="global_accuracy", default=default)
     advice = advise_pairs(
         trials,
         rows_of_pairs(found),
@@ -144,7 +156,19 @@ def _mean_with_interval(values: Sequence[FloatArray]) -> str:
 def _sweeps(stores: Sequence[Path]) -> Iterator[Scored]:
     for store, manifest in _manifests(stores, _SWEEP):
         with mapped_table(store / manifest["key"] / "trials.parquet") as trials:
-            yield score_sweep(_name(manifest, trials), trials, _evaluation_sets(store, manifest))
+            default = untuned_default(manifest, trials)
+            yield score_sweep(_name(manifest, trials), trials, _evaluation_sets(store, manifest), default)
+
+
+def untuned_default(manifest: Mapping[str, Any], trials: pa.Table) -> UntunedDefault:
+    """Return the loss and the target of the untuned default, each of which is None if the sweep tries only one."""
+    recipe = manifest["metadata"]
+    tries_losses, tries_targets = (trials[name].null_count < trials.num_rows for name in (LOSS, TARGET))
+    return UntunedDefault(
+        None,
+        loss=recipe["loss"]["kind"] if tries_losses else None,
+        target=TargetConfig(**recipe["target"]).label if tries_targets else None,
+    )
 
 
 def _name(manifest: Mapping[str, Any], trials: pa.Table) -> str:
@@ -178,20 +202,25 @@ def _tuned_studies(stores: Sequence[Path]) -> Iterator[Scored]:
             print(f"{folder} is left out: no store has a sweep of its peers", file=sys.stderr)
             continue
         rows = choices.read_table(folder / "choices.parquet", choices.CHOICES).to_pylist()
-        trials = read_table(folder / "trials.parquet")
-        yield score_tuned(_name(manifest, trials), rows, read_table(sweep / "trials.parquet"))
+        trials, swept = (read_table(each / "trials.parquet") for each in (folder, sweep))
+        default = untuned_default(_read(sweep.parent.parent, f"{_SWEEP}/{sweep.name}"), swept)
+        yield score_tuned(_name(manifest, trials), rows, swept, default)
 
 
-def score_tuned(name: str, rows: Sequence[Mapping[str, Any]], swept: pa.Table) -> Scored:
+def score_tuned(
+    name: str, rows: Sequence[Mapping[str, Any]], swept: pa.Table, default: UntunedDefault | None = None
+) -> Scored:
     """Return the advice of a tuned study with what came of it.
 
     Args:
         name: The name of the study.
         rows: The rows of its table of choices.
         swept: The trials of a full sweep of the same peers, which has the test gains of all choices and controls.
+        default: The untuned default of the sweep. None: the sweep has one loss and target.
     """
     # The controls of a sweep are chosen on validation, among all transfer sets.
-    controls = choose(candidates(swept, metric="global_accuracy"), default_transfer_set="student").control
+    found = candidates(swept, metric="global_accuracy", default=default)
+    controls = choose(found, default_transfer_set="student").control
     control_PP = gains_on_test(swept, controls, Objective())
     over_PP, covered_PP = (np.full(controls.shape, np.nan) for _ in range(2))
     for row in rows:

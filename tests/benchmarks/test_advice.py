@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.advice import main, report, score_sweep, score_tuned
+from benchmarks.advice import main, report, score_sweep, score_tuned, untuned_default
 from peerkd.results import choices
+from peerkd.results.selection import candidates, choose
 from peerkd.results.table import assemble, write_table
+from peerkd.study.defaults import UntunedDefault
 from peerkd.study.splits import EvaluationSets, NumSamples
 from tests.tables import answered, control, record, right
 
@@ -107,3 +109,15 @@ def test_a_store_without_a_sweep_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path)])
     assert "must have a sweep" in capsys.readouterr().err
+
+
+def test_a_tie_between_losses_goes_to_the_default_of_the_sweep():
+    tied = [record(loss="dkd"), record(loss="kl")]
+    other = trial(record(student=1, teacher=0, loss="kl"), 200, test=0.5)
+    trials = assemble([trial(control(), 220, test=0.55), *(trial(row, 280, test=0.68) for row in tied), other])
+    manifest = {"metadata": {"loss": {"kind": "kl"}, "target": {"kind": "teacher"}}}
+    default = untuned_default(manifest, trials)
+    assert default == UntunedDefault(None, loss="kl")
+    found = candidates(trials, metric="global_accuracy", default=default)
+    assert choose(found, default_transfer_set="student").chosen[0, 1] == 2
+    assert untuned_default({"metadata": {}}, SWEEP) == UntunedDefault(None)
