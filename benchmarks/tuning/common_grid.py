@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from benchmarks.tuning.replay import Replay
-from peerkd.losses.pairs import PAIR_LOSSES
+from peerkd.study.grid import computed_loss
 from peerkd.tuning.experience_grid import Combination, ExperienceGrid, combination_of
 from peerkd.tuning.space import Space
 
@@ -75,9 +75,7 @@ def places_on_grid(space: Space) -> dict[Point, int]:
 def computed(combination: Combination, weight: float, temperature: float) -> Point:
     """Return the point of a setting. Settings that are the same computation have the same point."""
     name, loss, target = combination
-    if temperature == 1:
-        loss = PAIR_LOSSES[loss].same_at_temperature_1 or loss
-    return name, loss, target, weight, temperature
+    return name, computed_loss(loss, temperature) or loss, target, weight, temperature
 
 
 def _is_of(combination: Combination, point: Point) -> bool:
