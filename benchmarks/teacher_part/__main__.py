@@ -1,18 +1,19 @@
 """Measure for which transfer sets, losses and targets a teacher is worth something: ``make bench-teacher``.
 
 A sweep is run for each seed, by the command that a person would type. Repeat a command that was stopped, and it
-continues.
+continues. With ``--tables``, the tables of trials of earlier sweeps are read instead, and no sweep is run.
 """
 
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.machine_facts import closing_facts, load_average
 from benchmarks.markdown import facts_table
-from benchmarks.teacher_part.measure import COLUMNS, Combination, Gains, measure
+from benchmarks.teacher_part import controls
+from benchmarks.teacher_part.measure import COLUMNS, measure
 from benchmarks.teacher_part.report import document
 from peerkd.results.table import read_table
 from peerkd.stages.machine import describe_processor
@@ -30,32 +31,38 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the sweeps, and print the tables."""
     arguments = _parse(words)
     loads = [load_average()]
-    by_seed: list[dict[Combination, Gains]] = []
-    for seed in arguments.seeds:
-        settings = [f"seed={seed}", *_grid(arguments), *arguments.set]
-        gains = _sweep(arguments.preset, settings, arguments.runs / f"seed-{seed}")
-        if gains is None:
+    by_seed, controls_by_seed = [], []
+    for path in arguments.tables or _swept(arguments):
+        if path is None:
             return 1
-        by_seed.append(gains)
+        trials = read_table(path)
+        by_seed.append(measure(trials.select(COLUMNS)))
+        controls_by_seed.append(controls.measure_controls(trials))
     loads.append(load_average())
     facts = {
-        "Preset": arguments.preset,
-        "Settings": ", ".join(f"`{setting}`" for setting in (*_grid(arguments), *arguments.set)),
-        "Seeds": ", ".join(map(str, arguments.seeds)),
+        **_origin(arguments),
         "Values": "percentage points of global test accuracy, means over pairs, with 95 % intervals over seeds",
         "Machine": describe_processor(),
         **closing_facts(loads, own_load=2),
     }
     tables = document(by_seed, loss=arguments.losses[0], target=arguments.targets[0])
-    text = f"# The teacher's part\n\n{facts_table(facts)}\n\n{tables}\n"
+    single = controls.section(controls_by_seed)
+    text = f"# The teacher's part\n\n{facts_table(facts)}\n\n{tables}\n\n{single}\n"
     print(text, end="")
     if arguments.output:
         arguments.output.write_text(text, encoding="utf-8")
     return 0
 
 
-def _sweep(preset: str, settings: Sequence[str], folder: Path) -> dict[Combination, Gains] | None:
-    """Run a sweep, or take its results from an earlier run, and return its gains; None if it failed."""
+def _swept(arguments: argparse.Namespace) -> Iterator[Path | None]:
+    """Run the sweep of each seed, and yield its table of trials; None if it failed."""
+    for seed in arguments.seeds:
+        settings = [f"seed={seed}", *_grid(arguments), *arguments.set]
+        yield _sweep(arguments.preset, settings, arguments.runs / f"seed-{seed}")
+
+
+def _sweep(preset: str, settings: Sequence[str], folder: Path) -> Path | None:
+    """Run a sweep, or take its results from an earlier run, and return its table of trials; None if it failed."""
     command = [sys.executable, "-m", "peerkd", "run", "jointkd", "--preset", preset, "--output", str(folder)]
     for setting in settings:
         command += ["--set", setting]
@@ -63,8 +70,17 @@ def _sweep(preset: str, settings: Sequence[str], folder: Path) -> dict[Combinati
     if subprocess.run(command, check=False, stdout=_STANDARD_ERROR).returncode:
         return None
     # The newest table belongs to this run, if an earlier one in this folder had other settings.
-    path = max(folder.glob("distill_pairs/*/trials.parquet"), key=lambda each: each.stat().st_mtime_ns)
-    return measure(read_table(path).select(COLUMNS))
+    return max(folder.glob("distill_pairs/*/trials.parquet"), key=lambda each: each.stat().st_mtime_ns)
+
+
+def _origin(arguments: argparse.Namespace) -> dict[str, str]:
+    if arguments.tables:
+        return {"Trials": f"of earlier sweeps, {len(arguments.tables)} tables"}
+    return {
+        "Preset": arguments.preset,
+        "Settings": ", ".join(f"`{setting}`" for setting in (*_grid(arguments), *arguments.set)),
+        "Seeds": ", ".join(map(str, arguments.seeds)),
+    }
 
 
 def _grid(arguments: argparse.Namespace) -> list[str]:
@@ -90,6 +106,7 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--public-fraction", type=float, default=0.3, help="default: 0.3")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an override of the preset")
     parser.add_argument("--runs", type=Path, default=Path("runs/teacher_part"), help="a folder for the results")
+    parser.add_argument("--tables", type=Path, nargs="+", metavar="FILE", help="tables of earlier sweeps, one per seed")
     parser.add_argument("--output", type=Path, help="a file to which the tables are also written")
     return parser.parse_args(words)
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.teacher_part.__main__ import main
+from benchmarks.teacher_part.controls import Control, measure_controls, section
 from benchmarks.teacher_part.measure import COLUMNS, Combination, measure
 from benchmarks.teacher_part.report import document, mean_over_seeds
 
@@ -25,6 +26,7 @@ def row(validation: float | None, test: float | None, **changes: object) -> dict
         "is_finite": validation is not None,
         "validation_global_gain": validation,
         "test_global_gain": test,
+        "test_own_gain": None if test is None else -test,
         **changes,
     }
 
@@ -34,7 +36,7 @@ def control(validation: float, test: float, **changes: object) -> dict[str, obje
 
 
 def table(*rows: dict[str, object]) -> pa.Table:
-    return pa.table({name: [each[name] for each in rows] for name in COLUMNS})
+    return pa.table({name: [each[name] for each in rows] for name in (*COLUMNS, "test_own_gain")})
 
 
 def test_setting_and_baseline_are_chosen_on_validation_and_reported_on_test() -> None:
@@ -79,6 +81,28 @@ def test_a_baseline_has_no_labels_that_the_student_would_not_have() -> None:
 def test_a_training_towards_the_old_self_is_a_baseline_and_no_combination() -> None:
     found = measure(table(row(0.1, 0.1), row(0.2, 0.06, target="student"), control(0.02, 0.02, teacher=None)))
     assert found == {Combination("student", "kl", "teacher"): (0.1, 0.1, 0.06)}
+
+
+def test_single_controls_are_means_over_trials_with_intervals_over_seeds() -> None:
+    def of_seed(gain: float) -> pa.Table:
+        return table(
+            row(0.9, 0.9),
+            row(0.1, gain, target="student", loss="wttm", temperature=2.0),
+            row(0.1, gain + 0.02, target="student", loss="wttm", temperature=2.0, teacher=2),
+            row(None, None, target="student", loss="wttm", temperature=2.0, student=3),
+            row(0.1, 0.5, target="student", transfer_set="public_unlabelled", distillation_weight=1.0),
+            control(0.02, 0.001, teacher=None),
+        )
+
+    by_seed = [measure_controls(of_seed(gain)) for gain in (0.04, 0.06)]
+    assert by_seed[0] == {
+        Control(None, None, 0.0): (0.001, -0.001),
+        Control("wttm", 2.0, 0.5): (pytest.approx(0.05), pytest.approx(-0.05)),
+    }
+    lines = section(by_seed).splitlines()[4:]
+    assert lines[0] == "| fine-tuning |  | 0 | +0.10 (+0.10 to +0.10) | -0.10 (-0.10 to -0.10) |"
+    # The means of the seeds are 5 and 7 points: the standard error is 1 point.
+    assert lines[1] == "| wttm | 2 | 0.5 | +6.00 (-6.71 to +18.71) | -6.00 (-18.71 to +6.71) |"
 
 
 def test_a_trial_at_temperature_1_stands_for_all_losses_that_compute_the_same() -> None:
@@ -134,3 +158,8 @@ def test_the_command_runs_sweeps_and_prints_what_it_writes(tmp_path: Path, capsy
     assert printed == (tmp_path / "part.md").read_text()
     assert "| student_and_public | ttm | class_counts+prior_adjusted | " in printed
     assert "| unknown |" in printed
+    (kept,) = (tmp_path / "runs").glob("seed-0/distill_pairs/*/trials.parquet")
+    assert main(["--tables", str(kept), "--losses", "kl", "--targets", "teacher"]) == 0
+    single = capsys.readouterr().out.partition("## Single trainings")[2]
+    assert single
+    assert single in printed
