@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from peerkd.reporting import wording
+from peerkd.reporting.controls import control, kinds_of_controls
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings, Treatment
 from peerkd.reporting.wording import (
@@ -11,10 +12,8 @@ from peerkd.reporting.wording import (
     NO_INTERVALS,
     added_values,
     at_edges,
-    control,
     default_setting,
     interval,
-    kinds_of_controls,
     magnitude,
     points,
     points_with_interval,

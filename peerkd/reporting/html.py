@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from peerkd.reporting import charts, explorer, figures, heatmaps, page, wording
+from peerkd.reporting import charts, controls, explorer, figures, heatmaps, page, wording
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import TREATMENTS, SweepFindings, Treatment
 from peerkd.reporting.headline import headline, remarks
@@ -44,7 +44,7 @@ _TREATMENT_LABELS: Final[Mapping[Treatment, str]] = {
 
 def treatment_labels(findings: SweepFindings) -> dict[Treatment, str]:
     """Return the label of each treatment. The label of the control depends on what the best controls are."""
-    return {**_TREATMENT_LABELS, "control": wording.control_name(findings.num_imitations).capitalize()}
+    return {**_TREATMENT_LABELS, "control": controls.control_name(findings.num_imitations).capitalize()}
 
 
 def render(findings: SweepFindings, facts: ExperimentFacts) -> str:
@@ -84,8 +84,8 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "no_intervals": wording.NO_INTERVALS,
         "treatment_labels": labels,
         "single_setting": wording.single_setting(findings.single),
-        "control": wording.control(findings.transfer_sets, num_imitations=findings.num_imitations),
-        "kinds_of_controls": wording.kinds_of_controls(
+        "control": controls.control(findings.transfer_sets, num_imitations=findings.num_imitations),
+        "kinds_of_controls": controls.kinds_of_controls(
             findings.num_imitations, findings.mean_gains["control", findings.scope].num
         ),
         "default_without_labels": wording.default_recipe(

@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 
 from peerkd.arrays import FloatArray
+from peerkd.reporting.controls import control_name
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import TREATMENTS, SweepFindings
 from peerkd.reporting.headline import diverged
 from peerkd.reporting.improved import terminal_line
 from peerkd.reporting.wording import (
     NO_INTERVALS,
-    control_name,
     default_recipe,
     default_setting,
     interval,

@@ -72,12 +72,6 @@ def test_only_the_sets_of_the_experiment_are_said_to_have_no_labels():
     assert wording.without_control(("public_unlabelled", "both")).startswith("Transfer set public_unlabelled has no")
 
 
-def test_a_control_is_one_with_labels_and_exists_only_there():
-    assert wording.control(("student",)) == "its fine-tuning without a teacher on the best transfer set"
-    assert wording.control(("student", "public_unlabelled")).endswith("on the best transfer set with labels")
-    assert wording.control(("public_unlabelled",)) == ""
-
-
 @pytest.mark.parametrize("kind", PAIR_LOSSES)
 def test_the_formula_describes_the_loss(kind):
     formula, rule = wording.loss_formula(DistillConfig(loss=loss_config(kind))), PAIR_LOSSES[kind].temperature_rule

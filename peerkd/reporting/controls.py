@@ -1,0 +1,42 @@
+"""The best trainings without a teacher in words: fine-tuning, or imitation of the student's old self."""
+
+from collections.abc import Iterable
+
+from peerkd.study.transfer_sets import names_without_labels
+from peerkd.wording import plural
+
+
+def control_name(num_imitations: int) -> str:
+    """Return a name for the best controls of all pairs.
+
+    Args:
+        num_imitations: The number of pairs whose best control imitates the student's old self.
+    """
+    return "best training without a teacher" if num_imitations else "fine-tuning without a teacher"
+
+
+def kinds_of_controls(num_imitations: int, num_controls: int) -> str:
+    """Return a sentence on how many of the best controls imitate the old self. The text is empty if all fine-tune."""
+    if not num_imitations:
+        return ""
+    return (
+        f"The best training without a teacher is an imitation of the student's old self for {num_imitations:,} of "
+        f"{plural(num_controls, 'pair')}, and fine-tuning for {num_controls - num_imitations:,}."
+    )
+
+
+def control(transfer_sets: Iterable[str], *, num_imitations: int = 0) -> str:
+    """Return in words the control with which a pair's choice is compared. The text is empty if no control exists.
+
+    Args:
+        transfer_sets: The transfer sets of the experiment.
+        num_imitations: The number of pairs whose best control imitates the student's old self.
+    """
+    if num_imitations:
+        return "its best training without a teacher"
+    names = tuple(transfer_sets)
+    without = names_without_labels(names)
+    if len(without) == len(names):
+        return ""
+    suffix = " with labels" if without else ""
+    return f"its fine-tuning without a teacher on the best transfer set{suffix}"
