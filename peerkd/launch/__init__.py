@@ -1,4 +1,5 @@
 """The control plane: backends, jobs on a Kubernetes cluster, and runs on a Kubeflow Pipelines server.
 
-Each of these services is called from one module of this package only.
+The Kubernetes API and the Kubeflow Pipelines server are external services. For each of them, one module of this package
+sends all requests.
 """

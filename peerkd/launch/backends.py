@@ -9,7 +9,10 @@ from peerkd.launch.order import POD_VARIABLE, Backend
 
 
 def choose_backend(launch: LaunchConfig, *, environment: Mapping[str, str] = os.environ) -> str:
-    """Return ``kubernetes``, ``local``, or ``in_process`` if the calling process does the work.
+    """Return the name of the backend that a launch description selects.
+
+    The name is ``kubernetes`` (jobs on a cluster), ``local`` (processes on this machine) or ``in_process`` (the calling
+    process).
 
     Args:
         launch: The launch description. The backend ``auto`` is ``kubernetes`` inside a Kubeflow pipeline and ``local``
@@ -31,7 +34,7 @@ def check_launch(launch: LaunchConfig, *, environment: Mapping[str, str] = os.en
     """Check everything about a launch description that can be checked before any work.
 
     Raises:
-        ValueError: If a setting breaks a rule, or the operator does not allow it.
+        ValueError: If a setting is not valid, or the operator of the cluster does not allow its value.
     """
     choose_backend(launch, environment=environment)
     resolve_cluster(launch, environment=environment)
@@ -47,9 +50,9 @@ def open_backend(
     """Return the backend that carries out orders: processes on this machine, or jobs on a cluster.
 
     Args:
-        launch: The launch description, which names the backend. Its number of workers must not be 0, because an order
-            is for other processes than the calling one.
-        cluster: The number of workers, and their resources.
+        launch: The launch description, which names the backend. Its number of workers must not be 0: with 0 workers the
+            calling process does the work itself, and gives no orders.
+        cluster: The resolved settings of the workers: their number and their resources.
         run_id: The id of the run. If it is empty, the id is derived from each order, so that a repeated order finds the
             job that it created before.
         environment: Variables that show whether this process is a task of a pipeline.

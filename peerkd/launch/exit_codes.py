@@ -1,4 +1,4 @@
-"""How a stage ends with an error: with one sentence and an exit code, which other processes can read."""
+"""How a stage ends with an error: it writes one sentence and an exit code where other processes can read them."""
 
 import json
 import os
@@ -32,7 +32,7 @@ TERMINATION_LOG_VARIABLE = "PEERKD_TERMINATION_LOG"
 A stage writes the sentence of its error to that file, and Kubernetes shows it in the status of the container."""
 
 OUT_OF_MEMORY: Final = "out_of_memory"
-"""A key in a termination message that is written as JSON. The value is true if the container ran out of memory."""
+"""The key under which a termination message in JSON tells whether the container ran out of memory (true or false)."""
 
 EXIT_USER_ERROR = 2
 EXIT_FAILURE = 1

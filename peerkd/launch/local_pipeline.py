@@ -68,10 +68,10 @@ def compiled_pipeline(name: str) -> Path:
 
 
 def _without_run(text: str) -> str:
-    """Return the YAML of a compiled pipeline in which the tasks receive an empty run id.
+    """Return the YAML of a compiled pipeline, changed so that the tasks receive an empty run id.
 
-    kfp would create a new id in each run. Jobs are named after the id, so a repeated command would not find the job of
-    the interrupted one.
+    Otherwise kfp would create a new id in each run. Jobs are named after the id, so a command that is repeated after an
+    interruption would not find the job that it created before.
     """
     return text.replace(f"constant: '{dsl.PIPELINE_JOB_ID_PLACEHOLDER}'", "constant: ''")
 

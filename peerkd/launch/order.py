@@ -53,7 +53,8 @@ class JobAccount:
     num_workers: int
 
     gpus_per_worker: float
-    """The mean number of GPUs of a worker. Workers on one machine share its GPUs, so it need not be whole."""
+    """The mean number of GPUs of a worker. It need not be a whole number, because the workers on one machine share its
+    GPUs."""
 
     queue_seconds: float = 0.0
     """Time from the job's creation to its start."""

@@ -29,10 +29,14 @@ class Package:
 
     images: frozenset[str]
     documents: tuple[Mapping[str, Any], ...]
-    """The pipeline's specification and, if they exist, its settings for Kubernetes."""
+    """The YAML documents of the file: the pipeline's specification and, if the file has a second document, settings for
+    Kubernetes."""
 
     def with_image(self, image: str) -> "Package":
-        """Return the pipeline with another image for all tasks, such as a digest or a mirror's copy."""
+        """Return the pipeline with ``image`` as the image of all tasks.
+
+        The image may be a reference with a digest, or a copy on a mirror.
+        """
         document = json.loads(json.dumps(self.documents[0]))
         for executor in document["deploymentSpec"]["executors"].values():
             if "container" in executor:
@@ -62,8 +66,8 @@ def read_package(path: Path) -> Package:
 def read_arguments(package: Package, pairs: Iterable[str]) -> dict[str, Any]:
     """Parse ``key=value`` pairs, and return the arguments with the types that the pipeline declares.
 
-    The value of a text parameter stays text: ``num_workers=2`` sends "2". ``kfp run create`` sends a number, which the
-    server refuses.
+    The value of a text parameter stays text: ``num_workers=2`` is sent as "2". The command ``kfp run create`` would
+    send a number, which the server refuses.
 
     Raises:
         ValueError: If a pair has no key, a key is unknown or comes twice, a value does not have the declared type, a
@@ -90,7 +94,7 @@ def read_arguments(package: Package, pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def texts(package: Package, arguments: Mapping[str, Any]) -> dict[str, str]:
-    """Return the value of every text parameter by its name: the given argument, else the default."""
+    """Return the value of every text parameter by name: the argument if it is given, and else the default."""
     return {
         name: str(arguments.get(name, parameter.get("defaultValue", "")))
         for name, parameter in package.parameters.items()

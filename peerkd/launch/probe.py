@@ -14,8 +14,9 @@ def serve_probe(port: int, *, pulse: Callable[[], float], max_seconds: float) ->
     The answer has the status 200 while ``pulse()`` is at most ``max_seconds``, and else 503.
 
     Args:
-        port: The port, or 0 for any free one, which is ``server_port`` of the returned server.
-        pulse: Returns the seconds since the last sign of life.
+        port: The port. 0 means any free port; the attribute ``server_port`` of the returned server tells which port was
+            chosen.
+        pulse: A function that returns the seconds since the last sign of life.
         max_seconds: The time without a sign of life after which the process should be restarted.
     """
 

@@ -50,9 +50,10 @@ class ClusterRetries(Retries[ClusterError]):
             has_answered: Whether the service has answered before. If not, it may fail for at most a minute, and
                 refusals are not retried.
             retried_refusals: The HTTP statuses of refusals that are retried for ``REFUSAL_SECONDS``.
-            on_failure: Called before each wait with the error and with the number of failures since the last success.
-            clock: Returns a monotonic time in seconds.
-            sleep: Waits for a number of seconds.
+            on_failure: A function that is called before each wait, with the error and with the number of failures since
+                the last success.
+            clock: A function that returns a monotonic time in seconds.
+            sleep: A function that waits for a number of seconds.
         """
         super().__init__(
             (ClusterUnavailableError, ClusterRefusedError),

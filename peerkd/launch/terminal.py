@@ -9,7 +9,9 @@ from peerkd.metrics.progress import LINE_PREFIX
 
 
 class Relay(io.TextIOBase):
-    """A stream that writes progress lines to another stream, and keeps the last few of all other lines.
+    """A stream that passes progress lines on to another stream.
+
+    It keeps the last few lines that are not progress lines.
 
     In a terminal, each progress line of a stage overwrites the previous one.
     """

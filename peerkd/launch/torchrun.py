@@ -1,4 +1,4 @@
-"""Several processes for one training, on one machine or on all workers of a job: torchrun and its output."""
+"""One training in several processes, which torchrun starts on one machine or on all workers of a job."""
 
 import json
 import os
@@ -42,7 +42,7 @@ class Rendezvous:
 
     @classmethod
     def of(cls, worker: Worker, environment: Mapping[str, str] | None = None) -> Self | None:
-        """Return the address at which a worker meets the other workers; None if there are no others.
+        """Return the address at which a worker meets the other workers; None if there are no other workers.
 
         Raises:
             ValueError: If the environment does not specify host and port.
@@ -78,8 +78,8 @@ def run_processes(
         argument: The path that each process receives as its command-line argument.
         num_processes: The number of processes, counted over all workers.
         news_prefix: The beginning of output lines that are messages; the rest of such a line is JSON.
-        rendezvous: The rendezvous of the workers, the first of which has rank 0; None if all processes are on this
-            machine.
+        rendezvous: The address at which the workers meet; None if all processes are on this machine. Rank 0 is on the
+            first worker.
 
     Returns:
         An iterator over the messages. It ends when all processes on this machine have ended.

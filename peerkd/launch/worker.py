@@ -24,7 +24,8 @@ class Worker:
     """The number of workers of the stage, this one included."""
 
     run_id: str = ""
-    """The id of the run. With ``index``, it distinguishes this worker from workers of other runs of the same stage."""
+    """The id of the run. The id and ``index`` together distinguish this worker from the workers of other runs of the
+    same stage."""
 
     is_in_process: bool = False
     """Whether the process of the stage does the work itself, without starting other processes."""

@@ -1,1 +1,4 @@
-"""Training and evaluation of networks: pre-training, distillation and the sweep, without cluster and store."""
+"""Training and evaluation of networks: pre-training, distillation, sweeps, PCL and rounds.
+
+This package uses neither a cluster nor the store.
+"""

@@ -2,7 +2,9 @@
 
 
 def batch_bounds(num_samples: int, *, batch_size: int) -> list[int]:
-    """Return where the batches of an epoch begin and end, as the sorted list of all bounds, from 0 to ``num_samples``.
+    """Return the sorted bounds of the batches of an epoch, from 0 to ``num_samples``.
+
+    Batch i begins at bound i and ends before bound i + 1.
 
     There are as few batches of at most ``batch_size`` samples as possible, and their sizes differ by at most one.
     With a ``batch_size`` of at least 3, no batch has only one sample, on which batch normalisation cannot train.

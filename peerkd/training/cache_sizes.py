@@ -14,12 +14,14 @@ _KEPT_LOGITS_BYTES: Final = 2**26
 _KEPT_SETS_BYTES: Final = 2**28
 """The maximum size of the transfer sets that a process of a tuned study keeps in memory.
 
-A tuned study may train a pair again with another setting at any time.
+They are kept because a tuned study may train a pair again at any time, with another setting.
 """
 
 
 def num_kept_logits(dataset: ImageDataset, assignment: Assignment) -> int:
-    """Return for how many epochs, summed over teachers, a process of a tuned study keeps the teachers' logits.
+    """Return how many results of teachers a process of a tuned study keeps in memory.
+
+    One result consists of the logits of one teacher on one transfer set in one epoch.
 
     The number is computed for the largest possible transfer set: the data of the two largest peers and the public set.
     """

@@ -17,8 +17,8 @@ _MOST_READING_THREADS: Final = 16
 def pin_to_core(process_index: int, *, num_processes: int) -> None:
     """Keep this process on a core of its own if there are as many cores as processes. This has an effect only on Linux.
 
-    A process that moves to another core loses its caches. If the numbers of cores and processes differ, the scheduler
-    of the operating system distributes them better.
+    A process that moves to another core loses its caches. If the numbers of cores and processes differ, the operating
+    system distributes the processes better than a fixed assignment would.
     """
     if not hasattr(os, "sched_setaffinity"):
         return

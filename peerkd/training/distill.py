@@ -20,7 +20,8 @@ from peerkd.training.samples import Batch, Batches
 TeacherLogits = Mapping[int, Sequence[Tensor]]
 """The teacher's logits as float32 tensors of shape BK, by epoch and index of the batch.
 
-If a batch has samples without labels, its tensor has only the rows of these samples."""
+If a batch has samples without labels, the tensor of the batch has rows for these samples only.
+"""
 
 
 @torch.no_grad()
@@ -77,8 +78,8 @@ def distill(
         epochs: The epochs to do, counted from 0. The schedule always covers all the recipe's epochs. None means all
             epochs.
         momenta: The momenta that the call for the preceding epochs returned; None for the first call.
-        known_K: Whether the student knows each class. It imitates the logits of known classes only, and the cross
-            entropy leaves out samples of the other classes. None means that it knows all classes.
+        known_K: Whether the student knows each class. The student imitates the logits of known classes only, and the
+            cross entropy omits the samples of unknown classes. None means that the student knows all classes.
         own: The student's temperature after the preceding epochs, if the loss sets its temperature itself. The training
             changes this object in place. None for the first call, or for any other loss.
         term: The distillation term. None means the recipe's term.
@@ -135,10 +136,10 @@ def distill(
 
 
 def _of_step(own: OwnTemperature, *, like: Tensor) -> float | Tensor:
-    """Return the temperature of the next step, given the temperature that the loss sets for a student.
+    """Return the temperature of the next step for a student whose loss sets T itself, as a number or a tensor.
 
-    If the rule that sets it needs the derivative of the loss with respect to T, the result is a tensor in which the
-    backward pass stores this derivative. Otherwise the result is a number.
+    If the loss needs its derivative with respect to T in order to set T, the result is a tensor, in which the backward
+    pass stores this derivative. Otherwise the result is a number.
 
     Args:
         own: The temperature of the student.
@@ -152,7 +153,7 @@ def _of_step(own: OwnTemperature, *, like: Tensor) -> float | Tensor:
 def _slope(temperature: float | Tensor | None) -> float:
     """Return the derivative of the loss of a step with respect to the temperature, after the backward pass.
 
-    It is 0 if the temperature is a number, in which the backward pass stores no derivative.
+    The result is 0 if the temperature is a number, because the backward pass can store a derivative only in a tensor.
     """
     if not isinstance(temperature, Tensor) or temperature.grad is None:
         return 0.0

@@ -1,8 +1,8 @@
 """The choice of the engine that trains some students of a sweep: one at a time, side by side, or in captured steps.
 
-The engines differ at most in the rounding of results, and their choice does not depend on measured times. The number of
-students that train together is measured, and changes only the duration. Students that train together have the same
-loss.
+The results of two engines differ at most by rounding. Which engine is chosen does not depend on measured times. The
+number of students that train together is measured, but it changes only the duration. Students that train together have
+the same loss.
 """
 
 from collections.abc import Sequence
@@ -68,8 +68,8 @@ class Engines:
     def loss(self, trial: Trial) -> str:
         """Return the name of the pair loss with which a trial is trained.
 
-        It is the loss of the trial's setting or, if the setting names none, the loss of the recipe. Fine-tuning has no
-        pair loss; for it, the loss of the recipe is returned, which then has the weight 0.
+        This is the loss that the trial's setting names or, if the setting names no loss, the loss of the recipe.
+        Fine-tuning trains with the loss of the recipe as well, but the weight of this loss is then 0.
         """
         return trial.setting.loss or self._config.distill.loss.kind
 
@@ -81,19 +81,19 @@ class Engines:
         return choices
 
     def is_stacked(self, network: PeerNetwork) -> bool:
-        """Return whether students of a network train side by side."""
+        """Return whether students that have this network train side by side."""
         if self._has_lanes or self._config.distill.precision != "float32":
             return False
         return network.is_plain and should_stack(network.name, image_shape_CHW=self._data.dataset.image_shape)
 
     def group_size(self, network: PeerNetwork, loss: str, samples: TransferSamples, *, num_trials: int) -> int:
-        """Return how many students of a network to train together.
+        """Return how many students that have the same network to train together.
 
         The fastest number is measured when a large group is requested for the first time.
 
         Args:
             network: The network of the students.
-            loss: The name of their pair loss.
+            loss: The name of the students' pair loss.
             samples: The transfer set, on which the measurement is made.
             num_trials: The number of trials that could be trained together.
         """
@@ -152,18 +152,18 @@ class Engines:
         )
 
     def _num_lanes(self, network: PeerNetwork, loss: str, samples: TransferSamples) -> int:
-        """Return how many students of a network to train at once in captured steps; 0 if its steps are not captured.
+        """Return how many students to train at once in captured steps; 0 if steps of their network are not captured.
 
-        Only the steps of plain networks are captured. A network of another package may do things in a step that cannot
-        be captured, such as drawing random numbers. A network with an adapter may not know all classes, and captured
-        steps have no masks for unknown classes. A loss that sets its temperature itself computes T on the host between
-        two steps, and captured steps do not wait for the host.
+        Only the steps of plain networks are captured. A network that another Python package provides may do things in a
+        step that cannot be captured, such as drawing random numbers. A network with an adapter may not know all
+        classes, and captured steps have no masks for unknown classes. A loss that sets its temperature itself computes
+        T on the host between two steps, and captured steps do not wait for the host.
         """
         is_captured = network.is_plain and loss in self._captured_losses
         return self._lane_pool(loss).number(network.name, samples) if is_captured else 0
 
     def _lane_pool(self, loss: str) -> "LanePool":
-        """Return the pool of those lanes whose steps compute a loss; create it if it does not exist."""
+        """Return the lanes that train with a given loss. The pool of these lanes is created at the first call."""
         if loss not in self._lane_pools:
             num_architectures = len({network.name for network in self._config.networks if network.is_plain})
             # Pools that are opened later find only the memory that the earlier ones left.
@@ -193,7 +193,7 @@ class Engines:
         )
 
     def _first_choices(self) -> tuple[EngineChoice, ...]:
-        """Return a line for the log for each reason why a fast engine is not used."""
+        """Return lines for the log that say why a fast engine is not used, one line for each reason."""
         others = {network.name: _ONE_BY_ONE for network in self._config.networks if not network.is_built_in}
         adapted = {
             f"{network.name} with an adapter": _ADAPTED
@@ -221,6 +221,6 @@ def _plain_network(data: SweepData, architecture: str) -> nn.Module:
 
 
 def _autograd_choice(loss: str) -> EngineChoice:
-    """Return a line for the log: students side by side use autograd for this loss, which is slower."""
+    """Return the line for the log that says that this loss has no hand-written gradient for students side by side."""
     text = f"{loss}: students side by side use autograd, because no gradient is written by hand for this loss"
     return EngineChoice(f"loss {loss}", text)

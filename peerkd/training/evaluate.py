@@ -98,8 +98,8 @@ class Evaluator:
 
         Args:
             before: Predictions of the pre-trained peer.
-            after: Predictions of the trained student. None if the training diverged: then every value that depends on
-                them is None.
+            after: Predictions of the trained student; None if the training diverged. Columns that depend on these
+                predictions are then None.
             peer: The student.
         """
         columns: dict[str, Any] = {}
@@ -117,9 +117,9 @@ class Evaluator:
         return columns
 
     def accuracies(self, predictions: Predictions, *, peer: int) -> dict[str, float | None]:
-        """Return ``{validation,test}_{global,own}_accuracy`` of a peer's network, for the splits that it predicted.
+        """Return ``{validation,test}_{global,own}_accuracy`` of a peer's network, for each split in ``predictions``.
 
-        An accuracy is None if a logit on one of its samples is not finite.
+        An accuracy is None if a logit is not finite on one of the samples on which the accuracy is measured.
         """
         values: dict[str, float | None] = {}
         for split in predictions:

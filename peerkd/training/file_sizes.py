@@ -27,9 +27,9 @@ class _ValueCounts(NamedTuple):
 
 
 def weights_bytes(architecture: str, *, image_shape_CHW: tuple[int, int, int], num_classes: int) -> int:
-    """Return the approximate size of the file with a network's weights, to within 1 % of its bytes.
+    """Return the size of the file with a network's weights, with an error of at most 1 %.
 
-    The size of a network of another package is not known without torch, and counts as 0.
+    The result is 0 for a network that another Python package provides, because its size is not known without torch.
     """
     channels, height, width = image_shape_CHW
     counts = _value_counts().get(architecture)

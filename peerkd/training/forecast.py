@@ -24,8 +24,10 @@ from peerkd.training.file_sizes import weights_bytes
 _LABEL_BYTES: Final = 8
 
 _EVALUATIONS_OF_BETTER_PEER: Final = 4
-"""The number of times that a student whose network is published is evaluated: before and after its trial, and each time
-both by the engine of the trial and as a plain network."""
+"""The number of evaluations of a student whose network is published.
+
+The student is evaluated before and after the trial, each time once by the engine of the trial and once as a plain
+network."""
 
 # These numbers were measured on journals and tables of digits and CIFAR-10. Their real sizes are within a fifth of the
 # forecast.
@@ -50,7 +52,8 @@ class PartitionSizes(NamedTuple):
     public: int
 
     own: int
-    """The number of own validation and test samples of a peer that are not in the global sets, averaged over peers."""
+    """The mean number of own validation and test samples of a peer, without samples that are also in the global
+    sets."""
 
     total: int
     """The number of samples in the data set, after the limits that the config sets."""
@@ -88,18 +91,19 @@ class Forecast:
     """The part of ``num_distillation_samples`` on which students are fine-tuned."""
 
     num_teacher_samples: int
-    """The number of samples that pass through teachers. Logits of a teacher are computed once for several students."""
+    """The number of samples that pass through teachers. A teacher's logits are computed once for all trials of a
+    unit."""
 
     num_improvement_samples: int
     """The maximum number of samples on which chosen trials are trained again, so that networks can be published."""
 
     num_evaluation_samples: int
-    """The number of samples that are evaluated: after pre-training, after each trial or each epoch of a trial, and with
-    the published networks."""
+    """The number of samples on which networks are evaluated: after pre-training, after each trial or each epoch of a
+    trial, and when better peers are published."""
 
     dataset_bytes: int
     weights_bytes: int
-    """The size of the weights of all peers. The published better peers take the same space once more."""
+    """The size of the weights of all peers. The published networks of the better peers take the same space again."""
 
     journals_bytes: int
     """The size of the journals during the sweep, after which they are deleted."""
@@ -126,8 +130,8 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
         config: The experiment.
         samples: The sizes of the parts of the data set.
         given_bytes: For each peer, the size of the file with the weights that the user provides, or None if the user
-            provides none. Empty means that the user provides no weights. These sizes are used for networks of other
-            packages, because the size of such a network is not known without torch.
+            provides none. Empty means that the user provides no weights. The sizes are used for networks that other
+            Python packages provide, because torch would be needed to compute them.
     """
     num_peers = config.partition.num_peers
     num_pairs = num_peers * (num_peers - 1)
@@ -206,7 +210,9 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
 
 
 def process_seconds(forecast: Forecast, rates: Mapping[PeerNetwork, Rates], config: ExperimentConfig) -> float:
-    """Return the seconds that all trainings and evaluations take in one process, without start and end of the stages.
+    """Return the seconds that all trainings and evaluations take in one process.
+
+    The time in which stages start and end is not included.
 
     Args:
         forecast: The work.
@@ -266,12 +272,13 @@ def packed_bytes(num_samples: int, image_shape_CHW: tuple[int, int, int]) -> int
 
 
 def _pair_samples(transfer_set: str, samples: PartitionSizes, size: Callable[[str, SourceSizes], int]) -> int:
-    """Return the sum of a size over the transfer sets of all pairs.
+    """Return the total size of the transfer sets of all pairs.
 
     Args:
         transfer_set: The kind of the transfer sets.
         samples: The sizes of the parts of the data set.
-        size: A function that returns a size of a transfer set, given its kind and the sizes of its sources.
+        size: A function that returns the size of one transfer set, given the kind of the transfer set and the sizes of
+            its sources.
     """
     facts, num_peers = TRANSFER_SETS[transfer_set], len(samples.training_by_peer)
     if facts.is_split and facts.depends_on_student and facts.depends_on_teacher:

@@ -11,12 +11,13 @@ _NUM_REPETITIONS: Final = 3
 _MAX_SECONDS: Final = 1.0
 
 _MAX_UNMEASURED: Final = 16
-"""The maximum number of students that are trained together without a measurement. A study that finishes in seconds has
-no more students."""
+"""The maximum number of students that are trained together without a measurement.
+
+A study that finishes within seconds has no larger groups, so no time is lost there on measurements."""
 
 
 class GroupSizes:
-    """Measures how many students train fastest side by side, once for each kind of training, and remembers it."""
+    """Measures how many students train fastest side by side, once for each kind of training, and keeps the result."""
 
     def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""The trainings of the better peers: the trial that was chosen for a student is trained again, to get its network.
+"""The training of the better peers: the trial that was chosen for a student is trained again, to get the network.
 
 The trial is trained as in the sweep, so its record and its weights are the same as there, to the last bit.
 """
@@ -98,8 +98,8 @@ def _unit(trial: Trial) -> tuple[tuple[int, ...], tuple[int, ...], int | None]:
     """Return what trials of one unit have in common: the owners of their samples, and their teacher.
 
     Returns:
-        The owners of the samples with labels, the owners of the samples without labels (see ``Unit``), and the teacher
-            whose logits the trial needs, or None.
+        The owners of the samples with labels; the owners of the samples that only the divergence uses, without labels;
+            and the teacher whose logits the trial needs, or None.
     """
     # A set that does not depend on a teacher has the same owners whichever peer is named.
     other = trial.student if trial.teacher is None else trial.teacher

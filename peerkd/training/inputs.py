@@ -83,7 +83,7 @@ class SweepInputs(ProcessInputs):
     """
 
     finite_peers: tuple[int, ...] | None = None
-    """The peers that have weights, in ascending order. None means all peers, because no pre-training diverged."""
+    """The peers whose pre-training did not diverge, in ascending order. None means all peers."""
 
     @property
     def peers(self) -> Sequence[int]:
@@ -121,7 +121,8 @@ class ImproveInputs:
     """Inputs for the trainings of the stage that publishes better peers."""
 
     sweep: SweepInputs
-    """The inputs of the trials. Their ``states_folder`` must be set, because the chosen weights are read from it."""
+    """The inputs of the trials. ``sweep.states_folder`` must be set, because the chosen weights are read from this
+    folder."""
 
     objective: Objective
     """The objective that the choice for a student maximises, on validation data."""

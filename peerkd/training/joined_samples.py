@@ -57,7 +57,7 @@ class JoinedSamples:
             )
 
     def labelled_batches(self, epoch: int) -> Iterator[Batch]:
-        """Return an iterator over the batches of one epoch, counted from 0, each without its samples without labels."""
+        """Return an iterator over the labelled parts of the batches of one epoch, counted from 0."""
         return self._part(self._labelled, epoch)
 
     def unlabelled_epochs(self, epochs: range) -> range:
@@ -74,7 +74,7 @@ class JoinedSamples:
         return range(epochs.start * self.num_batches // num_batches, last_batch // num_batches + 1)
 
     def in_batches(self, values: Mapping[int, Sequence[Tensor]], epoch: int) -> Sequence[Tensor]:
-        """Arrange values that belong to the samples without labels by the batches of an epoch of the joined samples.
+        """Return the values of the samples without labels for each batch of an epoch of the joined samples.
 
         Args:
             values: The values by epoch and batch of the set without labels, for all ``unlabelled_epochs``.

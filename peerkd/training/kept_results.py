@@ -17,7 +17,9 @@ _Result = TypeVar("_Result")
 def kept_results(
     method: Callable[_Parameters, _Result], *, maxsize: int | None = None
 ) -> Callable[_Parameters, _Result]:
-    """Return a function that caches the results of a bound method, to be stored in an attribute of the method's object.
+    """Return a function that calls a bound method and caches its results.
+
+    The function is meant to be stored in an attribute of the method's object.
 
     The function must not be called after the object has been freed.
 

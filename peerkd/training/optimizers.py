@@ -14,8 +14,8 @@ def sgd_directions(
 ) -> list[Tensor]:
     """Return the direction of a step of SGD for each parameter, and update the momenta in place.
 
-    The step subtracts the learning rate times the direction. The rule is that of ``torch.optim.SGD`` without dampening,
-    with weight decay d and momentum m (its documentation)::
+    The step subtracts the learning rate times the direction. The rule is the one in torch's documentation of
+    ``torch.optim.SGD``, without dampening. With weight decay d and momentum m it is::
 
         g <- gradient + d * parameter
         v <- m * v + g
@@ -102,15 +102,17 @@ class Sgd:
 def learning_rate_at(step: int, *, num_steps: int, recipe: RecipeConfig, learning_rate: float | None = None) -> float:
     """Return the learning rate of a step, according to the schedule of a recipe.
 
-    With the schedule ``cosine`` it is ``rate * (1 + cos(pi * step / num_steps)) / 2`` (Loshchilov and Hutter 2017,
+    Let ``rate`` be the learning rate of the first step. With the schedule ``constant``, the learning rate is always
+    ``rate``. With ``cosine`` it is ``rate * (1 + cos(pi * step / num_steps)) / 2`` (Loshchilov and Hutter 2017,
     arXiv:1608.03983, eq. 5, with a minimum rate of 0 and no restart). With ``multistep`` it is ``rate * decay_factor **
     n``, where n is the number of milestones that have been passed.
 
     Args:
         step: The step, counted from 0 over all epochs.
         num_steps: The number of steps of all epochs.
-        recipe: Schedule and rate.
-        learning_rate: The rate of the first step, which replaces the recipe's. None means the recipe's.
+        recipe: The schedule and the learning rate of the first step.
+        learning_rate: The learning rate of the first step, in place of the one in the recipe. None means the one in the
+            recipe.
     """
     progress = step / num_steps
     match recipe.schedule:

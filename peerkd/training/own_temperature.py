@@ -1,4 +1,6 @@
-"""The temperature of a student whose loss sets T itself, and the gap of cross entropies that some losses use for it.
+"""The temperature of a student whose loss sets T itself.
+
+Some losses set T by the gap of cross entropies: the student's cross entropy minus that of reference logits.
 
 Shape suffixes: B = batch, K = classes.
 """

@@ -30,7 +30,7 @@ class PairTargets:
         """Store the arguments. No target is computed yet.
 
         Args:
-            logits: A function that returns the logits of a peer, pre-trained, on the samples of the divergence.
+            logits: A function that returns the logits of a pre-trained peer on the samples of the divergence.
             counts_PK: The number of training samples of each class that each peer has, as floating-point numbers.
             target_of: A function that returns the target of a trial.
         """

@@ -50,7 +50,8 @@ def build_peer(network: PeerNetwork, dataset: ImageDataset, *, seed: int) -> nn.
     """Build an untrained network for the images and classes of a data set, in channels-last memory.
 
     Raises:
-        ValueError: If a network of an installed package cannot be built, or a class is not one of the data set.
+        ValueError: If a network of an installed package cannot be built, or the network declares a class that the data
+            set does not have.
     """
     study = Normalization(dataset.channel_mean, dataset.channel_std)
     return build_adapted(network, dataset.image_shape, study=study, class_names=dataset.class_names, seed=seed)
@@ -74,8 +75,8 @@ def build_adapted(
         seed: The seed of the weights.
 
     Raises:
-        ValueError: If a network of an installed package cannot be built, or a class that the network declares is not a
-            class of the study.
+        ValueError: If a network of an installed package cannot be built, or the network declares a class that the study
+            does not have.
     """
     module = build_own(network, image_shape_CHW, num_classes=len(class_names), seed=seed)
     own, size = own_normalization(network), network.image_size_pixels
@@ -110,7 +111,7 @@ def build_own(network: PeerNetwork, image_shape_CHW: tuple[int, int, int], *, nu
 
 
 def own_normalization(network: PeerNetwork) -> Normalization | None:
-    """Return the normalisation of images with which a network was trained; None if it is that of the study."""
+    """Return the normalisation that a network declares for its images; None if it uses the study's normalisation."""
     return None if network.mean is None or network.std is None else Normalization(network.mean, network.std)
 
 
@@ -142,7 +143,7 @@ def sample_set(
         batch_size: The size of the largest batch.
         config: The config of the experiment.
         device: The device of the batches.
-        **limits: Limits on the memory of the set, in bytes; see ``SampleSet``.
+        **limits: Limits on the memory of the set: ``cache_bytes`` and ``resident_bytes`` of ``SampleSet``.
     """
     return SampleSet(
         dataset,
@@ -248,7 +249,8 @@ def _build_for_pretraining(
 ) -> BranchedNetwork:
     """Build the branched network that the method of pre-training trains.
 
-    A network with an adapter, or from another package, is not divided into blocks: it becomes one branch as a whole.
+    A network that has an adapter, or that another Python package provides, is not divided into blocks. As a whole, it
+    becomes the only branch.
     """
     recipe = config.pretrain
     if not network.is_plain:

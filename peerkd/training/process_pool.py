@@ -1,7 +1,7 @@
 """Tasks spread over single-threaded processes, with results as they are produced.
 
-Every process has one thread, because a sum over several threads would make a result depend on their number. The
-processes end when the process that started them is gone, so a killed run leaves nothing behind.
+Every process has one thread. With several threads, the order of addition, and so the result, would depend on their
+number. The processes end when the process that started them is gone, so a killed run leaves nothing behind.
 """
 
 import gc
@@ -66,8 +66,8 @@ def run_in_processes(
             is idle. A None in place of a pair means that no task is ready; the next pair is then requested after
             ``poll_seconds``.
         num_processes: The number of processes. If it is 0, the calling process does one task after another.
-        preload: Modules that every process needs. Where processes are forked, the fork server imports the modules of
-            the first call once, for all calls.
+        preload: Modules that every process needs. If processes are forked, the fork server imports these modules once,
+            at the first call of this function. It does not import the modules of later calls.
         poll_seconds: The time between two requests while no task is ready.
 
     Raises:

@@ -136,8 +136,8 @@ def measure(inputs: RateInputs, network: PeerNetwork, *, device: torch.device) -
 def _scale(inputs: RateInputs, pilot: _Workload, *, pilot_seconds: float) -> _Workload:
     """Return the amount of work for which one repetition of the measurement has time.
 
-    A repetition trains a unit on a transfer set of single size and then works on two sets of double size. It takes
-    about five times as long as the first unit. The pilot trained such a unit with less work.
+    A repetition trains a unit on a transfer set of single size, and then works on two sets of double size. It takes
+    about five times as long as the unit of single size. The pilot trained one such unit, with less work.
 
     Args:
         inputs: The inputs of the measurement.

@@ -29,7 +29,7 @@ class RunRequest:
     receive the run from the leading process."""
 
     starter_pid: int
-    """The id of the process that starts the processes of the run. They end when it ends."""
+    """The id of the process that starts the processes of the run. When it ends, the processes of the run end too."""
 
     @classmethod
     def of(cls, inputs: RunInputs, run: Run | None) -> Self:

@@ -38,10 +38,12 @@ class Batch(NamedTuple):
     """The classes of the samples with labels. The last ``num_unlabelled`` samples have none."""
 
     num_samples: int
-    """The number of samples in the whole batch. It is larger than B if this object is one of several parts of it."""
+    """The number of samples in the whole batch. This object may contain only a part of the batch, and then has fewer
+    samples."""
 
     num_unlabelled: int = 0
-    """The number of samples without labels, which are the last ones; see ``peerkd.training.joined_samples``."""
+    """The number of samples without labels, which are the last samples of the batch. Only joined batches have such
+    samples."""
 
     @property
     def size(self) -> "BatchSize":
@@ -93,7 +95,7 @@ class SizedBatches(Batches, Protocol):
 
 
 class FirstBatches:
-    """The samples of the first batches of each epoch of a set, as if each epoch ended after them."""
+    """A set of samples whose epochs are shortened: each epoch ends after the first few batches."""
 
     def __init__(self, samples: Batches, num_batches: int) -> None:
         self._samples = samples
@@ -129,16 +131,18 @@ class SampleSet:
             dataset: The data set with the images.
             indices_S: Indices of the samples in the data set.
             name: A name that distinguishes the set's random order from the orders of other sets.
-            batch_size: The size of the largest batch; see ``batch_bounds``.
-            crop_padding_pixels: A parameter of the augmentation; see ``peerkd.data.augment``.
-            horizontal_flip: A parameter of the augmentation.
+            batch_size: The maximum size of a batch. All batches have nearly the same size.
+            crop_padding_pixels: The width of the border of zeros that is added to an image before a random crop. 0
+                means that images are not cropped.
+            horizontal_flip: Whether images may be mirrored left to right.
             seed: The seed of order and augmentation.
             device: The device of the batches.
-            resized_crop_min_area_fraction: A parameter of the augmentation.
+            resized_crop_min_area_fraction: The smallest area of a resized crop, as a fraction of the image's area. None
+                means no resized crops.
             cache_bytes: The maximum size of the augmented images (uint8) that are kept in memory. Only whole epochs are
                 kept; all other epochs are computed each time.
-            resident_bytes: The maximum size of a packed set that is copied to the device as a whole; see
-                ``peerkd.training.pixels.Pixels``.
+            resident_bytes: The maximum size of a packed set that is copied to the device as a whole. None means 8 GiB
+                on a GPU and 0 on the CPU.
         """
         self.name = name
         self._batch_size = batch_size
@@ -199,7 +203,7 @@ class SampleSet:
         return self._normalized(made, num_samples=[stop - start for start, stop in spans])
 
     def in_order(self, batches: Sequence[Tensor], epoch: int) -> Tensor:
-        """Arrange values that belong to the samples of an epoch by the order of the set.
+        """Return the values of the samples in the order of the set, given the values by batch of an epoch.
 
         Args:
             batches: The values of the samples in each batch of the epoch, of shape (B, ...).
@@ -214,7 +218,7 @@ class SampleSet:
         return in_order
 
     def in_batches(self, values: Tensor, epoch: int) -> Sequence[Tensor]:
-        """Arrange values that belong to the samples of the set by the batches of an epoch.
+        """Return the values of the samples by batch of an epoch, given the values in the order of the set.
 
         Args:
             values: The values in the order of the set, of shape (S, ...).

@@ -1,6 +1,6 @@
 """Sealed checkpoints: safetensors files whose metadata contain the SHA-256 of the file itself.
 
-The SHA-256 is computed of the file with zeros in place of the digest. The module needs no torch, because a search for
+The SHA-256 is computed over the file with zeros in place of the digest. The module needs no torch, because a search for
 an intact checkpoint reads only bytes.
 """
 
@@ -41,7 +41,7 @@ def is_intact(path: Path) -> bool:
 
 
 def _find_seal(path: Path) -> int | None:
-    """Return the position of the digest in a file; None if it has none.
+    """Return the position of the digest in a file; None if the file has no digest.
 
     A safetensors file starts with eight bytes that contain the length of its JSON header.
     """

@@ -43,7 +43,7 @@ class StudentGroup(Protocol):
         ...
 
     def are_finite(self) -> list[bool]:
-        """Return for each student whether its training is finite so far; see ``peerkd.training.finite``."""
+        """Return for each student whether its training is finite so far, as ``peerkd.training.finite`` defines it."""
         ...
 
     def states(self) -> list[TrialState]:

@@ -38,9 +38,9 @@ An accuracy is None if the network was not finite after the epoch. A whole colum
 
 
 class SweepRunner:
-    """Trains and evaluates trials of a sweep in one process, and opens peers, transfer sets and evaluation sets once.
+    """Trains and evaluates trials of a sweep in one process, and keeps data that several trials use in memory.
 
-    On a GPU ``close`` must be called, because a process can have the lanes of one sweep at a time.
+    On a GPU ``close`` must be called, because a process can have the lanes of only one sweep at a time.
     """
 
     def __init__(self, inputs: SweepInputs, *, device: torch.device) -> None:
@@ -107,8 +107,9 @@ class SweepRunner:
     def accuracies(self, peer: int, weights: Mapping[str, Tensor]) -> dict[str, float | None]:
         """Return the accuracies of a peer's network with given weights, computed in float32 by the plain network.
 
-        A user who loads the weights from a file measures the same accuracies. In a trial they may differ by rounding,
-        because of its engine and precision. See ``Evaluator.accuracies`` for the names.
+        A user who loads the weights from a file measures the same accuracies. The accuracies in the record of a trial
+        may differ by rounding, because of the engine and the precision of the trial. The names are
+        ``{validation,test}_{global,own}_accuracy``.
         """
         network = self.data.network(self._config.networks[peer])
         copy_state(weights, network)
@@ -119,7 +120,7 @@ class SweepRunner:
         return self.data.peer_state(peer)
 
     def _engine_key(self, trial: Trial) -> tuple[PeerNetwork, str]:
-        """Return the network and the loss of a trial, in which all students of a group must agree."""
+        """Return the network and the loss of a trial. All students of a group must have the same network and loss."""
         return self._config.networks[trial.student], self.engines.loss(trial)
 
     def _do_group(

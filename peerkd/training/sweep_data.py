@@ -28,7 +28,8 @@ from peerkd.training.peers import build_peer, sample_set, weights_name
 from peerkd.training.samples import SampleSet
 
 _NUM_KEPT_PEERS: Final = 32
-"""The maximum number of peers whose weights are kept in memory. Other weights are read again when they are needed."""
+"""The maximum number of peers whose weights are kept in memory. The weights of further peers are read again when
+needed."""
 
 
 class SweepData:
@@ -95,10 +96,10 @@ class SweepData:
     def _noise(
         self, network: PeerNetwork, purpose: str, samples: TransferSamples, epoch: int
     ) -> AbstractContextManager[None]:
-        """Return a context manager in which a network of another package draws the random numbers of an epoch.
+        """Return a context manager in which a network may draw the random numbers of an epoch.
 
-        It seeds torch's generators with a seed that depends on the purpose, the samples and the epoch. For networks of
-        this package, which draw no random numbers, it does nothing.
+        It seeds torch's generators with a seed that depends on the purpose, the samples and the epoch. The networks of
+        peerkd draw no random numbers, and for these networks it does nothing.
         """
         if network.is_built_in:
             return nullcontext()

@@ -35,7 +35,7 @@ def state_path(folder: Path, trial: Trial, *, num_epochs: int) -> Path:
 
 
 def save_state(path: Path, state: TrialState) -> None:
-    """Write a state to a sealed file (see ``peerkd.training.seals``), which appears whole or not at all."""
+    """Write a state to a sealed file, which contains its own digest. The file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {f"{_WEIGHTS}{name}": tensor for name, tensor in state.weights.items()}
     momenta = {f"{_MOMENTUM}{name}": tensor for name, tensor in state.momenta.items()}
@@ -70,8 +70,8 @@ def check_state(state: TrialState, network: nn.Module, *, source: str) -> None:
         source: Where the state was read, for the message.
 
     Raises:
-        ArtifactCorruptError: If a number in the state is not finite, or the name, shape or type of a tensor is not that
-            of the network.
+        ArtifactCorruptError: If a number in the state is not finite, or the name, shape or type of a tensor differs
+            from the network's.
     """
     check_tensors(state.weights, network.state_dict(), source=source)
     if state.momenta:

@@ -26,7 +26,7 @@ def launcher_permissions(kinds: Sequence[JobKind]) -> tuple[Permission, ...]:
 def task_permissions(kinds: Sequence[JobKind]) -> tuple[Permission, ...]:
     """Return the permissions that the service account of a pipeline's tasks needs.
 
-    Such a task contains a launcher, which creates jobs, and the executor of Argo, which reports the result of the task.
+    In the pod of a task, a launcher creates jobs, and the executor of Argo reports the result of the task.
     """
     return (*launcher_permissions(kinds), _ARGO)
 

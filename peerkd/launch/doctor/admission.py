@@ -1,4 +1,4 @@
-"""Checks of the admission of jobs, by dry runs that create nothing.
+"""Checks that use dry runs to find out which jobs the cluster admits. A dry run creates nothing.
 
 The cluster must accept the jobs of a launcher, and refuse a job that could control the node.
 """
@@ -18,7 +18,7 @@ _STATUS_FORBIDDEN: Final = 403
 _POLICY: Final = "admission policy"
 _HOST_PATH: Final = {"name": "node", "hostPath": {"path": "/"}}
 _DENIED: Final = "denied"
-"""A word in the messages of admission policies and webhooks that refuse a request."""
+"""A word in the message of a refusal. It shows that an admission policy or a webhook has refused the request."""
 
 
 def sample_order(store: str) -> StageOrder:
@@ -29,7 +29,8 @@ def sample_order(store: str) -> StageOrder:
 def check_job(cluster: Cluster, settings: ClusterConfig, store: str, kind: JobKind) -> CheckResult:
     """Check that the cluster accepts a job of this kind.
 
-    The cluster checks the job against the schema of this kind, and asks its webhooks and admission policies.
+    The cluster validates the job against the schema of this kind, and applies all webhooks and admission policies to
+    the job.
     """
     job = manifest_for(sample_order(store), settings, kind=kind).job
     return _try(cluster, "job", kind.resource, job, "a job", action=f"create {kind.name}s")
@@ -80,7 +81,10 @@ def check_policy(cluster: Cluster, settings: ClusterConfig, store: str, kind: Jo
 
 @check("service account", action="get service accounts")
 def check_service_account(cluster: Cluster, settings: ClusterConfig) -> CheckResult:
-    """Check that the workers' service account exists. Without it, no pod is created and no error is reported."""
+    """Check that the workers' service account exists.
+
+    If it does not, the cluster creates no pod and reports no error.
+    """
     if cluster.get(SERVICE_ACCOUNTS, settings.service_account):
         return CheckResult("service account", True, f"The workers' account {settings.service_account} exists.")
     return CheckResult(

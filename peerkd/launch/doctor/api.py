@@ -11,7 +11,10 @@ from peerkd.launch.kubernetes.client import LOCAL_QUEUES, WORKFLOWS, Cluster, Re
 from peerkd.launch.kubernetes.kinds.kind import JobKind
 
 MIN_MINOR: Final = 27
-"""The oldest minor version of Kubernetes 1 that has the Jobs API and the pod security of the manifests."""
+"""The minor version of the oldest Kubernetes 1 that peerkd supports.
+
+Older versions lack parts of the Jobs API, or security settings of pods that the manifests use.
+"""
 
 _OLD_KUEUE: Final = "v1beta1"
 _STATUS_NOT_FOUND: Final = 404
@@ -130,7 +133,10 @@ def _join(version: tuple[int, ...]) -> str:
 
 
 def _version(deployment: Mapping[str, Any]) -> str:
-    """Return the version in the tag of a deployment's image, such as 1.9.3 for v1.9.3; empty if it has none."""
+    """Return the version in the tag of a deployment's image, such as 1.9.3 for v1.9.3.
+
+    The result is empty if the tag is not a version.
+    """
     image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     found = re.search(r":v?(\d+\.\d+\.\d+)", image)
     return found[1] if found else ""

@@ -15,8 +15,8 @@ LIMIT_RANGES: Final = Resource("", "v1", "limitranges")
 def check_quota(cluster: Cluster, settings: ClusterConfig, kinds: Sequence[JobKind]) -> CheckResult:
     """Check that the quotas of the namespace have room for one job.
 
-    A quota of CPU or memory makes the cluster refuse pods that request none. If there is such a quota, the check also
-    requires a LimitRange, which gives these pods default requests.
+    With a quota of CPU or memory, the cluster refuses every pod that does not state its request for that resource. If
+    there is such a quota, the check also requires a LimitRange, which sets default requests for these pods.
     """
     exceeded = []
     requests = _requests(settings, kinds)

@@ -42,7 +42,8 @@ def not_allowed(name: str, action: str) -> CheckResult:
 def refused(name: str, action: str, error: ClusterRefusedError) -> CheckResult:
     """Return the result of a check whose request the cluster refused.
 
-    If a permission is missing, the check counts as not made (``ok`` is None). After any other refusal it has failed.
+    If the cluster refused because a permission is missing, the check counts as not made (``ok`` is None). If the
+    cluster refused for any other reason, the check has failed.
 
     Args:
         name: The name of the check.
@@ -60,7 +61,7 @@ Result = TypeVar("Result", CheckResult, CheckResult | None)
 def check(
     name: str, *, action: str
 ) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result | CheckResult]]:
-    """Decorate a check, so that a request that the cluster refuses becomes the result of the check.
+    """Return a decorator for a check. If the cluster refuses a request, the decorated check returns ``refused(...)``.
 
     Args:
         name: The name of the check.

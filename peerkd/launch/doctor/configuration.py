@@ -34,7 +34,8 @@ def check_settings_of_tasks(
         cluster: The cluster, with the namespace in which tasks run.
         local: The settings of the jobs that this machine launches. They are returned if the ConfigMap does not exist,
             cannot be read or is not valid.
-        resolve: Returns the settings of a launcher with the given environment variables.
+        resolve: A function that returns the settings with which a launcher creates jobs, given the launcher's
+            environment variables.
     """
     subject = f"The ConfigMap {SETTINGS_NAME} of {cluster.namespace}"
     try:

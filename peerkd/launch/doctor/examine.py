@@ -37,7 +37,8 @@ def examine(
         local: The settings of jobs that this machine launches.
         kinds: The kinds of jobs that are checked.
         store_address: The address of the artifact store; empty if the store is not to be checked.
-        resolve: Returns the settings of a launcher with the given environment variables.
+        resolve: A function that returns the settings with which a launcher creates jobs, given the launcher's
+            environment variables.
         task_account: The service account under which the tasks of pipelines run.
     """
     yield check_versions()
@@ -97,7 +98,8 @@ def examine(
 def _check_local_image(cluster: Cluster, local: ClusterConfig, settings: ClusterConfig) -> CheckResult | None:
     """Check the image of the jobs that this machine launches.
 
-    Return None if the jobs that tasks of pipelines launch have the same image, which is checked already.
+    Return None if the tasks of pipelines launch their jobs with the same image, because the check of those jobs covers
+    the image.
     """
     if trainer_image(local, os.environ) == trainer_image(settings, os.environ):
         return None

@@ -36,7 +36,9 @@ _OTHERS: Final = frozenset(
         "training-operator",
     }
 )
-"""Namespaces of cluster components, in addition to all whose names begin with ``kube-`` or ``openshift-``."""
+"""The names of namespaces that belong to components of the cluster.
+
+Namespaces whose names begin with ``kube-`` or ``openshift-`` also belong to components, and are not listed here."""
 
 _MORE: Final = re.compile(r"\(and (\d+) other pods?\)")
 
@@ -114,8 +116,8 @@ def _is_ours(labels: dict[str, str]) -> bool:
 def _num_violating(cluster: Cluster) -> int | None:
     """Return how many existing pods violate the pod security level ``restricted``.
 
-    The number comes from the warnings with which the API answers a dry run that sets the label of this level. It is
-    None if the user may not make a dry run.
+    A dry run labels the namespace with this level, and the API answers with warnings that name or count the pods that
+    violate the level. The result is None if the user may not make this dry run.
     """
     change = {"metadata": {"labels": {_ENFORCE: _LEVEL}}}
     try:

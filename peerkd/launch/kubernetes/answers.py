@@ -16,7 +16,8 @@ def decode(data: bytes | str, path: str) -> dict[str, Any]:
     """Return the JSON object in an answer.
 
     Raises:
-        ClusterUnavailableError: If the answer is not a JSON object, and so comes from a proxy and not from the API.
+        ClusterUnavailableError: If the answer is not a JSON object. Such an answer comes from a proxy and not from the
+            API.
     """
     try:
         decoded = json.loads(data) if data else {}
@@ -30,7 +31,7 @@ def decode(data: bytes | str, path: str) -> dict[str, Any]:
 def status_of(answer: bytes) -> dict[str, Any]:
     """Return the Status object in the answer to a failed request.
 
-    If the answer contains none, a Status object with the text of the answer as its message is returned.
+    If the answer is not JSON, return a Status object whose message is the text of the answer.
     """
     try:
         decoded = json.loads(answer)

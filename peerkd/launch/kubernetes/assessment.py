@@ -1,4 +1,4 @@
-"""The assessment of a job from all observations of it, as a pure function that is easy to test."""
+"""The assessment of a job: a pure function of everything that was observed of the job and its pods."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Assessment:
     """The first failure of a pod, if the job failed because of it; else None."""
 
     is_user_error: bool = False
-    """Whether the user can fix the cause."""
+    """Whether the job failed because of an error that the user can fix."""
 
     topic: str = ""
     """The topic of ``text``. Of several assessments in a row with the same topic, only the first is printed."""
@@ -87,7 +87,10 @@ def assess(
 
 
 def first_failure(failures: Iterable[PodFailure]) -> PodFailure | None:
-    """Return the earliest failure, which mostly caused the later ones. Return None if there is no failure."""
+    """Return the earliest failure, which is usually the cause of all later failures.
+
+    Return None if there is no failure.
+    """
     # A pod that was deleted has no finish time: it counts as later than those that have one.
     return min(failures, key=lambda failure: (not failure.finished_at, failure.finished_at), default=None)
 

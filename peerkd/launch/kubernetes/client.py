@@ -73,8 +73,9 @@ class Cluster:
         Args:
             resource: The resource of the object.
             name: The name of the object.
-            is_certain: Whether None must mean that the object does not exist. A status 404 can have other causes: an
-                API server that has just started knows no custom resources yet, and a proxy may have no server.
+            is_certain: Whether to return None only if the API says that the object does not exist. The HTTP status 404
+                alone does not prove this: an API server that has just started knows no custom resources yet, and a
+                proxy may have no server.
 
         Raises:
             ClusterUnavailableError: If the API cannot be reached; with ``is_certain``, also if the status is 404 and
@@ -156,7 +157,9 @@ class Cluster:
         propagation_policy: Literal["Foreground", "Background"] = "Background",
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> bool:
-        """Delete an object; False if it did not exist, or if the object of that name has another ``uid``.
+        """Delete an object, and return True.
+
+        Return False if the object does not exist, or has a UID other than ``uid``.
 
         Args:
             resource: The resource of the object.

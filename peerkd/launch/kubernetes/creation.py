@@ -1,4 +1,7 @@
-"""Creation of a job, or adoption of the existing one, so that a launcher that is started again does not train twice."""
+"""Creation of jobs.
+
+A launcher that is started again adopts the job that was created before, so nothing is trained twice.
+"""
 
 import copy
 import time
@@ -19,7 +22,7 @@ _STATUS_CONFLICT: Final = 409
 _DELETION_POLL_SECONDS: Final = 0.5
 _DELETION_LIMIT_SECONDS: Final = 300.0
 _CLOCK_TOLERANCE: Final = timedelta(seconds=60)
-"""The greatest difference that the clocks of two machines may have."""
+"""The greatest difference that is assumed between the clocks of two machines."""
 
 
 class JobCreator:
@@ -73,7 +76,9 @@ class JobCreator:
             self.remove(existing)
 
     def remove(self, job: Job) -> None:
-        """Delete a job, and wait until it and its pods no longer exist. The next job counts as another attempt.
+        """Delete a job, and wait until the job and its pods no longer exist.
+
+        The number of the attempt increases by one for the job that is created next.
 
         Raises:
             JobFailedError: If the job still exists after some minutes.

@@ -11,8 +11,8 @@ from peerkd.launch.kubernetes.pods import Pod, PodFailure, failure_of, is_runnin
 class PodHistory:
     """The pods of a job, the failures of its earlier pods, and how long the job was running, silent or blocked.
 
-    The durations are measured by the clock of this machine alone: each call of ``advance`` adds the time since the call
-    before.
+    The durations are measured by the clock of this machine alone: each call of ``advance`` adds the time since the
+    previous call.
     """
 
     def __init__(
@@ -28,9 +28,10 @@ class PodHistory:
         """The time in which at least one worker was running."""
 
         self.silent_seconds = 0.0
-        """The time since a worker last reported progress or had a new pod.
+        """The time since the last sign of progress: a progress report of any worker, or a new pod.
 
-        It is counted only while workers run and their logs are read."""
+        The time is counted only while a worker runs and the workers' logs are read.
+        """
 
         self.blocked_seconds: dict[str, float] = {}
         """The time for which each present obstacle has blocked the job, by the name of the obstacle.
@@ -43,7 +44,7 @@ class PodHistory:
         """The failures of this job's pods, in the order in which they became known."""
 
         self.num_out_of_memory: Counter[int] = Counter(num_out_of_memory or {})
-        """The number of times that each worker ran out of memory in all attempts at the order, by index of worker."""
+        """How often each worker ran out of memory, over all attempts at the order, by index of the worker."""
 
         self._num_earlier_disruptions: Counter[int] = Counter(num_disruptions or {})
         self._pods: dict[str, Pod] = {}
@@ -64,14 +65,14 @@ class PodHistory:
 
     @property
     def num_disruptions(self) -> Counter[int]:
-        """The number of times that the cluster removed a worker's pod in all attempts at the order, by index of worker.
+        """How often the cluster removed the pod of each worker, over all attempts at the order, by index of the worker.
 
         Pods that were deleted because the job was suspended are not counted.
         """
         return self._num_earlier_disruptions + Counter(each.worker for each in self.failures if each.is_disruption)
 
     def replace_pods(self, pods: Iterable[Pod]) -> None:
-        """Record a complete list of the existing pods. A known pod that is missing in the list counts as deleted."""
+        """Record a complete list of the existing pods. A known pod that is missing from the list counts as deleted."""
         listed = list(pods)
         existing = {uid_of(pod) for pod in listed}
         for uid in self._pods.keys() - existing:
@@ -159,7 +160,9 @@ class PodHistory:
                 yield f"{problem.kind} {uid}"
 
     def _confirm(self, worker: int) -> None:
-        """Count deletions of a worker's earlier pods as failures, unless the job has been suspended since.
+        """Count the deletions of a worker's earlier pods as failures.
+
+        A deletion is not counted if the job has been suspended since the pod was first seen.
 
         This is called when the worker has a new pod.
         """

@@ -1,8 +1,9 @@
 """Imports of single modules from packages whose ``__init__`` imports everything.
 
-A launcher thus uses 60 instead of 85 MiB of memory.
+``import kubernetes`` loads about 700 modules of models and the whole API. A launcher needs about twenty of these
+modules.
 
-``import kubernetes`` loads 700 models and the whole API, of which a launcher needs about twenty modules.
+With this module, a launcher uses 60 MiB of memory instead of 85 MiB.
 """
 
 import importlib.util

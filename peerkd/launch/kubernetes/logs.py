@@ -38,7 +38,10 @@ class LogPosition:
         return self._last_text
 
     def new_lines(self, lines: Iterator[str]) -> Iterator[str]:
-        """Yield the lines of a stream that no earlier stream contained. The time before each line is removed."""
+        """Yield the lines of a stream, except those that were read from an earlier stream.
+
+        The time at the beginning of each line is removed.
+        """
         seen_until, num_to_skip = self.last, self._num_with_last
         for each in lines:
             text, _, line = each.partition(" ")

@@ -1,4 +1,4 @@
-"""Manifests of jobs: a pod template, which runs the command line of an order, within a job of a given kind.
+"""Manifests of jobs. The manifest of a job contains a pod template, whose pods run the command line of an order.
 
 The pod template also sets the permissions and the resource limits of the pods.
 
@@ -58,8 +58,10 @@ _PASSED_ON: Final = (
 )
 """The environment variables about the store that a launcher passes on to its workers.
 
-Entries of the cluster's ``env`` replace them. Variables with keys are not passed on, because many people can read a
-manifest. Variables that name a file are not passed on either, because the workers do not have the file."""
+An entry of ``env`` in the cluster's settings replaces the variable of the same name. Variables with keys are not passed
+on, because many people can read a manifest. Variables that name a file are not passed on either, because the workers do
+not have the file.
+"""
 
 _ENDPOINTS: Final = frozenset({"PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"})
 _POD_ANNOTATIONS: Final = {
@@ -245,7 +247,7 @@ def _container(request: _Request) -> Any:
 
 
 def _env(request: _Request) -> list[Any]:
-    """Return the environment variables of a worker, without those that the cluster's ``env`` replaces."""
+    """Return the environment variables of a worker, except those that ``env`` in the cluster's settings replaces."""
     order, cluster, kind, _, environment = request
     values = {
         "HOME": "/tmp",

@@ -1,4 +1,4 @@
-"""The output of a launcher: its workers' lines, each with the worker's number, and the message of a failure."""
+"""The output of a launcher: the lines of its workers, and the error message if the job fails."""
 
 import queue
 import sys
@@ -25,9 +25,9 @@ The output of a worker may come from the code or the data of other people, and m
 
 
 def with_worker(line: str, worker: int, *, num_workers: int) -> str:
-    """Return an output line of a worker, with the index of the worker in front.
+    """Return an output line of a worker in which the index of the worker has been inserted.
 
-    If the job has only one worker, a progress line is returned unchanged.
+    The index is not inserted into progress lines of a job that has only one worker.
     """
     if line.startswith(LINE_PREFIX):
         if num_workers == 1:

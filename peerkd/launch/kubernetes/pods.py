@@ -1,4 +1,4 @@
-"""Facts about the pod of a worker: its failure, and problems of its start. All are pure functions of mappings."""
+"""Functions that read from the object of a worker's pod how the pod failed, or why it does not start."""
 
 import json
 import re
@@ -64,9 +64,11 @@ class PodFailure:
 
     reason: str
     message: str
-    """The first text that exists of: the worker's termination message, its last output lines, the cluster's message.
+    """The termination message of the worker; if it has none, its last output lines; if there are none, the cluster's
+    message.
 
-    It is empty if none of them exists."""
+    The text is empty if none of the three exists.
+    """
 
     finished_at: str
     """The time at which the container ended, in the API's format; empty if it is unknown."""
@@ -126,7 +128,9 @@ def has_log(pod: Pod, kind: JobKind) -> bool:
 
 
 def failure_of(pod: Pod, kind: JobKind, *, is_gone: bool = False) -> PodFailure | None:
-    """Return how a pod failed; None if it succeeded, or still exists and has not ended.
+    """Return how a pod failed. Return None if the pod succeeded, or if it is still running or waiting.
+
+    A pod that no longer exists and did not succeed counts as failed.
 
     Args:
         pod: The pod as it was last observed.

@@ -32,9 +32,11 @@ INTERVAL_SECONDS: Final = 3.0
 
 _MAX_STEP_SECONDS: Final = 3 * INTERVAL_SECONDS
 _CONTROLLER_SECONDS: Final = 120.0
-"""The time that the controller has to delete an ended job once its time to live is over.
+"""The time that the controller has to delete an ended job after the job's time to live
+(``ttl_seconds_after_finished``).
 
-If the job still exists after that, the reaper deletes it."""
+If the job still exists when this time is over, the reaper deletes it.
+"""
 
 _REQUEUE_INTERVAL_SECONDS: Final = 15.0
 """The time between two searches for jobs without nodes.
@@ -148,7 +150,7 @@ def run_reaper(
         cluster: The cluster, with the namespace of the jobs.
         kinds: The kinds of jobs to list.
         stop: The event that ends the threads.
-        log: Receives a sentence about each action.
+        log: A function that receives a sentence about each action.
         recovery_seconds: How long a job may be without the nodes that it has lost.
 
     Returns:

@@ -30,7 +30,8 @@ _REQUEUED: Final = {names.LABEL_REQUEUED: "true"}
 class Requeuer:
     """Requeues jobs that have lost their nodes.
 
-    A label on the Workload shows that it must be activated again, so that a restarted reaper completes a requeueing.
+    A Workload that has been deactivated has a label until it is activated again. A reaper that is restarted in between
+    finds the label and activates the Workload.
     """
 
     def __init__(

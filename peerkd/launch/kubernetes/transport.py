@@ -1,8 +1,8 @@
 """HTTP requests to the cluster's API, with the credentials of this process.
 
 The client of the package ``kubernetes`` supplies only the credentials and the TLS settings, and sends no requests. A
-watch of many hours must end when its connection has been silent for too long, and that client has no such limit. Errors
-of connections are translated into errors of peerkd only here.
+watch of many hours must end when its connection has been silent for too long, which that client does not support.
+Errors of connections are translated into errors of peerkd only here.
 """
 
 import json

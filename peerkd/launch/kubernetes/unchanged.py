@@ -1,4 +1,4 @@
-"""The times for which observed values have been unchanged, measured only by this process's own clock."""
+"""Measurement of how long observed values have been unchanged, by the clock of this process alone."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping
@@ -7,15 +7,15 @@ from collections.abc import Callable, Hashable, Mapping
 class UnchangedTimes:
     """Measures for how long each of several named values has been unchanged.
 
-    A value may be a time that another machine has written: values are only compared with each other, and never with
-    this process's clock. Names that the last observation lacks are forgotten.
+    A value may be a time that another machine has written, because values are only compared with earlier values and
+    never with the clock of this process. A name that is missing from an observation is forgotten.
     """
 
     def __init__(self, *, clock: Callable[[], float], max_step_seconds: float = math.inf) -> None:
         """Create an instance without observations.
 
         Args:
-            clock: Returns the seconds of a monotonic clock.
+            clock: A function that returns the seconds of a monotonic clock.
             max_step_seconds: The longest time between two observations that is counted. If more time has passed, this
                 process was probably suspended, and cannot know whether the values changed.
         """
@@ -28,7 +28,9 @@ class UnchangedTimes:
         return len(self._values)
 
     def observe(self, values: Mapping[str, Hashable]) -> None:
-        """Record the values that exist now. Each has been unchanged for 0 s if it is new or differs from before.
+        """Record the values that exist now.
+
+        The measurement starts from 0 for a name that is new or whose value has changed.
 
         Args:
             values: All values by name.
@@ -43,7 +45,10 @@ class UnchangedTimes:
         self._values = dict(values)
 
     def seconds(self, name: str) -> float:
-        """Return for how many seconds a name's value has been unchanged; 0 if the last observation lacks the name."""
+        """Return for how many seconds the value of a name has been unchanged.
+
+        The result is 0 if the last observation does not have the name.
+        """
         return self._seconds.get(name, 0.0)
 
     def reset(self) -> None:

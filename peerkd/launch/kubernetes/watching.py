@@ -65,7 +65,7 @@ class Watcher:
         threading.Thread(target=self.follow, daemon=True, name=f"watch-{self._resource.plural}").start()
 
     def stop(self) -> None:
-        """Pass on no further observation. The thread ends when its present watch ends."""
+        """Stop passing on observations. The thread ends when its current watch ends."""
         self._is_stopped.set()
 
     def follow(self) -> None:
@@ -84,7 +84,10 @@ class Watcher:
                     return
 
     def _wait_after(self, error: ClusterUnavailableError | ClusterRefusedError) -> bool:
-        """Wait before the next attempt; return False if the watcher has given up."""
+        """Wait before the next attempt, and return True.
+
+        Return False if errors have lasted so long that there is no next attempt.
+        """
         if isinstance(error, ClusterRefusedError) and error.status == _STATUS_GONE:
             # The API no longer knows this version, which is not an error.
             self._version, error = None, ClusterUnavailableError(str(error))
@@ -146,7 +149,10 @@ class EventPoller:
         threading.Thread(target=self._poll, daemon=True, name="events").start()
 
     def select(self, selectors: Sequence[FieldSelector]) -> None:
-        """Poll the events that match these selectors from now on; none if there are no selectors."""
+        """Set which events are polled from now on: the events that match a selector.
+
+        If there are no selectors, nothing is polled.
+        """
         self._selectors = tuple(selectors)
         if self._selectors:
             self._is_wanted.set()

@@ -11,9 +11,11 @@ from peerkd.launch.kubernetes.client import PODS, WORKFLOWS, Cluster
 from peerkd.launch.kubernetes.kinds.kind import Job, uid_of
 
 _UNFINISHED: Final = {"workflows.argoproj.io/completed!": "true"}
-"""The label selector of unfinished Workflows: the ``!`` selects the Workflows that do not have this label.
+"""The label selector of unfinished Workflows, ``completed!=true``: it matches all Workflows whose label ``completed``
+is missing or not true.
 
-Finished Workflows are not listed, because the cluster keeps them for days and each of them is large."""
+Finished Workflows are not listed, because the cluster keeps them for days and each of them is large.
+"""
 
 _ENDED_PHASES: Final = frozenset({"Succeeded", "Failed", "Error"})
 _WATCH_SECONDS: Final = 240.0
@@ -42,11 +44,13 @@ class Workflows:
         """An event that is set when a Workflow has ended, or when all Workflows have been listed."""
 
     def may_have_ended(self, owner: WorkflowReference) -> bool:
-        """Return whether an observed Workflow is no longer among the unfinished ones.
+        """Return whether the Workflow that owns a job may have ended.
 
-        The result is False if the Workflow was unfinished when it was last observed, or if Workflows cannot be
-        observed. The result can be True for a Workflow that began after the last observation, so a caller must then
-        read the Workflow by ``reason_for_end``.
+        It may have ended if it is not among the Workflows that were unfinished at the last observation.
+
+        A Workflow that began after the last observation is not among them either. If the result is True, the caller
+        must therefore read the Workflow with ``reason_for_end``. The result is always False if Workflows cannot be
+        observed.
         """
         return self._is_known and owner.uid not in self._unfinished
 

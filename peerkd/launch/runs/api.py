@@ -25,11 +25,14 @@ _MULTI_USER_HINT: Final = "namespace"
 
 
 class NotSentError(ClusterUnavailableError):
-    """A request that has certainly had no effect: no connection was made, or the server refused the request."""
+    """The error for a request that certainly had no effect: there was no connection, or the server refused it."""
 
 
 class Token:
-    """A bearer token, or a file with one. The file is read before each request, because tokens expire."""
+    """A bearer token, which is given as text or as a file.
+
+    A file is read before each request, because tokens expire.
+    """
 
     def __init__(self, text: str = "", *, file: Path | None = None) -> None:
         """Store the token, or read the file for the first time.
@@ -50,7 +53,11 @@ class Token:
             raise ValueError("token must be one line of printable ASCII characters without spaces.")
 
     def text(self) -> str:
-        """Return the current token, or the previous one while the file is being replaced."""
+        """Return the current token.
+
+        If the token is given as a file that cannot be read or is empty, because it is being replaced, return the token
+        that was read last.
+        """
         if self._file is not None:
             with contextlib.suppress(OSError, UnicodeDecodeError):
                 self._text = self._file.read_text(encoding="utf-8").strip() or self._text
@@ -93,7 +100,7 @@ class Api:
         """Send a request and return the answer, a JSON object.
 
         Raises:
-            ClusterRefusedError: If the server refuses the request, or redirects it, as to a login page.
+            ClusterRefusedError: If the server refuses the request, or redirects it, for instance to a login page.
             NotSentError: If the server cannot have acted on the request; it may be sent again.
             ClusterUnavailableError: If no answer arrives, or the answer is not a JSON object.
         """

@@ -56,8 +56,8 @@ class FailedPod:
     def pod_names(self) -> list[str]:
         """Return all names that the pod may have.
 
-        The pod of the node WORKFLOW-HASH is called WORKFLOW-TEMPLATE-HASH, or WORKFLOW-HASH as the node. The server
-        does not tell the template, so there is one name for each possible template.
+        The pod of the node WORKFLOW-HASH is called either WORKFLOW-TEMPLATE-HASH or WORKFLOW-HASH. The server does not
+        tell the template, so the result has one name for each possible template, and WORKFLOW-HASH.
         """
         if not self.node:
             return []
@@ -175,9 +175,12 @@ def _pod(name: str, node: str, *, ended_at: str) -> FailedPod:
 
 
 def _by_display_name(task: Task) -> FailedPod | None:
-    """Return the pod of a failed task by the task's display name alone; None if the name does not show the task.
+    """Return the pod of a failed task, found by the task's display name alone.
 
-    Other versions of the server need this, because full names cannot be derived from their answers.
+    The result is None if the display name does not contain the task's key.
+
+    This is used if no full name could be derived for a node, as for servers of other versions, which answer
+    differently.
     """
     shown = str(task["display_name"])
     if "(" in shown or shown in (_EXECUTOR, "root"):

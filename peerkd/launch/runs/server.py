@@ -45,8 +45,8 @@ class PipelineServer:
             endpoint: The address of the server or its user interface, such as http://localhost:8080.
             namespace: The namespace of the run on a multi-user server. Empty means the server's own namespace.
             token: The bearer token, if the server requires one.
-            clock: Returns a monotonic time in seconds.
-            sleep: Waits for a number of seconds.
+            clock: A function that returns a monotonic time in seconds.
+            sleep: A function that waits for a number of seconds.
 
         Raises:
             ValueError: If the endpoint is not an address.

@@ -77,12 +77,13 @@ def watch(
     Args:
         server: The server of the run.
         run_id: The id of the run.
-        is_known_run: Whether this server is known to have the run. If not, its first refusal is final.
+        is_known_run: Whether this server is known to have the run. If not, the watch ends when the server first refuses
+            a request.
         timeout_seconds: The longest time to wait. None means to wait until the run ends.
         patience_seconds: The time for which the server may be unreachable.
-        notify: Called with each message for the user.
-        clock: Returns a monotonic time in seconds.
-        sleep: Waits for a number of seconds.
+        notify: A function that is called with each message for the user.
+        clock: A function that returns a monotonic time in seconds.
+        sleep: A function that waits for a number of seconds.
     """
     began = clock()
     retries = ClusterRetries(

@@ -26,7 +26,8 @@ In these steps libraries choose their algorithms and allocate memory.
 """
 
 _MAX_GRAPHS: Final = 64
-"""The maximum number of graphs of a lane, one for each batch size. Other sizes are processed without a graph.
+"""The maximum number of graphs of a lane, one for each batch size. Steps on batches of further sizes run without a
+graph.
 
 The results are the same.
 """
@@ -78,7 +79,7 @@ class CapturedSteps:
                     tensor.copy_(kept)
 
     def run(self, size: BatchSize) -> None:
-        """Queue a step in the lane's stream, to begin after all work that is queued in the current stream."""
+        """Queue a step in the lane's stream. It begins after all work that is already queued in the current stream."""
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             if size in self._graphs:
@@ -185,10 +186,10 @@ def _streams(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
 def choose_repeatable_algorithms() -> None:
     """Make this process use algorithms with a fixed order of addition, and never choose an algorithm by its speed.
 
-    Otherwise a student's last bits would depend on what else the GPU does. This function must be called before the
-    process multiplies its first matrices on the GPU, because cuBLAS then reads the environment variable
-    ``CUBLAS_WORKSPACE_CONFIG`` (documentation of cuBLAS, "Results reproducibility"). The meaning of float32 does not
-    change: as torch defines it, convolutions may use TF32.
+    Otherwise the last bits of a student's weights would depend on the other work of the GPU. This function must be
+    called before the process multiplies its first matrices on the GPU, because cuBLAS then reads the environment
+    variable ``CUBLAS_WORKSPACE_CONFIG`` (documentation of cuBLAS, "Results reproducibility"). The precision of float32
+    does not change: by torch's default, convolutions may use TF32.
 
     One operation has no algorithm with a fixed order: if the windows of max pooling overlap, its backward pass adds the
     gradients in any order (pytorch/pytorch issue 85425). The networks for ImageNet contain such a pooling. On a GPU,

@@ -1,6 +1,6 @@
 """The lanes of each architecture, and the number of students that train at once on a GPU.
 
-The number is measured, because it changes the time and no result.
+The number is measured on this machine. It changes the duration of the training and no result.
 """
 
 import time
@@ -58,13 +58,14 @@ class LanePool:
             num_architectures: The number of architectures that will be requested. Each may take an equal part of the
                 memory.
             image_shape_CHW: The shape of the images.
-            num_classes: K.
+            num_classes: The number of classes.
             recipe: The recipe of all trials.
             device: The device of all tensors.
             max_batch_samples: The number of samples in the largest batch. None means the recipe's batch size.
             make_steps: A function that creates the object through which a lane does its steps. None means that steps
                 are called and not captured.
-            free_bytes: A function that returns the free memory. None means that of the GPU; on a CPU there is no limit.
+            free_bytes: A function that returns the free memory. None means the free memory of the GPU, or no limit on a
+                CPU.
             clock: A function that returns seconds.
         """
         self._build, self._recipe, self._device, self._clock = build, recipe, device, clock
@@ -84,20 +85,20 @@ class LanePool:
         self._choices: list[EngineChoice] = []
 
     def number(self, architecture: str, samples: SizedBatches) -> int:
-        """Return how many students of an architecture to train at once; 0 if its steps cannot be captured.
+        """Return how many students of an architecture to train at once; 0 if their steps cannot be captured.
 
         The first call for an architecture measures the number. Later calls return the same number.
 
         Args:
             architecture: The architecture of the students.
-            samples: A transfer set of the students. The first call measures with batches of its sizes.
+            samples: A transfer set of the students. The measurement uses the batch sizes of this transfer set.
         """
         if architecture not in self._lanes:
             self._lanes[architecture] = self._open(architecture, samples.batch_sizes)
         return self._lanes[architecture][1]
 
     def students(self, architecture: str, trials: Sequence[Trial], starts: Sequence[TrialState]) -> "LaneGroup":
-        """Copy the initial states of trials into the first lanes, and return the students there.
+        """Copy the initial states of trials into the first lanes, and return the students in these lanes.
 
         Students that an earlier call returned for the architecture are overwritten.
         """
@@ -139,10 +140,11 @@ class LanePool:
         return lanes, number
 
     def _measure(self, lanes: Lanes, batch_sizes: Sequence[BatchSize]) -> tuple[int, float]:
-        """Measure how many lanes are fastest: double their number until that hardly helps, or memory runs out.
+        """Measure how many lanes are fastest. Their number is doubled until this gains little, or memory runs out.
 
         Returns:
-            The number of lanes, and their steps per second together, divided by the steps per second of one lane.
+            The number of lanes; and the steps per second of all these lanes, divided by the steps per second of a
+            single lane.
         """
         rates = {1: self._rate(lanes, 1, size=batch_sizes[0])}
         best = 1
@@ -210,5 +212,5 @@ class LaneGroup:
         return [are_finite(self._lanes.student(index).tensors) for index in range(len(self._trials))]
 
     def states(self) -> list[TrialState]:
-        """Return the state of each trial, without copying it: further training changes it."""
+        """Return the state of each trial. The states are not copies: further training changes them."""
         return self._lanes.states(len(self._trials))

@@ -3,7 +3,7 @@
 A lane consists of the buffers of one student and the steps that run on them. On a GPU, each lane has its own stream,
 graphs and memory.
 
-A student's result does not depend on the other lanes: all lanes only share the batch, which steps do not change.
+A student's result does not depend on the other lanes: the lanes share nothing but the batch, which no step changes.
 Networks for ImageNet on a GPU are an exception, because the order of addition in their max pooling varies
 (``graphs.choose_repeatable_algorithms``).
 
@@ -45,7 +45,10 @@ class Steps(Protocol):
         """
 
     def run(self, size: BatchSize) -> None:
-        """Queue a step on a batch of this size, to begin after all work that is queued in the current stream."""
+        """Queue a step on a batch of this size.
+
+        It begins after all work that is already queued in the current stream.
+        """
 
     def join(self) -> None:
         """Make further work in the current stream wait until all queued steps are done."""
@@ -205,7 +208,10 @@ class Lanes:
             steps.join()
 
     def states(self, number: int) -> list[TrialState]:
-        """Return the states of the students in the first ``number`` lanes, without copying: training changes them."""
+        """Return the states of the students in the first ``number`` lanes.
+
+        They are not copies: training changes them.
+        """
         return [self._state(student) for student, _ in self._lanes[:number]]
 
     def _state(self, student: StudentBuffers) -> TrialState:

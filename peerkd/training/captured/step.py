@@ -1,8 +1,11 @@
 """One step of distillation on tensors that stay in place, so that it can be captured once and replayed.
 
-Everything that differs between steps, trials and students is read from these tensors and nothing from Python, so one
-capture serves all. On a CPU the gradients are those of ``peerkd.training.distill`` to the last bit. The weights then
-differ by the rounding of one product, because a learning rate in a tensor cannot be fused into the addition.
+A captured step reads everything that differs between steps, trials and students from these tensors, and nothing from
+Python objects. One capture can therefore be replayed for all of them.
+
+On a CPU, the gradients equal those of ``peerkd.training.distill`` to the last bit. The weights after the step may
+differ in the last bits, because the learning rate is in a tensor: its product with the direction is rounded before the
+addition.
 
 Shape suffixes: M = samples of the largest batch, B = samples of this batch, N = images, C = image channels, H W = image
 size, K = classes, L = lanes.
@@ -46,7 +49,10 @@ class BatchBuffers:
         self.learning_rates_L = torch.zeros(num_lanes, device=device)
 
     def put(self, batch: Batch, *, learning_rates_L: Tensor) -> None:
-        """Queue copies of a batch and of the learning rates of the first lanes, within the device, without waiting."""
+        """Copy a batch and the learning rates of the first lanes into the buffers.
+
+        The copies are queued on the device, and the call does not wait for them.
+        """
         self.images(batch.size.num_samples).copy_(batch.images_NCHW)
         self.labels(batch.size.num_labelled).copy_(batch.labels_B)
         self.learning_rates_L[: len(learning_rates_L)].copy_(learning_rates_L)
@@ -61,7 +67,7 @@ class BatchBuffers:
         return self._images_MCHW[:num_samples]
 
     def labels(self, num_samples: int) -> Tensor:
-        """Return the labels in the buffer for this number of samples with labels: a view of shape B."""
+        """Return the labels of the first ``num_samples`` samples with labels: a view of shape B."""
         return self._labels_M[:num_samples]
 
 
@@ -69,7 +75,7 @@ class StudentBuffers:
     """The buffers of one lane, for one student at a time: network, momenta, teacher's logits and setting."""
 
     def __init__(self, network: nn.Module, batch: BatchBuffers, *, lane: int = 0) -> None:
-        """Use the tensors of a network as buffers, and read the learning rate of one lane from the buffers of batches.
+        """Use the tensors of a network as buffers, and ``batch`` as the source of the lane's learning rate.
 
         Args:
             network: The network. Its tensors will be changed in place, and it must not be used for anything else.
@@ -110,12 +116,14 @@ class StudentBuffers:
                 momentum.zero_()
 
     def put_setting(self, *, distillation_weight: float, temperature: float | None, term: DistillationTerm) -> None:
-        """Copy the setting of a trial into the buffers, rounded to float32, as torch does in products with tensors.
+        """Copy the setting of a trial into the buffers.
+
+        The numbers are rounded to float32, as torch rounds a number that multiplies a float32 tensor.
 
         Args:
             distillation_weight: The weight of the distillation term, from 0 to 1.
             temperature: T, above 0; None for fine-tuning.
-            term: The distillation term, which determines whether it is multiplied by T^2.
+            term: The distillation term, which says whether the divergence is multiplied by T^2.
 
         Raises:
             ValueError: If the weight is outside 0 to 1, the temperature is not above 0, or the temperature is None and
@@ -139,7 +147,7 @@ class StudentBuffers:
         self.teacher_logits(len(logits_BK)).copy_(logits_BK)
 
     def teacher_logits(self, num_samples: int) -> Tensor:
-        """Return the teacher's logits in the buffer for a number of samples of the divergence: a view of shape BK."""
+        """Return the teacher's logits for the first ``num_samples`` samples of the divergence: a view of shape BK."""
         return self._teacher_logits_MK[:num_samples]
 
     def state(self) -> Mapping[str, Tensor]:

@@ -1,1 +1,1 @@
-"""One training loop for PCL, the methods it is compared with, and their controls."""
+"""One training loop for PCL, for its rivals, and for the controls."""

@@ -19,7 +19,7 @@ _BRANCH: Final = "branch_"
 
 
 def deployed_state(state: TrainingState, method: Method) -> dict[str, Tensor]:
-    """Return the tensors of the plain network that a method deploys, under the names of ``build_network``."""
+    """Return the tensors of the plain network that a method deploys, named as ``build_network`` names them."""
     network, predictor = _find(state, deployed_predictor(method, num_branches=state.network.num_branches))
     return network.plain_state(int(predictor.removeprefix(_BRANCH)) - 1)
 

@@ -75,7 +75,7 @@ class ProcessGroup(NamedTuple):
             buffer.copy_(values.view_as(buffer))
 
     def share(self, content: bytes) -> bytes:
-        """Return the ``content`` of the leading process in every process. The argument of the others is ignored."""
+        """Return the ``content`` of the leading process in every process. The ``content`` of the others is ignored."""
         if self.num_processes == 1:
             return content
         device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else None

@@ -51,7 +51,7 @@ def train(
     """Train a network in place, and resume from ``checkpoint`` if it exists.
 
     A training that diverges ends after the epoch in which it has diverged, because no later step can repair it. Then
-    ``state.is_finite`` is False; see ``peerkd.training.finite``.
+    ``state.is_finite`` is False. The module ``peerkd.training.finite`` defines what is finite.
 
     A training that is killed and resumed ends in the same weights as an uninterrupted one, because the checkpoint
     contains everything that is not a function of the step. No step waits for the device: losses stay on the device

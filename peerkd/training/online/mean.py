@@ -33,12 +33,12 @@ class MeanNetwork:
 
     - ``batch``: It normalises by the current batch and keeps running statistics of its own for evaluation, as the only
       public code of PCL does. The mean network must then process every batch, even if no loss needs its outputs.
-    - ``averaged``: It is in evaluation mode, and its running statistics are averages of those of the network, like the
-      weights.
-    - ``copied``: It is in evaluation mode, and its running statistics are copies of those of the network.
+    - ``averaged``: It is in evaluation mode. Its running statistics are averages over time of the network's running
+      statistics, as its weights are averages of the network's weights.
+    - ``copied``: It is in evaluation mode, and its running statistics are copies of the network's running statistics.
 
-    In each case the running statistics change during the training. If they never changed, they would stay those of the
-    network before its first step, and would not fit the averaged weights.
+    In each case the running statistics change during the training. If they never changed, they would still be the
+    statistics of the network before its first step, and would not fit the averaged weights.
     """
 
     def __init__(self, network: BranchedNetwork, *, ceiling: float, batch_norm: MeanBatchNorm) -> None:

@@ -45,7 +45,7 @@ class TrainingState:
         """The measurements of each finished epoch."""
 
         self.is_finite = True
-        """Whether the network was finite after the last finished epoch; see ``peerkd.training.finite``."""
+        """Whether the network was finite after the last finished epoch, as ``peerkd.training.finite`` defines it."""
 
         self._seconds_before = 0.0
         self._opened = time.perf_counter()
@@ -172,7 +172,8 @@ def prepare(
         recipe: The recipe of the optimiser.
         device: The device of the training.
         group: The processes that share the training.
-        synchronise_batch_norm: See ``ProcessGroup.distribute``.
+        synchronise_batch_norm: Whether batch normalisation uses the statistics of the whole batch. If not, each process
+            uses the statistics of its own part of the batch.
 
     Raises:
         ValueError: If batch normalisation cannot be synchronised on this device.

@@ -86,7 +86,7 @@ class RoundsData:
             yield images_BCHW.contiguous(memory_format=torch.channels_last)
 
     def is_stacked(self, network: PeerNetwork) -> bool:
-        """Return whether several networks of this kind train and predict side by side."""
+        """Return whether peers that have this network train and predict side by side."""
         is_plain = network.is_plain and self.device.type == "cpu" and self._config.rounds.precision == "float32"
         return is_plain and should_stack(network.name, image_shape_CHW=self.dataset.image_shape)
 

@@ -111,9 +111,9 @@ class TrainingRound:
         return {peer: trained[peer] for peer in starts}
 
     def train_mutually(self, received: PeerWeights, own: PeerWeights) -> dict[int, Weights]:
-        """Train two networks on each peer's samples, its own and a received one, as ``Round.train_mutually`` specifies.
+        """Train each peer's own network together with a network that the peer has received, on the peer's samples.
 
-        Return the weights of each peer's own network.
+        ``Round.train_mutually`` specifies the training. Return the weights of each peer's own network.
         """
         trained: dict[int, Weights] = {}
         for peer, weights in own.items():
@@ -137,10 +137,10 @@ class TrainingRound:
         return LaterEpochs(samples, self._first_epoch)
 
     def _in_batches(self, target_SK: Tensor, samples: RoundSamples) -> TeacherLogits:
-        """Arrange a target by epoch and batch of this round.
+        """Return the logits that a peer imitates, by epoch and batch of this round.
 
         Args:
-            target_SK: The logits that a peer imitates on the public set, in the order of the set.
+            target_SK: The same logits, in the order of the public set.
             samples: The samples on which the peer trains, which must include the public set.
         """
         epochs = range(self._first_epoch, self._first_epoch + self._config.rounds.epochs)

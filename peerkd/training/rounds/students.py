@@ -44,7 +44,7 @@ def train_students(
     proximal_weight: float = 0.0,
     noise_seeds: Sequence[int],
 ) -> list[Weights]:
-    """Return the weights of some students of one network after the epochs of a recipe on the same batches.
+    """Train students that have the same network on the same batches, and return the weights of each student.
 
     Args:
         data: The data of the rounds.
@@ -55,9 +55,10 @@ def train_students(
         teachings: For each student, the loss with which it imitates its target; None if it has no target. The
             distillation term must be the same for all students.
         recipe: Epochs, optimiser and schedule.
-        proximal_weight: The weight of the squared distance between a student's parameters and their start in the loss,
-            as in ``distill``.
-        noise_seeds: For each student, the seed of the random numbers that a network of another package draws.
+        proximal_weight: mu, the weight of the proximal term ``mu / 2 ||w - w_0||^2`` that is added to each student's
+            loss. w are the student's parameters and w_0 their values at the start.
+        noise_seeds: For each student, the seed of the random numbers that the network draws. The networks of peerkd
+            draw none.
     """
     terms = {id(each.term): each.term for each in teachings if each}
     term = next(iter(terms.values()), HINTON)
@@ -139,10 +140,11 @@ def train_mutually(
 def predictions_of(
     data: RoundsData, network: PeerNetwork, weights: Sequence[Weights]
 ) -> Sequence[Callable[[Tensor], Tensor]]:
-    """Return functions that predict images with several networks of one kind, in evaluation mode.
+    """Return functions that compute the logits of several peers that have the same network, in evaluation mode.
 
-    Each function predicts with G of the networks: it maps images of shape BCHW to logits of shape GBK. All functions
-    together cover all networks, in order. A function must not be called any more when the next one has been called.
+    Each function computes the logits of G of these peers: it maps images of shape BCHW to logits of shape GBK. All
+    functions together cover all peers, in the order of ``weights``. Once a function has been called, earlier functions
+    must not be called any more.
     """
     if data.is_stacked(network):
         return [

@@ -1,1 +1,4 @@
-"""Many small networks that train side by side on the same images, by batched products and gradients written by hand."""
+"""Training of many small networks side by side, on the same images.
+
+It uses batched products and hand-written gradients.
+"""

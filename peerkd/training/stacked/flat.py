@@ -17,9 +17,9 @@ _MULTIPLE_OF_ALL: Final = 64
 class FlatTensors:
     """The tensors of G students that have the same names and shapes, stored in one contiguous tensor.
 
-    Every tensor is padded with rows of zeros, so that each student's part begins at a multiple of 64 bytes. If parts
-    begin elsewhere, the matrix library was observed to add in another order, so that a student's last bits depended on
-    the student's index.
+    Every tensor is padded with rows of zeros, so that each student's part begins at a multiple of 64 bytes. Without
+    this alignment, the matrix library was observed to choose the order of addition by the student's index, so that the
+    last bits of a student's weights depended on it.
 
     The contiguous tensor is padded at its end as well. Otherwise its last few numbers would be processed one by one and
     not several at once.

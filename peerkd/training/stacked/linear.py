@@ -3,9 +3,10 @@
 With inputs x, a layer computes ``y = W x + b``. For a loss L with the gradient ``g = dL/dy``, summed over the columns
 of a batch, ``dL/dW = g x^T``, ``dL/db = sum_B g`` and ``dL/dx = W^T g``.
 
-The batch is the innermost dimension, so that the rows of a matrix product are long. Each student has a product of its
-own in a batch of products of one shape. One product with the students' rows below each other would be divided into
-blocks, and its order of addition would depend on the number of students.
+The batch is the innermost dimension, so that the rows of a matrix product are long. The products of all students have
+the same shape, and are computed as a batch of separate products. If the students' rows were stacked into one large
+matrix, the matrix library would divide the product into blocks, and the order of addition would depend on the number of
+students.
 
 Shape suffixes: G = students, F = input features, M = output features, B = batch.
 """

@@ -101,7 +101,8 @@ _Gradient = Callable[..., Tensor]
 
 It is called as ``gradient(student_GKB, teacher_GKB, ...)`` with logits that have been divided by T, and returns the
 gradient with respect to the divided logits of the students. As in ``PairLoss.per_sample``, the hyper-parameters of the
-loss are keyword arguments. So is ``labels_B``, the classes of the batch, if the loss needs labels.
+loss are keyword arguments. If the loss needs labels, ``labels_B``, the classes of the batch, is a keyword argument as
+well.
 """
 
 FAST_GRADIENTS: Final[Mapping[str, _Gradient]] = {

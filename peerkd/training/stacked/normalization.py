@@ -1,4 +1,6 @@
-"""Batch normalisation of many students, computed from a layer's maps or from the moments of the first layer's inputs.
+"""Batch normalisation for many students.
+
+It is computed from the maps of a layer or, in the first layer, from the moments of the layer's inputs.
 
 The definition is that of Ioffe and Szegedy 2015, arXiv:1502.03167, algorithm 1: with mean and biased variance over the
 columns of a batch, ``n = (x - mean) / sqrt(variance + epsilon)``, followed by a scale and a shift for each map.

@@ -1,4 +1,4 @@
-"""Inputs of 3x3 convolutions and 2x2 pooling, gathered so that both become products and reductions over long rows.
+"""Rearranged images, with which 3x3 convolutions are matrix products and 2x2 pooling is a maximum over long rows.
 
 A convolution is a matrix product with the patches of its input: ``y[m, r] = sum_d W[m, d] P[d, r]``, where column r of
 P contains the nine pixels around position r in each channel. The images of a batch are the innermost dimension, so that
@@ -22,7 +22,7 @@ _WINDOW: Final = 4
 
 
 def patches(maps: Tensor) -> Tensor:
-    """Return the inputs of each output of a convolution.
+    """Return, for each output of a convolution, the inputs from which this output is computed.
 
     Args:
         maps: The input of the convolution, of shape (..., C, H, W, B).
@@ -38,9 +38,10 @@ def patches(maps: Tensor) -> Tensor:
 
 
 def patches_backward(grad: Tensor) -> Tensor:
-    """Return the gradient of the maps that ``patches`` received: for each pixel, the sum over its patches.
+    """Return the gradient of the maps that ``patches`` received.
 
-    ``patches`` copies pixels, so its gradient is its transpose: every copy's gradient is added to the pixel.
+    ``patches`` copies each pixel into every patch that contains the pixel. The gradient of a pixel is therefore the sum
+    of the gradients of its copies. ``grad`` is the gradient of the patches, of shape (..., D, H, W, B).
     """
     *leading, num_inputs, height, width, num_images = grad.shape
     grad = grad.view(*leading, num_inputs // _SIZE**2, _SIZE, _SIZE, height, width, num_images)

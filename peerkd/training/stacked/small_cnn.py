@@ -185,9 +185,10 @@ class StackedSmallCnn:
         normalization.update_running(self._statistics, layer, mean_GM1, variance_GM1, num_columns=num_columns)
 
     def _running_affine(self, layer: str) -> tuple[Tensor, Tensor]:
-        """Return the scale and the shift by which a normalisation with the running statistics acts on its inputs.
+        """Return the scale and the shift that a normalisation with the running statistics applies to its inputs.
 
-        With running mean mu and inverse deviation s, ``scale (x - mu) s + shift = (scale s) x + (shift - mu scale s)``.
+        For an input x, with the running mean mu and the inverse deviation s, the normalisation computes ``scale (x -
+        mu) s + shift``. This equals ``(scale s) x + (shift - mu scale s)``.
         """
         mean_GM, variance_GM = (self._statistics[f"{layer}.running_{name}"] for name in ("mean", "var"))
         scale_GM1 = self._scale(layer) * normalization.inverse_deviation(variance_GM).unsqueeze(2)

@@ -1,9 +1,9 @@
 """Students of one architecture that train side by side, each as ``peerkd.training.distill.distill`` trains it alone.
 
-Not a bit of a student's result depends on the number of students, on its index or on the other students: no operation
-adds over students, and all students' parts of a tensor have the same alignment in memory. This holds for computation in
-one thread, and processes have only one. The result differs from that of ``distill`` by rounding, because sums are
-computed in another order.
+A student's result does not depend, in any bit, on the number of students, on the student's index or on the other
+students: no operation adds over students, and all students' parts of a tensor have the same alignment in memory. This
+holds for computation in one thread, and processes have only one. The result differs from that of ``distill`` by
+rounding, because sums are computed in another order.
 
 Shape suffixes: G = students, B = batch, N = images, C = image channels, H W = image size, K = classes, J = classes and
 padding rows.
@@ -92,8 +92,8 @@ class Students:
                 first student's weights.
             image_shape_CHW: The shape of the images, as for ``build_network``.
             num_classes: K.
-            momenta: The result of ``momentum`` or ``distill`` for each student, to continue from there. An empty
-                mapping means that a student has no momentum yet; None means that no student has.
+            momenta: For each student, the momenta that ``momentum`` or ``distill`` returned earlier. An empty mapping
+                means that the student has taken no step. None means that no student has taken a step.
 
         Raises:
             ValueError: If the architecture is not one of ``STACKABLE``, or there is no student.
@@ -234,9 +234,9 @@ class Students:
         """Do a step of SGD for all parameters of all students.
 
         Args:
-            learning_rate: The learning rate of all students that have none of the rates in ``others``.
-            others: Pairs of another learning rate and a mask, which is True for the weights of the students with that
-                rate.
+            learning_rate: The learning rate of all students that are in no mask of ``others``.
+            others: The learning rates of the remaining students: pairs of a rate and a mask, which is True for the
+                weights of the students with this rate.
             recipe: Momentum and weight decay.
         """
         weights = self._weights.numbers

@@ -106,7 +106,8 @@ class JobKind:
     """A function that returns the manifest of a job, as a typed model of a client package."""
 
     read_status: Callable[[Object], JobStatus]
-    """A function that returns the status of a job, given its object. It accepts objects without optional fields."""
+    """A function that returns the status of a job, given the job's object. Optional fields may be missing in the
+    object."""
 
     worker_host: Callable[[str, int], str]
     """A function that returns the host name of a pod from the job's name and the pod's index."""
@@ -124,13 +125,14 @@ class JobKind:
     """Exit codes after which a pod is replaced. Any other code above 0 fails the job."""
 
     pod_creation_failures: frozenset[str]
-    """The values of ``reason`` in events by which the controller reports that it cannot create a pod of the job."""
+    """The values that ``reason`` has in an event if the controller could not create a pod of the job."""
 
     permissions: tuple[Permission, ...]
     """The permissions on jobs of this kind that a launcher needs. Permissions on pods and events are not included."""
 
     event_fields: Callable[["Job"], tuple[Mapping[str, str], ...]]
-    """A function that returns field selectors. They match the events about the job itself, and none about its pods."""
+    """A function that returns, given a job, field selectors for the events about the job itself. They match no event
+    about its pods."""
 
     propagation_policy: Literal["Foreground", "Background"] = "Foreground"
     """The propagation policy with which a job is deleted before it is created again."""
@@ -139,7 +141,8 @@ class JobKind:
     """The maximum length of a job's name. A longer name would make the names of its pods too long."""
 
     prerequisites: Callable[[JobSpec], tuple[Prerequisite, ...]] = lambda _: ()
-    """A function that returns the objects that must exist before the job, in the order of their creation."""
+    """A function that returns, given the desired job, the objects that must be created before the job, in this
+    order."""
 
     def read(self, obj: Object) -> "Job":
         """Return a job of this kind from its object."""
