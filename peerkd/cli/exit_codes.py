@@ -50,7 +50,8 @@ def exiting_on_errors() -> Iterator[None]:
         help_command = f"; see '{error.ctx.command_path} --help'" if error.ctx else ""
         _exit(sentence(error.format_message().rstrip(". ")) + help_command + ".", EXIT_USER_ERROR)
     except (ValueError, DataSourceError) as error:
-        _exit(sentence(error), EXIT_USER_ERROR)
+        # The error of a config, whose module is slow to import, has one line for each broken rule.
+        _exit(str(error) if hasattr(error, "broken") else sentence(error), EXIT_USER_ERROR)
     except PeerKDError as error:
         # The message may contain the last lines of a process, so it is not cut to one line.
         _exit(str(error), EXIT_FAILURE)

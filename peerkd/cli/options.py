@@ -32,7 +32,8 @@ Preset = Annotated[
     ),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="YAML or JSON file with an experiment, instead of a preset.")
+    Path | None,
+    typer.Option("--config", help="YAML or JSON file whose fields replace those of the preset, or the defaults."),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -188,11 +189,10 @@ class Experiment(NamedTuple):
     override: Overrides = None
 
     def load(self, pipeline: "Pipeline[Config]") -> "Config":
-        """Return the experiment that results from the preset or the file, and from the values that ``--set`` changes.
+        """Return the experiment that results from the preset, on top of it the file, and on top of both ``--set``.
 
         Raises:
-            ValueError: If the preset is unknown or given together with a file, the file cannot be read, or the result
-                breaks a rule.
+            ValueError: If the preset is unknown, the file cannot be read, or the result breaks rules.
         """
         # Imported here so that --help does not load the configs.
         from peerkd.config.resolve import load

@@ -14,8 +14,8 @@ from peerkd.config.launch import LaunchConfig
 from peerkd.config.pipelines import Pipeline
 from peerkd.config.resolve import Config
 from peerkd.config.tuning import check_strategy
-from peerkd.excerpt import plain
 from peerkd.launch.local_pipeline import compiled_pipeline, run_pipeline
+from peerkd.suggestions import check_choice
 
 LOCAL, KUBERNETES = "local", "kubernetes"
 
@@ -94,8 +94,7 @@ def describe_launch(jobs: Jobs, backend: str) -> LaunchConfig:
     Raises:
         ValueError: If the backend does not exist, or an option breaks a rule.
     """
-    if backend not in (LOCAL, KUBERNETES):
-        raise ValueError(f"backend must be one of {LOCAL}, {KUBERNETES}, got {plain(backend)}.")
+    check_choice("backend", backend, (LOCAL, KUBERNETES))
     most = max(_MAX_LOCAL_WORKERS, os.cpu_count() or 1)
     if backend == LOCAL and (jobs.workers or 0) > most:
         raise ValueError(f"workers must be at most {most} processes on this machine, got {jobs.workers}.")

@@ -16,6 +16,7 @@ from peerkd.config.pipelines import Pipeline
 from peerkd.config.prices import Prices
 from peerkd.config.resolve import load_file, load_text, override, split_overrides
 from peerkd.config.strict import StrictConfig
+from peerkd.config.violations import ConfigError
 from peerkd.excerpt import excerpt, plain
 
 CLUSTER_FILE_VARIABLE: Final = "PEERKD_CLUSTER_FILE"
@@ -285,6 +286,8 @@ def _operators_defaults(environment: Mapping[str, str]) -> ClusterConfig:
         if file:
             return load_file(form, Path(file), field=variable)
         return load_text(form, text, field=variable, source=plain(text)) if text.strip() else ClusterConfig()
+    except ConfigError as error:
+        raise ConfigError([rule.within(variable) for rule in error.broken]) from error
     except ValueError as error:
         # The person who starts a run has often not written these settings, so the message must name their place.
         message = str(error)

@@ -1,6 +1,5 @@
 """The config of peers that exist already: the user's networks and weights. This module needs no torch."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -11,6 +10,7 @@ from pydantic import Field, model_validator
 from peerkd.config.architectures import ARCHITECTURE_FACTS
 from peerkd.config.strict import StrictConfig, refuse_repeats
 from peerkd.excerpt import plain, plain_path
+from peerkd.suggestions import did_you_mean, near
 
 WEIGHTS_SUFFIXES: Final = (".safetensors", ".pt", ".pth")
 """The suffixes of files that contain weights: safetensors, and the ``state_dict`` files of torch."""
@@ -26,11 +26,20 @@ _FACTORY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.A
 _STORE_ADDRESS: Final = re.compile(r"store:[a-z_]+/[0-9a-f]{16}(/[^/\s][^\s]*)?")
 _STORED_DATA: Final = re.compile(r"store:(dataset/[0-9a-f]{16}|partition_data/[0-9a-f]{16}/[0-9]{1,5})")
 
-PeerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?$")]
+_NAME_RULE: Final = (
+    "be 1 to 63 letters, digits, spaces, dots, hyphens and underscores, with a letter or digit first and last"
+)
+_KEY_RULE: Final = "be pretrain_peers/ or improve_peers/ and 16 hexadecimal digits, as 'peerkd show RUN' prints it"
+
+PeerName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?$", json_schema_extra={"rule": _NAME_RULE})
+]
 """The name of a peer in messages and reports."""
 
 
-PublishedKey = Annotated[str, Field(pattern=r"^(pretrain_peers|improve_peers)/[0-9a-f]{16}$")]
+PublishedKey = Annotated[
+    str, Field(pattern=r"^(pretrain_peers|improve_peers)/[0-9a-f]{16}$", json_schema_extra={"rule": _KEY_RULE})
+]
 """The key of an artifact with the weights of peers."""
 
 
@@ -178,11 +187,9 @@ def class_indices(classes: Sequence[str], class_names: Sequence[str]) -> list[in
     indices = {name: index for index, name in enumerate(class_names)}
     unknown = [name for name in classes if name not in indices]
     if unknown:
-        near = difflib.get_close_matches(unknown[0][:80], class_names, n=1)
-        meant = f" (did you mean {plain(near[0])}?)" if near else ""
         raise ValueError(
-            f"classes must be classes that the data set has{meant}, got {plain(', '.join(unknown))}, of which nobody "
-            "has a sample."
+            f"classes must be classes that the data set has{did_you_mean(near(unknown[0], class_names))}, got "
+            f"{plain(', '.join(unknown))}, of which nobody has a sample."
         )
     return [indices[name] for name in classes]
 
@@ -196,8 +203,8 @@ def _check_network(name: str) -> None:
     library, separator, rest = name.partition(":")
     if not separator:
         if name not in ARCHITECTURE_FACTS:
-            near = difflib.get_close_matches(name[:80], ARCHITECTURE_FACTS, n=1)
-            meant = f" (did you mean {near[0]} or torchvision:{plain(name)}?)" if near else ""
+            known = near(name, ARCHITECTURE_FACTS)
+            meant = did_you_mean([*known, f"torchvision:{name}"] if known else [])
             raise ValueError(
                 f"network must be torchvision:NAME, timm:NAME, module:factory or one of "
                 f"{', '.join(ARCHITECTURE_FACTS)}{meant}, got {plain(name)}."

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from peerkd.config.strict import StrictConfig
 from peerkd.excerpt import plain
+from peerkd.suggestions import check_choice
 
 BACKENDS: Final = ("auto", "local", "kubernetes")
 
@@ -75,8 +76,7 @@ class LaunchConfig(StrictConfig):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.backend not in BACKENDS:
-            raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {plain(self.backend)}.")
+        check_choice("backend", self.backend, BACKENDS)
         self.check_num_workers(self.backend)
         if "{{$" in self.cluster:
             raise ValueError(

@@ -1,7 +1,7 @@
 """The part of a config that all experiments with peers have: data, partition, networks and pre-training."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,9 @@ from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.strict import StrictConfig
 from peerkd.config.training import PeersConfig, PretrainConfig
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
+_NAME_RULE: Final = "be 2 to 40 lower-case letters, digits and hyphens, with a letter first and no hyphen last"
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$", json_schema_extra={"rule": _NAME_RULE})]
 """A name that can be part of a job's name on a cluster."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

@@ -12,7 +12,7 @@ from peerkd.config.pcl_presets import PCL_PRESETS
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.presets import PRESETS
 from peerkd.config.strict import StrictConfig
-from peerkd.excerpt import plain
+from peerkd.suggestions import check_choice
 
 Config_co = TypeVar("Config_co", bound=StrictConfig, covariant=True)
 
@@ -46,8 +46,7 @@ def find_pipeline(name: str) -> Pipeline[StrictConfig]:
     Raises:
         ValueError: If no pipeline has the name.
     """
-    if name not in PIPELINES:
-        raise ValueError(f"pipeline must be one of {', '.join(PIPELINES)}, got {plain(name)}.")
+    check_choice("pipeline", name, PIPELINES)
     return PIPELINES[name]
 
 

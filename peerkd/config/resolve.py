@@ -1,68 +1,59 @@
-"""The resolution of a person's input to one config: a preset or a file, then overrides."""
+"""The resolution of a person's input to one config: a preset, on top of it a file, and on top of both single fields."""
 
-import difflib
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from peerkd.config.files import read_text
 from peerkd.config.json_text import MAX_CHARACTERS
-from peerkd.config.overrides import Path as FieldPath
-from peerkd.config.overrides import leaves, read_override
+from peerkd.config.layers import TextLayer, combine
 from peerkd.config.pipelines import DEFAULT_PRESET, PIPELINES, Pipeline
 from peerkd.config.strict import StrictConfig
-from peerkd.config.unused import check_used
+from peerkd.config.unknown_keys import Remark, all_fields
 from peerkd.config.yaml_text import read_yaml, write_yaml
 from peerkd.excerpt import excerpt, plain, plain_path
+from peerkd.suggestions import did_you_mean, near, one_of
 
 Config = TypeVar("Config", bound=StrictConfig)
 
 
 def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = "", overrides: str = "") -> Config:
-    """Return the config that results from a preset, or from a whole config in its place, and overrides.
+    """Return the config that results from a preset, on top of it a config as a text, and on top of both overrides.
 
     Args:
         pipeline: The pipeline of the experiment.
-        preset: The name of a preset of the pipeline. Empty: ``DEFAULT_PRESET``, unless ``config_json`` is given.
-        config_json: A whole config as YAML or JSON, which a person may have typed into a form, or an empty string.
+        preset: The name of a preset of the pipeline. Empty: ``DEFAULT_PRESET``, or the defaults of all fields if
+            ``config_json`` is given.
+        config_json: A config as YAML or JSON, which a person may have typed into a form, or an empty string. Fields
+            that it omits have the values of the preset.
         overrides: ``key=value`` pairs separated by spaces, such as ``seed=3 sweep.alphas=[0.5,0.9]``, with quotes as in
             a shell. They are one string, so that a person can type them into a form.
 
     Raises:
-        ValueError: If the preset is unknown or given together with a config, a pair has no key, or the result breaks a
-            rule.
+        ValueError: If the preset is unknown, a pair has no key, or the result breaks rules.
     """
-    # Kubeflow Pipelines always passes the parameter, with its default if nobody sets it.
-    if config_json and preset not in ("", DEFAULT_PRESET):
-        raise ValueError(f"preset must not be given together with a config, which replaces it, got {plain(preset)}.")
-    if config_json:
-        base = load_text(pipeline, config_json, field="config_json", source=excerpt(config_json))
-    else:
-        _check_preset(pipeline, preset or DEFAULT_PRESET)
-        base = pipeline.presets[preset or DEFAULT_PRESET]()
-    return override(base, split_overrides(overrides))
+    layer = read_layer(config_json, field="config_json", source=excerpt(config_json)) if config_json else None
+    base = _base(pipeline, preset, has_layer=layer is not None)
+    return combine(base, text=layer, pairs=split_overrides(overrides), remark=_remark(pipeline))
 
 
 def load(
     pipeline: Pipeline[Config], *, preset: str | None, config_file: Path | None, overrides: Iterable[str]
 ) -> Config:
-    """Return the config that results from a preset, or from a file in its place, and ``key=value`` pairs.
+    """Return the config that results from a preset, on top of it a file, and on top of both ``key=value`` pairs.
+
+    Without a preset, the file is on top of the defaults of all fields. Without a file too, the preset is
+    ``DEFAULT_PRESET``.
 
     Raises:
-        ValueError: If the preset is unknown or given together with a file, the file cannot be read, or the result
-            breaks a rule.
+        ValueError: If the preset is unknown, the file cannot be read, or the result breaks rules.
     """
-    if preset is not None and config_file is not None:
-        raise ValueError(
-            f"preset must not be given together with a config file, which replaces it, got {plain(preset)} and "
-            f"{plain_path(config_file)}."
-        )
-    if config_file is not None:
-        return override(load_file(pipeline, config_file), overrides)
+    layer = _read_file(config_file) if config_file is not None else None
     if preset is not None:
         _check_preset(pipeline, preset)
-    return override(resolve(pipeline, preset=preset or ""), overrides)
+    base = _base(pipeline, preset or "", has_layer=layer is not None)
+    return combine(base, text=layer, pairs=overrides, remark=_remark(pipeline))
 
 
 def split_overrides(text: str, *, field: str = "overrides") -> list[str]:
@@ -86,32 +77,10 @@ def override(base: Config, pairs: Iterable[str]) -> Config:
     because each kind has its own fields.
 
     Raises:
-        ValueError: If a pair is not ``key=value``, the result breaks a rule, or a pair sets a field that has no effect
+        ValueError: If a pair is not ``key=value``, the result breaks rules, or a pair sets a field that has no effect
             in the resulting config.
     """
-    values: dict[str, Any] = base.model_dump(mode="json")
-    given: dict[FieldPath, Any] = {}
-    for pair in pairs:
-        path, value = read_override(pair)
-        given.pop(path, None)
-        given[path] = value
-    for path, value in given.items():
-        if isinstance(value, dict):
-            _assign(values, path, {})
-    fields = dict(leaf for path, value in given.items() for leaf in leaves(path, value))
-    for (*section, name), value in fields.items():
-        if name == "kind":
-            _reset_unless_of_kind(values, section, value)
-    # Short paths come first. With seed=1 and seed.a=2, the validation then sees, and refuses, seed.a.
-    for path in sorted(fields, key=len):
-        _assign(values, path, fields[path])
-    for field, lists in base.counts.items():
-        path = tuple(field.split("."))
-        if path not in fields and any(tuple(entries.split(".")) in fields for entries in lists):
-            _discard(values, path)
-    config = type(base).from_mapping(values)
-    check_used(config, map(".".join, fields))
-    return config
+    return combine(base, pairs=pairs, remark=lambda _: "")
 
 
 def load_file(pipeline: Pipeline[Config], path: Path, *, field: str = "config") -> Config:
@@ -123,19 +92,31 @@ def load_file(pipeline: Pipeline[Config], path: Path, *, field: str = "config") 
         field: The option or variable that names the file, for error messages.
 
     Raises:
-        ValueError: If the file cannot be read, does not contain a mapping, or breaks a rule.
+        ValueError: If the file cannot be read, does not contain a mapping, or breaks rules.
     """
-    # A character has at most four bytes.
-    text = read_text(path, field=field, max_bytes=4 * MAX_CHARACTERS)
-    return load_text(pipeline, text, field=field, source=plain_path(path))
+    return combine(pipeline.config(), text=_read_file(path, field=field), remark=_remark(pipeline))
 
 
 def load_text(pipeline: Pipeline[Config], text: str, *, field: str, source: str) -> Config:
-    """Read a config from a text in YAML or JSON.
+    """Read a config from a text in YAML or JSON; see ``read_layer``.
 
     Raises:
-        ValueError: If the text breaks a rule, or is not a YAML mapping. If it is not a mapping, the message names
-            ``field``, the option or variable that gives the text, and ``source``, its file or the text itself.
+        ValueError: If the text is not a YAML mapping, or breaks rules.
+    """
+    return combine(pipeline.config(), text=read_layer(text, field=field, source=source), remark=_remark(pipeline))
+
+
+def read_layer(text: str, *, field: str, source: str, place: str = "") -> TextLayer:
+    """Read the layer of a config that a text in YAML or JSON contains.
+
+    Args:
+        text: The text.
+        field: The option, parameter or variable that gives the text.
+        source: The file of the text, or an excerpt of the text.
+        place: The name with which the places of errors begin. If empty, it is ``field``.
+
+    Raises:
+        ValueError: If the text is not a YAML mapping.
     """
     try:
         values = read_yaml(text)
@@ -147,7 +128,7 @@ def load_text(pipeline: Pipeline[Config], text: str, *, field: str, source: str)
         raise ValueError(  # noqa: TRY004
             f"{field} must contain a mapping of keys to values, got {found} in {source}."
         )
-    return pipeline.config.from_mapping(values)
+    return TextLayer(text, values, place or field)
 
 
 def to_yaml(experiment: StrictConfig) -> str:
@@ -155,36 +136,41 @@ def to_yaml(experiment: StrictConfig) -> str:
     return write_yaml(experiment.model_dump(mode="json"))
 
 
+def _read_file(path: Path, *, field: str = "config") -> TextLayer:
+    # A character has at most four bytes.
+    text = read_text(path, field=field, max_bytes=4 * MAX_CHARACTERS)
+    # People know which file they have given, but not which variable an operator has set.
+    place = plain_path(path) if field == "config" else f"{field} {plain_path(path)}"
+    return read_layer(text, field=field, source=plain_path(path), place=place)
+
+
+def _base(pipeline: Pipeline[Config], preset: str, *, has_layer: bool) -> Config:
+    """Return the lowest layer of a config: a preset, or the defaults if there is a higher layer and no preset."""
+    if not preset and has_layer:
+        return pipeline.config()
+    _check_preset(pipeline, preset or DEFAULT_PRESET)
+    return pipeline.presets[preset or DEFAULT_PRESET]()
+
+
 def _check_preset(pipeline: Pipeline[Config], preset: str) -> None:
     if preset in pipeline.presets:
         return
     others = [name for name, other in PIPELINES.items() if preset in other.presets]
-    near = difflib.get_close_matches(preset[:80], pipeline.presets, n=1)
-    hint = f" (a preset of {others[0]})" if others else f" (did you mean {near[0]}?)" if near else ""
-    raise ValueError(f"preset must be one of {', '.join(pipeline.presets)}, got {plain(preset)}{hint}.")
+    hint = f" (a preset of {' and '.join(others)})" if others else did_you_mean(near(preset, pipeline.presets))
+    raise ValueError(f"preset must be {one_of(pipeline.presets)}, got {plain(preset)}{hint}.")
 
 
-def _discard(values: dict[str, Any], path: FieldPath) -> None:
-    *sections, last = path
-    for section in sections:
-        values = values.get(section, {})
-    values.pop(last, None)
+def _remark(pipeline: Pipeline[Config]) -> Remark:
+    """Return a function that names the other pipelines whose configs have a key."""
 
+    def remark(field: str) -> str:
+        others = [
+            name
+            for name, other in PIPELINES.items()
+            if other.config is not pipeline.config and field in all_fields(other.config.model_json_schema())
+        ]
+        if not others or pipeline.name not in PIPELINES:
+            return ""
+        return f"it belongs to the pipeline{'s' if len(others) > 1 else ''} {' and '.join(others)}"
 
-def _assign(values: dict[str, Any], path: FieldPath, value: object) -> None:
-    *sections, last = path
-    for section in sections:
-        inner = values.get(section)
-        if not isinstance(inner, dict):
-            # If the section does not exist, the validation refuses it with its full path.
-            inner = values[section] = {}
-        values = inner
-    values[last] = value
-
-
-def _reset_unless_of_kind(values: dict[str, Any], path: Iterable[str], kind: object) -> None:
-    section: Any = values
-    for name in path:
-        section = section.get(name) if isinstance(section, dict) else None
-    if isinstance(section, dict) and section.get("kind", kind) != kind:
-        section.clear()
+    return remark

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from peerkd.config.json_text import read_json
-from peerkd.config.violations import describe
+from peerkd.config.unknown_keys import Remark
+from peerkd.config.violations import ConfigError, broken_rules
 from peerkd.excerpt import excerpt, plain
 
 
@@ -38,7 +39,8 @@ class StrictConfig(BaseModel):
         """Read a config that ``to_json`` or a person wrote as JSON.
 
         Raises:
-            ValueError: If a key is unknown or repeated, or a value breaks a rule. The message is one sentence.
+            ValueError: If a key is unknown or repeated, or a value breaks a rule. The message names all such keys and
+                values.
         """
         try:
             values = read_json(text)
@@ -47,11 +49,16 @@ class StrictConfig(BaseModel):
         return cls.from_mapping(values)
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+    def from_mapping(cls, values: Mapping[str, Any], *, remark: Remark = lambda _: "") -> Self:
         """Read a mapping, for instance from YAML, by the same rules as JSON.
 
+        Args:
+            values: The values. Missing keys have their defaults.
+            remark: What is said about an unknown key that exists elsewhere, given its dotted name.
+
         Raises:
-            ValueError: If JSON cannot represent a value, a key is unknown, or a value breaks a rule.
+            ValueError: If JSON cannot represent a value.
+            ConfigError: If keys are unknown, or values break rules.
         """
         for field, lists in cls.counts.items():
             for entries in lists:
@@ -67,7 +74,7 @@ class StrictConfig(BaseModel):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise ValueError(describe(error, values, cls.model_json_schema())) from error
+            raise ConfigError(broken_rules(error, values, cls.model_json_schema(), remark=remark)) from error
 
 
 def _find(values: Any, path: Sequence[str]) -> Any:

@@ -9,6 +9,7 @@ from peerkd.config.overrides import overridden_fields
 from peerkd.config.strict import StrictConfig
 from peerkd.config.sweep import SweepConfig
 from peerkd.excerpt import plain
+from peerkd.suggestions import check_choice
 
 Strategy = Literal["sweep", "tune"]
 """sweep: every setting of every pair is tried. tune: only the settings that a tuner suggests are tried."""
@@ -75,8 +76,7 @@ def check_strategy(strategy: str, overrides: Iterable[str] = ()) -> None:
     Raises:
         ValueError: If the strategy does not exist, or an override sets a field that has no effect with it.
     """
-    if strategy not in STRATEGIES:
-        raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {plain(strategy)}.")
+    check_choice("strategy", strategy, STRATEGIES)
     for key in overridden_fields(overrides):
         if strategy == "sweep" and key.partition(".")[0] == "tune":
             raise ValueError(f"{plain(key)} must not be set unless strategy is tune: it would have no effect.")

@@ -44,20 +44,17 @@ class _UseOfField(NamedTuple):
     """The condition under which the field is used, in words that follow "unless"."""
 
 
-def check_used(config: StrictConfig, given: Iterable[str]) -> None:
-    """Check that every field that a person has set has an effect.
+def unused_texts(config: StrictConfig, given: Iterable[str]) -> Iterator[str]:
+    """Yield a message for every field that a person has set and that has no effect.
 
     Args:
         config: The resulting config.
         given: The dotted names of the fields that were set.
-
-    Raises:
-        ValueError: If a field has no effect.
     """
     unused = {use.field: use.condition for use in _uses_of_fields(config) if not use.is_used}
     for field in given:
         if field in unused:
-            raise ValueError(f"{field} must not be set unless {unused[field]}: it would have no effect.")
+            yield f"{field} must not be set unless {unused[field]}: it would have no effect."
 
 
 def _uses_of_fields(config: StrictConfig) -> Iterator[_UseOfField]:

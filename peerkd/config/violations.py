@@ -1,121 +1,129 @@
-"""The message for a broken rule of a config: one sentence with the field, the rule, the value and a suggestion."""
+"""The error of a config that breaks rules: one sentence each, with the field, the rule, the value and advice."""
 
-import difflib
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from peerkd.excerpt import excerpt, plain, sentence
+from peerkd.config.rule_texts import rule_text
+from peerkd.config.unknown_keys import Remark, Schema, innermost, suggested_fields, unknown_key_text
+from peerkd.excerpt import sentence
 
-_MAX_SUGGESTIONS: Final = 3
+_MAX_SHOWN: Final = 20
+"""The largest number of sentences in one message."""
 
 
-def describe(error: ValidationError, values: Any, schema: Mapping[str, Any]) -> str:
-    """Return one sentence about the first broken rule.
+class BrokenRule(NamedTuple):
+    """A rule of a config that the input breaks."""
 
-    The sentence covers one rule only, because one wrong key often breaks several and the others do not help the user.
+    text: str
+    """The sentence about the rule."""
+
+    path: tuple[str | int, ...] = ()
+    """The keys, and the positions in lists, that lead to the value or to the key that is wrong. Empty: the sentence is
+    about the whole config, or about something that is no field."""
+
+    is_about_key: bool = False
+    """Whether the key itself is wrong, rather than its value."""
+
+    def within(self, source: str) -> "BrokenRule":
+        """Return the rule with a sentence that begins with the source of the config."""
+        return self if self.text.startswith(source) else self._replace(text=f"{source}: {self.text}")
+
+
+class ConfigError(ValueError):
+    """A config that breaks one rule or several. The message is one sentence, or a line for each broken rule."""
+
+    def __init__(self, broken: Sequence[BrokenRule]) -> None:
+        self.broken = tuple(broken)
+        texts = [rule.text for rule in broken]
+        shown = [f"  {text}" for text in texts[:_MAX_SHOWN]]
+        if len(texts) > _MAX_SHOWN:
+            shown.append(f"  and {len(texts) - _MAX_SHOWN:,} more.")
+        several = "\n".join([f"The config has {len(texts):,} errors:", *shown])
+        super().__init__(texts[0] if len(texts) == 1 else several)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are copied from their message by default, which is not the argument of this class.
+        return ConfigError, (self.broken,)
+
+
+def raise_all(texts: Iterable[str]) -> None:
+    """Raise one error for all sentences about broken rules, if there are any.
+
+    Raises:
+        ConfigError: If there is at least one sentence.
+    """
+    broken = [BrokenRule(text) for text in texts]
+    if broken:
+        raise ConfigError(broken)
+
+
+def broken_rules(error: ValidationError, values: Any, schema: Schema, *, remark: Remark) -> list[BrokenRule]:
+    """Return the rules that a config breaks, in the order of the fields.
+
+    A rule that is broken only because a key is misspelled is left out: if ``clases_per_peer`` is unknown, it is not
+    said too that ``classes_per_peer`` is missing.
 
     Args:
         error: The error of pydantic.
         values: The values that pydantic validated.
         schema: The JSON schema of the config. Suggestions are taken from its names.
+        remark: What is said about keys that exist elsewhere.
     """
-    first = error.errors(include_url=False)[0]
-    return sentence(_describe(first, _path(first["loc"], values), schema))
+    rules: dict[str, BrokenRule] = {}
+    missing: set[str] = set()
+    misspelled: set[str] = set()
+    for each in error.errors(include_url=False):
+        path = tuple(_parts(each["loc"], values))
+        field = dotted(path)
+        if each["type"] == "extra_forbidden":
+            value, section = _found(values, path), _found(values, path[:-1])
+            kind = section.get("kind") if isinstance(section, dict) and each["loc"][:-1] != path[:-1] else None
+            misspelled.update(suggested_fields(field, value, schema))
+            path += (inner := innermost(field, value, schema))
+            text = unknown_key_text(dotted(path), _found(values, path), None if inner else kind, schema, remark)
+            rules[field] = BrokenRule(sentence(text), path, is_about_key=True)
+            continue
+        if each["type"] == "too_short" and len(each["input"]) >= each["ctx"]["min_length"]:
+            # The entries that break rules do not count, and they have messages of their own.
+            continue
+        if each["type"] == "missing":
+            missing.add(field)
+        text = rule_text(each, field, schema)
+        rules.setdefault(field, BrokenRule(sentence(text), path))
+    return [rule for field, rule in rules.items() if not (field in missing and field in misspelled)]
 
 
-def _describe(first: Any, field: str, schema: Mapping[str, Any]) -> str:
-    value = excerpt(first["input"])
-    match first["type"]:
-        case "extra_forbidden":
-            return f"{plain(field)} is not a key of {_home(first['loc'], field, schema)}, got {value}."
-        case "missing":
-            return f"{field} is required."
-        case "value_error":
-            # The message of a section's validator names field, rule and value, relative to the section.
-            message = str(first["ctx"]["error"])
-            return f"{field}.{message}" if field else message
-        case "union_tag_invalid":
-            tags, tag = first["ctx"]["expected_tags"], plain(first["ctx"]["tag"])
-            close = difflib.get_close_matches(tag[:80], re.findall(r"'(\w+)'", tags), n=1, cutoff=0.7)
-            suggestion = f" (did you mean {close[0]}?)" if close else ""
-            return f"{field}.kind must be one of {tags}{suggestion}, got {tag}."
-        case "union_tag_not_found":
-            reminder = _reminder(first["input"])
-            return f"{field}.kind is required{reminder}, got {value}."
-        case "dict_type" if f"{field}.kind" in _names("", schema, schema.get("$defs", {})):
-            is_kind = isinstance(first["input"], str) and first["input"].isidentifier()
-            example = f", as in {{kind: {plain(first['input'])}}}" if is_kind else ""
-            return f"{field} must be a section with a kind{example}, got {value}."
-        case "tuple_type" | "list_type":
-            example = f", as in [{value}]" if isinstance(first["input"], (str, int, float)) else ", as in [a, b]"
-            return f"{field} must be a list{example}, got {value}."
-        case "bool_type" | "bool_parsing":
-            return f"{field} must be true or false, got {value}."
-    rule = re.sub(r"^\w+ should ", "must ", first["msg"]).partition(" after validation")[0]
-    return f"{field or 'The config'} {rule}, got {value}."
+def dotted(path: Iterable[str | int]) -> str:
+    """Return a path as ``sweep.alphas[2]``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
 
 
-def _home(location: tuple[int | str, ...], field: str, schema: Mapping[str, Any]) -> str:
-    """Return the end of the message for an unknown key: the part of the config that lacks the key, and a suggestion.
-
-    The part is the config or the kind of a section. The message begins with "... is not a key of".
-    """
-    names = list(dict.fromkeys(_names("", schema, schema.get("$defs", {}))))
-    # The fields of all sections in a list have the same names.
-    field = re.sub(r"\[\d+\](?=\.)", "", field)
-    section, _, name = field.partition("[")[0].rpartition(".")
-    if field in names and "." in str(location[-1]):
-        return f"the config in this form (write {name} inside {section})"
-    if field in names:
-        # Before the field, pydantic's location has the kind of the section.
-        others = [kind for kind, fields in _fields_by_kind(section, schema).items() if name in fields]
-        return f"the kind {location[-2]} (it belongs to {' and '.join(others)})"
-    nearby = {known.rpartition(".")[2]: known for known in names if known.rpartition(".")[0] == section}
-    meant = [known for known in names if known.rpartition(".")[2] == name]
-    meant = meant or [nearby[close] for close in difflib.get_close_matches(name[:80], nearby, n=1, cutoff=0.7)]
-    suggestion = f" (did you mean {' or '.join(meant[:_MAX_SUGGESTIONS])}?)" if meant else ""
-    return f"the config{_reminder([name]) or suggestion}"
-
-
-def _reminder(keys: Iterable[object]) -> str:
-    """Return a reminder of the syntax of YAML if a key contains a colon: in ``{kind:kl}``, the key is ``kind:kl``."""
-    return " (YAML requires a space after each colon)" if any(":" in str(key) for key in keys) else ""
-
-
-def _fields_by_kind(section: str, schema: Mapping[str, Any]) -> dict[str, Collection[str]]:
-    """Return the fields of each kind of a section that has kinds."""
-    definitions = schema["$defs"]
-    for name in section.split("."):
-        field = schema["properties"][name]
-        options = [definitions[each["$ref"].rpartition("/")[2]] for each in field.get("oneOf", [field])]
-        schema = options[0]
-    return {option["properties"]["kind"]["const"]: option["properties"] for option in options}
-
-
-def _names(section: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the dotted names of all fields and sections, for every kind of each section."""
-    for name, field in schema.get("properties", {}).items():
-        full = f"{section}.{name}" if section else name
-        yield full
-        for each in [field, field.get("items", {}), *field.get("oneOf", ())]:
-            if "$ref" in each:
-                yield from _names(full, definitions[each["$ref"].rpartition("/")[2]], definitions)
-
-
-def _path(location: tuple[int | str, ...], values: object) -> str:
-    """Return a location of pydantic as ``sweep.alphas[2]``. The tags for kinds of sections are left out of it."""
-    path = ""
+def _parts(location: tuple[int | str, ...], values: object) -> Iterator[str | int]:
+    """Yield the parts of a location of pydantic. The tags for kinds of sections are left out of it."""
     for depth, part in enumerate(location):
         # A key that is missing is last, but so is the kind of a section whose fields do not fit together.
         is_last = depth == len(location) - 1
         if isinstance(values, dict) and part not in values and (not is_last or part == values.get("kind")):
             continue
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+        yield part
         if isinstance(values, dict):
             values = values.get(part)
         elif isinstance(values, list) and isinstance(part, int):
             values = values[part]
-    return path
+
+
+def _found(values: Any, path: Iterable[str | int]) -> Any:
+    """Return the value at a path, or None if there is none."""
+    for part in path:
+        if isinstance(values, Mapping):
+            values = values.get(part)
+        elif isinstance(values, list) and isinstance(part, int):
+            values = values[part]
+        else:
+            return None
+    return values

@@ -52,11 +52,22 @@ def read_yaml(text: str) -> Any:
         except ValueError:
             pass
     with _places(text):
+        node = compose(text)
+        return None if node is None else _value(node)
+
+
+def compose(text: str) -> yaml.Node | None:
+    """Return the node of the document in a text, with the places of all values, or None if the text is empty.
+
+    Raises:
+        ValueError: If the text is not YAML 1.2 or exceeds a limit.
+    """
+    with _places(text):
         loader = _Loader(text, max_values=MAX_VALUES)
         node = loader.get_single_node()
         if loader.yaml_version == (1, 1):
             raise ValueError("the directive %YAML requests version 1.1, and configs are YAML 1.2")
-        return None if node is None else _value(node)
+        return node
 
 
 def read_documents(text: str, *, max_values: int) -> list[Any]:

@@ -56,8 +56,8 @@ def run(
 
     Args:
         pipeline: The pipeline whose first task this is: ``jointkd`` or ``collaborate``.
-        preset: The name of a preset. If ``config_json`` is given, this must be ``digits``, the default.
-        config_json: A whole experiment as YAML or JSON, or empty.
+        preset: The name of a preset; see ``resolve``.
+        config_json: An experiment as YAML or JSON on top of the preset, or empty.
         overrides: ``key=value`` pairs separated by spaces.
         strategy: ``sweep`` or ``tune``. It has no effect on the pipeline ``collaborate``.
         store: The address of the artifact store.

@@ -44,8 +44,8 @@ def run(
     The inputs of all later tasks are checked here too, so that a mistake stops the run before any work.
 
     Args:
-        preset: The name of a preset. If ``config_json`` is given, this must be ``digits``, the default.
-        config_json: A whole study as JSON, or empty.
+        preset: The name of a preset; see ``resolve``.
+        config_json: A study as YAML or JSON on top of the preset, or empty.
         overrides: ``key=value`` pairs separated by spaces.
         store: The address of the artifact store.
         output_path: The file to which the reference to the split is written.

@@ -11,7 +11,7 @@ from pipelines.pods import in_its_own_pod, launching
 
 @dsl.pipeline(name="collaborate", description="Rounds of training and exchange between pre-trained peers.")
 def collaborate(
-    preset: str = "digits",
+    preset: str = "",
     overrides: str = "",
     config_json: str = "",
     store: str = "s3://peerkd/runs",
@@ -23,9 +23,9 @@ def collaborate(
     """Run one experiment from data to report.
 
     Args:
-        preset: Name of a preset: digits.
+        preset: Name of a preset: digits. If empty, digits, or the defaults below config_json.
         overrides: key=value pairs separated by spaces, as in "seed=3 rounds.num_rounds=5".
-        config_json: A complete experiment as YAML or JSON, instead of a preset.
+        config_json: An experiment as YAML or JSON. Fields that it omits have the values of the preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
         backend: Where networks are trained: kubernetes, local, or auto (kubernetes on a cluster, else local).
         num_workers: Number of pods of each job. Empty: the cluster's default, or 1.

@@ -23,7 +23,7 @@ def _improving(task: PipelineTask) -> PipelineTask:
 
 @dsl.pipeline(name="jointkd", description="Joint knowledge distillation between pre-trained peers.")
 def jointkd(
-    preset: str = "digits",
+    preset: str = "",
     overrides: str = "",
     config_json: str = "",
     store: str = "s3://peerkd/runs",
@@ -36,9 +36,9 @@ def jointkd(
     """Run one experiment from data to report.
 
     Args:
-        preset: Name of a preset: digits, cifar10_small or poster.
+        preset: Name of a preset: digits, cifar10_small or poster. If empty, digits, or the defaults below config_json.
         overrides: key=value pairs separated by spaces, as in "seed=3 sweep.alphas=[0.5,0.9]".
-        config_json: A complete experiment as YAML or JSON, instead of a preset.
+        config_json: An experiment as YAML or JSON. Fields that it omits have the values of the preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
         strategy: How settings are chosen: sweep (every setting for every pair) or tune (suggestions of a tuner).
         backend: Where networks are trained: kubernetes, local, or auto (kubernetes on a cluster, else local).

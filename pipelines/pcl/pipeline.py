@@ -10,7 +10,7 @@ from pipelines.pods import in_its_own_pod, launching
 
 @dsl.pipeline(name="pcl", description="Peer collaborative learning, compared with rival methods and controls.")
 def pcl(
-    preset: str = "digits",
+    preset: str = "",
     overrides: str = "",
     config_json: str = "",
     store: str = "s3://peerkd/runs",
@@ -22,9 +22,9 @@ def pcl(
     """Run one study from data to report.
 
     Args:
-        preset: Name of a preset: digits, cifar10_small, cifar100_resnet32, imagenet; see "peerkd config presets".
+        preset: Name of a preset, such as imagenet. If empty, digits, or the defaults below config_json.
         overrides: key=value pairs separated by spaces, as in "seed=3 methods=[plain,pcl]".
-        config_json: A complete study as YAML or JSON, instead of a preset.
+        config_json: A study as YAML or JSON. Fields that it omits have the values of the preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
         backend: Where networks are trained: kubernetes, local, or auto (kubernetes on a cluster, else local).
         num_workers: Number of pods of the job. If empty, the cluster's default, or else 1.

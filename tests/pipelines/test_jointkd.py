@@ -117,9 +117,9 @@ def test_a_run_killed_at_five_moments_ends_in_the_same_table(tmp_path):
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("sweep.alphas=[1.5]", "sweep.alphas[0] must be less than or equal to 1, got 1.5."),
-        ("sweep.temperatures=[0]", "sweep.temperatures[0] must be greater than 0, got 0."),
-        ("partition.num_peers=1", "partition.num_peers must be greater than or equal to 2, got 1."),
+        ("sweep.alphas=[1.5]", "sweep.alphas[0] must be at most 1, got 1.5."),
+        ("sweep.temperatures=[0]", "sweep.temperatures[0] must be above 0, got 0."),
+        ("partition.num_peers=1", "partition.num_peers must be at least 2, got 1."),
         (
             "partition.num_pears=3",
             "partition.num_pears is not a key of the config (did you mean partition.num_peers?), got 3.",

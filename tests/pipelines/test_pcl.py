@@ -127,12 +127,12 @@ def test_peers_trained_by_pcl_distil_like_any_other(run_here, tmp_path):
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("collaboration.num_branches=1", "collaboration.num_branches must be greater than or equal to 2, got 1."),
+        ("collaboration.num_branches=1", "collaboration.num_branches must be at least 2, got 1."),
         (
             "collaboration.branch_point=layer9",
             "collaboration.branch_point must be stage2 for small_cnn, got layer9.",
         ),
-        ("collaboration.temperature=0", "collaboration.temperature must be greater than 0, got 0."),
+        ("collaboration.temperature=0", "collaboration.temperature must be above 0, got 0."),
         (
             "architectures=[vgg16]",
             "architectures must accept the data set's images of 8x8 pixels, got vgg16, which needs at least 32x32.",

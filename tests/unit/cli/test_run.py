@@ -70,12 +70,15 @@ def test_on_a_cluster_the_report_is_brought_here(peerkd, sent, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--backend", "cloud"], "backend must be one of local, kubernetes, got cloud."),
+        (["--backend", "cloud"], "backend must be local or kubernetes, got cloud."),
         (
             KUBERNETES,
             "store must be given with --backend kubernetes, because jobs cannot reach a folder on this machine",
         ),
-        ([*KUBERNETES, *STORE, "--cluster", "gpu=1"], "gpu is not a key of the config, got 1."),
+        (
+            [*KUBERNETES, *STORE, "--cluster", "gpu=1"],
+            "gpu is not a key of the config (did you mean gpu_resource or price_per_gpu_hour?), got 1.",
+        ),
         (
             [*KUBERNETES, *STORE, "--dry-run", "--cluster", "'volumes=[{name: x, hostPath: {path: /}}]'"],
             "volumes of a run must be of the kinds emptyDir, persistentVolumeClaim, secret, configMap; others belong",
@@ -85,7 +88,7 @@ def test_on_a_cluster_the_report_is_brought_here(peerkd, sent, tmp_path: Path) -
             "num_workers must be at least 1 with the backend kubernetes, got 0, ",
         ),
         (["--dry-run"], "backend must be kubernetes with --dry-run, which prints the jobs of a cluster, got local."),
-        ([*KUBERNETES, *STORE, "--dry-run", "--set", "seed=x"], 'seed must be a valid integer, got "x".'),
+        ([*KUBERNETES, *STORE, "--dry-run", "--set", "seed=x"], 'seed must be a whole number, got "x".'),
     ],
 )
 def test_a_mistake_is_reported_before_anything_runs(peerkd, sent, tmp_path: Path, arguments: Any, message: str) -> None:
@@ -162,7 +165,7 @@ def test_a_dry_run_of_a_tuned_study_has_its_job(peerkd, sent) -> None:
 
 def test_an_unknown_strategy_is_refused_before_anything_runs(peerkd, sent, tmp_path: Path) -> None:
     outcome = peerkd("run", "jointkd", "--strategy", "guess", "--output", str(tmp_path / "runs"))
-    assert (outcome.exit_code, outcome.err) == (2, "peerkd: strategy must be one of sweep, tune, got guess.\n")
+    assert (outcome.exit_code, outcome.err) == (2, "peerkd: strategy must be sweep or tune, got guess.\n")
     assert list(tmp_path.iterdir()) == []
 
 

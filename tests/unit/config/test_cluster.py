@@ -54,7 +54,7 @@ def test_the_operators_file_is_overridden_by_the_task_and_both_by_the_command_li
     ("text", "message"),
     [
         ("colour=red", 'colour is not a key of the config, got "red".'),
-        ("num_workers=0", "num_workers must be greater than or equal to 1, got 0."),
+        ("num_workers=0", "num_workers must be at least 1, got 0."),
         ("'env=[{name: A, value: 010}]'", "env must have a name and a value that are strings, got "),
         ("'env=[{value: a}]'", "env must have a name and a value that are strings, got "),
         ("'affinity={a: [.inf]}'", "affinity must contain finite numbers only, got "),

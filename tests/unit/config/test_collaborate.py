@@ -64,7 +64,7 @@ def test_a_mistake_in_the_rounds_is_refused_in_one_sentence(rounds: dict[str, An
 
 
 def test_one_peer_alone_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^partition\.num_peers must be greater than or equal to 2, got 1\.$"):
+    with pytest.raises(ValueError, match=r"^partition\.num_peers must be at least 2, got 1\.$"):
         CollaborateConfig.from_mapping({"partition": {"num_peers": 1, "public_fraction": 0.1}})
 
 

@@ -65,13 +65,13 @@ def test_only_image_folders_are_streamed_and_to_one_size() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "rule"),
     [
-        ("image_size_pixels", 3, "must be greater than or equal to 4"),
-        ("max_train_samples", 0, "must be greater than or equal to 1"),
-        ("max_test_samples", 0, "must be greater than or equal to 1"),
-        ("test_fraction", 0.0, "must be greater than 0"),
-        ("test_fraction", 1.0, "must be less than 1"),
-        ("validation_fraction", 0.0, "must be greater than 0"),
-        ("validation_fraction", 1.0, "must be less than 1"),
+        ("image_size_pixels", 3, "must be at least 4"),
+        ("max_train_samples", 0, "must be at least 1"),
+        ("max_test_samples", 0, "must be at least 1"),
+        ("test_fraction", 0.0, "must be above 0"),
+        ("test_fraction", 1.0, "must be below 1"),
+        ("validation_fraction", 0.0, "must be above 0"),
+        ("validation_fraction", 1.0, "must be below 1"),
     ],
 )
 def test_numbers_of_the_data_have_bounds(field: str, value: float, rule: str) -> None:
@@ -80,7 +80,7 @@ def test_numbers_of_the_data_have_bounds(field: str, value: float, rule: str) ->
 
 def test_padding_must_not_be_negative() -> None:
     assert refusal(AugmentationConfig, {"crop_padding_pixels": -1}) == (
-        "crop_padding_pixels must be greater than or equal to 0, got -1."
+        "crop_padding_pixels must be at least 0, got -1."
     )
 
 
@@ -92,10 +92,10 @@ def test_images_do_not_vary_by_default() -> None:
 
 def test_resized_crops_keep_some_area_and_exclude_padding() -> None:
     assert refusal(AugmentationConfig, {"resized_crop_min_area_fraction": 0.0}) == (
-        "resized_crop_min_area_fraction must be greater than 0, got 0.0."
+        "resized_crop_min_area_fraction must be above 0, got 0.0."
     )
     assert refusal(AugmentationConfig, {"resized_crop_min_area_fraction": 1.1}) == (
-        "resized_crop_min_area_fraction must be less than or equal to 1, got 1.1."
+        "resized_crop_min_area_fraction must be at most 1, got 1.1."
     )
     assert refusal(AugmentationConfig, {"resized_crop_min_area_fraction": 0.08, "crop_padding_pixels": 4}) == (
         "crop_padding_pixels must be 0 when resized_crop_min_area_fraction is set, got 4."
@@ -107,23 +107,23 @@ def test_resized_crops_keep_some_area_and_exclude_padding() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"num_peers": 1}, "num_peers must be greater than or equal to 2, got 1."),
-        ({"public_fraction": -0.1}, "public_fraction must be greater than or equal to 0, got -0.1."),
-        ({"public_fraction": 1.0}, "public_fraction must be less than 1, got 1.0."),
-        ({"min_samples_per_peer": 1}, "min_samples_per_peer must be greater than or equal to 2, got 1."),
-        ({"max_attempts": 0}, "max_attempts must be greater than or equal to 1, got 0."),
-        ({"held_out_fraction": 0.0}, "held_out_fraction must be greater than 0, got 0.0."),
+        ({"num_peers": 1}, "num_peers must be at least 2, got 1."),
+        ({"public_fraction": -0.1}, "public_fraction must be at least 0, got -0.1."),
+        ({"public_fraction": 1.0}, "public_fraction must be below 1, got 1.0."),
+        ({"min_samples_per_peer": 1}, "min_samples_per_peer must be at least 2, got 1."),
+        ({"max_attempts": 0}, "max_attempts must be at least 1, got 0."),
+        ({"held_out_fraction": 0.0}, "held_out_fraction must be above 0, got 0.0."),
         (
             {"label_skew": {"kind": "dirichlet", "concentration": 0.0}},
-            "label_skew.concentration must be greater than 0, got 0.0.",
+            "label_skew.concentration must be above 0, got 0.0.",
         ),
         (
             {"label_skew": {"kind": "shards", "shards_per_peer": 0}},
-            "label_skew.shards_per_peer must be greater than or equal to 1, got 0.",
+            "label_skew.shards_per_peer must be at least 1, got 0.",
         ),
         (
             {"quantity_skew": {"kind": "dirichlet", "concentration": -1.0}},
-            "quantity_skew.concentration must be greater than 0, got -1.0.",
+            "quantity_skew.concentration must be above 0, got -1.0.",
         ),
     ],
 )

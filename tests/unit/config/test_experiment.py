@@ -18,12 +18,10 @@ def test_a_valid_name_can_be_part_of_the_name_of_a_job(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a", "Digits", "2digits", "digits-", "a_b", "a b", "a" * 41, "ab\n"])
 def test_another_name_is_refused(name: str) -> None:
-    assert refusal({"name": name}).startswith("name must match pattern '^[a-z][a-z0-9-]{0,38}[a-z0-9]$', got \"")
+    assert refusal({"name": name}).startswith("name must be 2 to 40 lower-case letters, digits and hyphens")
 
 
-@pytest.mark.parametrize(
-    ("seed", "rule"), [(-1, "must be greater than or equal to 0"), (2**32, "must be less than 4294967296")]
-)
+@pytest.mark.parametrize(("seed", "rule"), [(-1, "must be at least 0"), (2**32, "must be below 4294967296")])
 def test_a_seed_has_thirty_two_bits(seed: int, rule: str) -> None:
     assert refusal({"seed": seed}) == f"seed {rule}, got {seed}."
     assert ExperimentConfig.from_mapping({"seed": 2**32 - 1}).seed == 2**32 - 1
@@ -58,9 +56,7 @@ def test_a_public_transfer_set_needs_a_public_share(transfer_set: str) -> None:
 
 
 def test_at_least_one_worker() -> None:
-    assert refusal({"compute": {"num_workers": 0}}) == (
-        "compute.num_workers must be greater than or equal to 1, got 0."
-    )
+    assert refusal({"compute": {"num_workers": 0}}) == ("compute.num_workers must be at least 1, got 0.")
 
 
 def test_pcl_before_the_distillation_needs_a_branch_point_in_every_network() -> None:

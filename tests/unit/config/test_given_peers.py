@@ -48,7 +48,7 @@ def test_weights_have_one_of_four_forms(weights: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
-        ("network", "resnet50", "(did you mean resnet56 or torchvision:resnet50?), got resnet50."),
+        ("network", "resnet50", "(did you mean resnet50_imagenet or torchvision:resnet50?), got resnet50."),
         ("network", "a b:c", "must be module:factory, the dotted name of a module and the name of a function in it, "),
         ("network", "timm:../x", "must name a network of timm, as in timm:resnet18, got timm:../x."),
         ("network", "os:system()", "got os:system()."),
@@ -64,8 +64,8 @@ def test_weights_have_one_of_four_forms(weights: str) -> None:
             "as in store:pretrain_peers/0123456789abcdef/peer-003.safetensors, got store:peers.",
         ),
         ("weights", "a\nb", "must not contain a control character"),
-        ("name", "a/b", "must match pattern"),
-        ("netwrok", "mlp", "peers.given[0].netwrok is not a key of the config (did you mean peers.given.network?)"),
+        ("name", "a/b", "must be 1 to 63 letters, digits"),
+        ("netwrok", "mlp", "peers.given[0].netwrok is not a key of the config (did you mean peers.given[0].network?)"),
     ],
 )
 def test_a_wrong_field_of_a_peer_is_refused(field: str, value: str, expected: str) -> None:

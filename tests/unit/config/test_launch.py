@@ -77,7 +77,7 @@ def test_a_parameter_that_breaks_a_rule_is_refused_in_a_sentence(parameters: dic
     [
         ('{"service_account": "admin"}', 'service_account is not a key of the config, got "admin".'),
         ('{"volumes": []}', "volumes is not a key of the config, got []."),
-        ('{"num_workers": "2"}', 'num_workers must be a valid integer, got "2".'),
+        ('{"num_workers": "2"}', 'num_workers must be a whole number without quotes, as in 2, got "2".'),
         ("backend=local", "The config must be JSON, got "),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peerkd.config.data import IidLabels, ShardsPerPeer
+from peerkd.config.data import DirichletLabels, IidLabels, ShardsPerPeer
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD, PCL, PIPELINES, Pipeline, find_pipeline
 from peerkd.config.presets import PRESETS
@@ -36,9 +36,15 @@ def test_a_pipeline_is_found_by_its_name_and_another_is_refused() -> None:
 def test_each_pipeline_has_experiments_of_its_own_form() -> None:
     study = resolve(PCL, preset="digits", overrides="methods=[plain,pcl] training.epochs=3")
     assert (study.methods, study.training.epochs) == (("plain", "pcl"), 3)
-    with pytest.raises(ValueError, match=r"^training is not a key of the config, got \{\"epochs\": 3\}\.$"):
+    message = (
+        "training.epochs is not a key of the config (it belongs to the pipeline pcl; did you mean pretrain.epochs or "
+        "distill.epochs?), got 3."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         resolve(JOINTKD, preset="digits", overrides="training.epochs=3")
-    with pytest.raises(ValueError, match=r"^distill is not a key of the config, got .+\.$"):
+    with pytest.raises(
+        ValueError, match=r"distill is not a key of the config \(it belongs to the pipeline jointkd\), got"
+    ):
         resolve(PCL, preset="", config_json=DIGITS.to_json())
 
 
@@ -53,17 +59,56 @@ def test_a_whole_config_replaces_the_default_preset(preset: str) -> None:
     assert resolve(JOINTKD, preset=preset, config_json=config.to_json()) == config
 
 
-@pytest.mark.parametrize("preset", ["poster", "nonsense"])
-def test_a_preset_that_a_config_would_hide_is_refused(tmp_path: Path, preset: str) -> None:
-    message = f"preset must not be given together with a config, which replaces it, got {preset}."
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        resolve(JOINTKD, preset=preset, config_json=DIGITS.to_json())
+def test_a_config_is_on_top_of_the_preset_and_overrides_are_on_top_of_both(tmp_path: Path) -> None:
+    text = "name: mine\nseed: 7\npartition: {num_peers: 4}\nsweep: {alphas: [0.2]}\n"
+    pairs = ["seed=8", "partition.min_samples_per_peer=3"]
     path = tmp_path / "experiment.yaml"
-    path.write_text("seed: 7")
-    for each in (preset, "digits"):
-        message = f"preset must not be given together with a config file, which replaces it, got {each} and {path}."
-        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-            load(JOINTKD, preset=each, config_file=path, overrides=[])
+    path.write_text(text)
+    expected = override(PRESETS["poster"](), ["name=mine", "partition.num_peers=4", "sweep.alphas=[0.2]", *pairs])
+    assert (expected.seed, expected.peers.architectures) == (8, ("resnet18",))
+    assert load(JOINTKD, preset="poster", config_file=path, overrides=pairs) == expected
+    assert resolve(JOINTKD, preset="poster", config_json=text, overrides=" ".join(pairs)) == expected
+    # Without a preset, the file is on top of the defaults, and not of the preset of runs that give neither.
+    assert load(JOINTKD, preset=None, config_file=path, overrides=[]) == resolve(JOINTKD, config_json=text)
+    assert resolve(JOINTKD, config_json=text).pretrain == ExperimentConfig().pretrain != DIGITS.pretrain
+
+
+@pytest.mark.parametrize(("pipeline", "name"), ALL_PRESETS)
+def test_a_whole_config_gives_the_same_experiment_on_top_of_any_preset(
+    pipeline: Pipeline[StrictConfig], name: str
+) -> None:
+    config = pipeline.presets[name]()
+    for below in pipeline.presets:
+        assert resolve(pipeline, preset=below, config_json=config.to_json()) == config
+
+
+def test_a_layer_changes_the_kind_of_a_section_or_fields_of_its_kind() -> None:
+    skew = resolve(JOINTKD, preset="digits", config_json="partition: {label_skew: {concentration: 2.0}}").partition
+    assert skew.label_skew == DirichletLabels(concentration=2.0)
+    other = resolve(JOINTKD, preset="digits", config_json="partition: {label_skew: {kind: iid}}").partition
+    assert other.label_skew == IidLabels()
+
+
+def test_a_value_of_a_file_that_would_be_refused_may_be_overridden(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text("seed: -1")
+    assert load(JOINTKD, preset=None, config_file=path, overrides=["seed=1"]).seed == 1
+
+
+def test_an_unknown_preset_is_refused_below_a_config_too() -> None:
+    with pytest.raises(ValueError, match=r"^preset must be one of digits, cifar10_small, poster, got nonsense\.$"):
+        resolve(JOINTKD, preset="nonsense", config_json="seed: 1")
+
+
+def test_all_errors_of_all_overrides_are_reported_at_once() -> None:
+    pairs = ["foo", "seed=x", "distill.decay_factor=0.5", "name=["]
+    with pytest.raises(ValueError, match=r"^The config has 3 errors:\n") as caught:
+        override(DIGITS, pairs)
+    assert [line.split()[0] for line in str(caught.value).splitlines()[1:]] == ["An", "The", "seed"]
+    with pytest.raises(
+        ValueError, match=r"^The config has 2 errors:\n  distill\.decay_factor must .*\n  pretrain\.decay"
+    ):
+        override(DIGITS, ["distill.decay_factor=0.5", "pretrain.decay_factor=0.5"])
 
 
 def test_overrides_are_applied_to_preset_and_config_alike() -> None:
@@ -138,12 +183,12 @@ def test_a_value_that_is_not_yaml_is_refused() -> None:
     [
         ("colour=red", 'colour is not a key of the config, got "red".'),
         ("data.colour=red", 'data.colour is not a key of the config, got "red".'),
-        ("seed.a=1", 'seed must be a valid integer, got {"a": 1}.'),
-        ("sweep.alphas=[0.5,1.5]", "sweep.alphas[1] must be less than or equal to 1, got 1.5."),
-        ("sweep.temperatures=[0]", "sweep.temperatures[0] must be greater than 0, got 0."),
-        ("partition.num_peers=1", "partition.num_peers must be greater than or equal to 2, got 1."),
+        ("seed.a=1", 'seed must be a whole number, got {"a": 1}.'),
+        ("sweep.alphas=[0.5,1.5]", "sweep.alphas[1] must be at most 1, got 1.5."),
+        ("sweep.temperatures=[0]", "sweep.temperatures[0] must be above 0, got 0."),
+        ("partition.num_peers=1", "partition.num_peers must be at least 2, got 1."),
         ("data.source=npz", "data.path is required when source is npz, got null."),
-        ("name=", "name must be a valid string, got null."),
+        ("name=", "name must be text, got null."),
     ],
 )
 def test_an_override_that_breaks_a_rule_is_refused(pair: str, message: str) -> None:
@@ -179,7 +224,7 @@ def test_a_kind_and_its_fields_may_be_given_in_any_order(pairs: list[str]) -> No
     ("kind", "field", "message"),
     [
         ("iid", "concentration=0.7", "concentration is not a key of the kind iid (it belongs to dirichlet), got 0.7."),
-        ("shards", "shards_per_peer=0", "shards_per_peer must be greater than or equal to 1, got 0."),
+        ("shards", "shards_per_peer=0", "shards_per_peer must be at least 1, got 0."),
         ("dirichlet", "column=id", "column is not a key of the kind dirichlet (it belongs to natural), "),
     ],
 )
@@ -208,7 +253,7 @@ def test_the_later_of_two_values_of_a_field_counts_in_sections_too() -> None:
 
 def test_a_field_inside_a_number_is_refused_whatever_else_sets_the_number() -> None:
     for pairs in (["seed=3", "seed.a=1"], ["seed.a=1", "seed=3"]):
-        with pytest.raises(ValueError, match=r'^seed must be a valid integer, got \{"a": 1\}\.$'):
+        with pytest.raises(ValueError, match=r'^seed must be a whole number, got \{"a": 1\}\.$'):
             override(DIGITS, pairs)
 
 

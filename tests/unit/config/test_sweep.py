@@ -6,8 +6,6 @@ from peerkd.config.resolve import to_yaml
 from peerkd.config.sweep import SweepConfig
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
-*FIRST_KINDS, LAST_KIND = TRANSFER_SETS
-
 
 def refusal(values: dict[str, Any]) -> str:
     with pytest.raises(ValueError, match=r"^.+\.$") as caught:
@@ -18,25 +16,25 @@ def refusal(values: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"alphas": [1.5]}, "alphas[0] must be less than or equal to 1, got 1.5."),
-        ({"alphas": [0.5, -0.1]}, "alphas[1] must be greater than or equal to 0, got -0.1."),
-        ({"alphas": []}, "alphas must have at least 1 item, got []."),
+        ({"alphas": [1.5]}, "alphas[0] must be at most 1, got 1.5."),
+        ({"alphas": [0.5, -0.1]}, "alphas[1] must be at least 0, got -0.1."),
+        ({"alphas": []}, "alphas must have at least 1 entry, got []."),
         ({"alphas": [0.5, 0.1, 0.5]}, "alphas must not repeat a value, got [0.5, 0.1, 0.5]."),
-        ({"temperatures": [0]}, "temperatures[0] must be greater than 0, got 0."),
-        ({"temperatures": [1.0, -2.0]}, "temperatures[1] must be greater than 0, got -2.0."),
-        ({"temperatures": []}, "temperatures must have at least 1 item, got []."),
+        ({"temperatures": [0]}, "temperatures[0] must be above 0, got 0."),
+        ({"temperatures": [1.0, -2.0]}, "temperatures[1] must be above 0, got -2.0."),
+        ({"temperatures": []}, "temperatures must have at least 1 entry, got []."),
         ({"temperatures": [2, 2.0]}, "temperatures must not repeat a value, got [2.0, 2.0]."),
-        ({"learning_rates": [0]}, "learning_rates[0] must be greater than 0, got 0."),
+        ({"learning_rates": [0]}, "learning_rates[0] must be above 0, got 0."),
         ({"learning_rates": [0.1, 0.02, 0.1]}, "learning_rates must not repeat a value, got [0.1, 0.02, 0.1]."),
-        ({"transfer_sets": []}, "transfer_sets must have at least 1 item, got []."),
+        ({"transfer_sets": []}, "transfer_sets must have at least 1 entry, got []."),
         ({"transfer_sets": ["both", "both"]}, "transfer_sets must not repeat a value, got ['both', 'both']."),
         (
             {"transfer_sets": ["all"]},
-            f'transfer_sets[0] must be {", ".join(map(repr, FIRST_KINDS))} or {LAST_KIND!r}, got "all".',
+            f'transfer_sets[0] must be one of {", ".join(TRANSFER_SETS)}, got "all".',
         ),
         (
             {"selection_metric": "loss"},
-            "selection_metric must be 'global_accuracy' or 'own_accuracy', got \"loss\".",
+            'selection_metric must be global_accuracy or own_accuracy, got "loss".',
         ),
         (
             {"default_transfer_set": "public"},

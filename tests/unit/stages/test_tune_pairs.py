@@ -247,11 +247,11 @@ def test_the_report_says_after_which_epochs_to_stop(stopping):
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("tune.budget_fraction=0", "tune.budget_fraction must be greater than 0, got 0."),
-        ("tune.budget_fraction=1.5", "tune.budget_fraction must be less than or equal to 1, got 1.5."),
-        ("tune.max_seconds=0", "tune.max_seconds must be greater than 0, got 0."),
-        ("tune.own_weight=1.1", "tune.own_weight must be less than or equal to 1, got 1.1."),
-        ("tune.max_own_drop=-0.1", "tune.max_own_drop must be greater than or equal to 0, got -0.1."),
+        ("tune.budget_fraction=0", "tune.budget_fraction must be above 0, got 0."),
+        ("tune.budget_fraction=1.5", "tune.budget_fraction must be at most 1, got 1.5."),
+        ("tune.max_seconds=0", "tune.max_seconds must be above 0, got 0."),
+        ("tune.own_weight=1.1", "tune.own_weight must be at most 1, got 1.1."),
+        ("tune.max_own_drop=-0.1", "tune.max_own_drop must be at least 0, got -0.1."),
         ("tune.patience=3", "tune.patience is not a key of the config, got 3."),
     ],
 )
