@@ -36,7 +36,7 @@ faults: setup ## Run the fault harness for hours; ARGS="--families store --scale
 planted: setup ## Plant defects in a copy of the tree, and check that the fault harness finds each
 	@$(BIN)/python -m tests.faults.planted $(ARGS)
 
-check: lint types imports compiled test ## Run all checks that a change must pass
+check: lint types imports compiled docs-site test ## Run all checks that a change must pass
 
 lint: setup ## Check style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -80,7 +80,7 @@ bench-teacher: setup ## Measure what a teacher is worth, by transfer set, loss a
 	@$(BIN)/python -m benchmarks.teacher_part $(ARGS)
 
 ##@ Develop
-.PHONY: setup format compile compiled docs sizes licences rules lock clean
+.PHONY: setup format compile compiled docs docs-site docs-serve sizes licences rules lock clean
 setup: .venv/ready ## Create the environment in .venv from the lock
 
 .venv/ready: requirements.lock pyproject.toml
@@ -116,6 +116,12 @@ docs: setup ## Write the reference pages that are generated from the code
 	@$(BIN)/python -m peerkd.losses.describe > docs/losses.md
 	@$(BIN)/python -m peerkd.losses.describe targets > docs/targets.md
 	@$(BIN)/python -m peerkd.metrics.describe > docs/metrics.md
+
+docs-site: setup ## Build the site of the documents in dist/site; a dead link is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "dist/site/index.html"
+
+docs-serve: setup ## Show the site of the documents at http://127.0.0.1:8000, and follow changes
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 sizes: setup ## Write the sizes of all networks, which the forecast uses without torch
 	@$(BIN)/python -m peerkd.models.sizes > peerkd/training/network_sizes.json

@@ -10,6 +10,7 @@ import pytest
 
 import peerkd
 from peerkd.results.table import read_table
+from peerkd.stages.peer_data import read_data
 from tests.debugger import Debugger, no_processes
 from tests.docs.pages import ROOT, blocks
 
@@ -87,6 +88,16 @@ def test_a_run_gives_its_config_its_tables_and_its_networks(folder: Path) -> Non
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             call()
+
+
+def test_the_arrays_of_the_page_about_own_data_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (example,) = (block.body for block in blocks() if block.page == "docs/own-data.md" and block.language == "python")
+    exec(example, {})
+    changes = {"data": {"source": "npz", "path": "arrays.npz"}, "peers": {"architectures": ["resnet20"]}}
+    dataset = read_data("plan", peerkd.load(config=changes), store=None)
+    assert dataset.class_names == ("cat", "dog", "owl")
+    assert dataset.image_shape == (3, 32, 32)
 
 
 def test_the_module_of_the_page_about_own_code_is_the_one_that_is_tested() -> None:
