@@ -50,12 +50,12 @@ _NORMAL_QUANTILE: Final = 1.6449
 _NUM_DRAWS: Final = 400
 _SEED: Final = 0
 _MAX_COMPARED: Final = 256
-"""The maximum number of distillations whose gains are drawn, and also of controls. The trials with the highest gains
-are taken."""
+"""The maximum number of distillations, and the maximum number of controls, whose gains are drawn in the bootstrap. The
+trials with the highest gains are taken."""
 
 
 class Prediction(NamedTuple):
-    """A gain, or a difference of gains, that is expected on other samples: fractions of accuracy."""
+    """The value that a gain, or a difference of two gains, is expected to have on other samples, as a fraction."""
 
     value: float
     """The value on validation without the optimism of the choice."""
@@ -104,7 +104,8 @@ class StudentAdvice:
     """The gain of the best training without a teacher over the unchanged student."""
 
     advantage: Prediction | None
-    """The gain of the best distillation minus that of the best training without a teacher. None if one is missing."""
+    """The gain of the best distillation minus the gain of the best training without a teacher. None if one of the two
+    is missing."""
 
     @property
     def advised(self) -> int | None:
@@ -130,7 +131,7 @@ def advise(
     """Return the advice that follows from trials of one student.
 
     Args:
-        columns: The values of ``COLUMNS`` for N trials: lists, or columns of a table as lists.
+        columns: The N values of each column in ``COLUMNS``, by name of the column.
         objective: The objective of the choice. It lowers the gain of a trial that breaks the limit on forgetting.
         sets: The sizes of the student's evaluation sets.
         ranks_N: The rank of each trial in ties. The lowest rank wins a tie.
@@ -184,11 +185,15 @@ def advise(
 
 
 def decide(gain: Prediction | None, control_gain: Prediction | None, advantage: Prediction | None) -> StudentDecision:
-    """Return the decision that follows from predicted gains by the rule at the top of this file.
+    """Return the decision that follows from predicted gains.
+
+    The decision is to distil if ``gain`` and ``advantage`` are above their noise; a missing ``advantage`` is ignored.
+    Otherwise it is to fine-tune if ``control_gain`` is above its noise. Otherwise the student stays unchanged.
 
     Args:
-        gain: The gain of the best distillation over the unchanged student; None without a distillation.
-        control_gain: The gain of the best training without a teacher over the unchanged student; None without one.
+        gain: The gain of the best distillation over the unchanged student; None if there is no distillation.
+        control_gain: The gain of the best training without a teacher over the unchanged student; None if there is no
+            such training.
         advantage: ``gain`` minus ``control_gain``; None if one of them is None.
     """
     if gain is not None and gain.is_above_noise and (advantage is None or advantage.is_above_noise):
@@ -207,10 +212,10 @@ def _best(gains_N: FloatArray, ranks_N: IntArray, places: IntArray) -> int | Non
 def _compared(
     gains_N: FloatArray, is_control_N: BoolArray, is_finite_N: BoolArray, best: Sequence[int | None]
 ) -> IntArray:
-    """Return the positions of the trials whose gains are drawn, ascending.
+    """Return the positions of the trials whose gains are drawn in the bootstrap, ascending.
 
-    They are the ``_MAX_COMPARED`` best distillations, as many of the best controls, and the trials in ``best``. A trial
-    that is much worse than the best trial is chosen in no draw, so its omission changes nothing.
+    They are the ``_MAX_COMPARED`` best distillations, the ``_MAX_COMPARED`` best controls, and the trials in ``best``.
+    A trial that is much worse than the best trial would be chosen in no draw, so omitting it changes nothing.
     """
     kept = [place for place in best if place is not None]
     for is_kind_N in (is_control_N, ~is_control_N):

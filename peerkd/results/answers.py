@@ -101,10 +101,10 @@ def on_validation(parts: Iterable[Answers]) -> OnValidation:
 
 
 def on_training_data(parts: Iterable[Answers]) -> OnTrainingData:
-    """Compare every peer with every other on the training samples of both.
+    """Measure every peer on the training samples of every peer, and compare it there with the owner of the samples.
 
     Args:
-        parts: Logits for samples of each peer, in the order of the peers.
+        parts: An item for each peer, in order: the logits of all peers for the training samples of this peer.
     """
     columns = zip(*(_columns(owner, part) for owner, part in enumerate(parts)), strict=True)
     accuracy_PP, entropy_TPP, to_owner_TPP, from_owner_TPP = (np.stack(column, axis=-1) for column in columns)
@@ -152,9 +152,10 @@ def _sums(part: Answers) -> _Sums:
 def _mixture_right(probabilities_PNK: FloatArray, labels_N: IntArray) -> FloatArray:
     """Return the number of samples on which the mixture of two peers (row and column) is right, for each weight.
 
-    The mixture nearly always predicts the class of one of the two peers. A third class has at most the weighted mean of
-    the second largest probabilities of both peers. The mixed probabilities of all classes are therefore computed only
-    for samples on which this bound is not below the mixed probabilities of the two predicted classes.
+    The mixture nearly always predicts the class of one of the two peers. In the mixture, the probability of any third
+    class is at most the weighted mean of the second largest probabilities of the two peers. Where a predicted class has
+    more than this bound, no third class can win. Only for the other samples are the mixed probabilities of all classes
+    computed.
     """
     num_peers, num_samples, _ = probabilities_PNK.shape
     places_N = np.arange(num_samples)

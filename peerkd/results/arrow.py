@@ -44,7 +44,7 @@ def field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) 
 
 
 def checked(table: pa.Table, kind: TableKind, *, first_row: int = 0) -> pa.Table:
-    """Check a table, and return it with the metadata of its columns.
+    """Check a table, and return it with the meaning of each column as metadata.
 
     Args:
         table: A whole table or some of its rows.
@@ -87,7 +87,7 @@ def check_finite(table: pa.Table, name: str, *, first_row: int = 0) -> None:
 
 
 def check_fraction(table: pa.Table, name: str, *, first_row: int = 0) -> None:
-    """Refuse a column of numbers, or of lists of numbers, with a number outside 0 to 1; see ``check_finite``.
+    """Refuse a column of numbers, or of lists of numbers, that contains a number below 0 or above 1.
 
     Raises:
         ValueError: If such a number occurs.
@@ -104,7 +104,7 @@ def check_fraction(table: pa.Table, name: str, *, first_row: int = 0) -> None:
 def find_wrong(
     column: pa.ChunkedArray, is_right: Callable[[pa.Array], pa.Array], *, allows_null: bool = True
 ) -> tuple[int, Any] | None:
-    """Return the row and the value of the first value that breaks a rule, or None if all values keep it.
+    """Find the first value that breaks a rule, and return its row and the value; None if no value breaks the rule.
 
     Args:
         column: The column. If it contains lists, each of their items is a value.
@@ -133,12 +133,13 @@ def _check_numbers(
 def fingerprint(table: pa.Table, *, without: frozenset[str] = frozenset(), later_columns: Collection[str] = ()) -> str:
     """Return the SHA-256 of the columns in hexadecimal.
 
-    It depends only on names, types and values, and not on how Arrow chunked, sliced or padded them.
+    The result depends only on the names, the types and the values of the columns, and not on how Arrow has chunked,
+    sliced or padded the values.
 
     Args:
         table: Any table.
         without: Names of the columns to exclude.
-        later_columns: Names of the columns to exclude if all their values are null; see ``TableKind``.
+        later_columns: Names of the columns to exclude if all their values are null. Older tables lack these columns.
     """
     return _fingerprint(
         table.schema,
@@ -150,7 +151,7 @@ def fingerprint(table: pa.Table, *, without: frozenset[str] = frozenset(), later
 
 
 def fingerprint_file(path: Path, kind: TableKind, *, without: frozenset[str] = frozenset()) -> str:
-    """Return the ``fingerprint`` of a table that ``write`` wrote, with few of its values in memory at a time."""
+    """Return the ``fingerprint`` of a table that ``write`` wrote. The file is read piece by piece, to save memory."""
     with pq.ParquetFile(path) as file:
 
         def pieces(name: str) -> Iterator[pa.Array]:
@@ -286,7 +287,7 @@ def _update(digest: "hashlib._Hash", kind: pa.DataType, pieces: Callable[[], Ite
     """Add the validity, the lengths and the values of a column to a digest. The memory behind a null is ignored.
 
     Args:
-        digest: Receives the bytes.
+        digest: The digest to which the bytes are added.
         kind: Type of the column.
         pieces: Returns the column piece by piece. It is called several times.
     """

@@ -124,10 +124,10 @@ def assemble(rows: Iterable[Mapping[str, Any]], kind: arrow.TableKind) -> pa.Tab
 
 
 def write_table(table: pa.Table, path: Path, kind: arrow.TableKind) -> None:
-    """Write a table of a study as Parquet; see ``arrow.write``."""
+    """Write a table of a study as Parquet, after checking that it is of the given kind."""
     arrow.write(table, path, kind)
 
 
 def read_table(path: Path, kind: arrow.TableKind) -> pa.Table:
-    """Read a table that ``write_table`` wrote; see ``arrow.read``."""
+    """Read a table that ``write_table`` wrote, and check that it is of the given kind."""
     return arrow.read(path, kind)

@@ -99,9 +99,9 @@ class MethodComparison:
         return paired_difference(scores[0].by_seed, scores[1].by_seed)
 
     def over_baseline(self, architecture: str, method: Method, *, role: Role = "deployed") -> Estimate | None:
-        """Return the accuracy of a method minus that of the baseline's deployed predictor.
+        """Return the accuracy of a method minus the accuracy of the baseline's deployed predictor.
 
-        None is returned for the baseline itself, and if the method has no such predictor.
+        The result is None for the baseline itself, and for a method that does not have the predictor.
         """
         if method == self.baseline:
             return None
@@ -123,13 +123,13 @@ def compare_methods(
         curves: The curves of all runs, by key.
         architectures: The architectures of the study.
         methods: The methods of the study.
-        num_branches: Number of branches of the methods that have several.
+        num_branches: The number of branches in the methods that train several branches.
         baseline: One of the methods.
         diverged: Architecture, method and seed of the runs that diverged.
 
     Raises:
-        ValueError: If an architecture and method has no run, or if a run that did not diverge was not evaluated after
-            the last epoch.
+        ValueError: If an architecture has no run of one of the methods, or if a run that did not diverge was not
+            evaluated after the last epoch.
     """
     num_diverged: dict[tuple[str, Method], int] = {}
     finite = {key: curve for key, curve in curves.items() if key[:3] not in diverged}

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Pair: TypeAlias = tuple[int, int | None]
-"""Student and teacher. The teacher is None for trials that involve no other peer, such as a fine-tuning on the
-student's own data. All pairs of the student have these trials in common."""
+"""Student and teacher. The teacher is None for trials that involve no peer except the student, such as a fine-tuning on
+the student's own data. These trials belong to all pairs of the student."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """The resources that one job held from its start to its end, without its time in a queue."""
+    """The resources that one job held from its start to its end. The time in a queue does not count."""
 
     step: str
     seconds: float
@@ -39,7 +39,7 @@ class Cost:
     worker_seconds: float
     gpu_seconds: float
     money: float | None
-    """The price in the operator's currency. None without prices."""
+    """The price in the operator's currency. None if the operator has set no prices."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ class RunCost:
     total: Cost
     steps: Mapping[str, Cost]
     pairs: Mapping[Pair, Cost]
-    """The pairs' shares of the cost of the sweep. Empty without a sweep."""
+    """The pairs' shares of the cost of the sweep. Empty if the run has no sweep."""
 
 
 def run_cost(

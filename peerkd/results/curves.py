@@ -1,9 +1,10 @@
 """The table of curves: the measurements of all runs of online distillation, one row for each epoch and quantity.
 
-Quantities of ``train`` are means over an epoch: ``loss``, ``loss/<part>`` (unweighted), ``ramp_weight`` and
-``learning_rate``. Quantities of ``validation`` and ``test`` are measured after an epoch: ``accuracy/<predictor>``,
-``disagreement`` of the branches, and ``mean_disagreement`` of the branches of the mean network. Choices are made on
-``validation``; ``test`` only reports.
+Each quantity belongs to a split. On the split ``train``, quantities are means over the epoch: ``loss``, ``loss/<part>``
+(a part of the loss before its weight is applied), ``ramp_weight`` and ``learning_rate``. On the splits ``validation``
+and ``test``, quantities are measured after the epoch: ``accuracy/<predictor>``, ``disagreement`` between the branches,
+and ``mean_disagreement`` between the branches of the mean network. Choices are made on ``validation``, and ``test``
+serves only for reporting.
 """
 
 import math
@@ -99,17 +100,17 @@ def assemble(records: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of all columns; see ``arrow.fingerprint``."""
+    """Return the SHA-256 of all columns in hexadecimal."""
     return arrow.fingerprint(table)
 
 
 def write_curves(table: pa.Table, path: Path) -> None:
-    """Write the table of curves as Parquet; see ``arrow.write``."""
+    """Check the table of curves, and write it as Parquet."""
     arrow.write(table, path, _KIND)
 
 
 def read_curves(path: Path) -> pa.Table:
-    """Read a table that ``write_curves`` wrote; see ``arrow.read``."""
+    """Read a table that ``write_curves`` wrote, and check it."""
     return arrow.read(path, _KIND)
 
 

@@ -99,7 +99,7 @@ def pair_features(
 
     Args:
         validation: Logits of all peers for the global validation samples, in one or more parts.
-        training: Logits of all peers for training samples of each peer, in the order of the peers.
+        training: An item for each peer, in order: the logits of all peers for training samples of this peer.
         label_counts_PK: Number of samples of each class in the training set of each peer.
         peers: Numbers of the peers, ascending. If None, peers are numbered from 0.
 
@@ -122,12 +122,12 @@ def pair_features(
 
 
 def write_features(table: pa.Table, path: Path) -> None:
-    """Write the table of features as Parquet; see ``arrow.write``."""
+    """Check the table of features, and write it as Parquet."""
     arrow.write(table, path, _KIND)
 
 
 def read_features(path: Path) -> pa.Table:
-    """Read a table that ``write_features`` wrote; see ``arrow.read``."""
+    """Read a table that ``write_features`` wrote, and check it."""
     return arrow.read(path, _KIND)
 
 

@@ -21,7 +21,8 @@ ROLES: Final[tuple[Role, ...]] = ("chosen", "default", "control")
 class Change:
     """What a kind of trial changes on the global test set: means over pairs, as fractions.
 
-    The trials are those on one transfer set with one role: the chosen setting, the untuned default or the control.
+    All trials of a kind have the same transfer set and the same role: the chosen setting, the untuned default or the
+    control.
     """
 
     transfer_set: str

@@ -27,7 +27,10 @@ WEIGHTS: Final = tuple(tenth / 10 for tenth in range(11))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrontPoint:
-    """The choices under one weight. Gains are fractions, means over all ordered pairs. An unchanged student gains 0."""
+    """The choices under one weight.
+
+    Each gain is a mean over all ordered pairs, in which an unchanged student has gain 0.
+    """
 
     own_weight: float
     is_of_study: bool
@@ -113,7 +116,7 @@ def _pairs(trials: pa.Table) -> IntArray:
 
 
 def _choose(pair_N: IntArray, gains: Mapping[str, FloatArray], objective: Objective) -> Sequence[int]:
-    """Return the positions of the chosen trials, at most one for each pair. Without one, the student is unchanged."""
+    """Return the positions of the chosen trials. If a pair has no chosen trial, its student stays unchanged."""
     mean_N, both_N = rounded(objective.gains(gains)), rounded(gains["global"] + gains["own"])
     is_better_N = objective.allows(gains) & ((mean_N > 0) | ((mean_N == 0) & (both_N > 0)))
     order = np.lexsort((-both_N, -mean_N, pair_N))

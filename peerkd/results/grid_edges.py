@@ -28,8 +28,8 @@ class ChosenValues(NamedTuple):
     """The values that one pair has chosen."""
 
     values: Mapping[Dimension, float | None]
-    """The chosen value of each dimension. A dimension is missing or None if it has no effect on the choice, as alpha
-    has none on a transfer set without labels, and the temperature has none if the loss sets it itself."""
+    """The chosen value of each dimension. A dimension that has no effect is missing or None. For example, alpha has no
+    effect on a transfer set without labels, and the temperature has no effect if the loss sets it itself."""
 
     loss: str | None = None
     target: str | None = None
@@ -43,10 +43,10 @@ class GridEdge(NamedTuple):
     value: float
     is_smallest: bool
     num_pairs: int
-    """The number of pairs that choose this value, together with the loss and the target below."""
+    """The number of pairs that choose this value, the loss in ``loss`` and the target in ``target``."""
 
     num_all: int
-    """The number of pairs that choose any value of the dimension, together with the same loss and target."""
+    """The number of pairs that choose any value of the dimension, the loss in ``loss`` and the target in ``target``."""
 
     next_value: float
     """The value beyond the edge that is worth trying."""
@@ -86,7 +86,7 @@ def grid_edges(chosen: Iterable[ChosenValues], tried: Mapping[Dimension, Sequenc
 
 
 def edges_of_choice(trials: Candidates, choice: ChosenRows) -> list[GridEdge]:
-    """Return the edges of the grid that many pairs of a sweep choose, where each pair chooses its best distillation."""
+    """Return the edges of the grid that many pairs of a sweep choose. Each pair chooses its best distillation."""
     has_alpha = np.array([TRANSFER_SETS[name].uses_labels for name in trials.transfer_set.tolist()], dtype=np.bool_)
     sets_own = np.array([sets_temperature(name) for name in trials.loss], dtype=np.bool_)
     columns: Mapping[Dimension, FloatArray] = {
@@ -108,10 +108,10 @@ def edges_of_choice(trials: Candidates, choice: ChosenRows) -> list[GridEdge]:
 
 
 def value_beyond(dimension: Dimension, values: Sequence[float], *, is_smallest: bool) -> float | None:
-    """Return the value to add below the smallest or above the largest value. None if none is possible.
+    """Return the value to add below the smallest or above the largest value, or None if no value is possible there.
 
-    A temperature or a learning rate continues the steps of the grid: the ratio of the two values at the edge. An alpha
-    goes half of the way to 0 or 1, where one of the two terms of the loss would vanish.
+    A new temperature or learning rate continues the grid with the ratio between the two values nearest to the edge. A
+    new alpha lies halfway between the edge and 0 or 1, where one of the two terms of the loss would vanish.
 
     Args:
         dimension: The dimension.

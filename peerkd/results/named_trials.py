@@ -66,8 +66,8 @@ def find_named(
         trials: The table of trials.
         student: The student.
         setting: Values by column, as ``read_setting`` returns them.
-        defaults: For columns that are null if an experiment tries only one value: this value. In a fine-tuning, the
-            loss and the target are null for another reason: it has neither.
+        defaults: The only value that the experiment tries, for each column that is null for this reason. The loss and
+            the target of a fine-tuning are null because it has neither, so these defaults do not apply to it.
 
     Raises:
         ValueError: If no trial has these values, or if several trials have them. In the first case, the message names
@@ -127,10 +127,10 @@ def _equals(column_N: NDArray[Any], value: Value) -> NDArray[np.bool_]:
 
 
 def _distances(column_N: NDArray[Any], value: Value) -> NDArray[np.float64]:
-    """Return the distance of each trial's value from a value.
+    """Return the distance between each trial's value in a column and the given value.
 
-    The distance of two numbers is the number of steps between them in the ascending list of all tried numbers. Equal
-    texts have the distance 0, different texts the distance ``_OTHER``.
+    The distance between two numbers is the number of steps between them in the ascending list of all tried numbers.
+    Equal texts have the distance 0, different texts the distance ``_OTHER``.
     """
     if not isinstance(value, float):
         return np.where(_equals(column_N, value), 0.0, _OTHER)

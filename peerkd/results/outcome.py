@@ -60,7 +60,7 @@ def compare(
     own_positions: _Classes,
     num_classes: int,
 ) -> dict[str, Any]:
-    """Return the columns of the table of trials that follow from the predictions on one split, except the gains.
+    """Return the columns of the table of trials, except the gains, that follow from the predictions on one split.
 
     Args:
         split: ``validation`` or ``test``, the prefix of the columns.
@@ -70,7 +70,7 @@ def compare(
             depends on them is None.
         global_positions: Positions in 0..N-1 of the samples of the global set.
         own_positions: Positions of the samples with the student's own class distribution.
-        num_classes: K.
+        num_classes: The number of classes, K.
     """
     columns: dict[str, Any] = {"positive_flips": None, "negative_flips": None, "correct_bits": None}
     for moment, predictions_N in (("before", before_N), ("after", after_N)):

@@ -1,4 +1,4 @@
-"""The advice for every ordered pair, and how well it turns out on the test set.
+"""The advice for every ordered pair, and its quality on the test set.
 
 Shape suffixes: P = peers (row: student, column: teacher).
 """
@@ -28,14 +28,17 @@ DECISIONS: Final[tuple[StudentDecision, ...]] = ("distil", "fine_tune", "leave")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """Predicted gains and the bounds of their intervals: (num_peers, num_peers), NaN for a pair without one."""
+    """Predicted gains and the bounds of their intervals.
+
+    Each is a matrix (num_peers, num_peers), with NaN for a pair without a prediction.
+    """
 
     value: FloatArray
     low: FloatArray
     high: FloatArray
 
     def covers(self, measured_PP: FloatArray) -> BoolArray:
-        """Return for each pair whether its interval contains its measured gain. False where either is NaN."""
+        """Return for each pair whether its interval contains its measured gain; False if one of them is NaN."""
         covers_PP: BoolArray = ties.is_at_least(measured_PP, self.low) & ties.is_at_least(self.high, measured_PP)
         return covers_PP
 
@@ -64,7 +67,7 @@ class PairAdvice:
     """The gain of the training without a teacher over the unchanged student."""
 
     advantage: Predictions
-    """The gain of the distillation minus that of the training without a teacher."""
+    """The gain of the distillation minus the gain of the training without a teacher."""
 
     def count(self, decision: StudentDecision) -> int:
         """Return the number of pairs with a decision."""
@@ -111,7 +114,8 @@ def advise_pairs(
         sets_P: The sizes of the evaluation sets of each peer.
         ranks: The rank of each row in ties. The lowest rank wins a tie.
         distillation_PP: The row of the distillation that a tuner has chosen for each pair, which must not have
-            diverged. ``NO_ROW`` for a pair without one. None means the best distillation of each pair.
+            diverged. ``NO_ROW`` for a pair without a chosen distillation. None means the best distillation of each
+            pair.
     """
     shape = num_peers, num_peers
     decision_PP = np.full(shape, "", dtype="U9")

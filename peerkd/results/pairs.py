@@ -105,7 +105,7 @@ class TuningComparison:
     chosen: Estimate
     default: Estimate
     tuned_over_default: Estimate
-    """Mean over pairs of the chosen setting's gain minus the default's."""
+    """Mean over pairs of the gain of the chosen setting minus the gain of the default."""
 
     ratio: Ratio
     """Mean gain of the chosen setting divided by the mean gain of the default."""
@@ -114,7 +114,8 @@ class TuningComparison:
     """Share of pairs whose chosen setting differs from the untuned default in anything but the transfer set."""
 
     share_wins: Estimate
-    """Share of pairs whose chosen setting wins against the default on the global test set; see ``is_win``."""
+    """Share of pairs whose chosen setting is better than the default by more than ``NUM_STANDARD_ERRORS`` standard
+    errors on the global test set."""
 
     paired: PairedDifference
     """The difference of chosen setting and default on the global test set."""
@@ -149,7 +150,7 @@ def compare(
 
 
 def ratio_of_gains(chosen: Estimate, default: Estimate) -> Ratio:
-    """Return the chosen setting's gain divided by the default's, or the reason why the ratio has no value.
+    """Return the gain of the chosen setting divided by the gain of the default, or the reason why there is no ratio.
 
     The ratio has a value only if the whole interval of the default's gain is above 0. A gain near 0 in the denominator
     can make the ratio arbitrarily large, and the ratio to a negative gain has no meaning.
@@ -164,7 +165,7 @@ def ratio_of_gains(chosen: Estimate, default: Estimate) -> Ratio:
 
 
 def _disagreements(first: bytes, second: bytes, *, num_samples: int) -> tuple[int, int]:
-    """Return the numbers of samples on which only the first, and only the second, is right."""
+    """Return how many samples only the first trial gets right, and how many only the second trial gets right."""
     num_bytes = -(-num_samples // 8)
     if len(first) != num_bytes or len(second) != num_bytes:
         raise ValueError(

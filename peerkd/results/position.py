@@ -13,18 +13,19 @@ class Position:
     """Gains of the pairs by position, as fractions."""
 
     as_student: FloatArray
-    """(num_peers,) mean gain of each peer as a student of the others."""
+    """(num_peers,) mean gain of each peer as a student, over its teachers."""
 
     as_teacher: FloatArray
-    """(num_peers,) mean gain of the others with this peer as their teacher. NaN for a peer that taught none."""
+    """(num_peers,) mean gain of the students of each peer. NaN for a peer that was never a teacher."""
 
     num_as_student: IntArray
     num_as_teacher: IntArray
-    """(num_peers,) number of other peers in each mean of ``as_teacher``. ``num_as_student`` counts those of
-    ``as_student``."""
+    """(num_peers,) number of students in each mean of ``as_teacher``. In the same way, ``num_as_student`` has the
+    number of teachers in each mean of ``as_student``."""
 
     difference: FloatArray
-    """(num_peers, num_peers) gain of the row as student of the column, minus the gain in the exchanged positions."""
+    """(num_peers, num_peers) gain of peer i (row) as the student of peer j (column), minus the gain of j as the student
+    of i."""
 
     mean_absolute_difference: Estimate
     """Mean over unordered pairs of the absolute value of ``difference``."""
@@ -33,7 +34,8 @@ class Position:
     """The approximate mean absolute difference if no position mattered. NaN if it is unknown."""
 
     preferred_over_other: Estimate
-    """Mean over unordered pairs: test gain in the position that validation prefers, minus that in the other one."""
+    """Mean over unordered pairs: test gain with the positions that validation prefers, minus test gain with the
+    positions exchanged."""
 
 
 def position(test_gain_PP: FloatArray, validation_gain_PP: FloatArray, standard_error_PP: FloatArray) -> Position:

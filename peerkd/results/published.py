@@ -165,7 +165,7 @@ def find_published(data_set: str | None, architecture: str, method: Method) -> t
 def published_data_set(source: str, class_names: Sequence[str]) -> str | None:
     """Return the name of the data set if it has published numbers, else None.
 
-    Images in a folder or a file count as CIFAR-10 if their classes have its names.
+    Images in a folder or a file count as CIFAR-10 if their classes have the names of the classes of CIFAR-10.
     """
     if source in ("cifar10", "cifar100"):
         return source

@@ -12,7 +12,7 @@ from peerkd.study.trials import IDENTITY_COLUMNS
 
 
 def find_row(trials: pa.Table, identity: tuple[object, ...]) -> pa.Table | None:
-    """Return the row of the trial with an identity as a table of one row, or None if no row has it."""
+    """Return the row of the trial with the given identity as a table of one row; None if there is no such trial."""
     rows = trials
     for name, value in zip(IDENTITY_COLUMNS, identity, strict=True):
         # In Arrow no value equals null.
@@ -28,7 +28,7 @@ def differing_columns(record: Mapping[str, Any], row: pa.Table) -> list[str] | N
 
     Args:
         record: The record of the new trial.
-        row: Its row in the table of trials.
+        row: The row of the original trial in the table of trials.
 
     Returns:
         The names of the columns, or None if the row contains no result after this number of epochs.

@@ -86,15 +86,15 @@ def assemble(rows: Iterable[Mapping[str, Any]], *, methods: Iterable[str]) -> pa
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of all columns; see ``arrow.fingerprint``."""
+    """Return the SHA-256 of all columns in hexadecimal."""
     return arrow.fingerprint(table)
 
 
 def write_rounds(table: pa.Table, path: Path) -> None:
-    """Write the table of rounds as Parquet; see ``arrow.write``."""
+    """Check the table of rounds, and write it as Parquet."""
     arrow.write(table, path, _KIND)
 
 
 def read_rounds(path: Path) -> pa.Table:
-    """Read a table that ``write_rounds`` wrote; see ``arrow.read``."""
+    """Read a table that ``write_rounds`` wrote, and check it."""
     return arrow.read(path, _KIND)

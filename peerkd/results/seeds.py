@@ -1,7 +1,7 @@
 """Statistics over seeds: the spread of a number, and the interval of a mean difference.
 
 Runs of two methods with one seed share the data and everything else that follows from the seed, so differences are
-paired by seed. Intervals are those of Student (1908). They cover other seeds on the same data, but not other data.
+paired by seed. Intervals are t intervals (Student 1908). They cover other seeds on the same data, but not other data.
 """
 
 import math

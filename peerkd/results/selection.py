@@ -30,7 +30,7 @@ NO_TEACHER: Final = -1
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Candidates:
-    """The data that a choice may use, with one entry for each row of the table of trials, in its order."""
+    """The data that a choice may use: one entry for each row of the table of trials, in the order of the table."""
 
     student: IntArray
     teacher: IntArray
@@ -134,7 +134,8 @@ def candidates(
     Args:
         table: The table of trials.
         metric: Name of the validation accuracy.
-        default: The untuned default. None: the table has one learning rate, loss and target.
+        default: The untuned default. None means that the experiment tries only one learning rate, one loss and one
+            target.
         is_finite_P: Whether each peer takes part. A peer that diverged does not. If None, all peers up to the highest
             number of a student take part.
     """
@@ -169,7 +170,7 @@ def is_default_recipe(trials: Candidates) -> BoolArray:
 def choose(
     trials: Candidates, *, default_transfer_set: str, transfer_sets: Collection[str] | None = None
 ) -> ChosenRows:
-    """Return for each ordered pair the best distillation setting on validation, the default and the control.
+    """Return the rows of the best distillation on validation, of the default and of the control, for each ordered pair.
 
     Args:
         trials: The trials to choose from.
@@ -210,7 +211,8 @@ def choose(
 def best_of_pairs(trials: Candidates, allowed: BoolArray, default_transfer_set: str) -> IntArray:
     """Return for each ordered pair the row of the best of its allowed distillations on validation.
 
-    The result has the shape (num_peers, num_peers). It is ``NO_ROW`` for a pair without such a trial that ended finite.
+    The result has the shape (num_peers, num_peers). It is ``NO_ROW`` for a pair whose allowed distillations all
+    diverged, and for a pair without allowed distillations.
 
     Args:
         trials: The trials to choose from.
@@ -275,10 +277,10 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
 
 
 def rows_of_pairs(trials: Candidates) -> Iterator[tuple[int, int, IntArray]]:
-    """Yield student, teacher and rows of each pair that takes part: the rows of its distillations and of its controls.
+    """Yield the student, the teacher, and the rows of the distillations and controls, for each pair that takes part.
 
-    The controls are those of the student with data of the teacher, and those of the student that name no other peer.
-    The rows are ascending, and their array may be empty.
+    The controls of a pair are the controls of the student on data of the teacher, and the controls of the student that
+    involve no other peer. The rows are ascending. The array of rows may be empty.
     """
     for student, teacher, of_pair, controls in _rows_of_pairs(trials, np.ones(len(trials.student), dtype=np.bool_)):
         yield student, teacher, np.union1d(of_pair, controls)

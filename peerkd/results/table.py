@@ -27,7 +27,7 @@ DERIVED_COLUMNS: Final = frozenset(
         f"{split}_learning",
     )
 )
-"""The columns that ``assemble`` computes from the others."""
+"""The columns that ``assemble`` computes from the columns of the records."""
 
 RECORD_COLUMNS: Final = tuple(name for name in TRIALS_SCHEMA.names if name not in DERIVED_COLUMNS)
 """The columns of the record of one trial."""
@@ -111,12 +111,12 @@ def assemble(records: Iterable[Record]) -> pa.Table:
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of every column except ``seconds``; see ``TableKind.later_columns``."""
+    """Return the SHA-256 of every column except ``seconds``, and except later columns that have only nulls."""
     return arrow.fingerprint(table, without=NOT_IN_FINGERPRINT, later_columns=MAY_LACK)
 
 
 def num_finite(table: pa.Table) -> int:
-    """Return the number of trials that ended in finite numbers."""
+    """Return the number of trials that did not diverge."""
     return int(pc.sum(table[IS_FINITE], min_count=0).as_py())
 
 
@@ -126,17 +126,17 @@ def fingerprint_file(path: Path) -> str:
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write the table of trials as Parquet; see ``arrow.write``."""
+    """Check the table of trials, and write it as Parquet."""
     arrow.write(table, path, KIND)
 
 
 def mapped_table(path: Path) -> AbstractContextManager[pa.Table]:
-    """Yield the table that ``read_table`` returns, mapped from disk; see ``arrow.mapped``."""
+    """Yield the table that ``read_table`` returns, as a file that is mapped into memory."""
     return arrow.mapped(path, KIND)
 
 
 def read_table(path: Path) -> pa.Table:
-    """Read a table that ``write_table`` wrote; see ``arrow.read``."""
+    """Read a table that ``write_table`` wrote, and check it."""
     return arrow.read(path, KIND)
 
 
@@ -184,7 +184,7 @@ def _refuse_duplicates(rows: Sequence[Record]) -> None:
 
 
 def _control_rows(rows: Sequence[Record]) -> list[int | None]:
-    """Return for each row the index of the fine-tuning on the same data with the same learning rate; None without one.
+    """Return for each row the index of the fine-tuning on the same data with the same learning rate; None if missing.
 
     For the row of a fine-tuning, this is the row itself.
     """

@@ -1,4 +1,4 @@
-"""The sampling noise of gains on validation: how much they would differ on other samples.
+"""The sampling noise of gains on validation: how much a gain would vary if other samples were drawn.
 
 A validation set is a sample. The gains of two trials of one student are measured on the same samples, so much of their
 noise is common to both. The noise of their difference follows from the samples on which they disagree, as in the test
@@ -36,10 +36,11 @@ def gain_covariance(
     """Return the covariance of the gains of trials of one student: (N, N), in squared fractions.
 
     Args:
-        columns: The columns of trials that ended in finite numbers.
+        columns: The columns of trials that did not diverge.
         objective: The accuracies whose mean is the gain. A limit on forgetting adds no noise.
         validation: The sizes of the validation sets.
-        wanted: The sizes of the sets whose noise is wanted. None: the noise of the validation sets themselves.
+        wanted: The sizes of the sets for which the noise is computed, such as the test sets. None means the validation
+            sets.
     """
     wanted = wanted or validation
     weights = {"global": 1 - objective.own_weight, "own": objective.own_weight}
@@ -118,8 +119,8 @@ def _on_own_set(columns: Columns) -> FloatArray:
     """Return the covariance of the gains on a single sample of the student's own validation set: (N, N).
 
     The table does not record on which samples of this set a student is right, so the predictions of any two networks
-    are treated as independent. Networks that start from the same weights agree more often, so the noise of their
-    difference is smaller than this.
+    are treated as independent. Networks that start from the same weights agree more often than independent ones, so the
+    true noise of their difference is smaller.
     """
     before_N, after_N = (
         np.asarray(columns[f"validation_own_accuracy_{moment}"], dtype=np.float64) for moment in ("before", "after")

@@ -1,4 +1,4 @@
-"""A comparison of two changes to the untuned default, to tell what tuning is worth.
+"""A comparison of two changes to the untuned default, which shows how much is gained by tuning.
 
 The first change is to choose T and alpha for each pair. The second change is to use another loss or target for all
 pairs, with the T and alpha of the untuned default. All compared trials have the transfer set and the learning rate of
@@ -44,7 +44,7 @@ class WithoutTuning:
     """The mean gain with ``other``, and T and alpha chosen for each pair."""
 
     other_over_tuned: Estimate
-    """The mean over pairs of the difference between the gains behind ``with_other`` and those behind ``tuned``."""
+    """The mean over pairs of the gain that ``with_other`` averages minus the gain that ``tuned`` averages."""
 
 
 def without_tuning(
@@ -59,8 +59,8 @@ def without_tuning(
         scope: ``global`` or ``own``, the evaluation set of the gains.
 
     Returns:
-        The comparison. None if no other combination was tried on the default transfer set, or if the default or each
-        other combination diverged for some pair.
+        The comparison. None if the default diverged for some pair, or if no other combination was tried on the default
+        transfer set without diverging for some pair.
     """
     usual: Combination = trials.default.loss, trials.default.target
     rate = trials.default.learning_rate

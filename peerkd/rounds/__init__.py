@@ -2,9 +2,9 @@
 
 In a round, every peer receives something from its partners, trains, and proposes new weights. A file here contains one
 method with its declaration, formula and source. Configs, training, reports and docs take the methods from
-``ROUND_METHODS``. Configs are also read where torch is not installed. A method therefore uses only methods of its
-tensors and imports torch only under ``TYPE_CHECKING``; whatever it does with networks and samples, it asks of a
-``peerkd.rounds.method.Round``.
+``ROUND_METHODS``. Configs are also read where torch is not installed. The files in this package therefore import torch
+only under ``TYPE_CHECKING``, and compute only with the operations that tensors have themselves. A
+``peerkd.rounds.method.Round`` does everything that needs networks and samples, such as training.
 """
 
 from collections.abc import Mapping

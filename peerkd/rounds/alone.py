@@ -1,4 +1,4 @@
-"""Training on alone: the control that shows what the same steps give without any exchange."""
+"""The control without an exchange: every peer trains for as many steps as in the other methods, but alone."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
 """Def-KT (Li et al. 2020): in random pairs, one peer sends its trained network, and the other learns together with it.
 
-The text of the paper was not at hand beyond its abstract. Which network each of the two keeps follows a public
-implementation: the sender keeps the network that it has sent, and the receiver keeps its own.
+Only the abstract of the paper was available. The rule which network each of the two peers keeps therefore comes from a
+public implementation: the sender keeps the network that it has sent, and the receiver keeps its own network.
 """
 
 from typing import Final
@@ -10,7 +10,7 @@ from peerkd.rounds.method import PeerWeights, Round, RoundMethod
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return the senders after training on their own samples, and the receivers after mutual learning.
+    """Return the weights of the senders after training on own samples, and of the receivers after mutual learning.
 
     A receiver learns together with the network that its sender has trained.
     """

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return each peer after training on its own samples and then imitating the sharpened mean of its neighbourhood.
+    """Return the weights of each peer after it has trained on its own samples and imitated the sharpened mean.
 
-    The cross entropy with a soft label differs from the KL divergence by the entropy of the label, which is a constant.
+    The mean is taken over the predictions of the peer's neighbourhood on the public samples.
+
+    The paper minimises the cross entropy with the mean prediction, and this function the KL divergence. The two differ
+    by the entropy of the mean prediction, which is constant, so their gradients are the same.
     """
     trained = round.train(weights, samples="own")
     predicted = round.predict(trained)
@@ -31,7 +34,10 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
 
 
 def reduced_logits(probabilities_SK: "list[Tensor]", *, temperature: float) -> "Tensor":
-    """Return logits of the mean prediction after entropy reduction: ``softmax(mean_j p_j / temperature)``, ``SK``.
+    """Return logits of the mean prediction after entropy reduction, of shape (S, K).
+
+    Let ``p_j`` be the probabilities that peer ``j`` predicts. The softmax of the result is ``softmax(mean_j p_j /
+    temperature)``.
 
     The mean of the probabilities, and not of the logits, is divided by the temperature, so that a low temperature makes
     the largest mean probability nearly 1.

@@ -7,12 +7,16 @@ from peerkd.rounds.method import PeerWeights, Round, RoundMethod
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return for each peer the mean of the weights in its neighbourhood after each has trained on its own samples."""
+    """Let each peer train on its own samples, and return for each peer the mean weights of its neighbourhood."""
     return average_after_training(round, weights, proximal_weight=0.0)
 
 
 def average_after_training(round: Round, weights: PeerWeights, *, proximal_weight: float) -> PeerWeights:
-    """Return for each peer what ``propose`` returns, after training with a proximal term in the loss."""
+    """Return what ``propose`` returns if the loss has a proximal term.
+
+    The term is ``proximal_weight / 2`` times the squared distance of a peer's weights from its weights at the beginning
+    of the round. The weight 0 gives FedAvg, and a weight above 0 gives FedProx.
+    """
     trained = round.train(weights, samples="own", proximal_weight=proximal_weight)
     return for_each_neighbourhood(round, lambda peers: averaged(trained, peers, round.num_samples))
 

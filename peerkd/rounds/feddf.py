@@ -9,9 +9,11 @@ from peerkd.rounds.method import PeerWeights, Round, RoundMethod, Teaching, neig
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return for each peer the average of its neighbourhood after the distillation of the mean logits.
+    """Return for each peer the average network of its neighbourhood, after this network has imitated the mean logits.
 
-    Peers of one neighbourhood have the same result, so it is computed for the first of them.
+    First each peer trains on its own samples. The weights of a neighbourhood are then averaged, and the average network
+    is trained to imitate the mean logits of the neighbourhood on the public samples. Peers with the same neighbourhood
+    have the same result, so it is computed only once.
     """
     trained = round.train(weights, samples="own")
     predicted = round.predict(trained)

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def mean_absolute_difference(
     student_logits_BK: "Tensor", reference_logits_BK: "Tensor", *, temperature: "float | Tensor"
 ) -> "Tensor":
-    """Return ``mean_K |z_student - z_reference|`` of each sample, ``B``. The temperature, which is 1, divides both."""
+    """Return the mean absolute difference of the two logits over the classes, of shape (B,).
+
+    Both logits are divided by the temperature, which is always 1 in FedMD.
+    """
     return ((student_logits_BK - reference_logits_BK) / temperature).abs().mean(-1)
 
 
@@ -35,7 +38,11 @@ DIGEST: Final = DistillationTerm(_LOSS, {})
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return each peer after the digest of the consensus on the public set, and after revisiting its own samples."""
+    """Return the weights of each peer after it has imitated the mean logits on the public samples, and then trained.
+
+    The mean is taken over the logits of the peer's neighbourhood. The training that follows uses the peer's own
+    samples. The paper calls the two steps digest and revisit.
+    """
     predicted = round.predict(weights)
     consensus = for_each_neighbourhood(round, lambda peers: mean_logits([predicted[peer].logits_BK for peer in peers]))
     teachings = {peer: Teaching(logits_SK, DIGEST, 1.0, 1.0) for peer, logits_SK in consensus.items()}
@@ -44,7 +51,7 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
 
 
 def mean_logits(logits_SK: "list[Tensor]") -> "Tensor":
-    """Return the mean of several networks' logits, ``SK``."""
+    """Return the mean of the logits of several networks, of shape (S, K)."""
     first, *others = logits_SK
     for other in others:
         first = first + other

@@ -7,7 +7,7 @@ from peerkd.rounds.method import PeerWeights, Round, RoundMethod
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return for each peer the mean of the weights in its neighbourhood after training near the start of the round."""
+    """Let each peer train with the proximal term, and return for each peer the mean weights of its neighbourhood."""
     return average_after_training(round, weights, proximal_weight=round.rules.proximal_weight)
 
 

@@ -1,6 +1,6 @@
-"""Joining what the peers of a neighbourhood send: each rule once for each distinct neighbourhood.
+"""How the networks or predictions of a neighbourhood are joined. Each distinct neighbourhood is joined only once.
 
-If all peers are partners, they share one neighbourhood, and whatever is made for it is the same for all of them.
+If all peers are partners, every peer has the same neighbourhood, so all peers receive the same result.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,23 +15,30 @@ Made = TypeVar("Made")
 
 
 def for_each_neighbourhood(round: Round, make: Callable[[tuple[int, ...]], Made]) -> Mapping[int, Made]:
-    """Return what ``make`` returns for the neighbourhood of each peer, after one call for each distinct one."""
+    """Return for each peer the result of ``make`` for its neighbourhood.
+
+    Peers with the same neighbourhood share a call.
+    """
     neighbourhoods = {peer: neighbourhood(round, peer) for peer in round.partners}
     made = {peers: make(peers) for peers in dict.fromkeys(neighbourhoods.values())}
     return {peer: made[peers] for peer, peers in neighbourhoods.items()}
 
 
 def averaged(weights: PeerWeights, peers: Sequence[int], num_samples: Mapping[int, int]) -> Weights:
-    """Return the mean of the peers' weights, ``sum_j n_j w_j / sum_j n_j``.
+    """Return the mean of the weights of some peers, weighted by their numbers of training samples.
 
-    Buffers are averaged as parameters are. Of a buffer of integers, such as a number of batches, the largest is taken.
+    Let ``w_j`` be the weights of peer ``j``, and ``n_j`` its number of training samples. The mean is ``sum_j n_j w_j /
+    sum_j n_j``.
+
+    Buffers are averaged like parameters. For a buffer of integers, such as a number of batches, the maximum is taken.
 
     Source: McMahan et al. 2017, arXiv:1602.05629, algorithm 1.
 
     Args:
-        weights: The weights of at least these peers. All have the same names and shapes.
-        peers: j.
-        num_samples: n_j.
+        weights: The weights of these peers, and possibly of more. All peers have parameters of the same names and
+            shapes.
+        peers: The peers over which the mean is taken.
+        num_samples: The number of training samples of each peer.
     """
     total = sum(num_samples[peer] for peer in peers)
     shares = [num_samples[peer] / total for peer in peers]

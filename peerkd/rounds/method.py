@@ -19,46 +19,47 @@ PeerWeights: TypeAlias = Mapping[int, Weights]
 """The weights of several peers, by the number of the peer."""
 
 Samples = Literal["own", "public", "own_and_public"]
-"""The samples of a training. own: the peer's training samples, with labels. public: the public samples, without labels.
-own_and_public: each batch has a batch of both. A peer's own batches are the same with ``own`` and ``own_and_public``,
-in the same order, so that methods differ in nothing that is left to chance."""
+"""The samples on which a peer trains: ``own`` are the peer's training samples, with labels. ``public`` are the public
+samples, without labels. With ``own_and_public``, each step takes a batch of own samples and a batch of public samples.
+A peer has the same own batches in the same order with ``own`` and ``own_and_public``, so that no difference between
+methods comes from chance."""
 
 
 class RoundRules(NamedTuple):
     """The settings of a round that methods read."""
 
     target: PairTarget
-    """How predictions are joined."""
+    """The rule by which the predictions of several peers are joined to one target."""
 
     prior_adjusted: bool
-    """Whether the class counts of each peer are removed from its predictions; see ``target_logits``."""
+    """Whether each peer's predictions are corrected for the class counts of its training data."""
 
     temperature: float
-    """T of the divergence."""
+    """The temperature T of the divergence."""
 
     distillation_weight: float
-    """The weight w of the divergence in this round, from 0 to 1; the cross entropy has 1 - w."""
+    """The weight w of the divergence in this round, from 0 to 1. The cross entropy has the weight 1 - w."""
 
     term: DistillationTerm
     """The divergence D."""
 
     proximal_weight: float
-    """mu of FedProx."""
+    """The weight mu of the proximal term in FedProx."""
 
     reduction_temperature: float
     """The temperature of the entropy reduction of DS-FL."""
 
 
 class Teaching(NamedTuple):
-    """What a student imitates on the public samples, and how much that counts."""
+    """What a peer imitates on the public samples, and the weight of this imitation in the loss."""
 
     target_logits_SK: "Tensor"
-    """Logits, in the order of the public set."""
+    """The logits of the target, in the order of the public set."""
 
     term: DistillationTerm
     temperature: float
     distillation_weight: float
-    """w, from 0 to 1. On public samples alone it is 1."""
+    """The weight w of the divergence, from 0 to 1. It is 1 if a peer trains on public samples alone."""
 
 
 class Round(Protocol):
@@ -81,7 +82,10 @@ class Round(Protocol):
         """The number of training samples of each peer."""
 
     def predict(self, weights: PeerWeights) -> Mapping[int, Prediction]:
-        """Return the predictions of networks on the public set in evaluation mode, by peer: ``SK`` each."""
+        """Return the predictions of networks in evaluation mode on the public set, by peer.
+
+        Logits have the shape (S, K).
+        """
 
     def train(
         self,
@@ -95,21 +99,24 @@ class Round(Protocol):
 
         Args:
             starts: The weights from which each peer starts, which are not changed.
-            samples: The samples. On ``own``, the loss is the cross entropy; on ``own_and_public``, it is ``w D + (1 -
-                w) CE`` with CE on the own samples and D on the public ones; on ``public``, it is D.
+            samples: The samples. On ``own``, the loss is the cross entropy CE. On ``public``, it is the divergence D.
+                On ``own_and_public``, it is ``w D + (1 - w) CE``, with CE on the own samples and D on the public
+                samples.
             teachings: What each peer imitates, required unless the samples are ``own``.
-            proximal_weight: mu of ``mu / 2 ||weights - start||^2``, which is added to the loss.
+            proximal_weight: The weight mu of the proximal term ``mu / 2 ||weights - start||^2``, which is added to the
+                loss.
         """
 
     def train_mutually(self, received: PeerWeights, own: PeerWeights) -> PeerWeights:
-        """Train two networks together on each peer's own samples: a received one and its own, which is returned.
+        """Train each peer's own network together with a received network, and return the own network of each peer.
 
-        Each of the two learns from the labels and from the other's predictions on the same batch.
+        Both networks train on the same batches of the peer's own samples. Each learns from the labels and from the
+        predictions of the other network.
         """
 
 
 class RoundMethod(NamedTuple):
-    """A method of rounds, as a function and in words.
+    """A method of rounds: the function that carries it out, and its description in words.
 
     A formula may use the following names without defining them: i and j are peers, N(i) is i with its partners, w_i
     are the weights of i at the beginning of the round, n_j is the number of training samples of j, z_j are the logits
@@ -123,8 +130,9 @@ class RoundMethod(NamedTuple):
     """A noun phrase without an article, in lower case except for names."""
 
     propose: Callable[[Round, PeerWeights], PeerWeights]
-    """``propose(round, weights)`` returns the weights that each peer proposes at the end of a round, given those at its
-    beginning, which it leaves unchanged. A peer without an entry proposes to stay as it is."""
+    """A function of a round and of the weights of all peers at the beginning of the round. It returns the weights that
+    each peer proposes at the end of the round, and does not change its arguments. A peer without an entry in the result
+    proposes to stay as it is."""
 
     sends: Literal["nothing", "predictions", "weights"]
     """What a peer sends to its partners."""
@@ -136,7 +144,7 @@ class RoundMethod(NamedTuple):
     """One or two sentences for the report and the reference page."""
 
     formula: str
-    """The round of peer i as a line of plain text."""
+    """The formula of a round of peer i, as a line of plain text."""
 
     source: str
     """Paper and section, and how the method here differs from the paper."""
@@ -147,5 +155,5 @@ class RoundMethod(NamedTuple):
 
 
 def neighbourhood(round: Round, peer: int) -> tuple[int, ...]:
-    """Return a peer and its partners, ascending. If all peers are partners, it is the same for every peer."""
+    """Return a peer and its partners, ascending. If all peers are partners, the result is the same for every peer."""
     return tuple(sorted({peer, *round.partners[peer]}))

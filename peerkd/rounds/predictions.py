@@ -8,10 +8,11 @@ from peerkd.rounds.method import PeerWeights, Round, RoundMethod, Teaching
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return each peer after training on its own samples and towards the joined predictions at the same time.
+    """Return the weights of each peer after it has learned from its own labels and from the joined predictions at once.
 
-    A step takes a batch of own samples and a batch of public ones. The target is joined by ``rounds.target``, for
-    instance weighted by class counts, from what the peers predict at the beginning of the round.
+    Each step takes a batch of own samples and a batch of public samples. At the beginning of the round, the peers of a
+    neighbourhood predict the public samples. Their predictions are joined to one target by the rule ``rounds.target``,
+    for instance with weights that depend on class counts.
     """
     rules, predicted = round.rules, round.predict(weights)
     teachings = for_each_neighbourhood(

@@ -46,7 +46,7 @@ def compute_contents(
 
 
 def keys_of_steps(improved: Manifest) -> dict[str, str]:
-    """Return the keys of the artifacts whose cost is part of the cost of a sweep or a tuned study, by name of stage."""
+    """Return the keys of the artifacts that count towards the cost of a sweep or a tuned study, by name of stage."""
     inputs = {name: reference["key"] for name, reference in improved.metadata["inputs"].items()}
     trials = inputs["trials"]
     return {
@@ -61,8 +61,8 @@ def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactSt
 
     Args:
         config: The experiment.
-        improved: The artifact with the better peers. From its inputs, the artifacts with the trials, the peers, the
-            partition and the data set are found.
+        improved: The artifact with the better peers. Its inputs lead to the artifacts with the trials, the peers, the
+            partition and the data set.
         store: The artifact store.
     """
     trials = references.follow(improved.metadata["inputs"]["trials"], store)

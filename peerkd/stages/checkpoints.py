@@ -1,7 +1,7 @@
 """The checkpoint of a shard's training: restored at the start, saved periodically, deleted when the shard is done.
 
-The training writes its live checkpoint as a new file each time. The saved checkpoint is a hard link to one of these
-files, so that it does not change during an upload.
+Whenever the training writes its live checkpoint, it creates a new file. The saved checkpoint is a hard link to one of
+these files, so it does not change while it is uploaded.
 """
 
 import os
@@ -48,7 +48,7 @@ class ShardCheckpoint:
         training starts from the beginning.
 
         Args:
-            claims: The claims of this worker, which know the names of all saved files.
+            claims: The claims of this worker, which contain the names of all saved files.
             stage: The name of the stage, for a message about a damaged checkpoint.
         """
         if is_intact(self._live):

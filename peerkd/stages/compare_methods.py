@@ -39,7 +39,7 @@ def gather_facts(config: PclConfig, runs: Manifest, store: ArtifactStore) -> Pcl
 
     Args:
         config: The study.
-        runs: The artifact with the runs. From its inputs, the split and the data set are found.
+        runs: The artifact with the runs. Its inputs lead to the split and the data set.
         store: The artifact store.
     """
     split = references.follow(runs.metadata["inputs"]["split"], store)

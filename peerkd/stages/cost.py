@@ -29,8 +29,9 @@ class Accounts:
         """Return the cost of a run; None if there are no accounts.
 
         Args:
-            sweep: The name of the stage whose cost is divided among the pairs; empty if none is divided.
-            trials: The table of trials. The cost is divided in proportion to the durations of the trials.
+            sweep: The name of the stage whose cost is divided among the pairs. If it is empty, no cost is divided.
+            trials: The table of trials, whose durations determine each pair's share of the cost. None means that no
+                cost is divided.
         """
         if not self.accounts:
             return None
@@ -39,7 +40,7 @@ class Accounts:
 
 
 def gather_accounts(keys_of_steps: Mapping[str, str], store: ArtifactStore) -> Accounts:
-    """Return the accounts of the jobs that computed some artifacts, and the prices that the operator has set.
+    """Return the accounts of the jobs that computed the given artifacts, and the prices that the operator has set.
 
     Args:
         keys_of_steps: The key of each artifact, by the name of the stage that computed it.

@@ -116,7 +116,7 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
 
 
 def print_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
-    """Print the remarks on how the source of a data set was read, one per line."""
+    """Print the remarks on how the source of a data set was read, each on its own line."""
     for remark in reading_remarks(dataset.remarks, dataset.skipped):
         print_line(stage, f"{dataset.name}: {remark}")
 

@@ -86,8 +86,8 @@ def division_warnings(
 ) -> list[str]:
     """Return warnings about a partition, each a sentence.
 
-    There is a warning for each kind of set, and for classes, with so few samples that results will be noisy. If files
-    list the samples of each peer, there are also warnings about samples that are both listed and held out, and about
+    There is a warning if a kind of set, or a class, has so few samples that results will be noisy. If files list the
+    samples of each peer, there is also a warning about samples that are both listed and held out, and a warning about
     samples that belong to no set.
     """
     scarcities = find_scarcities(np.asarray(dataset.labels_N), assignment, class_names=dataset.class_names)
@@ -176,7 +176,7 @@ def _too_many_peers(partition: PartitionConfig, num_samples: int) -> str:
 def _ids(
     partition: PartitionConfig, column: str, dataset: ImageDataset | RawDataset, pool: Indices
 ) -> npt.NDArray[Any]:
-    """Return the natural id of each training sample: its value in a column of the data set."""
+    """Return the natural id of each sample in ``pool``, which is the sample's value in a column of the data set."""
     field = "partition.label_skew.column"
     if column not in dataset.columns:
         known = (

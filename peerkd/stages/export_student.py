@@ -179,7 +179,7 @@ def _check_peer(study: JudgedStudy, field: str, peer: int | None) -> None:
 
 
 def _task(study: JudgedStudy, store: ArtifactStore, request: ExportRequest) -> StudentTask | None:
-    """Return the training that a user requests; None if the user names none, and wants the published network."""
+    """Return the training that a user requests. None means that the user requests the published network."""
     if request.setting is None and request.teacher is None:
         return None
     if request.setting is None:
@@ -239,7 +239,7 @@ def _single_task(row: Record) -> StudentTask:
 
 
 def _is_published(study: JudgedStudy, task: StudentTask, card: ModelCard) -> bool:
-    """Return whether a training is the one that the model card of the student's published network describes."""
+    """Return whether the model card of the student's published network describes the given training."""
     (trial,) = task.candidates
     published = card.setting
     if published is None or published.epochs != task.num_epochs:

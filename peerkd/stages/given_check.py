@@ -78,9 +78,9 @@ def check_classes(
         class_names: The names of the K classes.
 
     Raises:
-        ValueError: If a network names a class that does not exist, two peers have no class in common, a peer has
-            training samples of classes that its network does not know, or the loss or a temperature does not allow
-            networks that lack classes.
+        ValueError: If a network names a class that the data set does not have, if two peers have no class in common, if
+            a peer has training samples of a class that its network does not know, or if the loss or a temperature does
+            not allow networks that lack classes.
     """
     known: list[set[int]] = []
     for peer, network in enumerate(config.networks):

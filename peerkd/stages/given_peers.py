@@ -12,12 +12,12 @@ NETWORKS_NAME: Final = "networks.json"
 """The name of the file that describes the networks of given peers, in an artifact with peers."""
 
 WEIGHTS: Final = "weights"
-"""The kind of artifacts with given weights. It is also the name of their file without its ending, and the name under
-which the manifest of a partition refers to them."""
+"""The kind of the artifacts that contain given weights. The same word is the name of the file of weights without its
+ending, and the name under which the manifest of a partition refers to such artifacts."""
 
 
 def published_weights(partition: Manifest) -> list[Mapping[str, str] | None]:
-    """Return the references to given weights in a partition's manifest, one for each peer; empty if none were given."""
+    """Return the reference to each peer's given weights in a partition's manifest; empty if no weights were given."""
     return list(partition.metadata.get("inputs", {}).get(WEIGHTS, []))
 
 

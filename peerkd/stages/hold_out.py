@@ -34,9 +34,11 @@ def hold_out(
         dataset: The data set.
         seed: The seed of the samples that are held out.
         public_fraction: The fraction of the training split that becomes the public set.
-        validation: The training samples that become the validation set, except for those that are held out for
-            testing. None means the data set's own validation split, or else a random fraction of the training split.
-        public: The training samples that become the public set. None means a random fraction.
+        validation: The training samples that become the validation set. Samples that are held out for testing are
+            removed from it. None means the validation split of the data set or, if it has no such split, a random
+            fraction of the training split.
+        public: The training samples that become the public set. Samples that are held out for testing are removed from
+            it. None means a random fraction of the training split.
 
     Raises:
         ValueError: If nothing would be left to train on.

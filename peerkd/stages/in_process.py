@@ -1,7 +1,7 @@
 """A whole pipeline in the calling process, for a debugger, a profiler or a notebook.
 
-The stages and their artifacts are those of the compiled pipeline, so a run can be started in one way and finished in
-the other.
+The same stages run as in the compiled pipeline, and publish the same artifacts. A run that one of the two started can
+therefore be finished by the other.
 """
 
 from peerkd.config.collaborate import CollaborateConfig

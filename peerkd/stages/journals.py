@@ -1,7 +1,7 @@
-"""The journals of a stage in its workspace: one for each shard and worker, which are read and verified together.
+"""The journals of a stage: files in its workspace, one for each shard and each worker of the shard.
 
-No two workers write to the same journal. A record is valid if the checksum of its line is right, and each file that it
-lists has the listed digest.
+No two workers write to the same journal. The journals of all workers are read together, and each record is verified. A
+record is valid if its line has the right checksum, and if each file that the record lists has the listed digest.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,10 @@ class Journals:
         return f"{_JOURNALS}{shard.name}/{self._claims.holder}.jsonl"
 
     def append(self, journal: Journal, record: Record, *names: str) -> None:
-        """Write a record to a journal, with the digests of the files ``names``, without which the record is useless."""
+        """Write a record to a journal, together with the digests of the files that the record needs.
+
+        ``names`` are the names of these files.
+        """
         files = {name: file_sha256(self._workspace.folder / name) for name in names}
         journal.append({**record, _FILES: files} if files else record)
 

@@ -1,7 +1,7 @@
 """Stages that launch workers. The code here runs in the process that orders the work and waits for it.
 
-It imports neither torch nor numpy. The process and its workers get the config and the reference to the input artifact
-as the same texts, and compute the key of the output artifact from them with the same function.
+It imports neither torch nor numpy. This process and the workers receive the same config and the same reference to the
+input artifact. With the same function, they compute the key of the output artifact from both.
 """
 
 import time
@@ -190,7 +190,8 @@ def check_num_processes(num_processes: int, *, num_workers: int) -> None:
     """Check that the processes of one training can be divided evenly among the workers.
 
     Raises:
-        ValueError: If they cannot, or if there are several and the number of workers is 0 (the calling process).
+        ValueError: If the processes cannot be divided evenly, or if there are several processes but the number of
+            workers is 0, which means the calling process.
     """
     if num_processes > 1 and num_workers == 0:
         raise ValueError(

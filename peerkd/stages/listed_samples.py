@@ -18,7 +18,7 @@ _FIELD = "partition.label_skew"
 
 
 class _Lists(NamedTuple):
-    """The indices of samples that the index files contain, each list in ascending order."""
+    """The contents of the index files: lists of the indices of samples, each in ascending order."""
 
     peers: tuple[Indices, ...]
     validation: Indices | None
@@ -32,7 +32,10 @@ class _Lists(NamedTuple):
 
 
 def causes(config: PeerExperimentConfig) -> dict[str, Any]:
-    """Return what index files add to the key of a partition: fingerprints of their contents, but not their paths."""
+    """Return what the index files add to the key of a partition: the fingerprints of their contents.
+
+    Their paths are not part of the key.
+    """
     skew = config.partition.label_skew
     if not isinstance(skew, IndexFiles):
         return {}

@@ -1,4 +1,4 @@
-"""The machine that a stage runs on: its devices, and its description for readers of timings."""
+"""The machine that a stage runs on: its devices, and a description for people who compare timings."""
 
 import platform
 from importlib.metadata import version

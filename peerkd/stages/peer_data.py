@@ -1,4 +1,4 @@
-"""Data sets of the peers: a user gives the path of one data set for each peer, whose samples stay with this peer."""
+"""Experiments in which each peer has a data set of its own. A user gives the path of each peer's data set."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,8 +43,8 @@ def read_data(
 ) -> RawDataset | StreamedDataset:
     """Read the data of an experiment from their sources.
 
-    If the peers have no data sets of their own, this is the only data set of the config. Otherwise the data sets of all
-    peers are joined to one, together with a common data set if one is configured.
+    If the peers have no data sets of their own, the only data set of the config is read. Otherwise the data sets of all
+    peers are joined to one data set, together with the common data set if the config names one.
 
     Args:
         stage: The name of the stage, for messages.

@@ -1,4 +1,4 @@
-"""Data sets in a bucket: a signature that shows changes of their files, and a local copy while they are read."""
+"""Data sets in a bucket: a signature that changes when a file changes, and a local copy for the time of reading."""
 
 import tempfile
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def data_signature(stage: str, address: str | None, *, is_flat: bool = False) ->
 def local_data(stage: str, address: str | None, *, progress: ReportProgress) -> Iterator[str | None]:
     """Yield a local path of the files at an address, for the body of a ``with`` statement.
 
-    It is the address itself or, for an address in a bucket, the path of a copy that is deleted after the body.
+    The path is the address itself or, for an address in a bucket, the path of a copy that is deleted after the body.
 
     Args:
         stage: The name of the stage, for messages.

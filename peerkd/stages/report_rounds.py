@@ -43,8 +43,8 @@ def gather_facts(config: CollaborateConfig, rounds: Manifest, store: ArtifactSto
 
     Args:
         config: The experiment.
-        rounds: The artifact with the rounds. From its inputs, the artifacts with the peers, the partition and the data
-            set are found.
+        rounds: The artifact with the rounds. Its inputs lead to the artifacts with the peers, the partition and the
+            data set.
         store: The artifact store.
     """
     peers = references.follow(rounds.metadata["inputs"]["peers"], store)

@@ -155,7 +155,7 @@ class ReportStage(Generic[Config]):
 def common_facts(
     config: StrictConfig, *, results: Manifest, division: Manifest, dataset: Manifest, warnings: Sequence[str]
 ) -> dict[str, Any]:
-    """Return those fields of ``RunFacts`` that are collected in the same way for every pipeline, by name.
+    """Return the fields of ``RunFacts`` that are collected in the same way for every pipeline, keyed by name.
 
     Args:
         config: The whole experiment or study.

@@ -44,16 +44,19 @@ class StageWork:
     """A function that returns the unfinished tasks of a shard, given its tasks and the identities of its records."""
 
     on_recovered: Callable[[int], None]
-    """A callback that receives a number of records from earlier attempts that need not be computed again.
+    """A callback that receives the number of records that earlier attempts have left and that need not be computed
+    again.
 
-    A negative number takes back records of which an earlier call was told, because some of them are damaged."""
+    If some of the records that an earlier call has counted turn out to be damaged, the callback receives a negative
+    number, which takes this count back.
+    """
 
     on_done_elsewhere: Callable[[int], None]
     """A callback that receives the number of new records that other workers have written."""
 
     add_shards: Callable[["ShardQueue"], bool] | None = None
     """A function that is called when this worker needs work. It adds new shards to the queue, and returns whether more
-    may follow. None means that all shards are known from the start."""
+    shards may follow. None means that all shards are known from the start."""
 
 
 class ClaimedShard:
@@ -104,10 +107,11 @@ class ShardQueue:
 
         self._marking = threading.Lock()
         self._complete: set[str] = set()
-        """The names of the shards of which this worker has counted or written all records."""
+        """The names of the complete shards: this worker has counted all their records in journals, or has written the
+        last one."""
 
         self._counted: set[str] = set()
-        """The names of the shards whose records ``on_recovered`` or ``on_done_elsewhere`` has been told of."""
+        """The names of the shards whose records have been reported to ``on_recovered`` or ``on_done_elsewhere``."""
 
         self._is_waiting = False
         self._failure: Exception | None = None
@@ -149,9 +153,9 @@ class ShardQueue:
         self._count_recovered(shard.name for shard in shards)
 
     def is_done(self, shards: Iterable[Shard]) -> bool:
-        """Return whether all of these shards are done and have all their records.
+        """Return whether all given shards are done and have all their records.
 
-        A shard that is marked as done and lacks records is reopened, so that it can be claimed again.
+        A shard that is marked as done although records are missing is reopened, so that it can be claimed again.
         """
         lacking = [shard for shard in shards if not self._has_all_records(shard)]
         return not lacking
@@ -289,7 +293,10 @@ class ShardQueue:
         return claimed
 
     def _has_all_records(self, shard: Shard) -> bool:
-        """Return whether a shard is done and has all its records; reopen it if it is marked as done and lacks some."""
+        """Return whether a shard is done and has all its records.
+
+        Reopen a shard that is marked as done although records are missing.
+        """
         if shard.name in self._complete:
             return True
         if shard.name not in self._claims.done:

@@ -24,7 +24,8 @@ HEARTBEAT_SECONDS: Final = 10.0
 STALE_SECONDS: Final = 45.0
 """The time without a new heartbeat after which a worker counts as lost.
 
-It is several times the interval, because a heartbeat may be late if the store or the machine is slow."""
+It is several times ``HEARTBEAT_SECONDS``, because a heartbeat may be late if the store or the machine is slow.
+"""
 
 SCRATCH: Final = "scratch/"
 _HEARTBEATS: Final = f"{SCRATCH}beats/"

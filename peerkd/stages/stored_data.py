@@ -1,4 +1,4 @@
-"""Data of a peer that an earlier run has published in the store: a whole data set, or the samples of one of its peers.
+"""Data of a peer that come from an earlier run: the whole data set of the run, or the samples of one peer.
 
 Shape suffixes: N = samples, C = channels, H W = image size.
 """
@@ -23,10 +23,10 @@ _DATASET: Final = "dataset"
 class _Stored(NamedTuple):
     dataset: Manifest
     partition: Manifest | None
-    """The partition with the samples of the peer. None: the data are the whole data set."""
+    """The partition that contains the samples of the peer. None means that the data are the whole data set."""
 
     peer: int
-    """The number of the peer in the partition; 0 without one."""
+    """The number of the peer in the partition; 0 if ``partition`` is None."""
 
 
 def stored_signature(address: str, store: ArtifactStore) -> str:

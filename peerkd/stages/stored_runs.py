@@ -53,7 +53,8 @@ class StoredRun:
     """The time when the run began, in UTC as ISO 8601 writes it. None if an earlier version did not record it."""
 
     finished_at: str | None
-    """The time when the report was published. None without a report, or if an earlier version did not record it."""
+    """The time when the report was published. None if there is no report, or if an earlier version did not record the
+    time."""
 
     stages_left: tuple[str, ...]
     """The stages whose results the store lacks, the report included. Empty for a finished run."""
@@ -110,7 +111,7 @@ class StoredRun:
 
 
 def list_runs(store: ArtifactStore, *, notify: Callable[[str], None]) -> list[StoredRun]:
-    """Return the runs of a store, the one that began last first. Runs without a recorded time come at the end.
+    """Return the runs of a store, latest first. Runs without a recorded time come at the end.
 
     Args:
         store: The artifact store.
@@ -131,10 +132,10 @@ def list_runs(store: ArtifactStore, *, notify: Callable[[str], None]) -> list[St
 
 
 def find_run(runs: Sequence[StoredRun], text: str) -> StoredRun:
-    """Return the run that a user means by a text.
+    """Return the run to which a user refers.
 
-    The text may be ``latest``, or the name, a key or a fingerprint of a run. The beginning of one of these suffices if
-    it fits only one run.
+    The text may be ``latest``, or the name, a key or a fingerprint of a run. The beginning of a name, key or
+    fingerprint suffices if it fits only one run.
 
     Raises:
         ValueError: If no run or several runs match.

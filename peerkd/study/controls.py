@@ -1,8 +1,9 @@
 """The controls: trainings in which no teacher takes part.
 
 The share of a student's gain that is due to the teacher is the gain of a distillation minus the gain of a control. Each
-training is therefore either a distillation or a control. There are two kinds of controls. Fine-tuning has no divergence
-in its loss. In the other kind, the target is made without the teacher, for instance by the student's old self alone.
+training is therefore either a distillation or a control. There are two kinds of controls. In fine-tuning, the loss has
+no divergence. In the second kind, the loss has a divergence, but its target is made without the teacher, for instance
+by the student's old self alone.
 
 Shape suffixes: N = trials.
 """

@@ -9,8 +9,8 @@ DEFAULT_ALPHA: Final = 0.5
 """The alpha of the untuned default. Both terms of the loss have the same weight, whichever of them alpha weighs."""
 
 DIMENSIONS: Final = ("learning_rate", "loss", "target")
-"""The hyper-parameters of which an experiment tries either one value or several. The settings of an experiment have a
-value of such a hyper-parameter only if the experiment tries several values."""
+"""The names of the hyper-parameters for which an experiment tries one value or several. Settings state the value of
+such a hyper-parameter only if the experiment tries several values."""
 
 
 class UntunedDefault(NamedTuple):
@@ -33,7 +33,7 @@ class UntunedDefault(NamedTuple):
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """The names in ``DIMENSIONS`` of which the experiment tries several values."""
+        """The names of the hyper-parameters in ``DIMENSIONS`` for which the experiment tries several values."""
         return tuple(name for name in DIMENSIONS if getattr(self, name) is not None)
 
 

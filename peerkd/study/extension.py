@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from peerkd.study.grid import Grid
 
 MAX_EXTENSIONS: Final = 4
-"""The largest number of times that a grid is extended. For example, four extensions lower an alpha of 0.1 to 0.00625
-if each of them halves it."""
+"""The maximum number of extensions of a grid. For example, if each extension halves the smallest alpha, four extensions
+lower it from 0.1 to 0.00625."""
 
 BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "temperatures": (0.1, 100.0),

@@ -16,7 +16,7 @@ LossTerm = Literal["distillation", "cross_entropy"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grid:
-    """The values of the hyper-parameters that a sweep tries, as they stand in the config."""
+    """The values of the hyper-parameters that a sweep tries, as the config states them."""
 
     transfer_sets: tuple[TransferSet, ...]
     temperatures: tuple[float, ...]
@@ -30,7 +30,7 @@ class Grid:
     """The rate of the untuned default if several rates are tried, else None."""
 
     recipe_loss: str = "kl"
-    """The name of the loss of the recipe."""
+    """The name of the loss in ``distill.loss``, with which all trials are trained if ``losses`` is empty."""
 
     losses: tuple[str, ...] = ()
     """The names of the losses that are tried. Empty: only ``distill.loss``."""
@@ -75,8 +75,8 @@ def settings(grid: Grid, transfer_set: TransferSet) -> tuple[Setting, ...]:
 def control_settings(grid: Grid) -> tuple[Setting, ...]:
     """Return the settings of fine-tuning, the control that every sweep has.
 
-    There is one for each learning rate, because a better rate alone is not a gain of distillation. Fine-tuning has
-    neither loss nor target, because its only term is the cross entropy.
+    There is one fine-tuning for each learning rate, because a better rate alone is not a gain of distillation.
+    Fine-tuning has neither loss nor target, because its only term is the cross entropy.
     """
     alpha = _alpha_or_weight(0.0, grid.alpha_weighs)
     rates = {*grid.learning_rates, grid.default_learning_rate}

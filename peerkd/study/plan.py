@@ -74,10 +74,11 @@ class _Block:
 def plan(grid: Grid, peers: Sequence[int], *, without: Grid | None = None) -> Plan:
     """Return every trial of the sweep, each exactly once, as units.
 
-    Each ordered pair of peers tries every setting, so every peer is a student, and a teacher, of every other peer.
-    Fine-tuning has no temperature and uses no teacher's logits, so the number of its trials grows only with the number
-    of learning rates. Kinds of transfer sets with the same samples share their units, because they share the teacher's
-    logits. The largest units come first, so that no large one is still running when all others are done.
+    Each ordered pair of peers tries every setting, so every peer is a student of all other peers, and a teacher of all
+    other peers. Fine-tuning has no temperature and uses no teacher's logits, so the number of its trials grows only
+    with the number of learning rates. Kinds of transfer sets with the same samples share their units, because they
+    share the teacher's logits. The largest units come first, so that no large one is still running when all others are
+    done.
 
     Args:
         grid: The values of the hyper-parameters that the sweep tries.
@@ -110,7 +111,7 @@ def _distillations(
     serve all of them. Otherwise there is one unit for each pair.
 
     Args:
-        transfer_set: One of the kinds. As the samples are the same, any of them will do.
+        transfer_set: One of these kinds. Any of them can be given, because all have the same samples.
         tried: The trials of each pair, as kinds of transfer sets and settings.
         peers: The peers that take part.
     """

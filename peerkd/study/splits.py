@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 SPLITS: Final = ("validation", "test")
-"""The set of samples on which settings are chosen, and the set on which the chosen settings are reported."""
+"""The names of the two splits for evaluation: settings are chosen on ``validation``, and results are reported on
+``test``."""
 
 SCOPES: Final = ("global", "own")
-"""The class distribution of an evaluation set: that of the whole data set, or that of the student's own data."""
+"""The names of the two class distributions that an evaluation set can have: the distribution of the whole data set
+(``global``), and the distribution of the student's own data (``own``)."""
 
 Metric = Literal["global_accuracy", "own_accuracy"]
 """The accuracy by which a setting is chosen, if the choice uses only global accuracy or only own accuracy."""

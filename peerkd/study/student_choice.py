@@ -5,14 +5,16 @@ from typing import Literal
 from peerkd.study.controls import is_control
 
 StudentDecision = Literal["distil", "fine_tune", "leave"]
-"""distil: the student learns from a teacher. fine_tune: it trains on without a teacher. leave: it stays unchanged."""
+"""A decision for a student: to learn from a teacher (``distil``), to train on without one (``fine_tune``), or to stay
+unchanged (``leave``)."""
 
 
 def decision(distillation_weight: float | None, target: str | None = None) -> StudentDecision:
-    """Return what is decided for a student if a setting with this weight and target is chosen for it.
+    """Return the decision for a student that follows from the setting that was chosen for the student.
 
     Args:
-        distillation_weight: The weight of the divergence in the loss. None: the choice is not to train the student.
+        distillation_weight: The weight of the divergence in the chosen setting. None means that no setting was chosen,
+            so the student is not trained.
         target: The label of the target, as in the table of trials.
     """
     if distillation_weight is None:

@@ -4,7 +4,7 @@ On a validation set of a few hundred samples, an accuracy can have only a few hu
 are therefore common among dozens of settings. A tie is no evidence for a change, so it goes to the setting that changes
 the fewest hyper-parameters of the untuned default. If several settings change equally few hyper-parameters, the tie
 goes to the setting with the default's loss and target, and then to the first in the order of the table. Without this
-rule, the settings that the grid lists first would seem to be better than the others.
+rule, the settings that the grid lists first would seem to be better than all other settings.
 
 Shape suffixes: N = settings or trials; values may have further axes before that of the settings.
 """

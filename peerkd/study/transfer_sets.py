@@ -62,7 +62,7 @@ class TransferSetFacts:
 
     @property
     def is_split(self) -> bool:
-        """Whether cross entropy and divergence have samples of their own."""
+        """Whether the cross entropy and the divergence are computed on different samples."""
         return bool(self.labelled_sources and self.unlabelled_sources)
 
     @property
@@ -146,8 +146,9 @@ def table_position(name: str) -> int:
 def set_owners(name: str, *, student: int, teacher: int) -> tuple[int, ...]:
     """Return the owners of the samples of a pair's transfer set, ascending: peers, and ``PUBLIC`` before them.
 
-    The tuple is empty if all samples are public. If cross entropy and divergence have samples of their own, the result
-    contains the owners of the samples with labels, and ``unlabelled_owners`` returns the others.
+    The tuple is empty if all samples are public. If the cross entropy and the divergence are computed on different
+    samples, the result contains the owners of the samples for the cross entropy, and ``unlabelled_owners`` returns the
+    owners of the samples for the divergence.
     """
     facts = TRANSFER_SETS[name]
     owners = _owners(facts.labelled_sources or facts.unlabelled_sources, student=student, teacher=teacher)
@@ -193,8 +194,8 @@ def taught_size(name: str, sizes: SourceSizes) -> int:
 def epoch_size(name: str, sizes: SourceSizes, *, batch_size: int) -> int:
     """Return the number of samples that a student trains on in one epoch.
 
-    If cross entropy and divergence have samples of their own, each batch has samples of both sets, and an epoch is one
-    pass over the set with more batches. Meanwhile the smaller set is repeated.
+    If the cross entropy and the divergence are computed on different samples, each batch has samples of both sets. An
+    epoch is then one pass over the set with more batches, and the smaller set is repeated.
 
     Args:
         name: The kind of the transfer set.

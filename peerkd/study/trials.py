@@ -1,7 +1,7 @@
-"""The trials of a sweep: one training of one student each, and the units in which they are done.
+"""The trials of a sweep, each of which trains one student once, and the units in which trials are done.
 
-A trial's identity distinguishes it from all other trials of its experiment. The journals, the tables and the states on
-disk name trials by it.
+The identity of a trial distinguishes the trial from all other trials of the experiment. Journals, tables and saved
+training states refer to trials by identity.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -59,7 +59,10 @@ class Trial(NamedTuple):
         return self.student, self.teacher, self.transfer_set, temperature, alpha, rate, loss, target
 
     def to_record(self) -> dict[str, Any]:
-        """Return the columns of a record, and their values, by which ``from_record`` restores the trial."""
+        """Return the values that describe the trial in a record, keyed by column.
+
+        ``from_record`` restores the trial from them.
+        """
         temperature, alpha, weight, rate, loss, target = self.setting
         return {
             "student": self.student,
@@ -103,8 +106,8 @@ class Unit:
     trials: tuple[Trial, ...]
 
     unlabelled_owners: tuple[int, ...] = ()
-    """The owners of the samples that only the divergence uses, without labels, as the function ``unlabelled_owners``
-    returns them. Empty if the divergence uses the samples of the cross entropy."""
+    """The owners of the samples that only the divergence uses, as the function ``unlabelled_owners`` returns them. The
+    labels of these samples are not used. Empty if the divergence uses the samples of the cross entropy."""
 
     @property
     def samples(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -126,7 +129,7 @@ def setting_order(
     loss: str | None,
     target: str | None,
 ) -> tuple[float | str, ...]:
-    """Return the key that sorts the settings of a pair, and its controls, as in the table of trials."""
+    """Return a sort key for a setting or a control of a pair. Its order is the order in the table of trials."""
     return (
         table_position(transfer_set),
         distillation_weight,

@@ -78,7 +78,7 @@ class CostLedger:
         return self._forwards(suggestion) / FORWARDS_PER_TRAINED_SAMPLE
 
     def prices(self, pairs_P: Sequence[int] | IntArray, num_epochs_R: IntArray) -> FloatArray:
-        """Return the costs of training trials of some pairs up to certain epochs now, of shape (P, R, S).
+        """Return the costs of training the trials of some pairs from now up to given epochs, of shape (P, R, S).
 
         There is a cost for each pair, each number of epochs and each setting. It is the cost that ``price`` returns.
         Where a trial has already been trained for as many epochs, the value is 0 or less, and no error is raised.

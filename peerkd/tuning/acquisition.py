@@ -3,8 +3,9 @@
 Source: "The knowledge-gradient policy for correlated normal beliefs", INFORMS Journal on Computing 21(4).
 
 An observation of target ``c`` of a pair changes the posterior means of all settings of this pair. The new mean
-``mean'(s)`` of setting ``s`` is not known before the observation. It is a normal variable, and all settings share the
-same standard normal variable ``Z``::
+``mean'(s)`` of setting ``s`` is not known before the observation. It is a normal variable. Let ``mean``, ``cov`` and
+``var`` be the means, covariances and variances of the current posterior, ``noise(c)`` the variance of the observation
+about its target, and ``Z`` a standard normal variable, the same for all settings::
 
     mean'(s) = mean(s) + cov(s, c) / sqrt(var(c) + noise(c)) * Z
 
@@ -44,7 +45,7 @@ _NUM_SDS: Final = 3.0
 
 
 class PairBelief:
-    """The posterior over the gains of one pair, both now and when its pending suggestions will have been observed."""
+    """The posterior over the gains of one pair: now, and once its pending suggestions have been observed."""
 
     def __init__(self, posterior: PairPosterior) -> None:
         self._now = self._later = posterior
@@ -89,7 +90,8 @@ def knowledge_gradients(
     The expectation over Z is computed by Gauss-Hermite quadrature with seven nodes.
 
     Args:
-        posteriors: The posterior of each pair. There must be at least one, and few, because memory grows with them.
+        posteriors: The posterior of each pair. At least one is required. Memory grows with their number, so there
+            should be few.
         places_C: The index of the target that each candidate observes.
         noise_variance_C: The variance of each observation about its target.
         num_choices: The number of settings that can be chosen. They are the first targets.

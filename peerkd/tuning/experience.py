@@ -76,7 +76,7 @@ class Experience:
 
     feature_names: tuple[str, ...]
     lengths_F: FloatArray
-    """The length scale of each feature: the distance over which gains change."""
+    """The length scale of each feature: the difference over which gains change noticeably."""
 
     limits_2F: FloatArray
     """The minimum and the maximum of each feature over all sweeps, divided by the feature's length scale."""
@@ -104,7 +104,7 @@ class Experience:
     """The names of the sweeps to which the model was fitted, one per line."""
 
     def covers(self, space: Space) -> bool:
-        """Return whether the experience can be used for a space: whether there are no ``differences``."""
+        """Return whether the experience can be used for a space, which is so if ``differences`` returns nothing."""
         return not self.differences(space)
 
     def differences(self, space: Space) -> list[str]:
@@ -138,14 +138,14 @@ class Experience:
     def spread(self, space: Space) -> FloatArray:
         """Return for each pair of a space how widely its gains spread about their expectations, of shape (Q,).
 
-        The spread is relative: 1 is that of an average pair.
+        The spread is relative: an average pair has the spread 1.
         """
         return spread(self.basis.values(space), self.spread_A)
 
     def prior(self, space: Space, rungs: IntArray) -> Prior:
-        """Return the prior over the gains of a pair; its targets are the settings after each of the rungs.
+        """Return the prior over the gains of a pair. There is a target for each rung and each setting.
 
-        The prior describes how gains deviate from those that ``expected`` returns.
+        The prior describes how gains deviate from the expected gains, which ``expected`` returns.
 
         Args:
             space: A space without ``differences``.
@@ -190,7 +190,7 @@ class Experience:
 
 
 def spread(values_QA: FloatArray, spread_A: FloatArray) -> FloatArray:
-    """Return the relative spread of pairs, of shape (Q,); see ``Experience.spread``.
+    """Return how widely the gains of each pair spread about their expectations, relative to an average pair, (Q,).
 
     Args:
         values_QA: The values of the basis functions at the pairs.
@@ -204,8 +204,8 @@ def spread(values_QA: FloatArray, spread_A: FloatArray) -> FloatArray:
 def rung_epochs(space: Space, *, num_rungs: int) -> IntArray:
     """Return the rungs of a space, of shape (R,): the epochs after which a trial may be stopped, the last epoch first.
 
-    With experience there is one target for each rung and setting. They are ordered by rung and then by setting, so the
-    first S targets are the gains of whole trials.
+    With experience there is one target for each rung and setting. The targets are ordered by rung and then by setting,
+    so the first S targets are the gains of whole trials.
     """
     rungs = np.unique(np.ceil(np.linspace(0, space.num_epochs, num_rungs + 1)[1:]).astype(np.int64))
     return rungs[::-1].copy()

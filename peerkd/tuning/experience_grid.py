@@ -24,9 +24,10 @@ from peerkd.losses.targets import teacher
 from peerkd.tuning.space import SettingOnSet, Space
 
 _BEYOND_OCTAVES: Final = 1.0
-"""A temperature may lie beyond the grid by at most this number of octaves, and then counts as the grid's end."""
+"""The maximum distance, in octaves, by which a temperature may lie beyond the grid. It then counts as the nearest
+temperature of the grid."""
 _BEYOND_WEIGHT: Final = 0.1
-"""A weight may lie beyond the grid by at most this number, and then counts as the end of the grid."""
+"""The maximum distance by which a weight may lie beyond the grid. It then counts as the nearest weight of the grid."""
 
 
 class Combination(NamedTuple):
@@ -41,7 +42,8 @@ class Combination(NamedTuple):
 class ExperienceGrid:
     """The points of the grid, as the values of each axis.
 
-    The values at a point have no meaning if its combination lacks its weight or its temperature.
+    At some points, the combination does not have the weight or the temperature. The values at such a point have no
+    meaning.
     """
 
     combinations: tuple[Combination, ...]
@@ -59,7 +61,7 @@ class ExperienceGrid:
     has_temperature_NT: BoolArray
     """Whether each combination has each temperature.
 
-    A combination has all pairs of its weights and its temperatures.
+    If a combination has a weight and a temperature, it has the point with both of them.
     """
 
     @classmethod
@@ -158,7 +160,7 @@ class ExperienceGrid:
 def combination_of(setting: SettingOnSet, space: Space) -> Combination:
     """Return the transfer set, the loss and the target of a setting.
 
-    A setting does not name the loss or the target if the study has only one. It is then taken from the space.
+    If a study has only one loss or only one target, its settings do not name it, and it is taken from the space.
     """
     return Combination(setting.transfer_set, setting.loss or space.term.loss.name, setting.target or space.target)
 
@@ -166,7 +168,7 @@ def combination_of(setting: SettingOnSet, space: Space) -> Combination:
 def interpolation(grid: FloatArray, wanted: FloatArray) -> FloatArray:
     """Return the weights of linear interpolation between the points of a grid, of shape (wanted, grid).
 
-    A wanted point beyond the grid is treated as the end of the grid.
+    A wanted point beyond the grid is treated as the nearest point of the grid.
     """
     return np.stack([np.interp(wanted, grid, unit) for unit in np.eye(len(grid))], axis=1)
 

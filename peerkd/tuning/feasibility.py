@@ -1,11 +1,11 @@
 """The probability that a setting makes a training diverge, estimated from the trials that have diverged so far.
 
 A training that diverged has no gain, so the posterior does not receive it as an observation: any number in place of its
-gain would pull down the means of similar settings and widen the scale of all gains. It is counted here instead. The
-probability that a setting diverges is the weighted fraction of diverged trials among all trials on any pair, each
-weighted by the similarity of its setting. The acquisition function of a candidate is multiplied by the probability that
-the trial stays finite (Gelbart, Snoek and Adams 2014, "Bayesian Optimization with Unknown Constraints",
-arXiv:1403.5607).
+gain would pull down the means of similar settings and widen the scale of all gains. Such trainings are counted here
+instead. The probability that a setting diverges is the weighted fraction of diverged trials among the trials of all
+pairs. The weight of a trial is the similarity between its setting and the setting in question. The acquisition function
+of a candidate is multiplied by the probability that the trial stays finite (Gelbart, Snoek and Adams 2014, "Bayesian
+Optimization with Unknown Constraints", arXiv:1403.5607).
 
 Shape suffixes: Q = ordered pairs, S = settings, P = some of the pairs, C = candidate observations.
 """
@@ -28,7 +28,8 @@ _MAX_CHANCE: Final = 0.5
 """The probability of divergence above which a setting is ruled out for the pairs that have not tried it."""
 
 _WORST_POINTS: Final = -1e3
-"""The mean gain that replaces that of a setting that is ruled out, in compressed points. It is never the best."""
+"""The value that replaces the mean gain of a setting that is ruled out, in compressed points. It is so low that the
+setting is never the best."""
 
 
 class Feasibility:
@@ -93,11 +94,11 @@ class Feasibility:
         return min(places, key=rank) if places else None
 
     def without_ruled_out(self, means_QS: FloatArray) -> FloatArray:
-        """Return mean gains of all pairs in which the values of settings that are ruled out are far below any gain."""
+        """Return the mean gains of all pairs, with a very low value for each setting that is ruled out."""
         return np.where(self.is_ruled_out(), _WORST_POINTS, means_QS) if self.any_diverged else means_QS
 
     def restricted(self, posterior: PairPosterior, pair: int) -> PairPosterior:
-        """Return the posterior of a pair in which the means of settings that are ruled out are far below any gain."""
+        """Return the posterior of a pair, with a very low mean for each setting that is ruled out."""
         if not self.any_diverged:
             return posterior
         is_ruled_out_S = self.is_ruled_out([pair])[0]

@@ -59,11 +59,13 @@ class ObservationModel:
     experience: Experience | None
 
     def expected(self, space: Space) -> FloatArray | None:
-        """Return the gains that experience expects for the pairs of a space, of shape (Q, C); None without experience.
+        """Return the gains that experience expects for the pairs of a space, of shape (Q, C).
+
+        The result is None if no experience is used.
 
         Args:
             space: The space to tune, or the space of an earlier sweep. The method uses only the pairs of this space and
-                their features. The settings are always those of the space to tune.
+                their features. The settings are always the settings of the space to tune.
         """
         if self.experience is None:
             return None
@@ -71,9 +73,9 @@ class ObservationModel:
         return self.experience.expected(with_own_settings, self.rungs_R)
 
     def spread(self, space: Space) -> FloatArray | None:
-        """Return how widely each pair's gains spread about their expectations, (Q,); None without experience.
+        """Return how widely the gains of each pair spread about their expectations, of shape (Q,).
 
-        The values are relative: 1 is that of an average pair.
+        The values are relative: an average pair has the value 1. The result is None if no experience is used.
         """
         return None if self.experience is None else self.experience.spread(space)
 

@@ -1,14 +1,16 @@
 """Basis functions of pairs, through which observations of one pair inform similar pairs.
 
-The similarity of pairs is a squared exponential kernel ``k`` on their features. The Nystroem method (Williams and
-Seeger 2001, "Using the Nystroem method to speed up kernel machines") approximates its matrix by means of A centres,
-pairs that represent all others::
+The similarity of two pairs is a squared exponential kernel ``k`` of their features. ``K_QQ`` is the matrix of
+similarities between all pairs. The Nystroem method (Williams and Seeger 2001, "Using the Nystroem method to speed up
+kernel machines") approximates this matrix. It chooses A of the pairs as centres, which represent all pairs. ``K_QA``,
+with the transpose ``K_AQ``, is the matrix of similarities between pairs and centres, and ``K_AA`` the matrix of
+similarities between centres. ``L`` is a Cholesky factor::
 
     K_QQ ~ K_QA inverse(K_AA) K_AQ = Phi Phi^T   with   Phi^T = inverse(L) K_AQ,   L L^T = K_AA
 
 The rows of ``Phi`` are the values of the basis functions at the pairs. The norm of a row is at most 1, because the
-approximation never exceeds ``k(p, p) = 1``. The rest, 1 minus the squared norm, is the share of a pair's variance that
-the centres cannot explain.
+approximation never exceeds ``k(p, p) = 1``. The share of a pair's variance that the centres cannot explain is 1 minus
+the squared norm.
 
 Shape suffixes: Q = pairs, F = features, A = functions, one for each centre.
 """
@@ -48,11 +50,13 @@ class PairBasis:
     def __init__(
         self, spaces: Sequence[Space], *, lengths: Mapping[str, float] = LENGTHS, max_centres: int = MAX_CENTRES
     ) -> None:
-        """Choose the centres among the pairs of all spaces. Each is the pair where the approximation is worst so far.
+        """Choose the centres among the pairs of all spaces, one after another.
+
+        The next centre is always the pair for which the approximation by the earlier centres is worst.
 
         Args:
-            spaces: The space to tune, followed by those of earlier experiments. Only features that all of them have are
-                used.
+            spaces: The space to tune, followed by the spaces of earlier experiments. Only features that all spaces have
+                are used.
             lengths: The length scale of each feature. Features without a length scale are ignored.
             max_centres: The maximum number of centres (A).
         """
@@ -122,9 +126,9 @@ def _kernel(first_QF: FloatArray, second_QF: FloatArray) -> FloatArray:
 def _pivots(scaled_QF: FloatArray, *, max_centres: int) -> list[int]:
     """Return the pivots of a Cholesky factorisation of the kernel with complete pivoting.
 
-    Each pivot is the pair with the largest residual variance ``left_Q``, the diagonal of the kernel minus that of its
-    approximation so far (Harbrecht, Peters and Schneider 2012, "On the low-rank approximation by the pivoted Cholesky
-    decomposition"). The factorisation ends early if all pairs resemble the pivots.
+    Each pivot is the pair with the largest residual variance ``left_Q``, which is the diagonal of the kernel minus the
+    diagonal of the approximation so far (Harbrecht, Peters and Schneider 2012, "On the low-rank approximation by the
+    pivoted Cholesky decomposition"). The factorisation ends early if all pairs resemble the pivots.
     """
     num_pairs = len(scaled_QF)
     left_Q, rows_AQ = np.ones(num_pairs), np.zeros((0, num_pairs))

@@ -12,10 +12,12 @@ from peerkd.arrays import FloatArray, IntArray
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PairPosterior:
-    """A normal distribution over the gains of one pair, with the covariance ``own_factor * own_SS + left.T @ right``.
+    """A normal distribution over the gains of one pair.
 
-    K is small, so a few rows of the covariance are cheap to compute. An observation adds one row to ``left`` and
-    ``right``.
+    The covariance is ``own_factor * own_SS + left_KS.T @ right_KS``.
+
+    K is small, so a few rows of the covariance are cheap to compute. An observation adds one row to ``left_KS`` and one
+    row to ``right_KS``.
     """
 
     mean_S: FloatArray
@@ -23,7 +25,7 @@ class PairPosterior:
     """The diagonal of the covariance."""
 
     own_SS: FloatArray
-    """The covariance of the part that is specific to one pair. All pairs refer to the same array."""
+    """The covariance of the part of the gains that is specific to one pair. All pairs share this array."""
 
     own_factor: float
     left_KS: FloatArray
@@ -47,7 +49,7 @@ class PairPosterior:
         Args:
             place: The index of the observed target.
             points: The observed value, in compressed points.
-            noise_variance: n.
+            noise_variance: The variance ``n`` of the noise.
         """
         column_S, weight_S = self._column(place, noise_variance)
         return self._without(column_S, weight_S, mean_S=self.mean_S + weight_S * (points - self.mean_S[place]))
@@ -55,8 +57,8 @@ class PairPosterior:
     def given_pending(self, place: int, *, noise_variance: float) -> "PairPosterior":
         """Return the posterior with the covariance that it will have after a pending observation.
 
-        The later covariance does not depend on the value that will be observed; see ``given``. The mean is unchanged,
-        because it is the expected value of the later mean.
+        By the formulas of ``given``, the later covariance does not depend on the value that will be observed. The mean
+        stays the same, because it is the expected value of the later mean.
         """
         return self._without(*self._column(place, noise_variance), mean_S=self.mean_S)
 

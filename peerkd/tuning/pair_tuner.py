@@ -1,4 +1,4 @@
-"""The tuner: it suggests the trial from which the choice of its pair is expected to improve most, for its cost.
+"""The tuner: it suggests the trial that is expected to improve the choice of a pair most, relative to its cost.
 
 It is Bayesian optimisation with one surrogate for all pairs (``posterior``), the knowledge gradient per cost as
 acquisition function (``acquisition``), and a probability of divergence (``feasibility``). Scoring all candidates after
@@ -102,7 +102,7 @@ class PairTuner:
         self._observed: dict[int, dict[int, tuple[int, float, float]]] = {}
         """The latest observation of each target, by pair and index of the target.
 
-        It consists of the number of epochs, the value in compressed points, and the variance in addition to noise."""
+        It has the number of epochs, the value in compressed points, and the variance in addition to the noise."""
 
         self._pending: dict[int, dict[int, int]] = {}
         """The number of epochs of the latest suggestion that has not been observed yet, by pair and setting."""
@@ -139,7 +139,7 @@ class PairTuner:
     def ask(self, num: int) -> Sequence[Suggestion]:
         """Return the suggestions of the highest value per cost.
 
-        The value of each takes into account that the suggestions before it will be observed.
+        When a suggestion is chosen, its value is computed as if all earlier suggestions had already been observed.
         """
         if self._num_at_full_pass < 0 or self._num_new >= max(_NEW_FRACTION * self._num_observed, _MIN_NEW):
             self._update()
@@ -156,7 +156,7 @@ class PairTuner:
         return suggestions
 
     def tell(self, observation: Observation) -> None:
-        """Learn from an observation. If several have the same target, only the one after the most epochs counts."""
+        """Learn from an observation. Of several observations of a target, only the one after the most epochs counts."""
         pair, setting, num_epochs = observation.suggestion
         self._feasibility.add(pair, setting, is_finite=observation.is_finite)
         if not observation.is_finite:
@@ -178,7 +178,7 @@ class PairTuner:
             self._stale.add(pair)
 
     def _tell_diverged(self, suggestion: Suggestion) -> None:
-        """Record that a trial has diverged: it has ended, and similar settings become less attractive on all pairs."""
+        """Record that a trial has diverged and ended. Similar settings become less attractive on all pairs."""
         self._count(suggestion)
         self._asked_epochs_QS[suggestion.pair, suggestion.setting] = self._space.num_epochs
         self._pending.get(suggestion.pair, {}).pop(suggestion.setting, None)
@@ -205,9 +205,9 @@ class PairTuner:
         self._num_new += 1
 
     def choices(self) -> IntArray:
-        """Return the setting with the highest mean gain of each pair, of shape (Q,).
+        """Return for each pair the index of the setting with the highest posterior mean gain, of shape (Q,).
 
-        It is ``NO_SETTING`` where no mean gain is above 0.
+        The value is ``NO_SETTING`` for a pair without a mean gain above 0.
         """
         means_QS = self._means()
         return np.where(means_QS.max(1) > 0, means_QS.argmax(1), NO_SETTING)

@@ -6,7 +6,7 @@
 
 - ``m`` is the expected gain and ``s`` the spread of the pair. Both come from an ``Experience``. Without it, they are
   the prior mean and 1.
-- ``t`` is a factor for each transfer set by which the expectation is scaled.
+- ``t`` has a value for each transfer set: the expected gains on the set are scaled by ``1 + t``.
 - ``phi`` are basis functions of pairs, by which similar pairs share the weights ``W``.
 - ``psi`` and ``chi`` are functions of targets (``Prior``).
 - ``w = (W, v, t)`` are the weights. A priori they are independent standard normal variables.
@@ -32,9 +32,10 @@ the cube of their number.
     mean = m + D_x mean(w) + A^T (y - m - D mean(w))
     covariance = (D_x - A^T D) S (D_x - A^T D)^T + own - A^T own
 
-**Scale.** All covariances are multiplied by one unknown ``scale^2``, with a prior worth ``n0`` observations at 1. With
-``n`` observations, the posterior of ``scale^2`` is an inverse gamma distribution (Murphy 2012, "Machine Learning: A
-Probabilistic Perspective", section 7.6.3), and the estimate is the ratio of its two parameters::
+**Scale.** All covariances are multiplied by one unknown number, ``scale^2``. Its prior says that it is 1, and counts as
+much as ``n0`` observations. With ``n`` observations, the posterior of ``scale^2`` is an inverse gamma distribution
+(Murphy 2012, "Machine Learning: A Probabilistic Perspective", section 7.6.3), and the estimate is the ratio of its two
+parameters::
 
     scale^2 = (n0 + sum r^T r - evidence^T mean(w)) / (n0 + n)
 
@@ -155,10 +156,10 @@ class Posterior:
         self._count(self._rows(known.basis_A, whitened), whitened.misfits_N, sign=1)
 
     def begin(self) -> None:
-        """Make the posterior of earlier experiments the prior of this one, after a discount.
+        """Use the posterior of the earlier experiments as the prior of this experiment, with a larger variance.
 
-        The weights of this experiment are those of the earlier ones plus an independent normal deviation, so the two
-        covariances add up.
+        In the model, the weights of this experiment are the weights of the earlier experiments plus an independent
+        normal deviation. The covariance of the sum is the sum of the two covariances.
         """
         self._solve()
         own_W = np.full(len(self._mean_W), _OWN_SHARE_OF_ALL)
@@ -170,7 +171,7 @@ class Posterior:
         self._solve()
 
     def update(self, changed: Mapping[int, PairObservations]) -> None:
-        """Replace all observations of some pairs by new ones.
+        """Replace all observations of some pairs by new observations.
 
         Args:
             changed: The new observations of each pair, by the index of the pair.
@@ -286,7 +287,7 @@ class Posterior:
 
         The model at the top of this file is a sum of functions of targets, each times a weight:
 
-        - The R functions ``psi`` have weights that depend on the pair. Those of pair p are ``phi(p)^T W``, where
+        - The R functions ``psi`` have weights that depend on the pair. The weights of pair p are ``phi(p)^T W``, where
           ``phi(p)`` are the values of the A basis functions at the pair.
         - The U functions ``chi`` have the weights ``v``, and the K transfer sets have the weights ``t``. All pairs
           share them.
@@ -367,8 +368,8 @@ class Posterior:
         For few rows this is cheaper than ``_solve``.
 
         Args:
-            rows_MW: The rows X.
-            sign: g.
+            rows_MW: The rows X of the observations.
+            sign: The sign g.
         """
         moved_WM = self._covariance_WW @ rows_MW.T
         inner_MM = sign * np.eye(len(rows_MW)) + rows_MW @ moved_WM

@@ -1,8 +1,8 @@
 """The prior over the gains of all pairs, from which a ``Posterior`` starts. Gains are in compressed points.
 
 The prior describes the gains of one pair as a vector over *targets*: settings, or settings after some of their epochs.
-It is the sum of independent parts. The fields of ``Prior`` contain their factors and covariances. See ``posterior`` for
-the model.
+It is the sum of independent parts. The fields of ``Prior`` contain the factors and covariances of these parts. The
+docstring of the module ``posterior`` states the model.
 
 Shape suffixes: S = targets, R = functions of targets whose weights depend on the pair, U = functions whose weights all
 pairs share, K = transfer sets whose expectations are scaled.
@@ -26,7 +26,8 @@ _OF_TRIAL_SD: Final = 0.75
 """The standard deviation of an effect of each single trial: its network is better or worse on all samples."""
 
 _NOISE_SD: Final = 0.7
-"""The standard deviation of a validation accuracy that is due to the finite number of samples, in points."""
+"""The standard deviation of the noise of a validation accuracy, in points. The noise comes from the finite number of
+samples."""
 
 _NUM_FUNCTIONS: Final = 10
 
@@ -40,7 +41,7 @@ cannot explain is then attributed to each pair separately.
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Prior:
-    """The prior over the gains of one pair, divided into the parts of the model. It is the same for all pairs."""
+    """The prior over the gains of one pair, divided into the parts of the model. All pairs have the same prior."""
 
     mean_S: FloatArray
     """The prior mean of each target."""

@@ -19,12 +19,13 @@ class Suggestion(NamedTuple):
     """The index of the pair in the space."""
 
     setting: int
-    """The index of the setting in ``Space.settings``, or of a control after them."""
+    """The index of a setting in ``Space.settings``. Higher indices denote the controls in ``Space.controls``."""
 
     num_epochs: int
-    """The number of epochs up to which to train, at most that of a whole trial.
+    """The number of epochs up to which to train. It is at most ``Space.num_epochs``.
 
-    A trial that was trained before continues from where it ended."""
+    A trial that was trained before continues from where it ended.
+    """
 
 
 class Observation(NamedTuple):

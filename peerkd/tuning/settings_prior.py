@@ -45,7 +45,7 @@ _NOT_FITTED: Final = _SetPrior(mean=-2.0, relative_spread=1.4, early_offset=-5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Smoothness:
-    """The parameters of a kernel between two settings; see ``covariance``. All shares are between 0 and 1."""
+    """The parameters of the kernel between two settings that ``covariance`` computes. All shares are from 0 to 1."""
 
     across_sets_share: float
     """The share of the variance that all transfer sets have in common."""
@@ -134,7 +134,7 @@ def similarity(settings: Sequence[SettingOnSet]) -> FloatArray:
 def _categorical(settings: Sequence[SettingOnSet], smoothness: Smoothness) -> FloatArray:
     """Return the factor of the kernel for loss and target between settings, of shape (S, S).
 
-    It is exactly 1 for settings that have both in common.
+    The factor is exactly 1 for two settings with the same loss and the same target.
     """
     factor_SS = np.ones((len(settings), len(settings)))
     for names, share in (
@@ -162,13 +162,13 @@ def _squared_distances(settings: Sequence[SettingOnSet], smoothness: Smoothness)
 
 
 def early_offsets(settings: Sequence[SettingOnSet], *, num_epochs: int) -> FloatArray:
-    """Return the expected gain after each epoch minus that of the whole trial, (S, E), in compressed points."""
+    """Return the expected gain after each epoch minus the gain of the whole trial, (S, E), in compressed points."""
     offset_S = np.array([_set_prior(setting).early_offset for setting in settings])
     return offset_S[:, None] * _left(num_epochs)
 
 
 def early_sds(settings: Sequence[SettingOnSet], *, num_epochs: int) -> FloatArray:
-    """Return the standard deviation of the change of the gain from each epoch to the last one.
+    """Return the standard deviation of the change in gain from each epoch to the last epoch.
 
     It has the shape (S, E), is in compressed points, and is 0 for the last epoch.
     """

@@ -57,7 +57,8 @@ class Space:
     """The settings that may be tried, which are the same for all pairs."""
 
     controls: tuple[ControlOnSet, ...] = ()
-    """The controls that the study may train. Their indices follow those of ``settings``. No tuner suggests them."""
+    """The controls that the study may train. Their indices begin after the last index of ``settings``. No tuner
+    suggests controls."""
 
     default_setting: int
     """The index of the untuned default in ``settings``."""
@@ -73,7 +74,8 @@ class Space:
     """The features of each pair: columns of ``peerkd.results.features``. All values are finite, and F may be 0."""
 
     num_taught_samples_QS: IntArray | None = None
-    """The number of samples on which the teacher's logits are needed. None means that it equals ``num_samples_QS``."""
+    """The number of samples on which the teacher's logits are needed. None means that they are needed on all samples
+    that ``num_samples_QS`` counts."""
 
     has_global_gains: bool = True
     """Whether the objective is the gain of global accuracy without a limit. Experience covers only this objective."""
@@ -88,9 +90,9 @@ class Space:
     """The value of ``ConventionsConfig.teacher_mode``. Experience covers only the default."""
 
     def control(self, setting: int) -> ControlOnSet | None:
-        """Return the control with an index; None if it is the index of a setting.
+        """Return the control with the given index; None if the index belongs to a setting.
 
-        The indices of controls follow those of ``settings``.
+        The indices of controls begin after the last index of ``settings``.
         """
         place = setting - len(self.settings)
         return None if place < 0 else self.controls[place]

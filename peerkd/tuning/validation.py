@@ -54,10 +54,11 @@ def best_epochs(gains_E: FloatArray, is_allowed_E: BoolArray) -> IntArray:
 
 
 def better(first: ValidationResult, second: ValidationResult) -> ValidationResult:
-    """Return the better of an earlier result ``first`` and a later result ``second`` of one trial.
+    """Return the better of two results of one trial, of which ``first`` is the earlier one.
 
-    The rule is that of ``best_epochs``. If the later result shows that the trial has diverged, it is returned even if
-    the earlier one is good, because the setting is too close to divergence.
+    An allowed result is better than a result that is not allowed. Otherwise, the result with the higher gain is better,
+    and of two equal results, ``first`` is returned. If ``second`` shows that the trial has diverged, ``second`` is
+    returned even if ``first`` is good, because the setting is too close to divergence.
     """
     if not second.is_finite:
         return second

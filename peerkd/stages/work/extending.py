@@ -31,7 +31,7 @@ _TABLE: Final = f"{SCRATCH}extension.parquet"
 
 
 class SweepExtension:
-    """The shards of a sweep: those of its grid, and those of the extensions that this worker knows of."""
+    """The shards of a sweep: the shards of the grid, and the shards of all extensions that this worker knows."""
 
     def __init__(
         self,
@@ -126,7 +126,10 @@ class SweepExtension:
         return added
 
     def _edges(self, queue: ShardQueue) -> list[GridEdge]:
-        """Return the edges of the grid that many pairs choose, computed from all trials so far as in the report."""
+        """Return the edges of the grid that many pairs choose.
+
+        They are computed from all trials so far, by the rule that the report uses.
+        """
         config, sweep = self._config, self._config.sweep
         # The table is written as at the end of the stage, because ties follow the order of its rows.
         path = self._workspace.folder / _TABLE

@@ -28,7 +28,8 @@ from peerkd.training.process_pool import run_in_processes
 _STATES: Final = f"{SCRATCH}states"
 
 _FEW_SAMPLES: Final = 500_000
-"""The number of training samples up to which the calling process trains. A new process would take seconds to start."""
+"""If there are at most this many training samples, the calling process trains the students itself, because a new
+process takes seconds to start."""
 
 
 def perform(config: ExperimentConfig, trials: Manifest, store: ArtifactStore, worker: Worker) -> None:

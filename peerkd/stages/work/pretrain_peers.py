@@ -22,8 +22,7 @@ def perform(config: PeerExperimentConfig, partition: Manifest, store: ArtifactSt
     """Train this worker's peers, or import their weights. The first worker then publishes the peers of all workers.
 
     Raises:
-        ValueError: If a given network or its weights are not usable, or fewer than two peers are left because the
-            others diverged.
+        ValueError: If a given network or its weights are not usable, or fewer than two peers have not diverged.
     """
     artifact = key(config, partition)
     device, num_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)

@@ -166,7 +166,10 @@ def _keep(inputs: RunInputs, queue: ShardQueue, progress: Progress, news: Iterat
 
 
 def _lead(inputs: RunInputs, queue: ShardQueue, rendezvous: Rendezvous | None) -> Iterator[tuple[ClaimedShard, News]]:
-    """Train one run after another, each with all processes of all workers, and yield the events of each run."""
+    """Train one run after another, and yield the events of each run.
+
+    All processes of all workers take part in each run.
+    """
     for task in queue.tasks():
         # This worker claims all runs, so one is always free.
         assert task is not None

@@ -1,4 +1,4 @@
-"""The training that is repeated for each student, so that its network can be published. The advice decides which one.
+"""The trial that is advised for each student. It is trained again, so that its network can be published.
 
 Shape suffixes: N = trials of the table.
 """

@@ -45,7 +45,7 @@ class ChoiceRows:
         self._test_gains: dict[int, float] = {}
 
     def keep_test_gains(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Yield the records unchanged, and store the test gains of the chosen trials for ``rows``."""
+        """Yield the records unchanged, and keep the test gains of the chosen trials, which ``rows`` needs."""
         for record in records:
             pair = self._chosen.get(record_identity(record))
             if pair is not None and (self._chooses_epochs or record["epochs"] == self._study.space.num_epochs):
@@ -127,7 +127,8 @@ class ChoiceRows:
     def counts(self, advice: PairAdvice) -> dict[str, int]:
         """Return facts for the manifest, so that a reader need not open the table.
 
-        They are the number of pairs, of pairs that should distil, and of chosen trials that ran to their last epoch.
+        They are the number of pairs, the number of pairs that should distil, and the number of chosen trials that ran
+        to their last epoch.
         """
         return {
             "num_pairs": self._study.space.num_pairs,

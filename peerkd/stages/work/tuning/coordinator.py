@@ -53,7 +53,7 @@ class StudyCoordinator:
         return False
 
     def finish(self, queue: ShardQueue) -> float:
-        """Report all remaining results to the study; return its duration in seconds, without interruptions."""
+        """Report all remaining results to the study. Return the seconds that it took, not counting interruptions."""
         self._observe(queue, len(self._history.iterations) - 1)
         self.study.close()
         return self._seconds()
@@ -61,7 +61,7 @@ class StudyCoordinator:
     def _observe(self, queue: ShardQueue, num_iterations: int) -> bool:
         """Report the results of the first ``num_iterations`` iterations to the study.
 
-        Return False, and report only the iterations before it, if one of them is not done.
+        If one of these iterations is not done, only the iterations before it are reported, and False is returned.
         """
         while self.study.num_observed < num_iterations:
             number = self.study.num_observed

@@ -1,4 +1,4 @@
-"""The iterations of a tuned study that a worker knows, and the training states from which trials continue."""
+"""A worker's knowledge of a tuned study: its iterations, and the training states from which trials continue."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +22,8 @@ from peerkd.tuning.space import Space
 STATES: Final = f"{SCRATCH}states/"
 _A_COLUMN_BY_EPOCH: Final = next(iter(BY_EPOCH_COLUMNS.values()))
 _NUM_ITERATIONS_UNDER_WAY: Final = 2
-"""The number of the latest iterations that may be unfinished. Training states from before them are not needed."""
+"""The maximum number of iterations that are unfinished at the same time. They are always the latest ones, so training
+states from before them are not needed."""
 
 
 class IterationHistory:
@@ -46,7 +47,7 @@ class IterationHistory:
 
     @property
     def num_trials(self) -> int:
-        """The number of records when all iterations so far are done: one for each suggestion."""
+        """The number of records when all iterations so far are done. There is a record for each suggestion."""
         return sum(len(each.suggestions) for each in self.iterations)
 
     @property
@@ -122,7 +123,8 @@ class IterationHistory:
     def state_to_keep(self, record: Record) -> list[str]:
         """Return the name of the file with the training state after a record, from which its trial can continue.
 
-        The result is a list of one name. It is empty if the trial has run to its last epoch or has diverged.
+        The name is returned as a list of one item. The list is empty if the trial has run to its last epoch or has
+        diverged, because then no state is needed.
         """
         name = _state(Trial.from_record(record), num_epochs=record["epochs"])
         if record["epochs"] < self._space.num_epochs and is_finite(record):
@@ -168,7 +170,7 @@ def identity(record: Record) -> tuple[object, ...]:
 
 
 def _part(epoch_range: EpochRange, trials: Sequence[Trial], *, first_epoch: int) -> list[EpochRange]:
-    """Return an epoch range for some of its trials, with another first epoch, as a list of one range.
+    """Restrict an epoch range to some trials, with a new first epoch, and return it as a list of one item.
 
     Args:
         epoch_range: The epoch range of all trials.

@@ -34,8 +34,8 @@ _NUM_TASKS: Final = 4
 """The minimum number of tasks of an iteration that has enough trials, so that several processes share the work."""
 
 _Samples = tuple[tuple[int, ...], tuple[int, ...]]
-"""The owners of the samples of a transfer set, and the owners of samples that only the divergence uses. The second
-tuple is empty if both terms of the loss use the same samples."""
+"""Two tuples that identify a transfer set. The first contains the owners of its samples. The second contains the owners
+of the samples that only the divergence uses, and is empty if both terms of the loss use the same samples."""
 
 Phase = Literal["control", "search", "finish", "end"]
 """The kind of an iteration.
@@ -55,7 +55,7 @@ class Iteration:
     phase: Phase
     suggestions: tuple[Suggestion, ...]
     seconds: float
-    """The time from the start of the study to the planning of this iteration, without interruptions."""
+    """The time from the start of the study to the planning of this iteration, not counting interruptions."""
 
     reason: str = ""
     """The reason why no iteration follows; empty unless the phase is ``end``."""
@@ -94,7 +94,7 @@ def iteration_name(number: int) -> str:
 
 
 class StudyProgress:
-    """Counts, for each trial, the epochs that it will have been trained when all iterations so far are done."""
+    """Keeps the number of epochs for which each trial has been trained once all iterations so far are done."""
 
     def __init__(self) -> None:
         self._epochs: dict[tuple[int, int], int] = {}

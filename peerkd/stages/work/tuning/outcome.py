@@ -1,4 +1,6 @@
-"""The choices of a tuned study after some iterations, and their summary as a point of the curve of gain over cost.
+"""The choices of a tuned study after some iterations, and their summary.
+
+The summaries form the curve of gain over cost.
 
 Shape suffixes: Q = ordered pairs.
 """
@@ -59,23 +61,27 @@ class StudyOutcome:
     """The choices of a tuned study for all pairs, with their observed and predicted gains."""
 
     wanted_Q: IntArray
-    """The tuner's choices. A choice that was observed to break the limit on forgetting is replaced by the pair's best
-    setting that was observed to keep the limit and to have a gain above 0, or by none."""
+    """The tuner's choices. A choice that was observed to break the limit on forgetting is replaced. The replacement is
+    the pair's best setting that was observed to keep the limit and to have a gain above 0. If no such setting exists,
+    the student stays unchanged."""
 
     choices_Q: IntArray
-    """The final choices: ``wanted_Q`` or, under a limit on forgetting, those of ``wanted_Q`` that have been tried."""
+    """The final choices. They equal ``wanted_Q``, except that under a limit on forgetting a choice that was not tried
+    is dropped: the student stays unchanged."""
 
     gains_Q: FloatArray
     """The observed validation gain of each choice after ``epochs_Q`` epochs; NaN where the choice was not tried."""
 
     epochs_Q: IntArray
-    """The number of epochs after which each choice counts: the trained epochs, or the chosen epoch to stop after.
+    """The number of epochs after which the gain of each choice is measured: the trained epochs or, if the study chooses
+    epochs, the chosen epoch to stop after.
 
-    It is 0 where the choice was not tried."""
+    It is 0 where the choice was not tried.
+    """
 
     expected_Q: FloatArray
-    """The expected gain of each setting of ``wanted_Q``: the gain that the tuner predicts for it or, without a
-    prediction, its observed gain. NaN without either."""
+    """The expected gain of each setting of ``wanted_Q``: the gain that the tuner predicts or, without a prediction, the
+    observed gain. NaN if the gain was neither predicted nor observed."""
 
     predicted_Q: FloatArray
     """The predicted gain of each setting of ``choices_Q``. NaN if the tuner does not predict gains, and where the tuner

@@ -29,9 +29,9 @@ controls on the same data.
 
 The chosen trials must be completed, because a user deploys their students, and because a gain that was only predicted
 should be measured. The controls are needed, because without them a gain that comes from the data would be attributed to
-the teacher. One whole trial of each pair costs a 60th of a sweep of 60 settings, which is a third of the default
-budget, but the search has already trained some of the chosen trials. The search may spend the part of the reserve that
-the current choices do not need.
+the teacher. For example, if there are 60 settings, one whole trial of each pair costs a 60th of the full sweep, or a
+third of the default budget. The finish costs less than this, because the search has already trained some of the chosen
+trials. The search may spend the part of the reserve that the current choices do not need.
 """
 
 BUDGET_IS_SPENT: Final = "the budget is spent"
@@ -81,7 +81,7 @@ class TunedStudy:
         Args:
             space: The pairs and settings that can be tried.
             build_tuner: A function that builds the tuner. It is called once.
-            account: The costs so far, such as those of the features.
+            account: The costs so far, such as the cost of computing the features.
             budget_fraction: The budget as a fraction of the full sweep's cost.
             is_limited: Whether there is a limit on forgetting, so that only a choice that was observed to keep the
                 limit is allowed.
@@ -107,7 +107,7 @@ class TunedStudy:
         self.progress = StudyProgress()
         self.iterations: list[Iteration] = []
         self.num_observed = 0
-        """The number of iterations whose results have been observed. They are observed in the order of iterations."""
+        """The number of iterations whose results have been observed. Iterations are observed in their order."""
 
         self.curve: list[CurvePoint] = []
         self.tuner_seconds = 0.0
@@ -119,13 +119,13 @@ class TunedStudy:
     def num_needed(self) -> int:
         """The number of iterations whose results must be observed before the next iteration can be planned.
 
-        During the search, it is the number of all iterations so far minus one.
+        During the search, this is the number of iterations so far minus one, because one iteration may be unfinished.
         """
         may_be_behind = self._is_searching and not self._must_wait
         return max(len(self.iterations) - 1, 0) if may_be_behind else len(self.iterations)
 
     def observe(self, results: Sequence[ValidationResult]) -> None:
-        """Add the validation results of the earliest iteration without results, in the order of its suggestions."""
+        """Add the results of the first iteration without results. The order is that of the iteration's suggestions."""
         planned = self.iterations[self.num_observed]
         with self._timed():
             for suggestion, result in zip(planned.suggestions, results, strict=True):
@@ -164,7 +164,7 @@ class TunedStudy:
         )
 
     def plan(self, *, seconds: float) -> Iteration | None:
-        """Return the next iteration, or None if more results must be observed first; see ``num_needed``.
+        """Return the next iteration, or None if more results must be observed first (``num_needed`` says how many).
 
         Args:
             seconds: The duration of the study so far.
@@ -299,9 +299,9 @@ class TunedStudy:
     def _controls_of_choice(self, pair: int, setting: int) -> Iterator[Suggestion]:
         """Yield the fine-tuning on the data of a choice, with the same learning rate, if a control is needed.
 
-        Only data that depend on the teacher need one: the fine-tunings on all other data come first in a study. No
-        control is needed either if the choice is observed to be no better than the unchanged student or than one of
-        these earlier fine-tunings.
+        A control is needed only if the data of the choice depend on the teacher, because a study begins with the
+        fine-tunings on all other data. Even then, no control is needed if the observed gain of the choice is 0 or less,
+        or is no higher than the best gain of these earlier fine-tunings.
         """
         result, chosen = self._results.get((pair, setting)), self.space.settings[setting]
         if result and result.gain <= self._control_gains.get(int(self.space.students_Q[pair]), 0.0):
