@@ -9,7 +9,7 @@ from peerkd.api.runs import Run, open_run
 from peerkd.artifacts.filesystem import check_writable
 from peerkd.artifacts.open import S3_SCHEME, check_address, open_store
 from peerkd.config.launch import LaunchConfig
-from peerkd.config.pipelines import PIPELINES, find_pipeline
+from peerkd.config.pipelines import find_pipeline, pipeline_of
 from peerkd.config.resolve import load as load_config
 from peerkd.config.resolve import override
 from peerkd.config.tuning import check_strategy
@@ -106,7 +106,7 @@ def run(
             number runs the compiled pipeline with this number of workers for each stage.
 
     Raises:
-        ValueError: If the config does not fit the data, or the store cannot be written.
+        ValueError: If the config has several seeds or does not fit the data, or the store cannot be written.
         PeerKDError: If a stage fails for another reason.
     """
     check_strategy(strategy)
@@ -117,7 +117,12 @@ def run(
         check_writable(Path(address), field="store")
     # This sends no request, and raises an error if the environment lacks a setting of a remote store.
     open_store(address)
-    pipeline = pipeline_of(config)
+    pipeline = pipeline_of(config).name
+    if len(config.studies) > 1:
+        raise ValueError(
+            f"num_seeds must be 1, because a call returns one run, got {len(config.studies)}: call it for each of "
+            "config.studies."
+        )
     chosen = strategy if pipeline == "jointkd" else None
     launch = LaunchConfig(backend="local", num_workers=num_workers)
     if launch.is_in_process:
@@ -130,18 +135,6 @@ def run(
         arguments = {"config_json": config.to_json(), "store": address, **launch.to_parameters()}
         key = run_pipeline(compiled_pipeline(pipeline), arguments | ({"strategy": chosen} if chosen else {}))
     return open_run(key, store=address)
-
-
-def pipeline_of(config: "StrictConfig") -> str:
-    """Return the name of the pipeline that a config belongs to.
-
-    Raises:
-        TypeError: If the object is not a config of a pipeline.
-    """
-    for name, pipeline in PIPELINES.items():
-        if type(config) is pipeline.config:
-            return name
-    raise TypeError(f"config must be a config that peerkd.load returns, got {type(config).__name__}.")
 
 
 def _pairs(overrides: Overrides) -> Iterable[str]:

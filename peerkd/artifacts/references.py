@@ -13,10 +13,11 @@ _NUM_LISTED: Final = 5
 """The maximum number of artifacts that a message lists."""
 
 
-def write(path: str, manifest: Manifest) -> None:
-    """Write the key and the fingerprint of a published artifact to a file."""
+def write(path: str, *manifests: Manifest) -> None:
+    """Write the keys and the fingerprints of published artifacts to a file: a mapping for one artifact, else a list."""
+    found = [reference(manifest) for manifest in manifests]
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(reference(manifest)), encoding="utf-8")
+    Path(path).write_text(json.dumps(found[0] if len(found) == 1 else found), encoding="utf-8")
 
 
 def reference(manifest: Manifest) -> dict[str, str]:
@@ -24,14 +25,22 @@ def reference(manifest: Manifest) -> dict[str, str]:
     return {"key": manifest.key, "fingerprint": manifest.fingerprint}
 
 
-def follow_file(path: str, store: ArtifactStore) -> Manifest:
-    """Read a reference from a file that ``write`` made, and return the artifact's manifest; see ``follow``."""
+def follow_file(path: str, store: ArtifactStore, *, num: int = 1) -> list[Manifest]:
+    """Read references from a file that ``write`` made, and return the artifacts' manifests; see ``follow``.
+
+    Raises:
+        ArtifactCorruptError: If the file does not contain ``num`` references.
+    """
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
-        reference = {name: str(values[name]) for name in ("key", "fingerprint")}
+        listed = values if isinstance(values, list) else [values]
+        found = [{name: str(each[name]) for name in ("key", "fingerprint")} for each in listed]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactCorruptError(f"{path} must contain a reference to an artifact.") from error
-    return follow(reference, store)
+    if len(found) != num:
+        wanted = "a reference to an artifact" if num == 1 else f"references to {num} artifacts, got {len(found)}"
+        raise ArtifactCorruptError(f"{path} must contain {wanted}.")
+    return [follow(each, store) for each in found]
 
 
 def follow(values: Mapping[str, Any], store: ArtifactStore) -> Manifest:

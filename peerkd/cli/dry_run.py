@@ -48,8 +48,9 @@ def show_jobs(
     strategy: str | None = None,
 ) -> None:
     """Print the jobs as YAML, which ``kubectl apply --dry-run=server`` accepts."""
-    for stage, manifest in jobs(pipeline, config, settings, kind=kind, store=store, strategy=strategy):
-        typer.echo("---\n" + _NOTE.format(stage=stage) + yaml.safe_dump(manifest, sort_keys=False), nl=False)
+    for study in config.studies:
+        for stage, manifest in jobs(pipeline, study, settings, kind=kind, store=store, strategy=strategy):
+            typer.echo("---\n" + _NOTE.format(stage=stage) + yaml.safe_dump(manifest, sort_keys=False), nl=False)
 
 
 def jobs(

@@ -51,12 +51,25 @@ class PeerExperimentConfig(StrictConfig):
     seed: Seed = 0
     """The seed from which all random numbers of the experiment are derived."""
 
+    num_seeds: int = Field(default=1, ge=1, le=1_000)
+    """The number of complete studies, with consecutive seeds from ``seed`` on. Each has a partition, peers and a report
+    of its own, as in a run with its seed alone. If there are several, a last report has the means over the seeds with
+    their intervals."""
+
     data: DataConfig = DataConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     partition: PartitionConfig = PartitionConfig()
     peers: PeersConfig = PeersConfig()
     pretrain: PretrainConfig = PretrainConfig()
     compute: ComputeConfig = ComputeConfig()
+
+    @property
+    def studies(self) -> tuple[Self, ...]:
+        """The config of the study of each seed."""
+        if self.num_seeds == 1:
+            return (self,)
+        seeds = range(self.seed, self.seed + self.num_seeds)
+        return tuple(self.model_copy(update={"seed": seed, "num_seeds": 1}) for seed in seeds)
 
     @property
     def networks(self) -> tuple[PeerNetwork, ...]:
@@ -119,6 +132,12 @@ class PeerExperimentConfig(StrictConfig):
     def highest_temperature(self) -> tuple[str, float]:
         """The name of the field with the temperatures of the divergences, and the highest of them."""
         return "temperature", 1.0
+
+    @model_validator(mode="after")
+    def _check_seeds(self) -> Self:
+        if self.seed + self.num_seeds > 2**32:
+            raise ValueError(f"seed + num_seeds must be at most {2**32}, got {self.seed} + {self.num_seeds}.")
+        return self
 
     @model_validator(mode="after")
     def _check_peers(self) -> Self:

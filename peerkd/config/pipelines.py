@@ -50,6 +50,18 @@ def find_pipeline(name: str) -> Pipeline[StrictConfig]:
     return PIPELINES[name]
 
 
+def pipeline_of(config: StrictConfig) -> Pipeline[StrictConfig]:
+    """Return the pipeline that a config belongs to.
+
+    Raises:
+        TypeError: If the object is not a config of a pipeline.
+    """
+    for pipeline in PIPELINES.values():
+        if type(config) is pipeline.config:
+            return pipeline
+    raise TypeError(f"config must be a config that peerkd.load returns, got {type(config).__name__}.")
+
+
 def read_peer_experiment(text: str) -> PeerExperimentConfig:
     """Read the JSON of a config of any pipeline with peers, for the stages that these pipelines have in common.
 

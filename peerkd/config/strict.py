@@ -30,6 +30,14 @@ class StrictConfig(BaseModel):
     the dotted name of each field, and the dotted names of the lists that the field may count. If the input omits the
     field, its value is the length of the first of these lists that has at least 2 entries."""
 
+    @property
+    def studies(self) -> tuple[Self, ...]:
+        """The configs of the complete studies that a run of this config makes, in order.
+
+        Each study has a report of its own, and is the same as in a run of its config alone.
+        """
+        return (self,)
+
     def to_json(self) -> str:
         """Return the config as canonical JSON, with sorted keys and all defaults."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True)

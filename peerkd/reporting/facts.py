@@ -11,6 +11,7 @@ from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.methods import Method
 from peerkd.config.pcl import PclConfig
+from peerkd.config.strict import StrictConfig
 from peerkd.results.cost import RunCost
 from peerkd.results.published import Published, find_published, published_data_set
 from peerkd.study.moved_bytes import MovedBytes
@@ -47,6 +48,15 @@ class RunFacts:
 
     data_warnings: tuple[str, ...] = ()
     """Sentences on parts of the data that have too few samples."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComparedFacts:
+    """The facts about several runs that a comparison states besides their results."""
+
+    pipeline: str
+    config: StrictConfig
+    """The config of the first study."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

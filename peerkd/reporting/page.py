@@ -14,7 +14,7 @@ import jinja2
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.strict import StrictConfig
 from peerkd.reporting import figures, heatmaps, palette, wording
-from peerkd.reporting.facts import ExperimentFacts, PclFacts, RoundsFacts
+from peerkd.reporting.facts import ComparedFacts, ExperimentFacts, PclFacts, RoundsFacts
 from peerkd.reporting.scripts import page_scripts
 from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.wording import format_bytes, plural
@@ -24,7 +24,7 @@ def render(
     template: str,
     view: Mapping[str, Any],
     *,
-    facts: ExperimentFacts | PclFacts | RoundsFacts,
+    facts: ExperimentFacts | PclFacts | RoundsFacts | ComparedFacts,
     sections: Mapping[str, str],
     section_folder: str,
     filters: Mapping[str, Callable[..., str]],

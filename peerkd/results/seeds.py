@@ -47,11 +47,19 @@ def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -
     The estimate has no interval if fewer than two seeds exist, or if the difference is the same for all seeds: a few
     equal differences do not imply that the next one is equal too.
     """
-    differences = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
-    mean, deviation, num = spread(differences)
+    return mean_with_interval([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
+
+
+def mean_with_interval(values: Sequence[float]) -> Estimate:
+    """Return the mean of independent values, such as one for each seed, with its 95 % t interval.
+
+    The estimate has no interval if fewer than two values exist, or if all values are equal: a few equal values do not
+    imply that the next one is equal too.
+    """
+    mean, deviation, num = spread(values)
     if num < MIN_SEEDS or deviation < _SAME:
         return Estimate(mean, math.nan, math.nan, num)
-    # Student's t interval for n differences d with standard deviation s: mean(d) +- t_(n-1, 0.975) s / sqrt(n).
+    # Student's t interval for n values d with standard deviation s: mean(d) +- t_(n-1, 0.975) s / sqrt(n).
     half_width = float(stdtrit(num - 1, (1 + _COVERAGE) / 2)) * deviation / math.sqrt(num)
     return Estimate(mean, mean - half_width, mean + half_width, num)
 

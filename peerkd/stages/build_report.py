@@ -17,6 +17,7 @@ from peerkd.results.table import mapped_table
 from peerkd.stages import distill_pairs, improve_peers, pretrain_peers
 from peerkd.stages.cost import Accounts
 from peerkd.stages.division import batch_warnings, evaluation_sets
+from peerkd.stages.measured_studies import PAIRS_NAME
 from peerkd.stages.report_stage import ReportContents, ReportStage, common_facts
 from peerkd.study.moved_bytes import MovedBytes, TeacherSizes, moved_bytes
 from peerkd.training.inputs import peer_name
@@ -153,7 +154,7 @@ STAGE: Final = ReportStage(
     name=NAME,
     config=ExperimentConfig,
     input_name="improved",
-    table_name="pairs.csv",
+    table_name=PAIRS_NAME,
     keys_of_steps=keys_of_steps,
     compute_contents=compute_contents,
 )

@@ -4,6 +4,7 @@ The same stages run as in the compiled pipeline, and publish the same artifacts.
 therefore be finished by the other.
 """
 
+from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig
@@ -42,22 +43,27 @@ def run_in_process(config: StrictConfig, store: str, *, strategy: str | None = N
     with exiting_on_sigterm():
         match config:
             case ExperimentConfig():
-                partition = partition_data.partition(config, opened, strategy=strategy or "sweep", num_processes=0)
-                peers = pretrain_peers.STAGE.make(config, partition, opened)
-                if strategy == "tune":
-                    study = tune_pairs.STAGE.make(config, peers, opened)
-                    improved = improve_peers.STAGE.make(config, study, opened)
-                    return report_choices.STAGE.make(config, improved, opened).key
-                trials = distill_pairs.STAGE.make(config, peers, opened)
-                improved = improve_peers.STAGE.make(config, trials, opened)
-                return build_report.STAGE.make(config, improved, opened).key
+                improved = [_improve(study, opened, strategy=strategy) for study in config.studies]
+                report = report_choices.STAGE if strategy == "tune" else build_report.STAGE
+                return report.make_all(config, improved, opened).key
             case CollaborateConfig():
-                partition = partition_data.partition(config, opened, num_processes=0)
-                peers = pretrain_peers.STAGE.make(config, partition, opened)
-                rounds = collaborate_peers.STAGE.make(config, peers, opened)
-                return report_rounds.STAGE.make(config, rounds, opened).key
+                rounds = [_collaborate(study, opened) for study in config.studies]
+                return report_rounds.STAGE.make_all(config, rounds, opened).key
             case PclConfig():
                 split = split_data.split(config, opened)
                 runs = train_pcl.STAGE.make(config, split, opened)
                 return compare_methods.STAGE.make(config, runs, opened).key
     raise AssertionError(type(config))
+
+
+def _improve(config: ExperimentConfig, store: ArtifactStore, *, strategy: str | None) -> Manifest:
+    partition = partition_data.partition(config, store, strategy=strategy or "sweep", num_processes=0)
+    peers = pretrain_peers.STAGE.make(config, partition, store)
+    trials = (tune_pairs.STAGE if strategy == "tune" else distill_pairs.STAGE).make(config, peers, store)
+    return improve_peers.STAGE.make(config, trials, store)
+
+
+def _collaborate(config: CollaborateConfig, store: ArtifactStore) -> Manifest:
+    partition = partition_data.partition(config, store, num_processes=0)
+    peers = pretrain_peers.STAGE.make(config, partition, store)
+    return collaborate_peers.STAGE.make(config, peers, store)

@@ -67,30 +67,35 @@ class LaunchedStage(Generic[Config]):
         run_id: str = "",
         task_config: Any = None,
     ) -> None:
-        """Compute the artifact, as a task of a pipeline.
+        """Compute the artifact of each study of the config, as a task of a pipeline.
 
         Args:
             config_json: The whole experiment as JSON.
             store: The address of the artifact store.
             launch: A ``LaunchConfig`` as JSON.
-            input_path: The file with the reference to the input artifact.
-            output_path: The file to which the reference to the output artifact is written.
+            input_path: The file with the reference to the input artifact of each study.
+            output_path: The file to which the references to the output artifacts are written.
             run_id: The id of the run of the pipeline, which becomes a part of the names of jobs. If it is empty, it is
                 derived from the order, so that a repeated order finds its job.
             task_config: The task's settings for Kubernetes: a mapping, or Kubeflow's ``dsl.TaskConfig``.
         """
         with exiting_on_errors(self.name):
             opened = open_stage_store(self.name, store)
-            made = self.make(
-                self.read_config(config_json),
-                references.follow_file(input_path, opened),
-                opened,
-                address=store,
-                launch=LaunchConfig.from_json(launch),
-                run_id=run_id,
-                task_config=task_config,
-            )
-            references.write(output_path, made)
+            studies = self.read_config(config_json).studies
+            sources = references.follow_file(input_path, opened, num=len(studies))
+            made = [
+                self.make(
+                    study,
+                    source,
+                    opened,
+                    address=store,
+                    launch=LaunchConfig.from_json(launch),
+                    run_id=run_id,
+                    task_config=task_config,
+                )
+                for study, source in zip(studies, sources, strict=True)
+            ]
+            references.write(output_path, *made)
 
     def make(
         self,

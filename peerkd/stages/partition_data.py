@@ -61,7 +61,7 @@ def run(
         overrides: ``key=value`` pairs separated by spaces.
         strategy: ``sweep`` or ``tune``. It has no effect on the pipeline ``collaborate``.
         store: The address of the artifact store.
-        output_path: The file to which the reference to the partition is written.
+        output_path: The file to which the references to the partitions of all studies are written.
         launch: The parameters of ``LaunchConfig.from_parameters``.
 
     Returns:
@@ -74,7 +74,8 @@ def run(
         launched = LaunchConfig.from_parameters(**launch)
         check_launch(launched)
         config = resolve(_PIPELINES[pipeline], preset=preset, config_json=config_json, overrides=overrides)
-        references.write(output_path, partition(config, open_stage_store(NAME, store), strategy=strategy))
+        opened = open_stage_store(NAME, store)
+        references.write(output_path, *(partition(study, opened, strategy=strategy) for study in config.studies))
     return config.to_json(), launched.to_json()
 
 

@@ -9,12 +9,17 @@ from typing import Any, Final, Generic, TypeVar
 
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
+from peerkd.config.pipelines import pipeline_of
 from peerkd.config.strict import StrictConfig
 from peerkd.launch.exit_codes import exiting_on_errors
 from peerkd.metrics.progress import print_line
+from peerkd.reporting.compare import html, tables
+from peerkd.reporting.facts import ComparedFacts
+from peerkd.results.compared_studies import compare_studies
 from peerkd.results.cost import RunCost, to_csv
 from peerkd.stages.cost import Accounts, gather_accounts
 from peerkd.stages.dataset import published_remarks
+from peerkd.stages.measured_studies import FinishedRun, measured_studies
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.run_record import now, run_of_report
 
@@ -24,6 +29,11 @@ REPORT_NAME: Final = "report.html"
 METRICS_NAME: Final = "metrics.json"
 SUMMARY_NAME: Final = "summary.txt"
 COST_NAME: Final = "cost.csv"
+COMPARISON_NAME: Final = "comparison.csv"
+"""The name of the table in a report on several studies."""
+
+COMPARISON_KIND: Final = "compare_studies"
+"""The kind of the artifact with the report on several studies."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,25 +98,43 @@ class ReportStage(Generic[Config]):
     ) -> str:
         """Publish the report, copy it to the outputs of the task, and return its key in the store.
 
+        If the config has several studies, each gets its report, and the outputs are those of a last report on all.
+
         Args:
             config_json: The whole experiment as JSON.
             store: The address of the artifact store.
-            input_path: The file with the reference to the input artifact.
+            input_path: The file with the reference to the input artifact of each study.
             report_path: The file to which the page is copied.
             table_path: The file to which the table is copied.
             log_metric: Called with the name and the value of each headline number.
         """
         with exiting_on_errors(self.name):
             opened = open_stage_store(self.name, store)
-            source = references.follow_file(input_path, opened)
-            manifest = self.make(self.config.from_json(config_json), source, opened)
+            config = self.config.from_json(config_json)
+            sources = references.follow_file(input_path, opened, num=len(config.studies))
+            manifest = self.make_all(config, sources, opened)
             folder = opened.fetch(manifest.key)
             shutil.copyfile(folder / REPORT_NAME, report_path)
-            shutil.copyfile(folder / self.table_name, table_path)
+            shutil.copyfile(folder / (self.table_name if len(sources) == 1 else COMPARISON_NAME), table_path)
             for name, value in json.loads((folder / METRICS_NAME).read_text(encoding="utf-8")).items():
                 if not isinstance(value, dict):
                     log_metric(name, value)
         return manifest.key
+
+    def make_all(self, config: Config, sources: Sequence[Manifest], store: ArtifactStore) -> Manifest:
+        """Publish the report of each study and, if there are several, a report with the means over all of them.
+
+        Args:
+            config: The whole experiment.
+            sources: The input artifact of each study.
+            store: The artifact store.
+
+        Returns:
+            The manifest of the last report.
+        """
+        studies = config.studies
+        reports = [self.make(study, source, store) for study, source in zip(studies, sources, strict=True)]
+        return reports[0] if len(reports) == 1 else _make_comparison(studies, reports, store)
 
     def make(self, config: Config, source: Manifest, store: ArtifactStore) -> Manifest:
         """Compute and publish the report unless the store has it already, and return its manifest.
@@ -128,28 +156,60 @@ class ReportStage(Generic[Config]):
             print_line(self.name, "already done")
             return done
         contents = self.compute_contents(config, source, store, accounts)
-        texts = {
-            REPORT_NAME: contents.page,
-            self.table_name: contents.table,
-            METRICS_NAME: json.dumps({**contents.loss_record, **contents.metrics}, indent=2, allow_nan=False),
-            SUMMARY_NAME: contents.terminal_summary,
+        metadata = {
+            "inputs": {self.input_name: references.reference(source)},
+            "run": run_of_report(config, source, store, report_stage=self.name),
         }
-        if contents.cost:
-            texts[COST_NAME] = to_csv(contents.cost)
-        with store.open_workspace(key) as workspace:
-            for name, text in texts.items():
-                (workspace.folder / name).write_text(text, encoding="utf-8")
-            manifest = store.publish(
-                key,
-                metadata={
-                    "inputs": {self.input_name: references.reference(source)},
-                    "run": run_of_report(config, source, store, report_stage=self.name),
-                    "finished_at": now(),
-                    "summary": contents.summary,
-                },
-            )
+        manifest = _publish(key, contents, store, table_name=self.table_name, metadata=metadata)
         print_line(self.name, contents.line)
         return manifest
+
+
+def _publish(
+    key: str, contents: ReportContents, store: ArtifactStore, *, table_name: str, metadata: Mapping[str, Any]
+) -> Manifest:
+    texts = {
+        REPORT_NAME: contents.page,
+        table_name: contents.table,
+        METRICS_NAME: json.dumps({**contents.loss_record, **contents.metrics}, indent=2, allow_nan=False),
+        SUMMARY_NAME: contents.terminal_summary,
+    }
+    if contents.cost:
+        texts[COST_NAME] = to_csv(contents.cost)
+    with store.open_workspace(key) as workspace:
+        for name, text in texts.items():
+            (workspace.folder / name).write_text(text, encoding="utf-8")
+        return store.publish(key, metadata={**metadata, "finished_at": now(), "summary": contents.summary})
+
+
+def _make_comparison(studies: Sequence[StrictConfig], reports: Sequence[Manifest], store: ArtifactStore) -> Manifest:
+    """Publish the report on several studies, unless the store has it already."""
+    key = keys.key(
+        COMPARISON_KIND,
+        {"reports": [report.fingerprint for report in reports], "peerkd": version("peerkd")},
+    )
+    done = store.find(key)
+    if done:
+        print_line(COMPARISON_KIND, "already done")
+        return done
+    runs = [
+        FinishedRun(name=report.metadata["run"], config=config, report=report)
+        for config, report in zip(studies, reports, strict=True)
+    ]
+    comparison = compare_studies(measured_studies(runs, store))
+    contents = ReportContents(
+        page=html.render(comparison, ComparedFacts(pipeline=pipeline_of(studies[0]).name, config=studies[0])),
+        table=tables.to_csv(comparison),
+        metrics=tables.metrics(comparison),
+        cost=None,
+        summary=tables.summary(comparison),
+        terminal_summary=tables.terminal_summary(comparison),
+        line=tables.summary(comparison),
+    )
+    metadata = {"inputs": {"reports": [references.reference(report) for report in reports]}}
+    manifest = _publish(key, contents, store, table_name=COMPARISON_NAME, metadata=metadata)
+    print_line(COMPARISON_KIND, contents.line)
+    return manifest
 
 
 def common_facts(

@@ -67,7 +67,7 @@ def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypa
             _call([sys.executable, "-m", module, "--help"])
         case ["kubectl", *arguments]:
             check_kubectl(arguments)
-        case [".venv/bin/peerkd", "doctor" | "export" | "open" | "runs" | "show" | "submit" | "watch", *_]:
+        case [".venv/bin/peerkd", "compare" | "doctor" | "export" | "open" | "runs" | "show" | "submit" | "watch", *_]:
             check_peerkd(words[1:])
             if words[1] == "submit":
                 _check_submit(words[1:], monkeypatch)

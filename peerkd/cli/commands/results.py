@@ -66,6 +66,30 @@ def open_in_browser(run: RunName, place: StorePlace) -> None:
     open_report(place, run)
 
 
+@results_app.command("compare")
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN RUN...", help="Two or more runs, as 'peerkd runs' names them."),
+    ],
+    place: StorePlace,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a table as CSV.")] = False,
+    page_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="File to which a page is written.")
+    ] = None,
+) -> None:
+    """Compare the settings and the results of finished runs.
+
+    Runs that differ in their seed alone are pooled. All others are compared with the first.
+
+    Example: peerkd compare digits-dirichlet0.1-a1b2 digits-dirichlet0.5-c3d4 --html compared.html
+    """
+    from peerkd.cli.compare import compare as show
+
+    show(place, runs, as_json=as_json, as_csv=as_csv, page_file=page_file)
+
+
 @results_app.command("export")
 def export(
     store: Annotated[

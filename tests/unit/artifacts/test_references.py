@@ -32,7 +32,7 @@ def test_a_written_reference_leads_back_to_the_artifact(
 ) -> None:
     path = str(tmp_path / "outputs" / "task" / "peers")
     references.write(path, manifest)
-    assert references.follow_file(path, store) == manifest
+    assert references.follow_file(path, store) == [manifest]
 
 
 def test_a_reference_in_metadata_leads_back_to_the_artifact(store: FilesystemStore, manifest: Manifest) -> None:

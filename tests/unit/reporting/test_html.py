@@ -111,7 +111,7 @@ def test_small_and_odd_studies_have_a_page_too(changes):
 
 def test_the_whole_config_is_listed(study):
     sections = config_sections(study.config)
-    assert sections["experiment"] == {"name": "simulated", "seed": "0"}
+    assert sections["experiment"] == {"name": "simulated", "seed": "0", "num_seeds": "1"}
     assert sections["distill.conventions"]["scale_by_temperature_squared"] == "yes"
     assert sections["partition.label_skew"] == {"kind": "dirichlet", "concentration": "0.3"}
     assert sections["data"]["path"] == "not set"

@@ -1,0 +1,64 @@
+"""``peerkd compare``: several finished runs of a store side by side."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from peerkd.artifacts.open import open_store
+from peerkd.cli.options import StorePlace
+from peerkd.excerpt import plain_path
+from peerkd.reporting.compare import html, tables
+from peerkd.reporting.facts import ComparedFacts
+from peerkd.results.compared_studies import compare_studies
+from peerkd.stages.measured_studies import finished_runs, measured_studies
+from peerkd.stages.stored_runs import find_run, list_runs
+
+
+def compare(place: StorePlace, names: Sequence[str], *, as_json: bool, as_csv: bool, page_file: Path | None) -> None:
+    """Print what differs between the settings of runs and between their results.
+
+    Args:
+        place: The options that name the store.
+        names: The names of the runs.
+        as_json: Print JSON instead of text.
+        as_csv: Print a table as CSV instead of text.
+        page_file: The file to which the page is written; None for no page.
+
+    Raises:
+        ValueError: If the place is not a store, a name does not name one of its runs, the runs cannot be compared, or
+            the folder of the page does not exist.
+        StoreUnavailableError: If the store does not answer.
+    """
+
+    def notify(text: str) -> None:
+        typer.echo(f"peerkd: {text}", err=True)
+
+    if len(names) < 2:
+        raise ValueError(f"RUN must name at least two runs, got {len(names)}.")
+    if as_json and as_csv:
+        raise ValueError("json must not be given together with csv, which is another format.")
+    if page_file is not None and not page_file.absolute().parent.is_dir():
+        raise ValueError(
+            f"html must be a file in a folder that exists, got {plain_path(page_file)}: create the folder first."
+        )
+    store = open_store(place.address, notify=notify)
+    stored = list_runs(store, notify=notify)
+    runs = [find_run(stored, name) for name in names]
+    keys = [run.key for run in runs]
+    for run in runs:
+        if keys.count(run.key) > 1:
+            raise ValueError(f"RUN must name each run once, got {run.name} {keys.count(run.key)} times.")
+    finished = finished_runs(runs, store)
+    comparison = compare_studies(measured_studies(finished, store))
+    if as_json:
+        typer.echo(json.dumps(tables.to_json(comparison), indent=2, allow_nan=False))
+    elif as_csv:
+        typer.echo(tables.to_csv(comparison), nl=False)
+    else:
+        typer.echo(tables.terminal_summary(comparison))
+    if page_file:
+        facts = ComparedFacts(pipeline=runs[0].pipeline, config=finished[0].config)
+        page_file.write_text(html.render(comparison, facts), encoding="utf-8")
+        typer.echo(f"Page: {page_file}", err=True)

@@ -1,0 +1,1 @@
+"""The comparison of several studies: texts, tables and a page."""

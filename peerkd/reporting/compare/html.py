@@ -1,0 +1,78 @@
+"""The comparison of several studies as an HTML page."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from peerkd.reporting import charts, page, wording
+from peerkd.reporting.compare import tables
+from peerkd.reporting.compare.headline import headline
+from peerkd.reporting.facts import ComparedFacts
+from peerkd.results.compared_studies import Difference, Quantity, StudyComparison
+from peerkd.results.intervals import Estimate
+
+_SECTIONS: Final[Mapping[str, str]] = {
+    "findings": "Findings",
+    "means": "Means",
+    "seeds": "Seed by seed",
+    "groups": "What was compared",
+    "reading": "How to read this",
+}
+"""The title of each section by its id, which is also the name of its template."""
+
+
+def render(comparison: StudyComparison, facts: ComparedFacts) -> str:
+    """Return the comparison as one self-contained page."""
+    return page.render(
+        "compare.html",
+        _view(comparison),
+        facts=facts,
+        sections=_SECTIONS,
+        section_folder="compare",
+        filters={
+            "group_name": tables.name_of,
+            "of_quantity": _of_quantity,
+            "value_of": _value_of,
+            "difference": _difference,
+        },
+    )
+
+
+def _view(comparison: StudyComparison) -> dict[str, Any]:
+    return {
+        "comparison": comparison,
+        "summary": tables.summary(comparison),
+        "headline": list(headline(comparison)),
+        "charts": {
+            quantity.title: charts.interval_chart(_charted(comparison, quantity)) for quantity in _drawn(comparison)
+        },
+        "has_several_seeds": any(len(group.seeds) > 1 for group in comparison.groups),
+    }
+
+
+def _drawn(comparison: StudyComparison) -> tuple[Quantity, ...]:
+    """Return the quantities with a chart. An accuracy has one only if groups are compared, of their differences."""
+    if len(comparison.groups) > 1:
+        return comparison.quantities
+    return tuple(quantity for quantity in comparison.quantities if not quantity.is_accuracy)
+
+
+def _charted(comparison: StudyComparison, quantity: Quantity) -> dict[str, Estimate]:
+    """Return what the chart of a quantity draws: gains of all groups, or differences of accuracy to the first group."""
+    if not quantity.is_accuracy:
+        return {tables.name_of(place): group.estimate(quantity) for place, group in enumerate(comparison.groups)}
+    return {
+        f"{tables.name_of(place)} - {tables.name_of(0)}": comparison.difference(place, quantity).estimate
+        for place in range(1, len(comparison.groups))
+    }
+
+
+def _of_quantity(estimate: Estimate, quantity: Quantity) -> str:
+    return wording.true_minus(tables.estimate_in_words(quantity, estimate))
+
+
+def _value_of(value: float, quantity: Quantity) -> str:
+    return wording.true_minus(tables.value_in_words(quantity, value))
+
+
+def _difference(difference: Difference) -> str:
+    return wording.true_minus(tables.difference_in_words(difference))

@@ -1,0 +1,56 @@
+"""A run with several seeds is several complete studies with one last report, and ``peerkd compare`` pools them too."""
+
+import csv
+import json
+import shutil
+import sys
+
+import pytest
+
+from peerkd.artifacts.open import open_store
+from peerkd.cli.main import main
+from peerkd.stages.stored_runs import list_runs
+from tests.pages import Page
+from tests.pipelines.experiments import TINY
+
+NUM_STAGES = 5
+
+
+@pytest.fixture
+def compare(monkeypatch, capsys):
+    def call(output, *words):
+        monkeypatch.setattr(sys, "argv", ["peerkd", "compare", "--output", str(output), *words])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return caught.value.code, capsys.readouterr()
+
+    return call
+
+
+def test_a_run_with_two_seeds_finds_the_study_of_one_and_reports_both(finished, run_here, compare, tmp_path, capsys):
+    output = tmp_path / "runs"
+    shutil.copytree(finished[0], output)
+    assert run_here(output, (*TINY, "num_seeds=2")) == 0
+    printed = capsys.readouterr().out
+    # The first study is the one that the store has already, and the second is new.
+    assert printed.count("already done") == NUM_STAGES
+    assert "2 studies in 1 group, seeds 0, 1" in printed
+    first, second = runs = list_runs(open_store(str(output)), notify=pytest.fail)
+    assert all(run.is_finished for run in runs)
+    gains = [run.report.metadata["summary"]["chosen_gain_points"] for run in runs]
+    (report,) = output.glob("compare_studies/*/report.html")
+    assert str(report) in printed
+    metrics = json.loads((report.parent / "metrics.json").read_text())
+    assert metrics["global_gain_best_setting_of_each_pair_points"] == pytest.approx(sum(gains) / 2, abs=1e-3)
+    Page(report.read_text())
+    with (report.parent / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["seeds"], row["over"], row["num"]) for row in rows} >= {("0 1", "seed", "2")}
+
+    code, told = compare(output, first.name, second.name, "--csv", "--html", str(tmp_path / "page.html"))
+    assert code == 0
+    assert told.out == (report.parent / "comparison.csv").read_text()
+    Page((tmp_path / "page.html").read_text())
+    assert compare(output, "latest", first.name)[0] == 2
+    code, told = compare(output, "latest")
+    assert (code, told.err) == (2, "peerkd: RUN must name at least two runs, got 1.\n")
