@@ -67,6 +67,18 @@ def test_a_file_without_a_reference_is_detected(tmp_path: Path, store: Filesyste
         references.follow_file(str(path), store)
 
 
+def test_a_file_has_as_many_references_as_there_are_studies(
+    tmp_path: Path, store: FilesystemStore, manifest: Manifest
+) -> None:
+    with store.open_workspace("peers/b"):
+        other = store.publish("peers/b", metadata={})
+    path = str(tmp_path / "peers")
+    references.write(path, manifest, other)
+    assert references.follow_file(path, store, num=2) == [manifest, other]
+    with pytest.raises(ArtifactCorruptError, match=r"must contain references to 3 artifacts, got 2\.$"):
+        references.follow_file(path, store, num=3)
+
+
 def test_a_missing_reference_file_is_detected(tmp_path: Path, store: FilesystemStore) -> None:
     with pytest.raises(ArtifactCorruptError, match=r"/peers must contain a reference to an artifact\.$"):
         references.follow_file(str(tmp_path / "peers"), store)

@@ -62,9 +62,9 @@ class Backend:
         return [ACCOUNT]
 
 
-def pretrain(tmp_path, *, launch=None, **options):
+def pretrain(tmp_path, *, launch=None, config=None, **options):
     pretrain_peers.STAGE.run(
-        config_json=ExperimentConfig().to_json(),
+        config_json=(config or ExperimentConfig()).to_json(),
         store=str(tmp_path / "store"),
         launch=(launch or LaunchConfig()).to_json(),
         input_path=str(tmp_path / "partition.json"),
@@ -89,6 +89,20 @@ def test_a_missing_artifact_is_ordered_and_its_reference_is_returned(store, part
     assert (backend.opened["backend"], backend.opened["run_id"]) == ("kubernetes", "r")
     assert json.loads((tmp_path / "peers.json").read_text())["key"] == order.key
     assert find_accounts(order.key, store) == [ACCOUNT]
+
+
+def test_each_study_of_several_seeds_is_ordered_with_the_config_of_its_seed(store, partition, tmp_path, monkeypatch):
+    with store.open_workspace("partition_data/b"):
+        other = store.publish("partition_data/b", metadata={})
+    references.write(str(tmp_path / "partition.json"), partition, other)
+    backend = Backend(store)
+    monkeypatch.setattr(launched_stage, "open_backend", backend.open)
+    pretrain(tmp_path, config=ExperimentConfig(seed=7, num_seeds=2))
+    studies = [ExperimentConfig(seed=seed) for seed in (7, 8)]
+    assert [order.config_json for order in backend.orders] == [study.to_json() for study in studies]
+    keys = [pretrain_peers.key(study, source) for study, source in zip(studies, (partition, other), strict=True)]
+    assert [order.key for order in backend.orders] == keys
+    assert [each["key"] for each in json.loads((tmp_path / "peers.json").read_text())] == keys
 
 
 def test_an_existing_artifact_is_not_ordered_again(store, partition, tmp_path, monkeypatch, capsys):
