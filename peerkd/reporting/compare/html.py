@@ -42,24 +42,31 @@ def _view(comparison: StudyComparison) -> dict[str, Any]:
         "comparison": comparison,
         "summary": tables.summary(comparison),
         "headline": list(headline(comparison)),
-        "charts": {
-            quantity.title: charts.interval_chart(_charted(comparison, quantity)) for quantity in _drawn(comparison)
-        },
+        "charts": {title: charts.interval_chart(drawn) for title, drawn in _charted(comparison).items()},
         "has_several_seeds": any(len(group.seeds) > 1 for group in comparison.groups),
     }
 
 
-def _drawn(comparison: StudyComparison) -> tuple[Quantity, ...]:
-    """Return the quantities with a chart. An accuracy has one only if groups are compared, of their differences."""
-    if len(comparison.groups) > 1:
-        return comparison.quantities
-    return tuple(quantity for quantity in comparison.quantities if not quantity.is_accuracy)
+def _charted(comparison: StudyComparison) -> dict[str, dict[str, Estimate]]:
+    """Return what each chart draws, by its title: all gains of a single group, or a quantity of all groups.
+
+    Of an accuracy, only the differences to the first group are drawn, because the axis of a chart includes 0.
+    """
+    if len(comparison.groups) == 1:
+        (group,) = comparison.groups
+        gains = [quantity for quantity in comparison.quantities if not quantity.is_accuracy]
+        return {"Means of gains": {each.title: group.estimate(each) for each in gains}} if gains else {}
+    return {
+        quantity.title: _differences(comparison, quantity) if quantity.is_accuracy else _means(comparison, quantity)
+        for quantity in comparison.quantities
+    }
 
 
-def _charted(comparison: StudyComparison, quantity: Quantity) -> dict[str, Estimate]:
-    """Return what the chart of a quantity draws: gains of all groups, or differences of accuracy to the first group."""
-    if not quantity.is_accuracy:
-        return {tables.name_of(place): group.estimate(quantity) for place, group in enumerate(comparison.groups)}
+def _means(comparison: StudyComparison, quantity: Quantity) -> dict[str, Estimate]:
+    return {tables.name_of(place): group.estimate(quantity) for place, group in enumerate(comparison.groups)}
+
+
+def _differences(comparison: StudyComparison, quantity: Quantity) -> dict[str, Estimate]:
     return {
         f"{tables.name_of(place)} - {tables.name_of(0)}": comparison.difference(place, quantity).estimate
         for place in range(1, len(comparison.groups))
