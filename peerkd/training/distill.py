@@ -28,7 +28,7 @@ If a batch has samples without labels, the tensor of the batch has rows for thes
 def teacher_logits(
     teacher: nn.Module, samples: Batches, *, epochs: range, mode: str, precision: str = "float32"
 ) -> TeacherLogits:
-    """Compute a teacher's logits on the augmented batches of a transfer set, once for all its students.
+    """Compute a teacher's logits on the augmented batches of a transfer set, once for all students of this teacher.
 
     Args:
         teacher: The teacher, whose weights and running statistics are left unchanged.

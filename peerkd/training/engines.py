@@ -74,7 +74,7 @@ class Engines:
         return trial.setting.loss or self._config.distill.loss.kind
 
     def take_choices(self) -> list[EngineChoice]:
-        """Return the choices of engines and group sizes that were made since the last call, for the log."""
+        """Return, for the log, the engines and group sizes that were chosen since the last call."""
         choices, self._choices = self._choices, []
         for source in self._lane_pools.values() if self._has_lanes else (self._group_sizes,):
             choices += source.take_choices()

@@ -75,7 +75,7 @@ class Evaluator:
     def predict_many(
         self, logits: Callable[[Tensor], Tensor], *, peers: Sequence[int], splits: Sequence[str] = SPLITS
     ) -> list[Predictions]:
-        """Return the predictions of several networks, each on its own peer's evaluation samples.
+        """Return the predictions of several networks, each on the evaluation samples of the network's peer.
 
         Args:
             logits: A function from ``images_BCHW`` to the ``logits_GBK`` of all networks in evaluation mode.

@@ -39,7 +39,7 @@ class GroupSizes:
         return self._best[kind]
 
     def take_choices(self) -> list[EngineChoice]:
-        """Return the choices of group sizes that were made since the last call, for the log."""
+        """Return, for the log, the group sizes that were chosen since the last call."""
         choices, self._choices = self._choices, []
         return choices
 

@@ -39,8 +39,8 @@ _REPETITION_SECONDS: Final = 2.0
 
 _PILOT_SAMPLES: Final = 4
 _NUM_SETS: Final = 1 + 3 * _NUM_REPETITIONS
-"""The number of transfer sets. Each measurement uses new ones, because the batches of a used set may still be in
-memory."""
+"""The number of transfer sets. Each measurement uses new transfer sets, because the batches of a used one may still be
+in memory."""
 
 _STUDENT, _TEACHER = 0, 1
 

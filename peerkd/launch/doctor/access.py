@@ -33,7 +33,7 @@ def task_permissions(kinds: Sequence[JobKind]) -> tuple[Permission, ...]:
 
 @check("permissions", action="ask what you may do")
 def check_access(cluster: Cluster, kinds: Sequence[JobKind]) -> CheckResult:
-    """Ask the cluster whether the user has each permission that a launcher needs."""
+    """Check that the user has each permission that a launcher needs."""
     lacking = _lacking(cluster, launcher_permissions(kinds), account="")
     if not lacking:
         return CheckResult("permissions", True, f"You have the permissions of the launcher in {cluster.namespace}.")

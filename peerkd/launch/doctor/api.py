@@ -48,7 +48,7 @@ def check_kind(cluster: Cluster, kind: JobKind) -> CheckResult:
 
 
 def has_workflows(cluster: Cluster) -> bool:
-    """Return whether the cluster serves Argo Workflows; False if the permission to ask is missing."""
+    """Return whether the cluster serves Argo Workflows; False if the user lacks the permission to ask."""
     try:
         return _serves(cluster, WORKFLOWS)
     except ClusterRefusedError:

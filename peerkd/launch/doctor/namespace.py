@@ -45,7 +45,7 @@ _MORE: Final = re.compile(r"\(and (\d+) other pods?\)")
 
 @check("namespace", action="get the namespace")
 def check_namespace(cluster: Cluster) -> CheckResult:
-    """Check that the namespace exists, which pods it admits, and whether it has pods that peerkd did not create.
+    """Check the namespace: whether it exists, which pods it admits, and whether it has pods that are not peerkd's.
 
     The pod security level ``restricted`` is recommended only if no existing pod violates it.
     """

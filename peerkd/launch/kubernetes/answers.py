@@ -9,7 +9,7 @@ from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.retries import may_pass
 
 _WARNING: Final = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
-"""A warning in a header (RFC 7234), in the form in which the API writes it."""
+"""The pattern of a warning in a ``Warning`` header (RFC 7234), as the API writes it."""
 
 
 def decode(data: bytes | str, path: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def error_of(
 
 
 def version_of(obj: Mapping[str, Any]) -> str:
-    """Return the version of an object or a list, from which a watch can start.
+    """Return the resource version of an object or a list. A watch can start from this version.
 
     Raises:
         ClusterUnavailableError: If the object has no version. It then comes from a proxy and not from the API.

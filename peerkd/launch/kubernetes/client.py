@@ -99,7 +99,7 @@ class Cluster:
         all_namespaces: bool = False,
         limit: int | None = None,
     ) -> dict[str, Any]:
-        """Return the matching objects as ``items``, and the version to watch from as ``metadata.resourceVersion``."""
+        """Return a list: ``items`` are the objects, and ``metadata.resourceVersion`` is the version to watch from."""
         query = _selectors(labels, fields) + ([("limit", str(limit))] if limit else [])
         path = self._path(resource, all_namespaces=all_namespaces)
         answer = self._transport.json("GET", path, query=query)

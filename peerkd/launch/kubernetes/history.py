@@ -115,8 +115,8 @@ class PodHistory:
     ) -> None:
         """Add the time since the last call to ``running_seconds``, ``silent_seconds`` and ``blocked_seconds``.
 
-        The first two grow only while a worker runs. The third grows for each obstacle that blocked the job at the last
-        call and still blocks it.
+        ``running_seconds`` and ``silent_seconds`` grow only while a worker runs. ``blocked_seconds`` grows for each
+        obstacle that blocked the job at the last call and still blocks the job.
 
         Args:
             job: The job as it was last observed.
@@ -162,9 +162,8 @@ class PodHistory:
     def _confirm(self, worker: int) -> None:
         """Count the deletions of a worker's earlier pods as failures.
 
-        A deletion is not counted if the job has been suspended since the pod was first seen.
-
-        This is called when the worker has a new pod.
+        A deletion is not counted if the job has been suspended since the pod was first seen. This method is called when
+        the worker has a new pod.
         """
         for failure in [each for each in self._unconfirmed if each.worker == worker]:
             self._unconfirmed.remove(failure)

@@ -207,7 +207,7 @@ class JobMonitor:
         return again if again.phase.is_final else assessment
 
     def _take_line(self, worker: int, line: str) -> None:
-        """Print a worker's line; called in the threads that follow logs."""
+        """Print a worker's line. This method is called in the threads that follow logs."""
         if line.startswith(LINE_PREFIX):
             self._has_progress = True
         self._printer.take(worker, line)

@@ -113,7 +113,7 @@ def is_running(pod: Pod) -> bool:
 
 
 def has_finished(pod: Pod) -> bool:
-    """Return whether the pod's process has ended, with success or without."""
+    """Return whether the pod's process has ended, successfully or not."""
     return _phase(pod) in ("Succeeded", "Failed")
 
 

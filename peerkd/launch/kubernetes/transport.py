@@ -89,7 +89,7 @@ class Transport:
 
         Raises:
             ClusterRefusedError: If the API refuses the request.
-            ClusterUnavailableError: If the stream breaks, or nothing comes for ``silence_seconds``.
+            ClusterUnavailableError: If the stream breaks, or nothing arrives for ``silence_seconds``.
         """
         response = self._send(method, path, query, silence_seconds=silence_seconds)
         try:

@@ -46,11 +46,9 @@ class Workflows:
     def may_have_ended(self, owner: WorkflowReference) -> bool:
         """Return whether the Workflow that owns a job may have ended.
 
-        It may have ended if it is not among the Workflows that were unfinished at the last observation.
-
-        A Workflow that began after the last observation is not among them either. If the result is True, the caller
-        must therefore read the Workflow with ``reason_for_end``. The result is always False if Workflows cannot be
-        observed.
+        It may have ended if it is not among the Workflows that were unfinished at the last observation. A Workflow that
+        began after the last observation is not among them either. If the result is True, the caller must therefore read
+        the Workflow with ``reason_for_end``. The result is always False if Workflows cannot be observed.
         """
         return self._is_known and owner.uid not in self._unfinished
 

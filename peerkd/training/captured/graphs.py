@@ -33,7 +33,7 @@ The results are the same.
 """
 
 _NUM_STREAMS: Final = 32
-"""The number of different streams that torch provides. After that many, it returns the same streams again."""
+"""The number of different streams that torch provides. If more are requested, torch returns the same streams again."""
 
 _KEPT_FREE_FRACTION: Final = 0.2
 """The fraction of the GPU's memory that is left for data sets, logits of teachers and evaluation."""

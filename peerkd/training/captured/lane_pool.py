@@ -108,7 +108,7 @@ class LanePool:
         return LaneGroup(lanes, trials)
 
     def take_choices(self) -> list[EngineChoice]:
-        """Return the choices of the number of lanes that were made since the last call, for the log."""
+        """Return, for the log, how many lanes were chosen since the last call of this method."""
         choices, self._choices = self._choices, []
         return choices
 

@@ -1,8 +1,8 @@
 """``peerkd.models.small.small_cnn`` for many students at once.
 
-The first layers of all students read the same patches and differ only in their weights. Batch normalisation of their
-outputs is a linear operation, so it is folded into the weights. The moments of the outputs, and the gradient, are
-computed from the moments of the patches and not from the outputs.
+The first layers of all students read the same patches and differ only in their weights. Batch normalisation of the
+first layer's outputs is a linear operation, so it is folded into the weights. The moments of the outputs, and the
+gradient, are computed from the moments of the patches and not from the outputs.
 
 Shape suffixes: G = students, B = batch, C = image channels, H W = image size, M = maps, D = inputs of one output of a
 convolution, P = positions, R = columns: P * B, F = features, J = classes and padding rows; GM1 = one number for each
