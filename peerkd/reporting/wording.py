@@ -52,13 +52,22 @@ def points(fraction: float) -> str:
     """Return a difference of accuracies in percentage points with its sign: 0.0123 is +1.2."""
     if math.isnan(fraction):
         return "n/a"
-    rounded = round(100 * fraction, 1)
+    rounded = _tenths(fraction)
     return f"{rounded:+.1f}" if rounded else "0.0"
 
 
 def magnitude(fraction: float) -> str:
     """Return a difference that cannot be negative in points without a sign: 0.0123 is 1.2."""
-    return "n/a" if math.isnan(fraction) else f"{100 * fraction:.1f}"
+    return "n/a" if math.isnan(fraction) else f"{_tenths(fraction):.1f}"
+
+
+def _tenths(fraction: float) -> float:
+    """Return a fraction in points with one decimal.
+
+    The first rounding removes the error of a difference of accuracies, so that what is halfway in truth is halfway here
+    too. The script of a page rounds in the same way, from 32-bit floats. Numbers of numpy round less exactly.
+    """
+    return round(round(100 * float(fraction), 5), 1)
 
 
 def percent(fraction: float) -> str:

@@ -97,7 +97,7 @@
     const most = Math.max(unit === "percent" ? 0.01 : 1, ...bars.map(([, value]) => value));
     const marginLeft = 14 + 7.2 * Math.max(1, ...bars.map(([name]) => name.length));
     return Plot.plot({
-      width: Math.min(width, 380), height: 28 * bars.length + 8, marginLeft, marginRight: 56, marginTop: 4, marginBottom: 4,
+      width: Math.max(Math.min(width, 380), marginLeft + 120), height: 28 * bars.length + 8, marginLeft, marginRight: 56, marginTop: 4, marginBottom: 4,
       x: { axis: null, domain: [0, most] },
       y: { domain: bars.map(([name]) => name), label: null },
       marks: [

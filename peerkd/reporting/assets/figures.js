@@ -2,6 +2,7 @@
 {
   const { element } = peerkd;
   const CHANGE = 24; // pixels of width that are worth drawing again
+  const MIN_WIDTH = 260; // a narrower place scales its drawing down
 
   /**
    * Draw a figure in a container.
@@ -15,11 +16,13 @@
     let drawnWidth = 0;
     function redraw() {
       drawnWidth = Math.min(maxWidth, container.clientWidth || fallbackWidth);
-      const node = draw(drawnWidth);
+      const node = draw(Math.max(MIN_WIDTH, drawnWidth));
       const svg = node.matches("svg") ? node : node.querySelector("svg");
       if (svg) {
         svg.setAttribute("role", "img");
         svg.setAttribute("aria-label", label);
+        // An image has one description; Plot's names of its marks are for none of its readers.
+        for (const mark of svg.querySelectorAll("[aria-label]")) mark.removeAttribute("aria-label");
       }
       place.replaceChildren(node);
     }

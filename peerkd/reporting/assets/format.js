@@ -11,12 +11,12 @@ peerkd.format = {
   /** Return a fraction in points with its sign: 0.0123 is +1.2. */
   points(fraction) {
     if (!Number.isFinite(fraction)) return "n/a";
-    const rounded = peerkd.format.tenths(100 * fraction);
+    const rounded = peerkd.format.tenths(fraction);
     return rounded ? peerkd.format.minus((rounded > 0 ? "+" : "") + rounded.toFixed(1)) : "0.0";
   },
 
   /** Return a fraction in points without a sign. */
-  magnitude: (fraction) => (Number.isFinite(fraction) ? peerkd.format.tenths(100 * fraction).toFixed(1) : "n/a"),
+  magnitude: (fraction) => (Number.isFinite(fraction) ? peerkd.format.tenths(fraction).toFixed(1) : "n/a"),
 
   /** Return a number in its shortest form of at most six digits. */
   number: (value) => (Number.isFinite(value) ? peerkd.format.minus(Number(value.toPrecision(6))) : "n/a"),
@@ -31,8 +31,9 @@ peerkd.format = {
     return `${Number((value / 1000 ** power).toPrecision(3))} ${units[power]}`;
   },
 
-  /** Return a value with one decimal. A value that is halfway becomes even, as in Python. */
-  tenths(value) {
+  /** Return a fraction in points with one decimal. What is halfway becomes even, as where the report writes points. */
+  tenths(fraction) {
+    const value = Math.round(1e7 * fraction) / 1e5; // without the errors of 32-bit floats and of differences
     const isHalfway = Number.isInteger(4 * value) && !Number.isInteger(2 * value);
     return isHalfway ? (2 * Math.round(5 * value)) / 10 : Number(value.toFixed(1));
   },

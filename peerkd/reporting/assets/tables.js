@@ -52,7 +52,9 @@
   }
 
   function rowsOf(table) {
-    const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+    // Two columns can have the same title, such as "after" of two kinds of samples.
+    const titles = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+    const names = titles.map((title, index) => (titles.indexOf(title) < index ? `${title} (column ${index + 1})` : title || `column ${index + 1}`));
     return [...table.tBodies[0].rows]
       .filter((row) => !row.hidden)
       .map((row) => Object.fromEntries(names.map((name, index) => [name, row.cells[index].textContent.trim().replaceAll("\u2212", "-")])));
