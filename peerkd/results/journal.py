@@ -32,9 +32,10 @@ class Journal:
         """The number of records, including those of earlier attempts."""
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Write one record. Once this has returned, the record survives a kill of the process.
+        """Write one record. Once this method has returned, the record survives a kill of the process.
 
-        It survives a power cut only after the file has been synced, which callers do before they report the work done.
+        The record survives a power cut only after the file has been synced. Callers sync the file before they report
+        the work as done.
         """
         self._file.write(to_line(record))
         self._file.flush()
@@ -88,7 +89,7 @@ def to_line(record: Mapping[str, Any]) -> bytes:
 
 
 def from_line(line: bytes) -> dict[str, Any] | None:
-    """Return the record of a line, with its checksum, or None if the line is not what ``to_line`` wrote."""
+    """Return the record of a line that ``to_line`` wrote, with its checksum; None if the line is damaged."""
     start, end = len(_PREFIX), len(_PREFIX) + _NUM_DIGITS
     rest = line[end + 1 :].removesuffix(b"\n")
     if line[:start] != _PREFIX or line[end : end + 1] != b'"' or line[start:end] != _checksum(rest):

@@ -96,9 +96,10 @@ def _within_classes(covariance_NN: FloatArray, columns: Columns, counts_K: IntAr
         Cov(x_s, x_t) = sum_k w_k Cov(x_s, x_t | k) + sum_k w_k (m_sk - m_s) (m_tk - m_t).
 
     The first sum is the covariance within classes, and the second sum is the covariance between them. Only the first
-    sum is noise if the proportions are given (Cochran 1977, Sampling Techniques, section 5.3). It is computed as the
-    difference of the left side and the second sum. The means m_sk are computed from the same n samples in K classes, so
-    the difference is too small by the factor (n - K) / n, as in an analysis of variance. It is divided by this factor.
+    sum is noise if the proportions are given (Cochran 1977, Sampling Techniques, section 5.3). The first sum is
+    computed as the left side minus the second sum. The means m_sk are computed from the same n samples in K classes, so
+    this difference is too small by the factor (n - K) / n, as in an analysis of variance. The function therefore
+    returns the difference divided by this factor.
 
     Args:
         covariance_NN: The left side, for all trials.

@@ -29,7 +29,8 @@ class WithoutTuning:
     """
 
     other: Combination
-    """The combination with the best mean validation accuracy over all pairs, except the default's loss and target."""
+    """The combination with the best mean validation accuracy over all pairs, apart from the combination of the
+    default."""
 
     untuned: Estimate
     """The mean gain of the untuned default."""

@@ -1,4 +1,4 @@
-"""``peerkd stage NAME``: the work of one worker of a launched stage, the same on every backend."""
+"""``peerkd stage NAME``: the work of one worker of a launched stage. The command is the same on every backend."""
 
 from collections.abc import Sequence
 from importlib import import_module

@@ -48,8 +48,9 @@ def open_source(stage: str, data: DataConfig, *, seed: int, store: ArtifactStore
 def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | StreamedDataset:
     """Read the data set from its source, with at most as many samples as the config allows.
 
-    If the config limits the number of samples, the returned data set always has a test split. If the source has none,
-    the test split is first held out from the complete data set. Then both splits are reduced to their limits.
+    If the config limits the number of samples, the returned data set always has a test split. If the source has no test
+    split, the test split is held out from the complete data set first. Then the training split and the test split are
+    reduced to their limits.
 
     ``peerkd plan`` and ``peerkd run`` both read data sets with this function.
 

@@ -274,7 +274,7 @@ def _check_min_samples(partition: PartitionConfig, trains: Sequence[Indices]) ->
     """Check that every peer has ``partition.min_samples_per_peer`` training samples.
 
     Raises:
-        ValueError: If a peer has fewer.
+        ValueError: If a peer has fewer training samples.
     """
     sizes = np.array([len(train) for train in trains])
     num_small = int(np.count_nonzero(sizes < partition.min_samples_per_peer))

@@ -53,7 +53,8 @@ class ExportRequest(NamedTuple):
     setting: str | None = None
     """The setting of the training, in the form that ``peerkd.results.named_trials`` reads.
 
-    Without ``setting`` and ``teacher``, the published network of the student is exported."""
+    If neither ``setting`` nor ``teacher`` is given, the published network of the student is exported.
+    """
 
     study: str | None = None
     """The key of the artifact with the better peers of a study. None means the only such artifact in the store."""
@@ -126,7 +127,8 @@ def _check_file(file: Path, export_format: ExportFormat) -> None:
     """Check that a new file can be written.
 
     Raises:
-        ValueError: If the path exists, has another ending, or its folder cannot be written.
+        ValueError: If the path exists, does not have the ending of the format, or is in a folder that cannot be
+            written.
     """
     if file.is_dir():
         raise ValueError(f"to must be a file, got the folder {plain_path(file)}.")
@@ -143,7 +145,8 @@ def _find_improved(store: ArtifactStore, address: str, key: str | None) -> Manif
     """Return the artifact with the better peers of a study.
 
     Raises:
-        ValueError: If the store has no such artifact, or none with the key, or several of them and no key is given.
+        ValueError: If the store has no such artifact, if none has the given key, or if there are several and no key is
+            given.
     """
     keys = [each for each in store.keys() if each.startswith(f"{improve_peers.NAME}/")]  # noqa: SIM118
     # An artifact of an earlier version has no config.

@@ -50,7 +50,7 @@ def causes(config: PeerExperimentConfig, partition: Manifest) -> dict[str, Any]:
 def has_given_networks(config: PeerExperimentConfig) -> bool:
     """Return whether the artifact with the peers describes their networks.
 
-    It does if a user or an earlier run provides peers.
+    This is the case if a user or an earlier run provides the peers.
     """
     return bool(config.peers.given) or config.peers.from_ is not None
 

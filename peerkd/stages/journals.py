@@ -41,7 +41,10 @@ class Journals:
         journal.append({**record, _FILES: files} if files else record)
 
     def load(self, shard: Shard) -> Iterator[Record]:
-        """Yield the valid records of a shard from the journals of all workers, and report the first damage in each."""
+        """Yield the valid records of a shard from the journals of all workers.
+
+        Report the first damage in each journal.
+        """
         own = self.name(shard)
         folder = f"{_JOURNALS}{shard.name}/"
         names = {name for name in self._claims.file_names if name.startswith(folder)}

@@ -84,7 +84,7 @@ def partition(
 ) -> Manifest:
     """Publish the data set, the partition, and any weights with which peers start, unless the store has them already.
 
-    A record of the run is published too, with which ``peerkd runs`` lists it.
+    The record of the run is published too, so that ``peerkd runs`` can list the run.
 
     Args:
         config: The experiment.

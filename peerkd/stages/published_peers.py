@@ -83,8 +83,8 @@ def find_published(config: PeerExperimentConfig, store: ArtifactStore) -> Publis
 def check_same_data(published: PublishedPeers, dataset: ImageDataset | RawDataset, assignment: Assignment) -> None:
     """Check that a study has the data set and the partition with which its published peers were trained.
 
-    If the data set had other classes, the logits would have other meanings. If it had another mean, the images would be
-    normalised differently. With another partition, samples on which a peer was trained might be test samples.
+    If the data set had other classes, the logits would have other meanings. If the images had another mean, they would
+    be normalised differently. With another partition, samples on which a peer was trained might be test samples.
 
     Raises:
         ValueError: If the data set or the partition differs.

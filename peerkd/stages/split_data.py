@@ -65,7 +65,7 @@ def run(
 def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     """Publish the data set and the split of a study, unless the store has them already.
 
-    A record of the run is published too, with which ``peerkd runs`` lists it.
+    The record of the run is published too, so that ``peerkd runs`` can list the run.
 
     Raises:
         ValueError: If an architecture does not accept the images, the data cannot be split as the config requires, or
@@ -120,7 +120,7 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
 
 
 def batch_warnings(config: PclConfig, *, num_train: int) -> list[str]:
-    """Return a warning if the batch size is larger than the training set, else nothing.
+    """Return a warning if the batch size is larger than the training set, and otherwise an empty list.
 
     The batch size is not part of a split, so this warning is not published with it.
     """

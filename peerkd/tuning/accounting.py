@@ -4,8 +4,7 @@ A training sample goes through the network once forward and once backward. The b
 as the forward pass, so a sample that only goes forward costs a third of a trained sample.
 
 A teacher's logits are computed once for all trials that share the teacher and the samples. If views are augmented or
-teachers are in train mode, the logits are computed anew in every epoch. Evaluation costs nothing, and neither does
-pre-training.
+teachers are in train mode, the logits are computed anew in every epoch. Evaluation and pre-training do not count.
 
 Shape suffixes: Q = ordered pairs, P = some of them, S = settings, R = epochs up to which a trial may be trained, U =
 units, as in ``peerkd.study.trials``.
@@ -23,7 +22,7 @@ from peerkd.tuning.protocol import Suggestion
 from peerkd.tuning.space import Space
 
 FORWARDS_PER_TRAINED_SAMPLE: Final = 3
-"""The cost of a trained sample in forward passes: one for itself, and two for the backward pass."""
+"""The cost of a trained sample, in forward passes. The backward pass costs as much as two forward passes."""
 
 
 class CostLedger:
@@ -116,7 +115,7 @@ class CostLedger:
         self._taught_U[unit] = max(self._taught_U[unit], self._num_passes(suggestion.num_epochs))
 
     def charge_forward(self, num_samples: int) -> None:
-        """Add the cost of samples that only go forward through a network, such as those for the features of pairs."""
+        """Add the cost of samples that only go forward through a network, as when features of pairs are computed."""
         self._spent += num_samples
 
     def _forwards(self, suggestion: Suggestion) -> int:

@@ -1,4 +1,4 @@
-"""The grid on which an experience knows gains, and their interpolation to settings of a study.
+"""The grid of trials whose gains an experience contains, and the interpolation of gains to the settings of a study.
 
 A combination consists of a transfer set, a loss and a target. The grid has a point for each combination, distillation
 weight, temperature and epoch. Gains are interpolated linearly between weights, temperatures and epochs, but never

@@ -45,7 +45,8 @@ class Feasibility:
     def any_diverged(self) -> bool:
         """Whether any trial has diverged.
 
-        As long as none has diverged, no setting is ruled out, and all functions return their inputs unchanged.
+        As long as no trial has diverged, no setting is ruled out, and methods that transform gains return them
+        unchanged.
         """
         return bool(self._has_diverged_QS.any())
 

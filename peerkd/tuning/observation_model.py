@@ -22,8 +22,8 @@ _NUM_RUNGS: Final = 3
 """The number of rungs. With more rungs, the tuner would become slow."""
 
 _MAX_SETTINGS_WITH_RUNGS: Final = 128
-"""The number of settings above which a tuner with experience suggests whole trials only. Its budget then pays for many
-trials of each pair, and early results of so many settings mislead it more often than they save costs."""
+"""The number of settings above which a tuner with experience suggests whole trials only. With so many settings, the
+budget pays for many trials of each pair, and early results mislead the tuner more often than they save costs."""
 
 _MAX_CENTRES_WITH_EXPERIENCE: Final = 24
 """The maximum number of centres of the basis functions if experience is used.

@@ -31,10 +31,10 @@ from peerkd.tuning.settings_prior import compress, expand
 from peerkd.tuning.space import NO_SETTING, Space
 
 _NEW_FRACTION: Final = 0.1
-"""The number of new observations, as a fraction of all, after which the posterior of all pairs is updated."""
+"""The posterior of all pairs is updated when this fraction of all observations is newer than the last update."""
 
 _NEW_FRACTION_FOR_ALL: Final = 0.5
-"""The number of new observations, as a fraction of all, after which a full pass is made.
+"""A full pass is made when the number of observations has grown by this fraction since the last full pass.
 
 A full pass scores all pairs again, and not only the most promising ones."""
 

@@ -53,9 +53,9 @@ class Prior:
     """The functions of targets whose weights are the same for all pairs: ``chi`` in the model."""
 
     trusted_SK: FloatArray
-    """The standard deviation of the factor ``t`` by which the expected gain of each target is scaled.
+    """The standard deviation of ``t`` in the model: the expected gain of each target is scaled by ``1 + t``.
 
-    Each transfer set (column) has a factor of its own. The value is 0 for a target that is on another transfer set.
+    Each transfer set (column) has its own ``t``. The value is 0 if the target (row) is on a different transfer set.
     """
 
     own_SS: FloatArray

@@ -16,7 +16,7 @@ class ValidationResult(NamedTuple):
     """The result of one trial on validation data, after the epochs for which the trial has been trained."""
 
     gain: float
-    """The gain of the trial that a tuner observes, as ``Objective.penalised_gains`` computes it."""
+    """The gain that a tuner observes, as ``Objective.penalised_gains`` computes it."""
 
     is_allowed: bool = True
     """Whether the trial stays within the limit on forgetting."""

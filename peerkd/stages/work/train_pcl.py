@@ -34,8 +34,8 @@ from peerkd.training.run_request import EVENT_PREFIX, RunRequest
 _MAX_ATTEMPTS: Final = 20
 """The maximum number of successive attempts at one run that end without a finished epoch.
 
-This process does not know whether a lost worker failed or was evicted. The launcher knows, and limits the number of
-failures and of evictions separately.
+This process does not know whether a lost worker failed or was evicted. The launcher knows the cause, and limits the
+number of failures and the number of evictions separately.
 """
 
 _MIN_SECONDS_OF_WORK: Final = 60.0

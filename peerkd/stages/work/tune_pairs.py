@@ -111,7 +111,7 @@ def _run_worker(setup: _Setup, worker: Worker, *, store: ArtifactStore, artifact
     """Do this worker's part of the study.
 
     Returns:
-        In the first worker, which also writes the tables, the metadata for the manifest; in any other worker None.
+        The metadata for the manifest in the first worker, which also writes the tables; None in all other workers.
     """
     space = _space(setup, features=None)
     history = IterationHistory(setup.workspace, space, is_first_worker=worker.is_first)

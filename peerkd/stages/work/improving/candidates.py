@@ -51,7 +51,8 @@ def best_with_teacher(
 ) -> dict[str, Any] | None:
     """Return the row of the best distillation of a pair on validation data, whether or not it improves the student.
 
-    The result is None if every distillation of the pair has diverged, or the table has none.
+    The result is None if every distillation of the pair has diverged, or if the table contains no distillation of the
+    pair.
 
     Args:
         config: The experiment.

@@ -49,7 +49,7 @@ class CurvePoint(NamedTuple):
     """The number of pairs whose chosen setting has an observed gain."""
 
     mean_observed_gain: float
-    """The mean observed gain of the choices, over all pairs. It counts 0 for a choice without an observed gain, and for
+    """The mean observed gain of the choices, over all pairs. A choice without an observed gain counts as 0, and so does
     a student that stays unchanged."""
 
     mean_predicted_gain: float | None

@@ -327,7 +327,7 @@ class TunedStudy:
         return min(most, sum(self.account.price(suggestion) for suggestion in self._unfinished()))
 
     def _unfinished(self) -> Iterator[Suggestion]:
-        """Yield suggestions to train the chosen trials to their last epoch, each followed by its control."""
+        """Yield suggestions to train the chosen trials to their last epoch, each followed by a control if needed."""
         outcome, num_epochs = self.outcome(), self.space.num_epochs
         for pair in self._by_expected_gain(outcome):
             setting = int(outcome.wanted_Q[pair])

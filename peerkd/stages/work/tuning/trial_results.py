@@ -41,7 +41,7 @@ def result_at_best_epoch(record: Record, objective: Objective) -> ValidationResu
 
 
 def at_best_epochs(trials: pa.Table, objective: Objective) -> pa.Table:
-    """Return a table of trials whose validation accuracies are those after the best epoch of each trial."""
+    """Return a table of trials with the validation accuracies that each trial has after its best epoch."""
     names = [BY_EPOCH_COLUMNS["validation", scope] for scope in SCOPES]
     before = [f"validation_{scope}_accuracy_before" for scope in SCOPES]
     records = trials.select([*names, *before, IS_FINITE, "epochs"]).to_pylist()
