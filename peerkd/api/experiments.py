@@ -11,7 +11,7 @@ from peerkd.artifacts.open import S3_SCHEME, check_address, open_store
 from peerkd.config.launch import LaunchConfig
 from peerkd.config.pipelines import find_pipeline, pipeline_of
 from peerkd.config.resolve import load as load_config
-from peerkd.config.resolve import override
+from peerkd.config.resolve import load_mapping
 from peerkd.config.tuning import check_strategy
 
 if TYPE_CHECKING:
@@ -68,8 +68,9 @@ def load(
     Args:
         pipeline: The pipeline: ``jointkd``, ``pcl`` or ``collaborate``.
         preset: The name of a preset. If neither a preset nor a config is given, it is ``digits``.
-        config: The path of a YAML or JSON file, or a mapping, in place of a preset. Missing keys have their defaults.
-        overrides: Changes to the preset or the config: ``{"sweep.alphas": [0.5]}`` or ``["sweep.alphas=[0.5]"]``.
+        config: The path of a YAML or JSON file, or a mapping, on top of the preset. Missing keys have the values of the
+            preset, or their defaults if no preset is given.
+        overrides: Changes on top of both: ``{"sweep.alphas": [0.5]}`` or ``["sweep.alphas=[0.5]"]``.
 
     Raises:
         ValueError: If a key is unknown, a value breaks a rule, or the file cannot be read.
@@ -79,9 +80,7 @@ def load(
     if not isinstance(config, Mapping):
         file = None if config is None else Path(config)
         return load_config(found, preset=preset, config_file=file, overrides=pairs)
-    if preset is not None:
-        raise ValueError(f"preset must not be given together with a config, which replaces it, got {preset}.")
-    return override(found.config.from_mapping(config), pairs)
+    return load_mapping(found, config, preset=preset or "", overrides=pairs)
 
 
 def run(

@@ -56,6 +56,14 @@ Strategy = Annotated[
         autocompletion=completion.one_of("sweep", "tune"),
     ),
 ]
+Measure = Annotated[
+    bool | None,
+    typer.Option(
+        "--measure/--no-measure",
+        help="Measure the speed of this machine for a few seconds. Default: only if torch is installed.",
+        show_default=False,
+    ),
+]
 RunBackend = Annotated[
     str,
     typer.Option(

@@ -1,7 +1,8 @@
 """``peerkd plan``: a forecast of the size and the duration of an experiment."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -10,12 +11,19 @@ import typer
 from peerkd.artifacts.open import open_store
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.cli.options import Experiment, StorePlace
+from peerkd.cli.plan_lines import line, rounds_lines, study_lines
 from peerkd.config.architectures import network_modules
+from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import STORE_SCHEME, PeerNetwork
-from peerkd.config.pipelines import JOINTKD
+from peerkd.config.pcl import PclConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
+from peerkd.config.pipelines import Pipeline
+from peerkd.config.strict import StrictConfig
+from peerkd.config.tuning import check_grid, check_strategy
 from peerkd.data.dataset import ImageDataset, RawDataset
-from peerkd.stages.dataset import reading_remarks
+from peerkd.stages import split_data
+from peerkd.stages.dataset import read_dataset, reading_remarks
 from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.given_check import check_given_peers
 from peerkd.stages.given_weights import file_sizes, found_weights
@@ -23,28 +31,75 @@ from peerkd.stages.peer_data import read_data
 from peerkd.stages.published_peers import check_same_data, find_published
 from peerkd.study.extension import MAX_EXTENSIONS
 from peerkd.study.grid import omissions
-from peerkd.training.forecast import Forecast, Rates, forecast, measure_partition, process_seconds
+from peerkd.training.forecast import Forecast, PartitionSizes, Rates, forecast, measure_partition, process_seconds
+from peerkd.training.forecast_rounds import forecast_rounds, recipe_to_measure, rounds_seconds
 from peerkd.wording import format_bytes, format_duration, plural
 
 
-def plan(experiment: Experiment, place: StorePlace, *, measure: bool | None) -> None:
+def plan(
+    pipeline: Pipeline[StrictConfig],
+    experiment: Experiment,
+    place: StorePlace,
+    *,
+    measure: bool | None = False,
+    strategy: str | None = None,
+) -> None:
     """Print the work of an experiment and, after a few seconds of measuring, its duration on this machine.
 
     The data set is read and divided by the same functions as in a run, so a plan accepts what a run accepts.
 
     Args:
+        pipeline: The pipeline of the experiment.
         experiment: The options that describe the experiment.
         place: The options that name the store of the run. Without them, peers in the store are not looked up.
-        measure: Whether to measure. None: measure if torch is installed.
+        measure: Whether to measure. None: measure if torch is installed. A study of methods is never measured.
+        strategy: How settings are chosen; None for a pipeline without that choice.
 
     Raises:
         ValueError: If the config breaks a rule, the data set does not fit it, or torch is needed but not installed.
         DataSourceError: If the data set is missing or damaged.
     """
-    config = experiment.load(JOINTKD)
+    if strategy is not None:
+        check_strategy(strategy, experiment.override or [])
+    config = experiment.load(pipeline)
     has_torch = find_spec("torch") is not None
     if measure and not has_torch:
         raise ValueError("measure must be false if torch is not installed, got true.")
+    if isinstance(config, PclConfig):
+        _plan_study(config)
+        return
+    assert isinstance(config, PeerExperimentConfig)
+    if isinstance(config, ExperimentConfig) and strategy is not None:
+        check_grid(config.sweep, strategy)
+    data_lines, samples, given_bytes = _prepare(config, place)
+    measured: Iterator[str] = iter(())
+    if isinstance(config, CollaborateConfig):
+        of_rounds = forecast_rounds(config, samples, given_bytes=given_bytes)
+        work = rounds_lines(config, of_rounds)
+        measured = measured_lines(
+            recipe_to_measure(config), samples, lambda rates: rounds_seconds(of_rounds, rates, config)
+        )
+    else:
+        assert isinstance(config, ExperimentConfig)
+        expected = forecast(config, samples, given_bytes=given_bytes)
+        work = lines(config, expected, given_bytes, strategy=strategy)
+        timed = tuned(expected, config) if strategy == "tune" else expected
+        measured = measured_lines(config, samples, lambda rates: process_seconds(timed, rates, config))
+    for each in (*data_lines, *work):
+        typer.echo(each)
+    if has_torch if measure is None else measure:
+        typer.echo("")
+        for each in measured:
+            typer.echo(each)
+
+
+def _prepare(config: PeerExperimentConfig, place: StorePlace) -> tuple[list[str], PartitionSizes, list[int | None]]:
+    """Check an experiment as its first task does.
+
+    Returns:
+        The lines that a run would print about the data, the sizes of the parts of the data set, and the sizes of the
+        files of given weights.
+    """
     store = _open_store(config, place)
     published = None if store is None else find_published(config, store)
     dataset = read_data("plan", config, store=store)
@@ -60,18 +115,27 @@ def plan(experiment: Experiment, place: StorePlace, *, measure: bool | None) -> 
             stage="plan",
         )
         given_bytes = file_sizes(weights)
-    expected = forecast(config, measure_partition(dataset, assignment), given_bytes=given_bytes)
     sizes_P = np.array([len(part) for part in assignment.train])
     warned = [*division_warnings(config, dataset, assignment), *batch_warnings(config, sizes_P)]
-    for line in (*_data_lines(dataset, warned), *lines(config, expected, given_bytes)):
-        typer.echo(line)
-    if has_torch if measure is None else measure:
-        typer.echo("")
-        for line in _measured_lines(config, expected):
-            typer.echo(line)
+    return _data_lines(dataset, warned), measure_partition(dataset, assignment), given_bytes
 
 
-def _open_store(config: ExperimentConfig, place: StorePlace) -> ArtifactStore | None:
+def _plan_study(config: PclConfig) -> None:
+    """Print the work of a study of methods, after the checks of its first task."""
+    dataset = read_dataset("plan", config.data, seed=config.seed)
+    assignment, warned = split_data.divide_study(config, dataset)
+    num_train = len(assignment.train[0])
+    warned = [*warned, *split_data.batch_warnings(config, num_train=num_train)]
+    bytes_by_kind = split_data.bytes_to_write(config, dataset)
+    num_evaluated = len(assignment.validation) + len(assignment.test)
+    for each in (
+        *_data_lines(dataset, warned),
+        *study_lines(config, bytes_by_kind, num_train=num_train, num_evaluated=num_evaluated),
+    ):
+        typer.echo(each)
+
+
+def _open_store(config: PeerExperimentConfig, place: StorePlace) -> ArtifactStore | None:
     """Return the store that the options name; None if they name none and all data are elsewhere."""
     needs_store = any(peer.data is not None and peer.data.startswith(STORE_SCHEME) for peer in config.peers.given)
     return open_store(place.address) if needs_store or place != StorePlace() else None
@@ -84,7 +148,25 @@ def _data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str]) -> li
     return [*data_lines, ""] if data_lines else []
 
 
-def lines(config: ExperimentConfig, expected: Forecast, given_bytes: Sequence[int | None] = ()) -> Iterator[str]:
+def tuned(expected: Forecast, config: ExperimentConfig) -> Forecast:
+    """Return a forecast in which a tuner spends its budget instead of training all trials."""
+    fraction = config.tune.budget_fraction
+    num_distilled = expected.num_distillation_samples - expected.num_control_samples
+    return replace(
+        expected,
+        num_distillation_samples=round(fraction * num_distilled),
+        num_teacher_samples=round(fraction * expected.num_teacher_samples),
+        num_evaluation_samples=round(fraction * expected.num_evaluation_samples),
+    )
+
+
+def lines(
+    config: ExperimentConfig,
+    expected: Forecast,
+    given_bytes: Sequence[int | None] = (),
+    *,
+    strategy: str | None = None,
+) -> Iterator[str]:
     """Yield the lines that ``peerkd plan`` prints about a forecast.
 
     Args:
@@ -92,32 +174,36 @@ def lines(config: ExperimentConfig, expected: Forecast, given_bytes: Sequence[in
         expected: The forecast.
         given_bytes: For each peer, the size of the file with the weights that the user gives for it; None for a peer
             without such a file. If empty, no peer has one.
+        strategy: How settings are chosen; None for a sweep.
     """
     samples = expected.samples
     architectures = Counter(config.architectures)
-    yield _line("peers", f"{expected.num_peers:,}", ", ".join(f"{num:,} {name}" for name, num in architectures.items()))
-    yield _line("ordered pairs", f"{expected.num_pairs:,}")
-    yield _line(
-        "transfer sets", f"{len(config.sweep.tried_transfer_sets)}", ", ".join(config.sweep.tried_transfer_sets)
-    )
+    yield line("peers", f"{expected.num_peers:,}", ", ".join(f"{num:,} {name}" for name, num in architectures.items()))
+    yield line("ordered pairs", f"{expected.num_pairs:,}")
+    yield line("transfer sets", f"{len(config.sweep.tried_transfer_sets)}", ", ".join(config.sweep.tried_transfer_sets))
     left_out = [name for name in config.sweep.transfer_sets if name not in config.sweep.tried_transfer_sets]
     if left_out:
-        yield _line("omitted transfer sets", f"{len(left_out)}", f"{', '.join(left_out)}: samples of a peer leave it")
+        yield line("omitted transfer sets", f"{len(left_out)}", f"{', '.join(left_out)}: samples of a peer leave it")
     if config.sweep.learning_rates:
         rates = ", ".join(f"{rate:g}" for rate in config.sweep.learning_rates)
-        yield _line("learning rates", f"{len(config.sweep.learning_rates)}", rates)
+        yield line("learning rates", f"{len(config.sweep.learning_rates)}", rates)
     for noun, names in (("losses", config.sweep.losses), ("targets", config.sweep.targets)):
         if names:
-            yield _line(noun, f"{len(names)}", ", ".join(names))
+            yield line(noun, f"{len(names)}", ", ".join(names))
     for sentence in omissions(config.grid):
-        yield _line("omitted", "", sentence)
+        yield line("omitted", "", sentence)
     if config.sweep.extend:
-        yield _line(
+        yield line(
             "longer grid", "", f"at most {MAX_EXTENSIONS} times, values beyond its edges; their trials are not counted"
         )
-    yield _line("settings per pair", f"{expected.num_settings:,}", "on all transfer sets together")
-    yield _line("trials", f"{expected.num_trials:,}", f"{expected.num_controls:,} of them controls")
-    yield _line(
+    yield line("settings per pair", f"{expected.num_settings:,}", "on all transfer sets together")
+    yield line("trials", f"{expected.num_trials:,}", f"{expected.num_controls:,} of them controls")
+    if strategy == "tune":
+        spent = f"{tuned(expected, config).num_distillation_samples:,}"
+        yield line(
+            "budget of the tuner", spent, f"samples, {config.tune.budget_fraction:.3g} of all trials but controls"
+        )
+    yield line(
         "training samples",
         f"{samples.training:,}",
         f"{samples.training / expected.num_peers:,.0f} per peer; {samples.validation:,} for validation, "
@@ -130,45 +216,54 @@ def lines(config: ExperimentConfig, expected: Forecast, given_bytes: Sequence[in
     if config.num_trained_peers < expected.num_peers:
         imported = f" of {num_trained}; the weights of the others are given"
     epochs = plural(config.pretrain.epochs, "epoch")
-    yield _line("pre-training", f"{expected.num_pretraining_samples:,}", f"{epochs}{imported}")
-    yield _line(
+    yield line("pre-training", f"{expected.num_pretraining_samples:,}", f"{epochs}{imported}")
+    yield line(
         "distillation",
         f"{expected.num_distillation_samples:,}",
         f"{plural(config.distill.epochs, 'epoch')} per trial; {expected.num_control_samples:,} of them for controls",
     )
-    yield _line(
+    yield line(
         "better peers", f"{expected.num_improvement_samples:,}", "at most; the chosen trial of each student once more"
     )
-    yield _line("teachers, forward", f"{expected.num_teacher_samples:,}")
-    yield _line("evaluation, forward", f"{expected.num_evaluation_samples:,}")
+    yield line("teachers, forward", f"{expected.num_teacher_samples:,}")
+    yield line("evaluation, forward", f"{expected.num_evaluation_samples:,}")
     yield ""
     yield "Bytes (approximate):"
     streamed = config.data.storage == "streamed"
-    yield _line("data set", *(("0", "read in place") if streamed else (format_bytes(expected.dataset_bytes),)))
+    yield line("data set", *(("0", "read in place") if streamed else (format_bytes(expected.dataset_bytes),)))
     is_known = [
         network.is_built_in or bool(known)
         for network, known in zip(config.networks, given_bytes or (None,) * expected.num_peers, strict=True)
     ]
     others = "" if all(is_known) else "without networks of other packages that have no weights yet"
-    yield _line("weights of the peers", format_bytes(expected.weights_bytes), others)
-    yield _line("better peers", format_bytes(expected.weights_bytes), others or "one network for each student")
-    yield _line("journals of the sweep", format_bytes(expected.journals_bytes), "during the sweep")
-    yield _line("table of trials", format_bytes(expected.table_bytes))
+    yield line("weights of the peers", format_bytes(expected.weights_bytes), others)
+    yield line("better peers", format_bytes(expected.weights_bytes), others or "one network for each student")
+    yield line("journals of the sweep", format_bytes(expected.journals_bytes), "during the sweep")
+    yield line("table of trials", format_bytes(expected.table_bytes))
     yield ""
     yield "Bytes that leave the teachers of all pairs if students are trained where their data are (approximate):"
     for name, moved in expected.moved.items():
         parts = [f"{format_bytes(num)} of {noun}" for noun, num in moved._asdict().items() if num]
-        yield _line(name, format_bytes(sum(moved)), ", ".join(parts))
+        yield line(name, format_bytes(sum(moved)), ", ".join(parts))
 
 
-def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[str]:
+def measured_lines(
+    config: ExperimentConfig, samples: PartitionSizes, seconds_of: Callable[[Mapping[PeerNetwork, Rates]], float]
+) -> Iterator[str]:
+    """Yield the rates of this machine, and the duration that follows from them.
+
+    Args:
+        config: The experiment whose recipes are measured.
+        samples: The sizes of the parts of the data set.
+        seconds_of: A function that returns the seconds of a run in one process, given the rates of each network.
+    """
     # Imported here so that the earlier lines are printed without delay.
     from peerkd.stages.machine import choose_device
     from peerkd.training.process_pool import run_in_processes
 
     device, num_workers = choose_device(config.compute)
     rates: dict[PeerNetwork, Rates] = {}
-    inputs = (config, expected.samples, device)
+    inputs = (config, samples, device)
     tasks = [(network, network) for network in dict.fromkeys(config.networks)]
     yield f"Samples per second on one {'core' if device == 'cpu' else 'GPU'}, with random images:"
     preload = network_modules(config.architectures)
@@ -177,14 +272,10 @@ def _measured_lines(config: ExperimentConfig, expected: Forecast) -> Iterator[st
     ):
         rates[network] = measured
         parts = zip(Rates._fields, measured, strict=True)
-        yield _line(str(network), ", ".join(f"{part} {1 / seconds:,.0f}" for part, seconds in parts if seconds > 0))
-    seconds = process_seconds(expected, rates, config)
+        yield line(str(network), ", ".join(f"{part} {1 / seconds:,.0f}" for part, seconds in parts if seconds > 0))
+    seconds = seconds_of(rates)
     what = "CPU core" if device == "cpu" else "GPU"
     yield ""
     hours = seconds / 3600
-    yield _line(f"hours on one {what}", f"{hours:,.{2 if hours >= 1 else 3}f}", "only trainings and evaluations")
-    yield _line("time on this machine", format_duration(seconds / num_workers), f"{num_workers:,} in parallel")
-
-
-def _line(name: str, value: str, note: str = "") -> str:
-    return f"  {name:<22}{value:>16}  {note}".rstrip()
+    yield line(f"hours on one {what}", f"{hours:,.{2 if hours >= 1 else 3}f}", "only trainings and evaluations")
+    yield line("time on this machine", format_duration(seconds / num_workers), f"{num_workers:,} in parallel")

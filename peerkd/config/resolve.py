@@ -1,9 +1,9 @@
 """The resolution of a person's input to one config: a preset, on top of it a file, and on top of both single fields."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from peerkd.config.files import read_text
 from peerkd.config.json_text import MAX_CHARACTERS
@@ -54,6 +54,20 @@ def load(
         _check_preset(pipeline, preset)
     base = _base(pipeline, preset or "", has_layer=layer is not None)
     return combine(base, text=layer, pairs=overrides, remark=_remark(pipeline))
+
+
+def load_mapping(
+    pipeline: Pipeline[Config], values: Mapping[str, Any], *, preset: str = "", overrides: Iterable[str] = ()
+) -> Config:
+    """Return the config that results from a preset, on top of it a mapping, and on top of both ``key=value`` pairs.
+
+    Without a preset, the mapping is on top of the defaults of all fields.
+
+    Raises:
+        ValueError: If the preset is unknown, or the result breaks rules.
+    """
+    layer = TextLayer("", values, source="")
+    return combine(_base(pipeline, preset, has_layer=True), text=layer, pairs=overrides, remark=_remark(pipeline))
 
 
 def split_overrides(text: str, *, field: str = "overrides") -> list[str]:

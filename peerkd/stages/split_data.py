@@ -75,17 +75,11 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     print_remarks(NAME, source.dataset)
     # All checks come before anything is written, so that a refused study leaves nothing in the store.
     image_shape_CHW = source.dataset.image_shape
-    for architecture in config.architectures:
-        check_image_size(architecture, image_shape_CHW)
-    assignment = _assign(config, source.dataset)
-    _check_parts(config, num_train=len(assignment.train[0]))
-    too_little = find_scarcities(
-        np.asarray(source.dataset.labels_N), assignment, class_names=source.dataset.class_names
-    )
+    assignment, too_little = divide_study(config, source.dataset)
     for sentence in (*too_little, *batch_warnings(config, num_train=len(assignment.train[0]))):
         print_line(NAME, f"warning: {sentence}")
     if not source.published:
-        check_free_space(store, _bytes_to_write(config, source.dataset))
+        check_free_space(store, bytes_to_write(config, source.dataset))
     dataset = publish_source(source, store)
     artifact = key(config, dataset)
     sizes = {
@@ -119,6 +113,21 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     return manifest
 
 
+def divide_study(config: PclConfig, dataset: ImageDataset | RawDataset) -> tuple[Assignment, list[str]]:
+    """Return the split of the data set of a study, as the assignment to a single peer, and warnings about it.
+
+    ``peerkd plan`` and ``peerkd run`` both divide data sets with this function.
+
+    Raises:
+        ValueError: If an architecture does not accept the images, or the data cannot be split as the config requires.
+    """
+    for architecture in config.architectures:
+        check_image_size(architecture, dataset.image_shape)
+    assignment = _assign(config, dataset)
+    _check_parts(config, num_train=len(assignment.train[0]))
+    return assignment, find_scarcities(np.asarray(dataset.labels_N), assignment, class_names=dataset.class_names)
+
+
 def batch_warnings(config: PclConfig, *, num_train: int) -> list[str]:
     """Return a warning if the batch size is larger than the training set, and otherwise an empty list.
 
@@ -134,7 +143,7 @@ def key(config: PclConfig, dataset: Manifest) -> str:
     return keys.key(NAME, causes)
 
 
-def _bytes_to_write(config: PclConfig, source: ImageDataset | RawDataset) -> dict[str, float]:
+def bytes_to_write(config: PclConfig, source: ImageDataset | RawDataset) -> dict[str, float]:
     """Return the minimum number of bytes that a study writes, by kind of data."""
     shape_CHW, num_classes = source.image_shape, len(source.class_names)
     return {

@@ -47,7 +47,9 @@ def data_sets(num_cases: int, *, seed: int) -> Iterator[Case]:
 
             def read(settings: list[str] = settings, store: Path = Path(folder, "runs")) -> None:
                 with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-                    planned = _refusal(lambda: plan(Experiment(override=settings), StorePlace(), measure=False))
+                    planned = _refusal(
+                        lambda: plan(JOINTKD, Experiment(override=settings), StorePlace(), measure=False)
+                    )
                     config = resolve(JOINTKD, preset="digits", overrides=" ".join(settings))
                     done = _refusal(lambda: partition(config, FilesystemStore(store)))
                 assert str(planned) == str(done), f"the plan says {planned}, the run {done}"

@@ -10,6 +10,7 @@ from peerkd.cli.options import (
     DryRun,
     Experiment,
     Jobs,
+    Measure,
     Output,
     PipelineName,
     RunBackend,
@@ -122,21 +123,37 @@ def run_collaborate(
 
 @plan_app.command("jointkd")
 def plan_jointkd(
-    experiment: Experiment,
-    place: StorePlace,
-    measure: Annotated[
-        bool | None,
-        typer.Option(
-            "--measure/--no-measure",
-            help="Measure the speed of this machine for a few seconds. Default: only if torch is installed.",
-            show_default=False,
-        ),
-    ] = None,
+    experiment: Experiment, place: StorePlace, strategy: Strategy = "sweep", measure: Measure = None
 ) -> None:
     """Joint distillation: print the numbers of trials, samples, bytes and hours of a run.
 
     Example: peerkd plan jointkd --set partition.num_peers=100 --no-measure
     """
     from peerkd.cli.plan import plan
+    from peerkd.config.pipelines import JOINTKD
 
-    plan(experiment, place, measure=measure)
+    plan(JOINTKD, experiment, place, measure=measure, strategy=strategy)
+
+
+@plan_app.command("pcl")
+def plan_pcl(experiment: Experiment) -> None:
+    """Peer collaborative learning: print the numbers of runs, samples and bytes of a study.
+
+    Example: peerkd plan pcl --set num_seeds=10
+    """
+    from peerkd.cli.plan import plan
+    from peerkd.config.pipelines import PCL
+
+    plan(PCL, experiment, StorePlace())
+
+
+@plan_app.command("collaborate")
+def plan_collaborate(experiment: Experiment, place: StorePlace, measure: Measure = None) -> None:
+    """Rounds: print the numbers of rounds, samples, exchanged bytes and hours of a run.
+
+    Example: peerkd plan collaborate --set rounds.topology.kind=ring --no-measure
+    """
+    from peerkd.cli.plan import plan
+    from peerkd.config.pipelines import COLLABORATE
+
+    plan(COLLABORATE, experiment, place, measure=measure)

@@ -35,11 +35,13 @@ def test_a_file_and_a_mapping_give_the_same_config(tmp_path: Path) -> None:
 def test_mistakes_are_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^pipeline must be one of jointkd, pcl, collaborate, got jiontkd"):
         peerkd.load("jiontkd")
-    with pytest.raises(ValueError, match=r"^preset must not be given together with a config"):
-        peerkd.load(preset="digits", config={})
+    with pytest.raises(
+        ValueError, match=r"^The config has 2 errors:\n  name must be text.*\n  seed must be a whole number"
+    ):
+        peerkd.load(preset="digits", config={"seed": "x", "name": 3})
     with pytest.raises(TypeError, match=r"^overrides must be a mapping or a list"):
         peerkd.load(overrides="seed=1")
-    with pytest.raises(ValueError, match=r"^strategy must be one of sweep, tune, got tuned\."):
+    with pytest.raises(ValueError, match=r"^strategy must be sweep or tune, got tuned \(did you mean tune\?\)\."):
         peerkd.run(peerkd.load(), store=tmp_path, strategy="tuned")
     with pytest.raises(TypeError, match=r"^config must be a config that peerkd\.load returns, got dict\."):
         peerkd.run({}, store=tmp_path)

@@ -6,8 +6,11 @@ import pytest
 
 from peerkd.cli import plan as plan_module
 from peerkd.config.given_peers import PeerNetwork
+from peerkd.config.pipelines import COLLABORATE
+from peerkd.config.resolve import override, resolve
 from peerkd.training import process_pool
-from peerkd.training.forecast import Rates
+from peerkd.training.forecast import PartitionSizes, Rates
+from peerkd.training.forecast_rounds import forecast_rounds, recipe_to_measure, rounds_seconds
 from peerkd.wording import format_duration
 from tests.unit.cli.conftest import Outcome
 from tests.unit.cli.test_main import BAD_INPUTS
@@ -123,3 +126,43 @@ def test_learning_rates_multiply_settings_and_controls(peerkd) -> None:
     other = peerkd("plan", "jointkd", "--no-measure", "--set", "sweep.learning_rates=[0.1]")
     assert value(other, "settings per pair") == "63"
     assert "380 of them controls" in other.out
+
+
+def test_rounds_are_planned_with_the_bytes_that_peers_exchange(peerkd) -> None:
+    options = ("--set", "rounds.methods=[fedavg,alone,predictions]", "--set", "rounds.topology.kind=ring")
+    outcome = peerkd("plan", "collaborate", "--no-measure", *options)
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    assert (value(outcome, "rounds  "), value(outcome, "partners of a peer")) == ("10", "2")
+    # 809 own samples in 10 rounds of 3 epochs; predictions adds the 202 public samples for each of the 10 peers.
+    assert value(outcome, "rounds of alone") == value(outcome, "rounds of fedavg") == f"{809 * 30:,}"
+    assert value(outcome, "rounds of predictions") == f"{(809 + 10 * 202) * 30:,}"
+    assert value(outcome, "alone") == "0"
+    assert "5.0 MiB received" in outcome.out
+
+
+def test_rounds_are_measured_with_their_own_recipe() -> None:
+    config = resolve(COLLABORATE, overrides="rounds.epochs=7 rounds.temperature=2 peers.architectures=[mlp]")
+    measured = recipe_to_measure(config)
+    assert (measured.distill.epochs, measured.sweep.temperatures, measured.networks) == (7, (2.0,), config.networks)
+    sizes = PartitionSizes((10,) * 10, 5, 5, 20, 0, 200, (1, 8, 8), 10)
+    rates = {PeerNetwork("mlp"): Rates(1.0, 10.0, 100.0, 0.0)}
+    rounds = override(config, ["rounds.methods=[predictions]", "rounds.num_rounds=2", "pretrain.epochs=3"])
+    # Pre-training 3 x 100 samples; 2 rounds of 7 epochs on 100 own and 10 x 20 public samples; 2 x 10 x 20 predicted.
+    assert rounds_seconds(forecast_rounds(rounds, sizes), rates, rounds) == 300 + 14 * 300 * 10 + 400 * 100
+
+
+def test_a_study_of_methods_is_planned(peerkd) -> None:
+    outcome = peerkd("plan", "pcl", "--set", "methods=[plain,dml,pcl]", "--set", "num_seeds=2")
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    assert value(outcome, "runs") == "6"
+    samples = {method: int(value(outcome, method + "  ").replace(",", "")) for method in ("plain", "dml", "pcl")}
+    # dml trains three networks; pcl has three views, and its mean network predicts each of them once more.
+    assert (samples["dml"], samples["pcl"]) == (3 * samples["plain"], 6 * samples["plain"])
+
+
+def test_a_tuned_study_is_planned_with_its_budget(peerkd) -> None:
+    budget = ("--set", "tune.budget_fraction=0.1")
+    outcome = peerkd("plan", "jointkd", "--no-measure", "--strategy", "tune", *budget)
+    num_distilled = int(value(outcome, "distillation").replace(",", ""))
+    # Controls are not part of the cost of which the budget is a fraction.
+    assert 0.09 * num_distilled < int(value(outcome, "budget of the tuner").replace(",", "")) < 0.1 * num_distilled

@@ -2,6 +2,8 @@
 
 import math
 import os
+import re
+import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 from peerkd.config.launch import LaunchConfig
-from peerkd.stages import dataset, partition_data
+from peerkd.stages import dataset, partition_data, split_data
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (60, 8, 8), dtype=np.uint8)
@@ -156,3 +158,67 @@ def test_a_plan_and_a_run_give_the_same_verdict_in_the_same_words(
         assert (planned.exit_code, planned.err) == (0, "")
         # A plan begins with the lines of a run about the data, except for the last line of the run.
         assert planned.out.splitlines()[: len(said) - 1] == said[:-1]
+
+
+BAD_CONFIGS = {
+    "jointkd": [
+        "sweep.alpha=[1] seed=x",
+        "compute.num_workers=0",
+        "partition.num_peers=1000",
+        "partition.label_skew.kind=classes partition.label_skew.classes_per_peer=11",
+        "peers.architectures=[vgg16]",
+        "sweep.transfer_sets=[public]",
+        "peers.from=pretrain_peers/0123456789abcdef",
+    ],
+    "collaborate": [
+        "rounds.method=[fedavg] rounds.num_rounds=0",
+        "rounds.methods=[fedav]",
+        "partition.public_fraction=0",
+        "partition.num_peers=1000",
+        "rounds.topology={kind: edges, edges: [[0, 99]]}",
+        "rounds.topology={kind: random, num_partners: 99}",
+        "peers.architectures=[vgg16]",
+        "rounds.methods=[fedavg] rounds.alpha=0.1",
+        "sweep.alphas=[1]",
+    ],
+    "pcl": [
+        "method=[pcl] num_seeds=0",
+        "data.test_fraction=0.999",
+        "architectures=[vgg16]",
+        "training.num_processes=1000",
+        "collaboration.branch_point=stage9",
+        "partition.num_peers=3",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "settings"), [(pipeline, each) for pipeline, all_of in BAD_CONFIGS.items() for each in all_of]
+)
+def test_a_plan_refuses_a_config_in_the_words_of_the_first_task(
+    peerkd, capsys: pytest.CaptureFixture[str], tmp_path: Path, pipeline: str, settings: str
+) -> None:
+    pairs = re.split(r" (?=[a-z_.]+=)", settings)
+    (tmp_path / "runs").mkdir()
+    options = ["--output", "runs"] if "peers.from" in settings else []
+    planned = peerkd("plan", pipeline, *options, *(word for pair in pairs for word in ("--set", pair)))
+    arguments = {
+        "preset": "",
+        "config_json": "",
+        "overrides": shlex.join(pairs),
+        "store": str(tmp_path / "runs"),
+        "output_path": str(tmp_path / "output"),
+        **LaunchConfig().to_parameters(),
+    }
+    with pytest.raises(SystemExit, match=r"^2$"):
+        split_data.run(**arguments) if pipeline == "pcl" else partition_data.run(pipeline=pipeline, **arguments)
+    _, _, said = capsys.readouterr().out.rpartition("error: ")
+    assert (planned.exit_code, planned.out) == (2, "")
+    assert planned.err == f"peerkd: {said}"
+
+
+def test_a_plan_of_a_tuned_study_has_the_checks_of_its_run(peerkd) -> None:
+    refused = peerkd("plan", "jointkd", "--strategy", "tune", "--set", "sweep.extend=true")
+    assert refused.err.startswith("peerkd: sweep.extend must be false when strategy is tune, ")
+    refused = peerkd("plan", "jointkd", "--set", "tune.budget_fraction=0.1")
+    assert refused.err.startswith("peerkd: tune.budget_fraction must not be set unless strategy is tune: ")

@@ -1,0 +1,149 @@
+"""The forecast of an experiment with rounds: samples, bytes and, from measured rates, time. It needs no torch."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from peerkd.config.collaborate import CollaborateConfig, EdgesTopology, RandomTopology, RingTopology, SmallWorldTopology
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.given_peers import PeerNetwork
+from peerkd.config.sweep import SweepConfig
+from peerkd.config.training import DistillConfig
+from peerkd.rounds.method import RoundMethod
+from peerkd.study.moved_bytes import logits_bytes
+from peerkd.training.forecast import PartitionSizes, Rates, dataset_bytes, peer_bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundsForecast:
+    """The work of an experiment with rounds. A sample counts once for each time that it passes through a network."""
+
+    num_peers: int
+    num_rounds: int
+    num_partners: float
+    """The mean number of partners of a peer in a round."""
+
+    samples: PartitionSizes
+    num_pretraining_samples: int
+    num_training_samples: Mapping[str, int]
+    """The approximate number of samples on which the peers train in all rounds, by method."""
+
+    num_predicted_samples: Mapping[str, int]
+    """The number of public samples that the peers predict for one another in all rounds, by method."""
+
+    num_evaluation_samples: int
+    """The number of samples on which all peers are evaluated, before the first round and after each, by all methods."""
+
+    dataset_bytes: int
+    weights_bytes: int
+    """The size of the weights of all peers."""
+
+    sent_bytes: Mapping[str, int]
+    """The bytes that leave all peers in all rounds, by method. A message that several partners read leaves once."""
+
+    received_bytes: Mapping[str, int]
+    """The bytes that all peers receive in all rounds, by method."""
+
+
+def forecast_rounds(
+    config: CollaborateConfig, samples: PartitionSizes, *, given_bytes: Sequence[int | None] = ()
+) -> RoundsForecast:
+    """Return the work of an experiment with rounds on a partitioned data set.
+
+    Args:
+        config: The experiment.
+        samples: The sizes of the parts of the data set.
+        given_bytes: The sizes of given weights; see ``forecast``.
+    """
+    num_peers, rounds = config.partition.num_peers, config.rounds
+    num_partners = mean_num_partners(config)
+    bytes_P = peer_bytes(config, samples, given_bytes=given_bytes)
+    message_bytes = {
+        method.name: _message_bytes(method, samples, mean_weights_bytes=sum(bytes_P) / num_peers)
+        for method in rounds.round_methods
+    }
+    num_public = samples.public * num_peers
+    num_evaluated = samples.validation + samples.test + samples.own
+    pairs = {method.name: num_peers // 2 for method in rounds.round_methods if method.sends_in_pairs}
+    return RoundsForecast(
+        num_peers=num_peers,
+        num_rounds=rounds.num_rounds,
+        num_partners=num_partners,
+        samples=samples,
+        num_pretraining_samples=samples.training * config.num_trained_peers // num_peers * config.pretrain.epochs,
+        num_training_samples={
+            method.name: rounds.num_rounds
+            * rounds.epochs
+            * (samples.training + (num_public if method.needs_public_set else 0))
+            for method in rounds.round_methods
+        },
+        num_predicted_samples={
+            method.name: rounds.num_rounds * num_public if method.needs_public_set else 0
+            for method in rounds.round_methods
+        },
+        num_evaluation_samples=num_evaluated * num_peers * (1 + rounds.num_rounds * len(rounds.methods)),
+        dataset_bytes=dataset_bytes(config, samples),
+        weights_bytes=sum(bytes_P),
+        sent_bytes={
+            name: round(rounds.num_rounds * size * pairs.get(name, num_peers if num_partners else 0))
+            for name, size in message_bytes.items()
+        },
+        received_bytes={
+            name: round(rounds.num_rounds * size * pairs.get(name, num_peers * num_partners))
+            for name, size in message_bytes.items()
+        },
+    )
+
+
+def mean_num_partners(config: CollaborateConfig) -> float:
+    """Return the mean number of partners of a peer in a round."""
+    num_peers = config.partition.num_peers
+    match config.rounds.topology:
+        case RingTopology():
+            return min(2, num_peers - 1)
+        case RandomTopology(num_partners=num) | SmallWorldTopology(num_partners=num):
+            return num
+        case EdgesTopology(edges=edges):
+            return 2 * len(edges) / num_peers
+    return num_peers - 1
+
+
+def rounds_seconds(expected: RoundsForecast, rates: Mapping[PeerNetwork, Rates], config: CollaborateConfig) -> float:
+    """Return the seconds that all trainings and evaluations take in one process.
+
+    Args:
+        expected: The work.
+        rates: The rates of each network of the experiment, measured with ``recipe_to_measure``.
+        config: The experiment.
+    """
+    seconds = 0.0
+    for network, num in Counter(config.networks).items():
+        share, rate = num / expected.num_peers, rates[network]
+        seconds += share * expected.num_pretraining_samples * rate.pretraining
+        seconds += share * sum(expected.num_training_samples.values()) * rate.distillation
+        seconds += share * sum(expected.num_predicted_samples.values()) * rate.teacher
+        seconds += share * expected.num_evaluation_samples * rate.evaluation
+    return seconds
+
+
+def recipe_to_measure(config: CollaborateConfig) -> ExperimentConfig:
+    """Return an experiment with pairs whose rates are those of the trainings in rounds.
+
+    A round trains with the recipe and the loss of ``rounds``, as a pair trains with those of ``distill``.
+    """
+    recipe = {name: getattr(config.rounds, name) for name in DistillConfig.model_fields if name != "target"}
+    shared = {name: getattr(config, name) for name in type(config).model_fields if name != "rounds"}
+    sweep = SweepConfig(
+        temperatures=(config.rounds.temperature,), alphas=(config.rounds.alpha,), transfer_sets=("student",)
+    )
+    return ExperimentConfig(**shared, distill=DistillConfig(**recipe), sweep=sweep)
+
+
+def _message_bytes(method: RoundMethod, samples: PartitionSizes, *, mean_weights_bytes: float) -> float:
+    match method.sends:
+        case "predictions":
+            return logits_bytes(samples.public, samples.num_classes)
+        case "weights":
+            return math.ceil(mean_weights_bytes)
+    return 0
