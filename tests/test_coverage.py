@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 UNIT = ROOT / "tests" / "unit"
 
 COVERED_BY = {
+    "peerkd.api.figures": "docs/test_python.py",
     "peerkd.api.networks": "docs/test_python.py",
     "peerkd.api.runs": "docs/test_python.py",
     "peerkd.artifacts.filesystem_workspace": "unit/artifacts/test_filesystem.py",

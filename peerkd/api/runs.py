@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import nn
 
+    from peerkd.api.figures import Figure
     from peerkd.config.strict import StrictConfig
 
 _MAIN_TABLES: Final = ("choices", "trials", "rounds", "curves")
@@ -86,6 +87,17 @@ class Run:
             ValueError: If the run is unfinished.
         """
         return self._report_folder() / "report.html"
+
+    @property
+    def figures(self) -> "tuple[Figure, ...]":
+        """The charts of the report as data, in the order of the page. Reports of earlier versions have none.
+
+        Raises:
+            ValueError: If the run is unfinished.
+        """
+        from peerkd.api.figures import read_figures
+
+        return tuple(read_figures(self.report.read_text(encoding="utf-8")))
 
     def folder(self, stage: str) -> Path:
         """Return the folder with the files of a stage's artifact, such as ``distill_pairs`` or ``improve_peers``.

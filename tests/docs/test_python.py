@@ -76,6 +76,8 @@ def test_a_run_gives_its_config_its_tables_and_its_networks(folder: Path) -> Non
     assert run.config == peerkd.load(overrides=SMALL)
     assert run.summary.startswith("digits: 2 ordered pairs")
     assert {"trials", "pairs", "cost"} <= set(run.tables)
+    assert {"xy", "intervals", "bars"} & {figure.kind for figure in run.figures}
+    assert all(figure.title and figure.data for figure in run.figures)
     assert run.table("pairs", form="polars").shape == run.table("pairs").shape
     before, after = run.network(1, stage="pretrain_peers"), run.network(1)
     assert not after.training
