@@ -22,6 +22,7 @@ COVERED_BY = {
     "peerkd.cli.commands.experiments": "unit/cli/test_help.py",
     "peerkd.cli.commands.results": "unit/cli/test_help.py",
     "peerkd.cli.completion": "unit/cli/test_help.py",
+    "peerkd.cli.compare": "pipelines/test_several_seeds.py",
     "peerkd.cli.exit_codes": "unit/cli/test_main.py",
     "peerkd.cli.export": "unit/stages/test_export_student.py",
     "peerkd.cli.places": "unit/stages/test_stored_runs.py",

@@ -110,16 +110,19 @@ def _finished(run: StoredRun, store: ArtifactStore) -> FinishedRun:
 
 
 def _studies(run: FinishedRun, store: ArtifactStore, *, names_first_method: bool) -> Iterator[MeasuredStudy]:
-    def study(seed: int, values: Mapping[Quantity, FloatArray], peers: str = "") -> MeasuredStudy:
-        return MeasuredStudy(run=run.name, seed=seed, settings=settings_as_text(run.config), peers=peers, values=values)
+    def study(seed: int, values: Mapping[Quantity, FloatArray], peers: str = "", **more_settings: str) -> MeasuredStudy:
+        settings = {**more_settings, **settings_as_text(run.config)}
+        return MeasuredStudy(run=run.name, seed=seed, settings=settings, peers=peers, values=values)
 
     match run.config:
         case ExperimentConfig() as config:
             improved = references.follow(run.report.metadata["inputs"]["improved"], store)
             trials = references.follow(improved.metadata["inputs"]["trials"], store)
             peers = trials.metadata["inputs"]["peers"]["fingerprint"]
+            # The strategy is no field of the config, but an option of the command.
+            strategy = "tune" if is_tuned(trials) else "sweep"
             gains = _tuned_gains(config, trials, store) if is_tuned(trials) else _swept_gains(config, run.report, store)
-            yield study(config.seed, {**gains, **_better_peers(config, improved)}, peers)
+            yield study(config.seed, {**gains, **_better_peers(config, improved)}, peers, strategy=strategy)
         case CollaborateConfig() as config:
             rounds = references.follow(run.report.metadata["inputs"]["rounds"], store)
             peers = rounds.metadata["inputs"]["peers"]["fingerprint"]

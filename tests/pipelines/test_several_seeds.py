@@ -11,15 +11,15 @@ from peerkd.artifacts.open import open_store
 from peerkd.cli.main import main
 from peerkd.stages.stored_runs import list_runs
 from tests.pages import Page
-from tests.pipelines.experiments import TINY
+from tests.pipelines.experiments import TINY, command
 
 NUM_STAGES = 5
 
 
 @pytest.fixture
-def compare(monkeypatch, capsys):
-    def call(output, *words):
-        monkeypatch.setattr(sys, "argv", ["peerkd", "compare", "--output", str(output), *words])
+def peerkd(monkeypatch, capsys):
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["peerkd", *words])
         with pytest.raises(SystemExit) as caught:
             main()
         return caught.value.code, capsys.readouterr()
@@ -27,11 +27,13 @@ def compare(monkeypatch, capsys):
     return call
 
 
-def test_a_run_with_two_seeds_finds_the_study_of_one_and_reports_both(finished, run_here, compare, tmp_path, capsys):
+def test_a_run_with_two_seeds_finds_the_study_of_one_and_reports_both(finished, peerkd, tmp_path):
     output = tmp_path / "runs"
     shutil.copytree(finished[0], output)
-    assert run_here(output, (*TINY, "num_seeds=2")) == 0
-    printed = capsys.readouterr().out
+    _, _, _, *words = command(output, (*TINY, "num_seeds=2"))
+    code, told = peerkd(*words, "--workers", "0")
+    assert code == 0
+    printed = told.out
     # The first study is the one that the store has already, and the second is new.
     assert printed.count("already done") == NUM_STAGES
     assert "2 studies in 1 group, seeds 0, 1" in printed
@@ -47,10 +49,11 @@ def test_a_run_with_two_seeds_finds_the_study_of_one_and_reports_both(finished, 
         rows = list(csv.DictReader(file))
     assert {(row["seeds"], row["over"], row["num"]) for row in rows} >= {("0 1", "seed", "2")}
 
-    code, told = compare(output, first.name, second.name, "--csv", "--html", str(tmp_path / "page.html"))
+    compare = ("compare", "--output", str(output))
+    code, told = peerkd(*compare, first.name, second.name, "--csv", "--html", str(tmp_path / "page.html"))
     assert code == 0
     assert told.out == (report.parent / "comparison.csv").read_text()
     Page((tmp_path / "page.html").read_text())
-    assert compare(output, "latest", first.name)[0] == 2
-    code, told = compare(output, "latest")
+    assert peerkd(*compare, "latest", first.name)[0] == 2
+    code, told = peerkd(*compare, "latest")
     assert (code, told.err) == (2, "peerkd: RUN must name at least two runs, got 1.\n")

@@ -79,7 +79,7 @@ def compare(
         Path | None, typer.Option("--html", metavar="FILE", help="File to which a page is written.")
     ] = None,
 ) -> None:
-    """Compare the settings and the results of finished runs.
+    """Compare finished runs.
 
     Runs that differ in their seed alone are pooled. All others are compared with the first.
 

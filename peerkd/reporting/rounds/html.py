@@ -89,7 +89,7 @@ def headline(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> list[tupl
                 "rounds.rampup_rounds gives the divergence less weight in the first rounds.",
             )
         )
-    said.append(("How sure", "All numbers are of one seed. Run other seeds before you rely on a small difference."))
+    said.append(("How sure", "All numbers are of one seed. Before you rely on a small difference, set num_seeds."))
     return said
 
 

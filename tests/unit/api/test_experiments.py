@@ -49,6 +49,13 @@ def test_mistakes_are_refused_in_a_sentence(tmp_path: Path) -> None:
         peerkd.open_run(store=tmp_path)
 
 
+def test_a_config_with_several_seeds_is_refused_because_a_call_returns_one_run(tmp_path: Path) -> None:
+    config = peerkd.load(overrides={"num_seeds": 2})
+    with pytest.raises(ValueError, match=r"^num_seeds must be 1, .*, got 2: call it for each of config\.studies\.$"):
+        peerkd.run(config, store=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_public_name_is_there_and_no_other() -> None:
     assert [name for name in peerkd.__all__ if getattr(peerkd, name) is None] == []
     assert set(peerkd.__all__) == {*peerkd._PLACES, "__version__"}
