@@ -54,10 +54,12 @@ class TrialResults:
 
     forgetting: FloatArray
     gain_from_teacher: FloatArray
-    """Of the scope of the choice. NaN for a control, and where no control with the same data exists."""
+    """The gain on test minus the gain of the control with the same data, for the accuracy that the choice uses.
+
+    It is NaN for a control, and for a trial without such a control."""
 
     gain: FloatArray
-    """Of the scope of the choice."""
+    """The gain on test, for the accuracy that the choice uses."""
 
     roles: Mapping[str, Mapping[str, IntArray]]
     """(num_peers, num_peers) rows of each pair's trial by role, such as ``chosen``, and by transfer set. An empty name
