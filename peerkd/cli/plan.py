@@ -11,7 +11,7 @@ import typer
 from peerkd.artifacts.open import open_store
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.cli.options import Experiment, StorePlace
-from peerkd.cli.plan_lines import line, rounds_lines, study_lines
+from peerkd.cli.plan_lines import line, rounds_lines, seed_lines, study_lines
 from peerkd.config.architectures import network_modules
 from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
@@ -176,6 +176,7 @@ def lines(
             without such a file. If empty, no peer has one.
         strategy: How settings are chosen; None for a sweep.
     """
+    yield from seed_lines(config)
     samples = expected.samples
     architectures = Counter(config.architectures)
     yield line("peers", f"{expected.num_peers:,}", ", ".join(f"{num:,} {name}" for name, num in architectures.items()))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.methods import METHODS
 from peerkd.config.pcl import PclConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.training.forecast_rounds import RoundsForecast
 from peerkd.wording import format_bytes, plural
 
@@ -15,8 +16,15 @@ def line(name: str, value: str, note: str = "") -> str:
     return f"  {name:<22}{value:>16}  {note}".rstrip()
 
 
+def seed_lines(config: PeerExperimentConfig) -> Iterator[str]:
+    """Yield the line about several seeds; no line if there is one."""
+    if config.num_seeds > 1:
+        yield line("seeds", f"{config.num_seeds:,}", "complete studies; the lines below are about one of them")
+
+
 def rounds_lines(config: CollaborateConfig, expected: RoundsForecast) -> Iterator[str]:
     """Yield the lines about an experiment with rounds."""
+    yield from seed_lines(config)
     samples, rounds = expected.samples, config.rounds
     architectures = Counter(config.architectures)
     yield line("peers", f"{expected.num_peers:,}", ", ".join(f"{num:,} {name}" for name, num in architectures.items()))

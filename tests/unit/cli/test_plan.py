@@ -111,6 +111,14 @@ def test_a_plan_says_that_the_grid_may_become_longer(peerkd) -> None:
     assert value(outcome, "trials") == "5,590"
 
 
+@pytest.mark.parametrize("pipeline", ["jointkd", "collaborate"])
+def test_a_plan_of_several_seeds_says_that_it_is_about_one(peerkd, pipeline: str) -> None:
+    outcome = peerkd("plan", pipeline, "--no-measure", "--set", "num_seeds=3")
+    assert value(outcome, "seeds") == "3"
+    others = [line for line in outcome.out.splitlines() if "complete studies" not in line]
+    assert others == peerkd("plan", pipeline, "--no-measure").out.splitlines()
+
+
 def test_learning_rates_multiply_settings_and_controls(peerkd) -> None:
     rates = ("--set", "sweep.learning_rates=[0.005,0.02,0.08]")
     one, three = (peerkd("plan", "jointkd", "--no-measure", *options) for options in ((), rates))
