@@ -10,6 +10,9 @@ from peerkd.arrays import FloatArray
 from peerkd.reporting.wording import points
 from peerkd.results.intervals import Estimate
 
+MAX_ARROWS: Final = 100
+"""The number of arrows that a network can show."""
+
 _MARGIN_FRACTION: Final = 0.05
 """Space that an axis of differences leaves beyond the values on each side, as a fraction of their range."""
 
@@ -115,7 +118,10 @@ class NetworkChart(NamedTuple):
     """The largest gain comes first."""
 
     gain_noun: str
-    """What the gain is, such as ``measured on test``."""
+    """What the gain is, such as ``on test``."""
+
+    num_drawn: int
+    """The number of arrows that are drawn, the first ones."""
 
 
 def interval_chart(estimates: Mapping[str, Estimate], *, write: Callable[[float], str] = points) -> IntervalChart:
@@ -174,7 +180,7 @@ def network_chart(
         gain_noun: What the gain is.
     """
     arrows = [Arrow(*pair, float(gain_PP[pair])) for pair in pairs if not math.isnan(gain_PP[pair])]
-    return NetworkChart(peers, sorted(arrows, key=lambda arrow: -arrow.gain), gain_noun)
+    return NetworkChart(peers, sorted(arrows, key=lambda arrow: -arrow.gain), gain_noun, min(MAX_ARROWS, len(arrows)))
 
 
 def points_axis(values: Iterable[float], *, title: str = "") -> Axis:

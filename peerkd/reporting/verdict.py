@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from peerkd.reporting.charts import MAX_ARROWS
 from peerkd.reporting.explorer import peer_names
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings
@@ -25,8 +26,9 @@ def network_note(num_arrows: int) -> str:
     if not num_arrows:
         return "There is no arrow, because no teaching pays."
     return (
-        f"An arrow leads from teacher to student for each of {plural(num_arrows, 'pair')} in which the teaching pays, "
-        "judged on validation. Its width is the gain of the student, and an arrow without a gain is thin and grey."
+        f"An arrow leads from teacher to student for each of {plural(num_arrows, 'ordered pair')} in which the "
+        "teaching pays, judged on validation. Its width is the gain of the student, and an arrow without a gain is thin and grey."
+        + (f" The {MAX_ARROWS} widest are drawn." if num_arrows > MAX_ARROWS else "")
     )
 
 
@@ -43,7 +45,7 @@ def _who_learns(findings: SweepFindings, facts: ExperimentFacts) -> str:
             "and training without a teacher by more than noise."
         )
     who = [names[each] + (f" from {names[teacher_of[each]]}" if each in teacher_of else "") for each in students]
-    subject = f"Because of a teacher, {plural(len(students), 'peer')} should learn ({_few(who)})"
+    subject = f"Because of a teacher, {plural(len(students), 'peer')} should learn ({few(who)})"
     if not students:
         subject = "No peer gains most from a teacher"
     over = findings.advice_on_test.over_best_control
@@ -56,9 +58,9 @@ def _who_does_not(facts: ExperimentFacts) -> str:
     tuned, left = ([names[each] for each in _students(facts, decision)] for decision in ("fine_tune", "leave"))
     parts = []
     if tuned:
-        parts.append(f"{plural(len(tuned), 'peer')} should only train on, without a teacher ({_few(tuned)})")
+        parts.append(f"{plural(len(tuned), 'peer')} should only train on, without a teacher ({few(tuned)})")
     if left:
-        parts.append(f"{plural(len(left), 'peer')} should be left unchanged ({_few(left)})")
+        parts.append(f"{plural(len(left), 'peer')} should be left unchanged ({few(left)})")
     return f"{'; '.join(parts)}." if parts else "No peer should only train on or be left unchanged."
 
 
@@ -90,10 +92,15 @@ def _students(facts: ExperimentFacts, decision: StudentDecision) -> list[int]:
 
 
 def _names(facts: ExperimentFacts) -> list[str]:
-    return [f"peer {name}" if name.isdigit() else name for name in peer_names(facts.config)]
+    return [called(name) for name in peer_names(facts.config)]
 
 
-def _few(names: Sequence[str]) -> str:
-    """Return the first names, and the number of the others."""
+def called(name: str) -> str:
+    """Return what a peer is called in a sentence: a peer without a name has a number."""
+    return f"peer {name}" if name.isdigit() else name
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first names, separated by commas, and the number of the others."""
     rest = len(names) - _MAX_NAMES
     return ", ".join(names[:_MAX_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")

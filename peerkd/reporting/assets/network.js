@@ -1,13 +1,15 @@
 /** The peers on a circle, with an arrow for each teaching that pays. */
 {
   const { points, nameOf } = peerkd.format;
-  const MAX_ARROWS = 150;
   const MAX_NAMES = 40;
   const WIDEST = 7; // pixels
+  const WIDEST_OF_MANY = 3;
+  const MANY = 40; // arrows
 
   /** Draw a network: an arrow leads from teacher to student, and its width is the gain of the student. */
-  peerkd.drawNetwork = function ({ peers, arrows, gain_noun }, width) {
-    const shown = arrows.slice(0, MAX_ARROWS);
+  peerkd.drawNetwork = function ({ peers, arrows, gain_noun, num_drawn }, width) {
+    const shown = arrows.slice(0, num_drawn);
+    const widest = shown.length > MANY ? WIDEST_OF_MANY : WIDEST;
     const largest = Math.max(1e-9, ...shown.map(({ gain }) => gain));
     const taught = new Set(shown.map(({ student }) => student));
     const nodes = peers.map((name, peer) => {
@@ -23,8 +25,8 @@
         Plot.arrow(shown, {
           x1: ({ teacher }) => nodes[teacher].x, y1: ({ teacher }) => nodes[teacher].y,
           x2: ({ student }) => nodes[student].x, y2: ({ student }) => nodes[student].y,
-          stroke: ({ gain }) => (gain > 0 ? "var(--mark)" : "var(--muted)"), strokeOpacity: 0.7,
-          strokeWidth: ({ gain }) => Math.max(1, (WIDEST * gain) / largest), headLength: 5, bend: 18, insetStart: 10, insetEnd: 12,
+          stroke: ({ gain }) => (gain > 0 ? "var(--mark)" : "var(--muted)"), strokeOpacity: shown.length > MANY ? 0.45 : 0.7,
+          strokeWidth: ({ gain }) => Math.max(1, (widest * gain) / largest), headLength: 5, bend: 18, insetStart: 10, insetEnd: 12,
           title: ({ student, teacher, gain }) => `${nameOf(peers[student])} from ${nameOf(peers[teacher])}: ${points(gain)} points ${gain_noun}`,
         }),
         Plot.dot(nodes, { x: "x", y: "y", r: isCrowded ? 3 : 7, fill: ({ peer }) => (taught.has(peer) ? "var(--mark)" : "var(--page)"), stroke: "var(--mark)", strokeWidth: 2 }),

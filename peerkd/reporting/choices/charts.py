@@ -32,6 +32,24 @@ def curve_chart(curve: Sequence[Mapping[str, Any]]) -> XYChart | None:
     )
 
 
+def regret_chart(curve: Sequence[Mapping[str, Any]]) -> XYChart | None:
+    """Return the chart of the regret against the cost in percent, or None if no iteration has an observed gain.
+
+    The regret of an iteration is the mean observed gain of the final choices minus that of the choices at that time. It
+    is measured against what the study found, because nobody knows the best choices without a full sweep.
+    """
+    known = [row for row in curve if row["mean_observed_gain"] is not None]
+    if len(known) < 2:
+        return None
+    costs_pct = [100 * row["spent_share"] for row in known]
+    regrets = [known[-1]["mean_observed_gain"] - row["mean_observed_gain"] for row in known]
+    return XYChart(
+        x=Axis(0, max(costs_pct), "number", title="cost, % of the full sweep's", has_grid=False),
+        y=points_axis(regrets),
+        series=[Series("regret", "l0", [Line(costs_pct, regrets)])],
+    )
+
+
 def front_chart(front: Sequence[FrontPoint]) -> XYChart | None:
     """Return the chart of mean own gain against mean global gain, or None if no weight chooses any setting."""
     if not any(point.num_distilled for point in front):

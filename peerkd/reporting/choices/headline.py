@@ -1,7 +1,10 @@
 """The findings of a tuned study in a few sentences."""
 
 from peerkd.reporting.choices.findings import TuningFindings
+from peerkd.reporting.explorer import peer_names
+from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.headline import Headline
+from peerkd.reporting.verdict import called, few
 from peerkd.reporting.wording import BOTH_CONTROLS, NO_INTERVALS, diverged, points, points_with_interval, setting
 from peerkd.results.advice import COVERAGE
 from peerkd.wording import plural
@@ -22,6 +25,30 @@ def headline(findings: TuningFindings) -> list[Headline]:
     if text := diverged(findings.divergence):
         named.insert(0, Headline("Diverged", text))
     return named
+
+
+def verdict(findings: TuningFindings, facts: ExperimentFacts) -> list[str]:
+    """Return three sentences: who should learn from whom, who should not, and what it cost to know."""
+    names = [called(name) for name in peer_names(facts.config)]
+    num_both = len(findings.plan) + findings.num_pairs_unchanged
+    named = [
+        f"{names[advice.choice.student]} from {names[advice.choice.teacher]}"
+        + ("" if advice.choice.expected_gain is None else f" ({points(advice.choice.expected_gain)})")
+        for advice in findings.plan
+    ]
+    if named:
+        learns = (
+            f"In {len(named):,} of {plural(num_both, 'pair')} of peers, one should learn from the other: {few(named)}."
+        )
+    else:
+        learns = "No peer should learn from another: no tried setting beats both controls by more than its noise."
+    cost = findings.cost
+    return [
+        learns,
+        _others(findings),
+        f"The mean expected gain is {points_with_interval(findings.mean_expected)}, and it took "
+        f"{plural(cost.num_trials, 'trial')}, {100 * cost.spent_share:.2f} % of the cost of the full sweep, to know.",
+    ]
 
 
 def describe(findings: TuningFindings, place: int) -> str:

@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from peerkd.reporting import heatmaps, page, wording
-from peerkd.reporting.choices.charts import curve_chart, front_chart
+from peerkd.reporting import charts, heatmaps, page, wording
+from peerkd.reporting.choices.charts import curve_chart, front_chart, regret_chart
 from peerkd.reporting.choices.findings import PairChoice, TuningFindings
-from peerkd.reporting.choices.headline import headline
+from peerkd.reporting.choices.headline import headline, verdict
+from peerkd.reporting.explorer import peer_names
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.headline import Headline
 from peerkd.reporting.improved import decision_in_words
 from peerkd.reporting.improved import headline as better_peers
+from peerkd.reporting.verdict import network_note
 
 SECTIONS: Final[Mapping[str, str]] = {
+    "verdict": "Verdict",
     "findings": "Findings",
     "improved": "Better peers",
     "plan": "Who should teach whom",
@@ -21,8 +24,8 @@ SECTIONS: Final[Mapping[str, str]] = {
     "front": "Global against own accuracy",
     "curve": "Gain against cost",
     "untried": "What was not tried",
-    "run": "What was run",
     "reading": "How to read this",
+    "run": "What was run",
 }
 """The title of each section by its id, which is also the name of its template."""
 
@@ -50,7 +53,19 @@ def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
     return {
         **page.distillation_view(facts.config),
         "findings": findings,
-        "headline": [*headline(findings), *edges, better_peers(facts.improved)],
+        "verdict": verdict(findings, facts),
+        "no_intervals": wording.NO_INTERVALS if _lacks_intervals(findings) else "",
+        "network_chart": charts.network_chart(
+            peer_names(facts.config), findings.expected_PP, _advised(findings), gain_noun="expected"
+        ),
+        "network_note": network_note(findings.num_distilled),
+        "regret": regret_chart(findings.curve),
+        # The verdict says once what cannot be said of few peers.
+        "headline": [
+            *(each for each in headline(findings) if each.topic != "Intervals"),
+            *edges,
+            better_peers(facts.improved),
+        ],
         "limit": limit,
         "metric": objective.accuracy_in_words,
         "limit_sentence": objective.limit_in_words,
@@ -69,6 +84,14 @@ def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "front_chart": front_chart(findings.front),
         "max_plan": _MAX_PLAN,
     }
+
+
+def _advised(findings: TuningFindings) -> list[tuple[int, int]]:
+    return [(choice.student, choice.teacher) for choice in findings.choices if choice.is_distilled]
+
+
+def _lacks_intervals(findings: TuningFindings) -> bool:
+    return bool(findings.mean_expected.num) and not findings.mean_expected.has_interval
 
 
 def settings_map(findings: TuningFindings) -> heatmaps.HeatMap:

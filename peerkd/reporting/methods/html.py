@@ -21,8 +21,8 @@ SECTIONS: Final[Mapping[str, str]] = {
     "published": "Published numbers",
     "curves": "Curves",
     "cost": "Cost",
-    "run": "What was run",
     "reading": "How to read this",
+    "run": "What was run",
 }
 """The title of each section by its id, which is also the name of its template."""
 

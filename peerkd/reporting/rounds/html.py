@@ -1,12 +1,14 @@
 """The findings of rounds as an HTML page."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from peerkd.reporting import page, wording
+from peerkd.reporting import charts, page, wording
 from peerkd.reporting.charts import Axis, Line, Series, XYChart
 from peerkd.reporting.facts import RoundsFacts
 from peerkd.reporting.rounds.findings import MethodRounds
+from peerkd.results.intervals import Estimate
 from peerkd.rounds import ROUND_METHODS
 from peerkd.rounds.alone import METHOD as ALONE
 from peerkd.wording import format_bytes, plural
@@ -42,6 +44,14 @@ def _view(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> dict[str, An
         "headline": headline(found, facts),
         "conventions": conventions(facts),
         "charts": {name: round_chart(each, found.get(ALONE.name)) for name, each in found.items()},
+        "gains_chart": charts.interval_chart(
+            {
+                ROUND_METHODS[name].title: Estimate(
+                    float(each.mean_by_round[-1] - each.mean_by_round[0]), math.nan, math.nan, facts.num_peers
+                )
+                for name, each in found.items()
+            }
+        ),
         "main": found[facts.config.rounds.methods[0]],
         "main_title": ROUND_METHODS[facts.config.rounds.methods[0]].title,
         "loss_formula": wording.loss_formula(facts.config.rounds),

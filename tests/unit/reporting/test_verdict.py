@@ -22,3 +22,8 @@ def test_a_verdict_without_teachers_says_so(study, findings):
     assert learns.startswith("No peer should learn from another")
     assert others.startswith("10 peers should be left unchanged")
     assert network_note(0) == "There is no arrow, because no teaching pays."
+
+
+def test_the_note_of_a_large_network_says_how_many_arrows_are_drawn():
+    assert "drawn" not in network_note(100)
+    assert network_note(101).endswith("The 100 widest are drawn.")

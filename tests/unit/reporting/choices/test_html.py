@@ -41,6 +41,15 @@ def test_the_page_shows_the_plan_the_settings_and_what_was_not_tried(page):
     assert "48,700" in text
 
 
+def test_the_verdict_names_who_learns_from_whom_and_the_cost(page, concluded):
+    text = " ".join(" ".join(Page(page).text).split())
+    assert "In 2 of 3 pairs of peers, one should learn from the other: peer 1 from peer 2 (+6.0), peer 0 from" in text
+    assert "For 0 of 6 ordered pairs, the student should train on without a teacher, and for 3 it should" in text
+    assert "it took 9 trials, 4.87 % of the cost of the full sweep, to know." in text
+    assert text.count("no interval can be given") == 1
+    assert f"for each of {concluded.num_distilled} ordered pairs in which the teaching pays" in text
+
+
 def test_a_study_without_trials_has_a_page_too(conclude, facts):
     rows = [row(student, teacher) for student in range(3) for teacher in range(3) if student != teacher]
     page = render(conclude(rows, curve=()), facts)
