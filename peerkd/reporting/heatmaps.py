@@ -1,7 +1,7 @@
 """Matrices as tables of cells: numbers with the values that decide their colours, or settings."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -50,21 +50,28 @@ def shared_limit(matrices: Sequence[FloatArray]) -> float:
     return max(0.005, float(np.percentile(known, 95)) if known.size else 0.0)
 
 
-def pairs_map(values_PP: FloatArray, *, caption: str, limit: float) -> HeatMap:
-    """Return the map of a difference in points by student and teacher, with the means of rows and columns."""
-    whole = _square(values_PP, caption=caption, limit=limit, write=points)
+def pairs_map(values_PP: FloatArray, *, caption: str, limit: float, names: Sequence[str] = ()) -> HeatMap:
+    """Return the map of a difference in points by student and teacher, with the means of rows and columns.
+
+    Args:
+        values_PP: (num_peers, num_peers) fractions, NaN where a pair has none.
+        caption: Title of the map.
+        limit: The magnitude with the strongest colour.
+        names: What each peer is called. Empty: its number. This is true of all maps of peers.
+    """
+    whole = _square(values_PP, names, caption=caption, limit=limit, write=points)
     rows = [(label, [*cells, _mean(values)]) for (label, cells), values in zip(whole.rows, values_PP, strict=True)]
     rows.append(("mean", [*(_mean(column) for column in values_PP.T), _mean(values_PP)]))
     return whole._replace(columns=[*whole.columns, "mean"], rows=rows)
 
 
-def pair_counts_map(counts_PP: FloatArray, *, caption: str) -> HeatMap:
+def pair_counts_map(counts_PP: FloatArray, *, caption: str, names: Sequence[str] = ()) -> HeatMap:
     """Return the map of a count by student and teacher, NaN where a pair has none."""
     limit = max(1.0, float(np.nanmax(counts_PP, initial=0)))
-    return _square(counts_PP, caption=caption, limit=limit, write=lambda count: f"{count:.0f}")
+    return _square(counts_PP, names, caption=caption, limit=limit, write=lambda count: f"{count:.0f}")
 
 
-def class_counts_map(counts_PK: IntArray, class_names: Sequence[str]) -> HeatMap:
+def class_counts_map(counts_PK: IntArray, class_names: Sequence[str], names: Sequence[str] = ()) -> HeatMap:
     """Return the map of each peer's training samples by class, with their sums."""
     return HeatMap(
         caption="Training samples of each peer by class",
@@ -72,8 +79,8 @@ def class_counts_map(counts_PK: IntArray, class_names: Sequence[str]) -> HeatMap
         column_axis="class",
         columns=[*class_names, "all"],
         rows=[
-            (str(peer), [*(Cell(f"{count:,}", count) for count in counts), Cell(f"{sum(counts):,}")])
-            for peer, counts in enumerate(counts_PK.tolist())
+            (name, [*(Cell(f"{count:,}", count) for count in counts), Cell(f"{sum(counts):,}")])
+            for name, counts in zip(_labels(counts_PK, names), counts_PK.tolist(), strict=True)
         ],
         limit=max(1, int(counts_PK.max())),
     )
@@ -100,16 +107,17 @@ def lost_accuracy_map(lost: FloatArray, *, transfer_sets: Sequence[str], class_n
     )
 
 
-def settings_map(cells: Sequence[Sequence[Cell]], *, dimensions: Sequence[str]) -> HeatMap:
+def settings_map(cells: Sequence[Sequence[Cell]], *, dimensions: Sequence[str], names: Sequence[str] = ()) -> HeatMap:
     """Return the table of settings by student and teacher.
 
     Args:
         cells: What ``setting_cell`` returned for each student and teacher.
         dimensions: The names among ``learning_rate``, ``loss`` and ``target`` that the experiment tunes.
+        names: What each peer is called.
     """
-    labels = [str(peer) for peer in range(len(cells))]
-    *names, last = ["", *(name.replace("_", " ") for name in dimensions)]
-    others = f" with {', '.join(names[1:])}{' and ' if names[1:] else ''}{last}" if last else ""
+    labels = _labels(cells, names)
+    *tuned, last = ["", *(name.replace("_", " ") for name in dimensions)]
+    others = f" with {', '.join(tuned[1:])}{' and ' if tuned[1:] else ''}{last}" if last else ""
     caption = f"Temperature / alpha, and transfer set{others}"
     return HeatMap(
         caption, "student", "teacher", labels, [(label, [*row]) for label, row in zip(labels, cells, strict=True)]
@@ -152,8 +160,14 @@ def remark_cell(remark: str) -> Cell:
     return Cell("", small_print=remark, style="setting")
 
 
-def _square(values_PP: FloatArray, *, caption: str, limit: float, write: Callable[[float], str]) -> HeatMap:
-    labels = [str(peer) for peer in range(len(values_PP))]
+def _labels(rows: Sized, names: Sequence[str]) -> list[str]:
+    return list(names) or [str(peer) for peer in range(len(rows))]
+
+
+def _square(
+    values_PP: FloatArray, names: Sequence[str], *, caption: str, limit: float, write: Callable[[float], str]
+) -> HeatMap:
+    labels = _labels(values_PP, names)
     rows = [
         (label, [Cell("" if math.isnan(value) else write(value), value) for value in values])
         for label, values in zip(labels, values_PP.tolist(), strict=True)

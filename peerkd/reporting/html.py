@@ -1,6 +1,6 @@
 """The findings of a full sweep as an HTML page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from peerkd.reporting import charts, controls, explorer, figures, heatmaps, page, wording
@@ -61,6 +61,7 @@ def render(findings: SweepFindings, facts: ExperimentFacts) -> str:
 
 
 def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
+    names = explorer.peer_names(facts.config)
     advised, shares = findings.advice.pairs_to_distil(), explorer.importance_of_dimensions(findings)
     labels = treatment_labels(findings)
     return {
@@ -73,9 +74,7 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
             better_peers(facts.improved),
         ],
         "study_data": figures.to_json(explorer.study_data(findings, facts)),
-        "network_chart": charts.network_chart(
-            explorer.peer_names(facts.config), findings.gains["chosen"], advised, gain_noun="on test"
-        ),
+        "network_chart": charts.network_chart(names, findings.gains["chosen"], advised, gain_noun="on test"),
         "network_note": network_note(len(advised)),
         "edges": wording.at_edges(findings.edges),
         "added": wording.added_values(facts.added),
@@ -96,8 +95,9 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "mean_gains_chart": charts.interval_chart(
             {labels[name]: findings.mean_gains[name, findings.scope] for name in TREATMENTS}
         ),
-        "class_counts": heatmaps.class_counts_map(facts.train_counts_PK, facts.class_names),
-        "settings": settings_map(findings),
+        "class_counts": heatmaps.class_counts_map(facts.train_counts_PK, facts.class_names, names),
+        "settings": settings_map(findings, names),
+        "names": names,
         "both_controls": wording.BOTH_CONTROLS,
         "count_charts": _count_charts(findings),
         "class_accuracy_lost": heatmaps.lost_accuracy_map(
@@ -112,8 +112,8 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
     }
 
 
-def settings_map(findings: SweepFindings) -> heatmaps.HeatMap:
-    """Return the chosen settings by student and teacher."""
+def settings_map(findings: SweepFindings, names: Sequence[str]) -> heatmaps.HeatMap:
+    """Return the chosen settings by student and teacher, which have these names."""
     settings, choice, decision_PP = findings.settings, findings.choice, findings.advice.decision
 
     def cell(pair: tuple[int, int]) -> heatmaps.Cell:
@@ -132,7 +132,7 @@ def settings_map(findings: SweepFindings) -> heatmaps.HeatMap:
 
     peers = range(len(choice.chosen))
     cells = [[cell((student, teacher)) for teacher in peers] for student in peers]
-    return heatmaps.settings_map(cells, dimensions=findings.default.dimensions)
+    return heatmaps.settings_map(cells, dimensions=findings.default.dimensions, names=names)
 
 
 def _count_charts(findings: SweepFindings) -> dict[str, charts.BarChart]:

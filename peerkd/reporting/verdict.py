@@ -25,10 +25,11 @@ def network_note(num_arrows: int) -> str:
     """Return in words what the arrows of a network are."""
     if not num_arrows:
         return "There is no arrow, because no teaching pays."
+    drawn = f" The {MAX_ARROWS} widest are drawn." if num_arrows > MAX_ARROWS else ""
     return (
         f"An arrow leads from teacher to student for each of {plural(num_arrows, 'ordered pair')} in which the "
-        "teaching pays, judged on validation. Its width is the gain of the student, and an arrow without a gain is thin and grey."
-        + (f" The {MAX_ARROWS} widest are drawn." if num_arrows > MAX_ARROWS else "")
+        "teaching pays, judged on validation. Its width is the gain of the student. An arrow without a gain is thin "
+        f"and grey.{drawn}"
     )
 
 

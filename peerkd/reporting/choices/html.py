@@ -1,6 +1,6 @@
 """The findings of a tuned study as an HTML page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from peerkd.reporting import charts, heatmaps, page, wording
@@ -46,7 +46,7 @@ def render(findings: TuningFindings, facts: ExperimentFacts) -> str:
 
 
 def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
-    objective = facts.config.objective
+    objective, names = facts.config.objective, peer_names(facts.config)
     at_edges = wording.at_edges(findings.edges(facts.config))
     edges = [Headline("Edge of the grid", at_edges)] if at_edges else []
     limit = heatmaps.shared_limit([findings.expected_PP, findings.test_PP])
@@ -55,9 +55,7 @@ def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "findings": findings,
         "verdict": verdict(findings, facts),
         "no_intervals": wording.NO_INTERVALS if _lacks_intervals(findings) else "",
-        "network_chart": charts.network_chart(
-            peer_names(facts.config), findings.expected_PP, _advised(findings), gain_noun="expected"
-        ),
+        "network_chart": charts.network_chart(names, findings.expected_PP, _advised(findings), gain_noun="expected"),
         "network_note": network_note(findings.num_distilled),
         "regret": regret_chart(findings.curve),
         # The verdict says once what cannot be said of few peers.
@@ -70,16 +68,20 @@ def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "metric": objective.accuracy_in_words,
         "limit_sentence": objective.limit_in_words,
         "tuned_names": wording.tuned_names(facts.config.untuned_default.dimensions),
-        "settings": settings_map(findings),
+        "settings": settings_map(findings, names),
+        "names": names,
         "gain_maps": [
-            heatmaps.pairs_map(findings.expected_PP, caption="Expected, validation", limit=limit),
+            heatmaps.pairs_map(findings.expected_PP, caption="Expected, validation", limit=limit, names=names),
             heatmaps.pairs_map(
                 findings.test_PP,
                 caption=f"Measured, test, where {'tried' if findings.chooses_epochs else 'trained to the end'}",
                 limit=limit,
+                names=names,
             ),
         ],
-        "trials_map": heatmaps.pair_counts_map(findings.num_trials_PP, caption="Settings tried, in full or in part"),
+        "trials_map": heatmaps.pair_counts_map(
+            findings.num_trials_PP, caption="Settings tried, in full or in part", names=names
+        ),
         "curve": curve_chart(findings.curve),
         "front_chart": front_chart(findings.front),
         "max_plan": _MAX_PLAN,
@@ -94,13 +96,13 @@ def _lacks_intervals(findings: TuningFindings) -> bool:
     return bool(findings.mean_expected.num) and not findings.mean_expected.has_interval
 
 
-def settings_map(findings: TuningFindings) -> heatmaps.HeatMap:
-    """Return the chosen settings by student and teacher."""
+def settings_map(findings: TuningFindings, names: Sequence[str]) -> heatmaps.HeatMap:
+    """Return the chosen settings by student and teacher, which have these names."""
     num_peers = len(findings.expected_PP)
     cells = [[heatmaps.Cell("")] * num_peers for _ in range(num_peers)]
     for choice in findings.choices:
         cells[choice.student][choice.teacher] = _setting_cell(choice, findings)
-    return heatmaps.settings_map(cells, dimensions=findings.dimensions)
+    return heatmaps.settings_map(cells, dimensions=findings.dimensions, names=names)
 
 
 def _setting_cell(choice: PairChoice, findings: TuningFindings) -> heatmaps.Cell:

@@ -62,3 +62,15 @@ def test_a_setting_has_its_details_in_small_print():
     assert unlabelled.text == "4 / \N{EN DASH}"
     stopped = heatmaps.setting_cell("both", 4.0, 0.9, {"learning_rate": 0.08}, epochs=3, is_muted=True)
     assert (stopped.small_print, stopped.style) == ("both, 0.08, 3 epochs", "setting muted")
+
+
+def test_peers_with_names_are_called_by_them():
+    names = ("north", "south")
+    maps = [
+        heatmaps.pairs_map(np.array([[NAN, 0.02], [-0.01, NAN]]), caption="c", limit=0.02, names=names),
+        heatmaps.pair_counts_map(np.array([[NAN, 3.0], [0.0, NAN]]), caption="c", names=names),
+        heatmaps.settings_map([[heatmaps.Cell("")] * 2] * 2, dimensions=(), names=names),
+        heatmaps.class_counts_map(np.array([[0, 1200], [5, 7]]), ("cat", "dog"), names),
+    ]
+    assert all([label for label, _ in each.rows][:2] == ["north", "south"] for each in maps)
+    assert all(each.columns[:2] == ["north", "south"] for each in maps[:3])
