@@ -27,6 +27,8 @@ COVERED_BY = {
     "peerkd.cli.export": "unit/stages/test_export_student.py",
     "peerkd.cli.places": "unit/stages/test_stored_runs.py",
     "peerkd.cli.runs": "unit/stages/test_stored_runs.py",
+    "peerkd.cli.cluster_checks": "unit/cli/test_doctor.py",
+    "peerkd.cli.machine_checks": "unit/cli/test_doctor.py",
     "peerkd.cli.plan_lines": "unit/cli/test_plan.py",
     "peerkd.config.collaborate_presets": "unit/config/test_collaborate.py",
     "peerkd.config.files": "unit/config/test_resolve.py",

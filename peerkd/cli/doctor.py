@@ -1,37 +1,64 @@
-"""``peerkd doctor``: checks of a cluster, and fixes for failed checks."""
+"""``peerkd doctor``: checks of a cluster, or of this machine if no cluster is configured, and fixes."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
 
 import typer
 
-from peerkd.cli.options import Jobs
-from peerkd.config.cluster import ClusterConfig, resolve_cluster
+from peerkd.cli.machine_checks import check_machine
+from peerkd.cli.options import Experiment, Jobs
+from peerkd.config.pipelines import find_pipeline
 from peerkd.launch.doctor.check import CheckResult
-from peerkd.launch.doctor.examine import examine
-from peerkd.launch.kubernetes.client import connect
-from peerkd.launch.kubernetes.kinds import JOB_KINDS
 
 _MARKS = {True: "ok", False: "NO", None: "??"}
+_CLUSTER_VARIABLES: Final = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST")
+"""The variables that name a cluster: the first outside a cluster, the second inside a pod."""
 
 
-def doctor(jobs: Jobs, *, namespace: str | None, task_account: str, as_json: bool) -> int:
+def doctor(
+    jobs: Jobs,
+    *,
+    namespace: str | None,
+    task_account: str,
+    as_json: bool,
+    pipeline: str,
+    experiment: Experiment,
+    output: Path,
+) -> int:
     """Print the result of each check, and return the exit code: 1 if one of them failed.
 
+    This machine is checked if the options describe an experiment, or if they say nothing about a cluster and none is
+    configured. Otherwise the cluster is checked.
+
     Raises:
-        ValueError: If a setting is wrong, or no cluster is configured.
+        ValueError: If a setting is wrong, or an option is about a cluster and none is configured.
     """
-    launch = jobs.launch("kubernetes")
-    settings = resolve_cluster(launch)
-    cluster = connect(namespace=namespace or settings.namespace)
+    is_about_cluster = jobs != Jobs() or namespace is not None
+    if experiment != Experiment() and is_about_cluster:
+        raise ValueError(
+            "preset, config and set must not be given together with options of a cluster, because an experiment is "
+            "checked on this machine."
+        )
+    if experiment != Experiment() or not (is_about_cluster or _is_cluster_configured()):
+        return _show(check_machine(find_pipeline(pipeline), experiment, output=output), as_json=as_json)
+    # Imported here because a machine without a cluster may lack the packages.
+    from peerkd.cli.cluster_checks import check_cluster
 
-    def resolve(environment: Mapping[str, str]) -> ClusterConfig:
-        return resolve_cluster(launch, environment=environment)
+    return _show(check_cluster(jobs, namespace=namespace, task_account=task_account), as_json=as_json)
 
+
+def line_of(result: CheckResult) -> str:
+    """Return a result as text, with its fix in a second line."""
+    line = f"{_MARKS[result.ok]}  {result.name}: {result.sentence}"
+    return f"{line}\n    -> {result.fix}" if result.fix else line
+
+
+def _show(checks: Iterable[CheckResult], *, as_json: bool) -> int:
     results: list[CheckResult] = []
-    for result in examine(
-        cluster, settings, JOB_KINDS, store_address=jobs.store or "", resolve=resolve, task_account=task_account
-    ):
+    for result in checks:
         results.append(result)
         if not as_json:
             # Each result is printed immediately, because the next check may take a while.
@@ -44,7 +71,5 @@ def doctor(jobs: Jobs, *, namespace: str | None, task_account: str, as_json: boo
     return 1 if num_failed else 0
 
 
-def line_of(result: CheckResult) -> str:
-    """Return a result as text, with its fix in a second line."""
-    line = f"{_MARKS[result.ok]}  {result.name}: {result.sentence}"
-    return f"{line}\n    -> {result.fix}" if result.fix else line
+def _is_cluster_configured() -> bool:
+    return any(map(os.environ.get, _CLUSTER_VARIABLES)) or Path("~/.kube/config").expanduser().is_file()

@@ -31,7 +31,16 @@ from peerkd.stages.peer_data import read_data
 from peerkd.stages.published_peers import check_same_data, find_published
 from peerkd.study.extension import MAX_EXTENSIONS
 from peerkd.study.grid import omissions
-from peerkd.training.forecast import Forecast, PartitionSizes, Rates, forecast, measure_partition, process_seconds
+from peerkd.training.forecast import (
+    Forecast,
+    PartitionSizes,
+    Rates,
+    dataset_bytes,
+    forecast,
+    measure_partition,
+    peer_bytes,
+    process_seconds,
+)
 from peerkd.training.forecast_rounds import forecast_rounds, recipe_to_measure, rounds_seconds
 from peerkd.wording import format_bytes, format_duration, plural
 
@@ -91,6 +100,27 @@ def plan(
         typer.echo("")
         for each in measured:
             typer.echo(each)
+
+
+def bytes_to_write(config: StrictConfig, place: StorePlace) -> int:
+    """Return the approximate number of bytes that a run writes, after the checks of its first task.
+
+    Raises:
+        ValueError: If the data set does not fit the config.
+        DataSourceError: If the data set is missing or damaged.
+    """
+    if isinstance(config, PclConfig):
+        dataset = read_dataset("plan", config.data, seed=config.seed)
+        split_data.divide_study(config, dataset)
+        return round(sum(split_data.bytes_to_write(config, dataset).values()))
+    assert isinstance(config, PeerExperimentConfig)
+    _, samples, given_bytes = _prepare(config, place)
+    if isinstance(config, ExperimentConfig):
+        expected = forecast(config, samples, given_bytes=given_bytes)
+        # The records in the journals are copied while the table is built.
+        written = expected.dataset_bytes + 2 * expected.weights_bytes
+        return written + 2 * expected.journals_bytes + expected.table_bytes
+    return dataset_bytes(config, samples) + 2 * sum(peer_bytes(config, samples, given_bytes=given_bytes))
 
 
 def _prepare(config: PeerExperimentConfig, place: StorePlace) -> tuple[list[str], PartitionSizes, list[int | None]]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from peerkd.cli.command import StrictTyper
-from peerkd.cli.options import CheckedJobs, Jobs, Namespace, Server, Watching
+from peerkd.cli.options import CheckedJobs, Experiment, Jobs, Namespace, Output, PipelineName, Server, Watching
 
 cluster_app = StrictTyper(rich_markup_mode=None)
 
@@ -71,6 +71,9 @@ def submit(
 @cluster_app.command("doctor")
 def doctor(
     jobs: CheckedJobs,
+    experiment: Experiment,
+    pipeline: PipelineName = "jointkd",
+    output: Output = Path("runs"),
     namespace: Namespace = None,
     service_account: Annotated[
         str,
@@ -81,15 +84,26 @@ def doctor(
     ] = "peerkd-launcher",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Check a cluster, and say how to fix problems.
+    """Check a cluster or this machine for problems.
 
-    The exit code is 1 if a check fails.
+    Each problem is shown with its fix. Without a cluster, or with the options of an experiment, this machine is
+    checked: its packages, devices, memory and disk, and whether it can run the experiment. The exit code is 1 if a
+    check fails.
 
     Example: peerkd doctor --namespace peerkd --store s3://peerkd/runs
     """
     from peerkd.cli.doctor import doctor as examine
 
-    raise typer.Exit(examine(Jobs(*jobs), namespace=namespace, task_account=service_account, as_json=as_json))
+    exit_code = examine(
+        Jobs(*jobs),
+        namespace=namespace,
+        task_account=service_account,
+        as_json=as_json,
+        pipeline=pipeline,
+        experiment=experiment,
+        output=output,
+    )
+    raise typer.Exit(exit_code)
 
 
 @cluster_app.command("reap")
