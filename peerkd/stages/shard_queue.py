@@ -23,7 +23,7 @@ from peerkd.metrics.progress import print_line
 from peerkd.results.journal import Journal, open_journal
 from peerkd.stages.checkpoints import ShardCheckpoint, live_checkpoint
 from peerkd.stages.journals import Journals, Record
-from peerkd.stages.shards import HEARTBEAT_SECONDS, Shard, ShardClaims
+from peerkd.stages.shards import HEARTBEAT_SECONDS, Shard, ShardClaims, unfinished
 
 _SAVE_SECONDS: Final = 1.5
 
@@ -40,8 +40,9 @@ class StageWork:
     identity: Callable[[Record], Hashable]
     """A function that returns the identity of a record. Two records with the same identity are copies of each other."""
 
-    remaining: Callable[[Sequence[Any], set[Any]], Iterable[Any]]
-    """A function that returns the unfinished tasks of a shard, given its tasks and the identities of its records."""
+    remaining: Callable[[Sequence[Any], set[Any]], Iterable[Any]] = unfinished
+    """A function that returns the unfinished tasks of a shard, given its tasks and the identities of its records. By
+    default, a task is the identity of its only record."""
 
     on_recovered: Callable[[int], None]
     """A callback that receives the number of records that earlier attempts have left and that need not be computed

@@ -56,6 +56,11 @@ class _Heartbeat(NamedTuple):
     """Whether this worker has seen an earlier version too. If not, the other worker may have ended long ago."""
 
 
+def unfinished(tasks: Sequence[Any], finished: set[Any]) -> list[Any]:
+    """Return the tasks that are not the identity of a record."""
+    return [task for task in tasks if task not in finished]
+
+
 class ShardClaims:
     """The claims on all shards of a stage, as one worker sees them.
 

@@ -66,7 +66,6 @@ def _first(store: ArtifactStore, notify: Callable[[str], None], worker: Worker) 
         stage="count",
         shards=split_into_shards(TASKS, num_records=len, max_shards=_NUM_SHARDS),
         identity=lambda record: record["task"],
-        remaining=lambda tasks, done: [task for task in tasks if task not in done],
         on_recovered=lambda _: None,
         on_done_elsewhere=lambda _: None,
     )

@@ -17,6 +17,7 @@ from peerkd.stages.collaborate_peers import NAME, TABLE_NAME, key, summary
 from peerkd.stages.journals import Record
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import Shard
+from peerkd.stages.training_progress import TrainingProgress
 from peerkd.training.inputs import RoundDone, RoundsInputs
 from peerkd.training.process_pool import run_in_processes
 
@@ -29,14 +30,13 @@ def perform(config: CollaborateConfig, peers: Manifest, store: ArtifactStore, wo
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
     num_rounds = config.rounds.num_rounds
     shards = [Shard(name=method, tasks=(method,), num_records=1) for method in config.rounds.methods]
-    progress = Progress(NAME, unit="rounds", total=len(shards) * num_rounds)
+    progress = TrainingProgress(Progress(NAME, unit="rounds", total=len(shards) * num_rounds), num_steps=num_rounds)
     work = StageWork(
         stage=NAME,
         shards=shards,
         identity=lambda record: record["method"],
-        remaining=lambda methods, finished: [method for method in methods if method not in finished],
-        on_recovered=lambda num_records: progress.recover(num_records * num_rounds),
-        on_done_elsewhere=lambda num_records: progress.follow(num_records * num_rounds),
+        on_recovered=progress.recover,
+        on_done_elsewhere=progress.follow,
     )
     with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
         with open_shard_queue(workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as queue:
@@ -71,9 +71,7 @@ def perform(config: CollaborateConfig, peers: Manifest, store: ArtifactStore, wo
     print_line(NAME, summary(manifest.metadata))
 
 
-def _collaborate(inputs: RoundsInputs, queue: ShardQueue, progress: Progress, *, num_processes: int) -> None:
-    num_rounds: dict[str, int] = {}
-    gpu_bytes: dict[str, tuple[int, int]] = {}
+def _collaborate(inputs: RoundsInputs, queue: ShardQueue, progress: TrainingProgress, *, num_processes: int) -> None:
     for claimed, news in run_in_processes(
         "peerkd.training.rounds.run:start",
         (inputs,),
@@ -82,19 +80,13 @@ def _collaborate(inputs: RoundsInputs, queue: ShardQueue, progress: Progress, *,
         preload=network_modules(inputs.config.architectures),
     ):
         if isinstance(news, RoundDone):
-            # Rounds that resume from a checkpoint report all earlier rounds at once.
-            progress.recover(news.num_rounds - num_rounds.get(news.method, 0) - 1)
-            progress.advance()
-            num_rounds[news.method] = news.num_rounds
-            gpu_bytes[news.method] = news.gpu_bytes
-            recorder.samples(news.num_samples)
+            progress.advance(
+                news.method, num_done=news.num_rounds, num_samples=news.num_samples, gpu_bytes=news.gpu_bytes
+            )
             recorder.accuracy("validation", news.accuracy)
-            used, peak = zip(*gpu_bytes.values(), strict=True)
-            recorder.gpu_memory(used_bytes=sum(used), peak_bytes=sum(peak))
             continue
         method = news.record["method"]
-        gpu_bytes.pop(method, None)
-        progress.recover(inputs.config.rounds.num_rounds - num_rounds.get(method, 0))
+        progress.end(method)
         is_published = method == inputs.config.rounds.methods[0]
         networks = [inputs.network(peer).name for peer in inputs.finite_peers] if is_published else []
         queue.add_record(claimed, news.record, *networks)

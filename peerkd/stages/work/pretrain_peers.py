@@ -14,6 +14,7 @@ from peerkd.stages import given_check, given_peers, machine
 from peerkd.stages.pretrain_peers import NAME, check_enough_finite, key, summary
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import Shard
+from peerkd.stages.training_progress import TrainingProgress
 from peerkd.training.inputs import EpochDone, PretrainInputs, peer_name
 from peerkd.training.process_pool import run_in_processes
 
@@ -42,14 +43,13 @@ def perform(config: PeerExperimentConfig, partition: Manifest, store: ArtifactSt
     epochs = config.pretrain.epochs if config.num_trained_peers else 1
     shards = [Shard(name=peer_name(peer), tasks=(peer,), num_records=1) for peer in range(config.partition.num_peers)]
     unit = "epochs" if config.num_trained_peers else "peers"
-    progress = Progress(NAME, unit=unit, total=len(shards) * epochs)
+    progress = TrainingProgress(Progress(NAME, unit=unit, total=len(shards) * epochs), num_steps=epochs)
     work = StageWork(
         stage=NAME,
         shards=shards,
         identity=lambda record: record["peer"],
-        remaining=lambda peers, finished: [peer for peer in peers if peer not in finished],
-        on_recovered=lambda num_records: progress.recover(num_records * epochs),
-        on_done_elsewhere=lambda num_records: progress.follow(num_records * epochs),
+        on_recovered=progress.recover,
+        on_done_elsewhere=progress.follow,
     )
     with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
         with open_shard_queue(workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as queue:
@@ -77,9 +77,7 @@ def perform(config: PeerExperimentConfig, partition: Manifest, store: ArtifactSt
     print_line(NAME, summary(manifest.metadata))
 
 
-def _train(inputs: PretrainInputs, queue: ShardQueue, progress: Progress, *, num_processes: int) -> None:
-    num_epochs: dict[int, int] = {}
-    gpu_bytes: dict[int, tuple[int, int]] = {}
+def _train(inputs: PretrainInputs, queue: ShardQueue, progress: TrainingProgress, *, num_processes: int) -> None:
     for claimed, news in run_in_processes(
         "peerkd.training.peers:start",
         (inputs,),
@@ -88,26 +86,17 @@ def _train(inputs: PretrainInputs, queue: ShardQueue, progress: Progress, *, num
         preload=network_modules(inputs.config.architectures),
     ):
         if isinstance(news, EpochDone):
-            # A training that resumes from a checkpoint reports all earlier epochs at once.
-            progress.recover(news.num_epochs - num_epochs.get(news.peer, 0) - 1)
-            progress.advance()
-            recorder.samples(news.num_samples)
-            num_epochs[news.peer] = news.num_epochs
-            gpu_bytes[news.peer] = news.gpu_bytes
-            used, peak = zip(*gpu_bytes.values(), strict=True)
-            recorder.gpu_memory(used_bytes=sum(used), peak_bytes=sum(peak))
-        else:
-            peer = news["peer"]
-            gpu_bytes.pop(peer, None)
-            queue.add_record(claimed, news, *([inputs.weights(peer).name] if news["is_finite"] else []))
-            if inputs.given_weights[peer]:
-                if inputs.config.num_trained_peers:
-                    progress.recover(inputs.config.pretrain.epochs)
-                else:
-                    progress.advance()
-            if not news["is_finite"]:
-                epochs, done = inputs.config.pretrain.epochs, num_epochs.get(peer, 0)
-                print_line(NAME, f"peer {peer} diverged; detected after epoch {done} of {epochs}")
-                recorder.diverged()
-                # The remaining epochs are not trained, and count as done.
-                progress.recover(epochs - done)
+            progress.advance(
+                news.peer, num_done=news.num_epochs, num_samples=news.num_samples, gpu_bytes=news.gpu_bytes
+            )
+            continue
+        peer = news["peer"]
+        queue.add_record(claimed, news, *([inputs.weights(peer).name] if news["is_finite"] else []))
+        if not inputs.config.num_trained_peers:
+            progress.advance(peer, num_done=1)
+        num_epochs = progress.end(peer)
+        if not news["is_finite"]:
+            print_line(
+                NAME, f"peer {peer} diverged; detected after epoch {num_epochs} of {inputs.config.pretrain.epochs}"
+            )
+            recorder.diverged()

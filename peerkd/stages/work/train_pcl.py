@@ -7,7 +7,7 @@ measurements. If a worker is lost, the others wait until it is back, and all con
 
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from peerkd.stages.launched_stage import check_num_processes
 from peerkd.stages.shard_queue import ClaimedShard, ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import Shard
 from peerkd.stages.train_pcl import CURVES_NAME, NAME, NETWORKS_FOLDER, check_any_finite, key, summary
+from peerkd.stages.training_progress import TrainingProgress
 from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs, run_name
 from peerkd.training.process_pool import run_in_processes
 from peerkd.training.run_request import EVENT_PREFIX, RunRequest
@@ -63,14 +64,13 @@ def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Wo
         return
     shards = [Shard(name=run_name(run), tasks=(run,), num_records=1) for run in config.runs]
     epochs = config.training.epochs
-    progress = Progress(NAME, unit="epochs", total=len(shards) * epochs)
+    progress = TrainingProgress(Progress(NAME, unit="epochs", total=len(shards) * epochs), num_steps=epochs)
     work = StageWork(
         stage=NAME,
         shards=shards,
         identity=_run_of,
-        remaining=lambda runs, finished: [run for run in runs if run not in finished],
-        on_recovered=lambda num_records: progress.recover(num_records * epochs),
-        on_done_elsewhere=lambda num_records: progress.follow(num_records * epochs),
+        on_recovered=progress.recover,
+        on_done_elsewhere=progress.follow,
     )
     with store.open_workspace(artifact, shared=not worker.is_alone) as workspace:
         # If all workers train every run together, the first worker claims all runs.
@@ -87,7 +87,7 @@ def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Wo
                 **folders,
             )
             if num_processes == 1:
-                news = run_in_processes(
+                news: Iterator[tuple[ClaimedShard, News]] = run_in_processes(
                     "peerkd.training.online.runs:start",
                     (run_inputs,),
                     queue.tasks(),
@@ -133,36 +133,30 @@ def curve_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                     }
 
 
-def _keep(inputs: RunInputs, queue: ShardQueue, progress: Progress, news: Iterator[tuple[ClaimedShard, News]]) -> None:
+def _keep(
+    inputs: RunInputs, queue: ShardQueue, progress: TrainingProgress, news: Iterator[tuple[ClaimedShard, News]]
+) -> None:
     """Store the results of runs in the journals of the queue, and report their progress.
 
     Args:
         inputs: The inputs of all runs.
         queue: The queue of this worker.
-        progress: The progress lines of the stage.
+        progress: The progress of the stage.
         news: The events of the runs, each with the shard of its run: the end of an epoch, or the end of the run.
     """
     num_branches = inputs.config.collaboration.num_branches
-    num_epochs: dict[Run, int] = {}
-    gpu_bytes: dict[Run, tuple[int, int]] = {}
     for claimed, each in news:
         if isinstance(each, RunEpochDone):
-            # A training that resumes from a checkpoint reports all earlier epochs at once.
-            progress.recover(each.num_epochs - num_epochs.get(each.run, 0) - 1)
-            progress.advance()
-            num_epochs[each.run] = each.num_epochs
-            gpu_bytes[each.run] = each.gpu_bytes
-            _record(each, gpu_bytes.values(), num_branches=num_branches)
+            progress.advance(each.run, num_done=each.num_epochs, num_samples=each.num_samples, gpu_bytes=each.gpu_bytes)
+            _record(each, num_branches=num_branches)
         else:
             run = _run_of(each.record)
-            gpu_bytes.pop(run, None)
             networks = [path for path in (inputs.network(run), inputs.ensemble(run)) if path.exists()]
             queue.add_record(claimed, each.record, *(f"{NETWORKS_FOLDER}/{path.name}" for path in networks))
+            progress.end(run)
             print_line(NAME, _result(each.record, num_branches=num_branches))
             if not each.record["is_finite"]:
                 recorder.diverged()
-                # The remaining epochs are not trained, and count as done.
-                progress.recover(inputs.config.training.epochs - len(each.record["history"]))
 
 
 def _lead(inputs: RunInputs, queue: ShardQueue, rendezvous: Rendezvous | None) -> Iterator[tuple[ClaimedShard, News]]:
@@ -234,10 +228,7 @@ def _run_of(record: Mapping[str, Any]) -> Run:
     return Run(record["architecture"], record["method"], record["seed"])
 
 
-def _record(news: RunEpochDone, gpu_bytes: Collection[tuple[int, int]], *, num_branches: int) -> None:
-    used, peak = zip(*gpu_bytes, strict=True)
-    recorder.gpu_memory(used_bytes=sum(used), peak_bytes=sum(peak))
-    recorder.samples(news.num_samples)
+def _record(news: RunEpochDone, *, num_branches: int) -> None:
     recorder.losses({part: value for part, value in news.measured["train"].items() if part.startswith("loss")})
     for split in ("validation", "test"):
         if split in news.measured:

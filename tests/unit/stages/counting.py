@@ -32,7 +32,6 @@ def worker(
         stage="count",
         shards=split_into_shards(TASKS, num_records=len, max_shards=max_shards),
         identity=lambda record: record["task"],
-        remaining=lambda tasks, done: [task for task in tasks if task not in done],
         on_recovered=recovered,
         on_done_elsewhere=done_elsewhere,
         add_shards=add_shards,
