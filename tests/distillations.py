@@ -70,7 +70,7 @@ class Trials:
         self.recipe = DistillConfig(**{"epochs": NUM_EPOCHS, "batch_size": 10, **recipe})
         if loss:
             # A copy, because a config refuses a loss that is not registered.
-            self.recipe = self.recipe.model_copy(update={"loss": loss_section(loss)()})
+            self.recipe = self.recipe.model_copy(update={"loss": loss_section(loss).model_validate({})})
         self.samples: TransferSamples = self.sample_set(23)
         self._taught = self.sample_set(23)
         if num_unlabelled:

@@ -23,7 +23,8 @@ class HalvingTuner:
             if (pair, setting) not in self._asked
         ]
         places = self._rng.permutation(len(others))[: num - len(keys)]
-        asks = [Suggestion(*key, whole) for key in keys] + [Suggestion(*others[place], 1) for place in places]
+        asks = [Suggestion(pair, setting, whole) for pair, setting in keys]
+        asks += [Suggestion(pair, setting, 1) for pair, setting in (others[place] for place in places)]
         self._asked |= {(ask.pair, ask.setting): ask.num_epochs for ask in asks}
         return asks
 

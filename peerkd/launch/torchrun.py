@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -70,7 +70,7 @@ def wait_for_host(rendezvous: Rendezvous, *, is_over: Callable[[], bool], interv
 
 def run_processes(
     module: str, argument: Path, *, num_processes: int, news_prefix: str, rendezvous: Rendezvous | None = None
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Run a module in processes that torchrun connects, and yield the messages of the processes on this machine.
 
     Args:

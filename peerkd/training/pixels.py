@@ -8,7 +8,7 @@ Shape suffixes: S = samples of a set, B = batch, C = image channels, H W = image
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -87,7 +87,7 @@ class Pixels:
                 num_threads=num_threads,
             )
         else:
-            batches = map(self._read, indices_of_batches)
+            batches = (self._read(indices) for indices in indices_of_batches)
         for images_BCHW in batches:
             yield images_BCHW.to(self._device, non_blocking=True)
 
@@ -109,7 +109,7 @@ class Pixels:
 
 def prefetch(
     function: Callable[[_Item], _Result], items: Iterable[_Item], *, num_ahead: int, num_threads: int
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """Yield ``function(item)`` for every item in order, while threads compute the next results.
 
     Nothing starts before the first result is requested. When the iterator ends, is closed or is dropped, calls that

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import connection
@@ -54,7 +54,7 @@ def run_in_processes(
     num_processes: int,
     preload: Sequence[str] = (),
     poll_seconds: float = 1.0,
-) -> Iterator[tuple[Tag, Any]]:
+) -> Generator[tuple[Tag, Any], None, None]:
     """Do every task once and yield each result with its task's tag, in the order in which the results are produced.
 
     Args:

@@ -5,7 +5,7 @@ from peerkd.stages import shard_queue
 from peerkd.stages.shards import ShardClaims
 
 ShardClaims.__init__.__kwdefaults__["stale_seconds"] = 3.0
-shard_queue.HEARTBEAT_SECONDS = 0.5  # type: ignore[misc]
+shard_queue.HEARTBEAT_SECONDS = 0.5  # type: ignore[attr-defined, misc]
 
 if __name__ == "__main__":
     main()

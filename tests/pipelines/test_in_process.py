@@ -14,6 +14,7 @@ from peerkd.results.table import fingerprint
 from peerkd.stages.shard_queue import ShardQueue
 from peerkd.stages.stored_runs import list_runs
 from peerkd.training import student_groups
+from peerkd.training.distill import distill
 from tests.debugger import Stop
 from tests.pipelines.experiments import NUM_TINY_TRIALS, TINY, num_lines, trials
 
@@ -46,7 +47,6 @@ def test_a_run_in_one_process_has_the_results_of_one_in_many(finished, run_here,
 
 def test_a_breakpoint_in_distill_stops_the_command(run_here, tmp_path, monkeypatch):
     stops = []
-    distill = student_groups.distill
 
     def distill_with_breakpoint(*arguments, **options):
         breakpoint()

@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_the_path_ends_in_the_digest_of_the_file(folder: Path) -> None:
     (folder / "mine_a.py").write_text("value = 7\n")
     found = find_object("mine_a:value", field="function", noun="function")
-    assert found == (f"mine_a:value@{hashlib.sha256(b'value = 7' + bytes([10])).hexdigest()[:8]}", 7)
+    assert tuple(found) == (f"mine_a:value@{hashlib.sha256(b'value = 7' + bytes([10])).hexdigest()[:8]}", 7)
     assert find_object(found.path, field="function", noun="function") == found
 
 

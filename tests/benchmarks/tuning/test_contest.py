@@ -9,6 +9,7 @@ from benchmarks.tuning import contest
 from benchmarks.tuning.contest import compete, mean_of, standings, together
 from benchmarks.tuning.replay import Replay
 from benchmarks.tuning.tuners import TUNERS, TunerEntry, build
+from peerkd.tuning.space import Space
 
 
 def test_every_seed_is_run_and_the_mean_is_over_seeds(replay: Replay) -> None:
@@ -48,7 +49,7 @@ def test_only_a_tuner_that_uses_features_receives_and_pays_for_them(
     featured = replace(replay, space=space)
     seen = []
 
-    def recorded(name: str, space: object, **options: object) -> object:
+    def recorded(name: str, space: Space, **options: object) -> object:
         seen.append(space.feature_names)
         return build(name, space, **options)
 

@@ -111,7 +111,7 @@ def no_server_by_chance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setenv("PEERKD_CACHE_FOLDER", str(tmp_path / "user's cache"))
 
 
-@pytest.fixture(params=BACKENDS.values(), ids=BACKENDS.keys())
+@pytest.fixture(params=BACKENDS.values(), ids=list(BACKENDS))
 def backend(request: pytest.FixtureRequest) -> Backend:
     made: Backend = request.param(request)
     return made

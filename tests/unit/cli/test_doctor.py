@@ -98,7 +98,7 @@ def test_the_data_and_the_disk_are_checked_for_an_experiment(peerkd, monkeypatch
     assert outcome.exit_code == 1
     assert "NO  data: partition.num_peers must be at most 107" in outcome.out
     disk = shutil.disk_usage(".")._replace(free=1000)
-    monkeypatch.setattr(machine_checks.shutil, "disk_usage", lambda _: disk)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: disk)
     outcome = peerkd("doctor", "--set", "seed=3")
     assert outcome.exit_code == 1
     assert re.search(r"^NO  disk: 1,?000 bytes are free for runs, and the run writes about ", outcome.out, re.M)

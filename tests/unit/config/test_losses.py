@@ -13,7 +13,7 @@ from peerkd.losses.pairs.term import HINTON
 from peerkd.losses.targets import TARGET_LABELS, target_of_label
 from tests.pair_losses import WEIGHTED_BRIER
 
-SECTION = loss_section(WEIGHTED_BRIER)
+SECTION: Any = loss_section(WEIGHTED_BRIER)
 
 
 def refusal(values: Any) -> str:

@@ -4,7 +4,6 @@ import sys
 import pytest
 
 from peerkd.errors import WorkerDiedError
-from peerkd.launch import torchrun
 from peerkd.launch.torchrun import Rendezvous, run_processes, wait_for_host
 from peerkd.launch.worker import Worker
 
@@ -58,7 +57,7 @@ def test_an_end_by_a_signal_is_distinguished(account, was_killed, tmp_path, monk
     script = tmp_path / "torchrun"
     script.write_text(f"#!{sys.executable}\nimport sys\nprint({account!r})\nsys.exit(1)\n")
     script.chmod(0o755)
-    monkeypatch.setattr(torchrun.sys, "executable", str(script))
+    monkeypatch.setattr(sys, "executable", str(script))
     with pytest.raises(WorkerDiedError) as caught:
         list(run_processes("module", tmp_path, num_processes=2, news_prefix="news "))
     assert caught.value.was_killed is was_killed
@@ -72,7 +71,7 @@ def test_variables_that_torchrun_reads_are_not_passed_on(tmp_path, monkeypatch) 
         "print('news ' + json.dumps([[name for name in os.environ if name.startswith('PET_')], sys.argv[1:]]))\n"
     )
     script.chmod(0o755)
-    monkeypatch.setattr(torchrun.sys, "executable", str(script))
+    monkeypatch.setattr(sys, "executable", str(script))
     rendezvous = Rendezvous(host="first", port=29400, index=1, num_workers=2)
     ((left, arguments),) = run_processes(
         "module", tmp_path, num_processes=6, news_prefix="news ", rendezvous=rendezvous

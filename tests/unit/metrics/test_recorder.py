@@ -10,7 +10,7 @@ from tests.unit.metrics.recorded import Recorded
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(recorder.time, "time", lambda: 5000.0)
+    monkeypatch.setattr("time.time", lambda: 5000.0)
     taker = Recorded()
     with recorder.recording_to(taker):
         yield taker

@@ -84,7 +84,7 @@ def read(text: str) -> dict[str, float]:
 
 
 def test_a_summary_replaces_the_group_of_its_run_and_stage(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summary.time, "time", lambda: 1.8e9)
+    monkeypatch.setattr("time.time", lambda: 1.8e9)
     assert push_summary(DONE, run="run-1", stage="train_pcl")
     (request,) = gateway.requests
     assert request.method == "PUT"

@@ -124,7 +124,8 @@ def test_the_line_on_the_loss_differs_wherever_hyper_parameters_or_conventions_d
         "KL divergence, reduction mean, not times T^2, teacher in train mode, alpha weighs cross entropy"
     )
     for trust in (0.5, 1.0):
-        config = DistillConfig().model_copy(update={"loss": loss_section(WEIGHTED_BRIER)(trust=trust)})
+        loss = loss_section(WEIGHTED_BRIER).model_validate({"trust": trust})
+        config = DistillConfig().model_copy(update={"loss": loss})
         assert wording.loss_in_words(config).startswith(f"weighted Brier score (trust = {trust:g}), reduction")
 
 
@@ -149,7 +150,7 @@ def test_another_target_than_the_teacher_is_described():
 
 
 def test_a_loss_is_described_by_its_own_words_source_and_hyper_parameters():
-    config = DistillConfig().model_copy(update={"loss": loss_section(WEIGHTED_BRIER)(trust=0.5)})
+    config = DistillConfig().model_copy(update={"loss": loss_section(WEIGHTED_BRIER).model_validate({"trust": 0.5})})
     sentences = wording.conventions_in_words(config, ())
     assert (
         "Weighted Brier score (the tests): D is the squared distance of the outputs, and larger where the teacher is "

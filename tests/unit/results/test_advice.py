@@ -144,5 +144,6 @@ def test_only_the_best_of_very_many_trials_are_drawn(monkeypatch):
     ],
 )
 def test_the_rule(gain, control_gain, advantage, decision):
-    predictions = (None if pair is None else Prediction(*pair, 0.0) for pair in (gain, control_gain, advantage))
+    pairs = (gain, control_gain, advantage)
+    predictions = (None if pair is None else Prediction(pair[0], pair[1], 0.0) for pair in pairs)
     assert decide(*predictions) == decision

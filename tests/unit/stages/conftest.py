@@ -12,6 +12,7 @@ from peerkd.launch.worker import Worker
 from peerkd.stages import partition_data, tune_pairs
 from peerkd.stages.work import pretrain_peers
 from peerkd.stages.work import tune_pairs as work
+from peerkd.tuning import pair_tuner
 from tests import tuners
 from tests.tuned_studies import Study, config
 
@@ -88,7 +89,7 @@ def tuned(trained, tmp_path_factory):
         (folder,) = (path.parent for path in root.glob("pretrain_peers/*/manifest.json"))
         peers = store.find(f"pretrain_peers/{folder.name}")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(work.pair_tuner, "build", tuners.build)
+            patch.setattr(pair_tuner, "build", tuners.build)
             work.perform(config(more), peers, store, Worker())
         return Study(store, store.find(tune_pairs.key(config(more), peers)))
 

@@ -198,7 +198,7 @@ def leaves(values: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, 
             yield section + name, value
 
 
-def changed(model: type[StrictConfig], names: list[str]) -> StrictConfig:
+def changed(model: type[StrictConfig], names: list[str]) -> Any:
     """Return the base with other values in these fields."""
     values = model.from_mapping(BASES[model]).model_dump(mode="json")
     for name in names:

@@ -4,7 +4,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from peerkd.artifacts.filesystem import FolderWorkspace
+from peerkd.artifacts.filesystem_workspace import FolderWorkspace
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.launch.worker import Worker

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +135,9 @@ def steps_in(checkpoint: Path) -> int:
     return json.loads(load_tensors(checkpoint)[1]["progress"])["num_steps"]
 
 
-def news_of(order: Path, *, num_processes: int = 2, rendezvous: Rendezvous | None = None) -> Iterator[list[object]]:
+def news_of(
+    order: Path, *, num_processes: int = 2, rendezvous: Rendezvous | None = None
+) -> Generator[list[object], None, None]:
     return run_processes(
         "peerkd.training.online.processes",
         order,
