@@ -6,7 +6,14 @@ OUTPUT ?= runs
 ARGS ?=
 export REGISTRY TAG BASE_IMAGE BUILDER
 
-BIN := .venv/bin
+# With PYTHON=, another version of Python than that of .venv has an environment of its own, such as .venv-3.13.
+VENV := .venv
+ifeq ($(origin PYTHON),command line)
+VENV := $(shell version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); \
+	if [ -z "$$version" ] || [ ! -e .venv/ready ] || .venv/bin/python -V | grep -qF " $$version."; then echo .venv; \
+	else echo ".venv-$$version"; fi)
+endif
+BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 # The extras of pyproject.toml that each image installs. tests/manifests/test_images.py has the same lists.
@@ -81,18 +88,18 @@ bench-teacher: setup ## Measure what a teacher is worth, by transfer set, loss a
 
 ##@ Develop
 .PHONY: setup format compile compiled docs docs-site docs-serve sizes licences rules lock clean
-setup: .venv/ready ## Create the environment in .venv from the lock
+setup: $(VENV)/ready ## Create the environment in .venv from the lock; PYTHON=python3.13 makes one for that version
 
-.venv/ready: requirements.lock pyproject.toml
+$(VENV)/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "peerkd needs Python 3.11 or newer; set PYTHON to one."; exit 2; }
-	@echo "Installing the packages of requirements.lock in .venv. This takes about 6 GB and, the first time, some minutes."
-	@{ $(PYTHON) -m venv .venv && \
-	awk '/^[^ ]/ {wanted = /^uv==/} wanted' requirements.lock > .venv/uv.lock && \
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement .venv/uv.lock && \
+	@echo "Installing the packages of requirements.lock in $(VENV). This takes about 6 GB and, the first time, some minutes."
+	@{ $(PYTHON) -m venv $(VENV) && \
+	awk '/^[^ ]/ {wanted = /^uv==/} wanted' requirements.lock > $(VENV)/uv.lock && \
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement $(VENV)/uv.lock && \
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . && \
-	touch .venv/ready; } || { \
-	df -Pk . | awk 'NR == 2 {printf "The set-up of .venv failed. It needs about 6 GB of free space, got %.1f GB.\n", $$4 / 1e6}'; \
+	touch $(VENV)/ready; } || { \
+	df -Pk . | awk 'NR == 2 {printf "The set-up of $(VENV) failed. It needs about 6 GB of free space, got %.1f GB.\n", $$4 / 1e6}'; \
 	exit 2; }
 
 format: setup ## Format the code
@@ -142,8 +149,8 @@ lock: setup ## Resolve the dependencies again and write the lock
 	@$(LOCK) images/sbom-tool.in --output-file images/sbom-tool.txt
 	@$(MAKE) --no-print-directory setup licences
 
-clean: ## Remove the environment; results in runs/ stay
-	@rm -rf .venv
+clean: ## Remove the environments; results in runs/ stay
+	@rm -rf .venv .venv-*
 
 .PHONY: help
 help:

@@ -51,7 +51,8 @@ def runs(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Return the names of the runs of a store in a folder, each with its pipeline and its state."""
     from peerkd.artifacts.open import S3_SCHEME, open_store
     from peerkd.errors import PeerKDError
-    from peerkd.stages.stored_runs import LATEST, list_runs
+    from peerkd.launch.invocations.files import LATEST
+    from peerkd.stages.stored_runs import list_runs
 
     try:
         address = store_address(context.params.get("output"), context.params.get("store"))

@@ -154,6 +154,10 @@ StoreFolder = Annotated[
     Path | None,
     typer.Option("--output", help="Folder that is the artifact store, as for 'peerkd run'.", show_default="runs"),
 ]
+StartedFrom = Annotated[
+    Path | None,
+    typer.Option("--output", help="Folder of --output with which the run was started.", show_default="runs"),
+]
 StoreAddress = Annotated[
     str | None,
     typer.Option(
@@ -170,7 +174,15 @@ RunName = Annotated[
         autocompletion=completion.runs,
     ),
 ]
+OptionalRunName = Annotated[
+    str | None,
+    typer.Argument(metavar="[RUN]", help="Run, as for 'peerkd show'.", autocompletion=completion.runs),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
+
+
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every progress line of every worker, and no bar.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and the result, and no progress.")]
 
 
 class StorePlace(NamedTuple):
@@ -236,6 +248,22 @@ class CheckedJobs(NamedTuple):
     gpus: Gpus = None
     cluster: ClusterSettings = ""
     store: CheckedStore = None
+
+
+class Verbosity(NamedTuple):
+    """The options that say how much of the progress is shown on stderr."""
+
+    verbose: Verbose = False
+    quiet: Quiet = False
+
+    def check(self) -> None:
+        """Check that the options agree.
+
+        Raises:
+            ValueError: If both are given.
+        """
+        if self.verbose and self.quiet:
+            raise ValueError("verbose must not be given together with quiet, which asks for the opposite.")
 
 
 class Server(NamedTuple):

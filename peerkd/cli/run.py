@@ -2,19 +2,27 @@
 
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import typer
 
+from peerkd.artifacts.cleaning import in_use
 from peerkd.artifacts.filesystem import check_writable
-from peerkd.artifacts.open import check_address, check_folder, open_store
-from peerkd.cli.options import Experiment, Jobs
+from peerkd.artifacts.open import S3_SCHEME, check_address, check_folder, open_store
+from peerkd.cli.live import showing
+from peerkd.cli.options import Experiment, Jobs, Verbosity
+from peerkd.cli.runs import write_index
 from peerkd.config.cluster import resolve_cluster
 from peerkd.config.launch import LaunchConfig
+from peerkd.config.pcl import PclConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import Pipeline
 from peerkd.config.resolve import Config
 from peerkd.config.tuning import check_strategy
+from peerkd.launch.invocations.files import invoking
 from peerkd.launch.local_pipeline import compiled_pipeline, run_pipeline
+from peerkd.stages.run_record import find_route
 from peerkd.suggestions import check_choice
 
 LOCAL, KUBERNETES = "local", "kubernetes"
@@ -29,6 +37,7 @@ def run(
     pipeline: Pipeline[Config],
     experiment: Experiment,
     jobs: Jobs,
+    verbosity: Verbosity,
     *,
     backend: str,
     output: Path,
@@ -41,6 +50,7 @@ def run(
         pipeline: The pipeline to run.
         experiment: The options that describe the experiment.
         jobs: The options that describe the jobs.
+        verbosity: How much of the progress is shown on stderr. The summary is printed on stdout.
         backend: Where the jobs run: ``local`` or ``kubernetes``.
         output: The folder of the store, or of only the report if the store is elsewhere.
         strategy: How settings are chosen; None for a pipeline without that choice.
@@ -50,6 +60,7 @@ def run(
         ValueError: If the config breaks a rule, the output folder cannot be written, or a stage refuses its input.
         StageFailedError: If a stage fails.
     """
+    verbosity.check()
     if strategy is not None:
         check_strategy(strategy, experiment.override or [])
     config = experiment.load(pipeline)
@@ -68,24 +79,34 @@ def run(
         show_jobs(pipeline.name, config, settings, kind=PYTORCHJOB, store=store, strategy=strategy)
         return
     check_writable(output)
+    is_folder = not store.startswith(S3_SCHEME)
+    route = find_route(pipeline.name, strategy)
+    assert isinstance(config, PeerExperimentConfig | PclConfig)
     # This sends no request, and raises an error if the environment lacks a setting of a remote store.
     opened = open_store(store)
-    if launch.is_in_process:
-        from peerkd.stages.in_process import run_in_process
+    with (
+        invoking(output, pipeline=route.title, experiment=config.name, stages=route.stages) as invocation,
+        in_use(Path(store)) if is_folder else nullcontext(),
+        showing(invocation, verbose=verbosity.verbose, quiet=verbosity.quiet, can_draw=not launch.is_in_process),
+    ):
+        if launch.is_in_process:
+            from peerkd.stages.in_process import run_in_process
 
-        key = run_in_process(config, store, strategy=strategy)
-    else:
-        arguments = {"config_json": config.to_json(), "store": store, **launch.to_parameters()}
-        if strategy is not None:
-            arguments["strategy"] = strategy
-        key = run_pipeline(compiled_pipeline(pipeline.name), arguments)
+            key = run_in_process(config, store, strategy=strategy)
+        else:
+            arguments = {"config_json": config.to_json(), "store": store, **launch.to_parameters()}
+            if strategy is not None:
+                arguments["strategy"] = strategy
+            key = run_pipeline(compiled_pipeline(pipeline.name), arguments)
     folder = opened.fetch(key)
     if jobs.store is not None:
         # The report is copied to the folder where it would be after a run with a local store.
         shutil.copytree(folder, output / key, dirs_exist_ok=True)
         folder = output.absolute() / key
-    typer.echo("\n" + (folder / "summary.txt").read_text(encoding="utf-8"))
+    typer.echo((folder / "summary.txt").read_text(encoding="utf-8"))
     typer.echo(f"\nReport: {folder / 'report.html'}")
+    if is_folder:
+        write_index(store)
 
 
 def describe_launch(jobs: Jobs, backend: str) -> LaunchConfig:

@@ -1,18 +1,28 @@
 """``peerkd runs``, ``peerkd show`` and ``peerkd open``: the runs of a store, and the results of one."""
 
 import json
+import os
+import shutil
+import sys
+import textwrap
 import webbrowser
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import typer
 
-from peerkd.artifacts.open import open_store
+from peerkd.artifacts.filesystem import FilesystemStore
+from peerkd.artifacts.open import S3_SCHEME, open_store
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.cli.options import StorePlace
+from peerkd.launch.invocations.files import list_invocations
 from peerkd.results.cost import Cost
 from peerkd.stages.stored_runs import StoredRun, find_run, list_runs
 from peerkd.wording import format_bytes, format_duration
+
+INDEX_NAME: Final = "index.html"
+"""The file in the folder of a store that lists the runs and links their reports."""
 
 _UNKNOWN: Final = "-"
 _INDENT: Final = "    "
@@ -32,7 +42,9 @@ def show_runs(place: StorePlace, *, as_json: bool) -> None:
     if not runs:
         typer.echo(f"peerkd: {place.address} has no runs.", err=True)
         return
-    for line in lines_of_runs(runs):
+    # A pipe has lines of any length.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in lines_of_runs(runs, width=width):
         typer.echo(line)
 
 
@@ -60,8 +72,12 @@ def show_run(place: StorePlace, text: str, *, as_json: bool) -> None:
         typer.echo(f"{title.capitalize().replace('_', ' ')}: {path}")
 
 
-def open_report(place: StorePlace, text: str) -> None:
+def open_report(place: StorePlace, text: str | None) -> None:
     """Open the report of a run in the browser, and print its path. From a store in S3 the report is fetched first.
+
+    Args:
+        place: The options that name the store.
+        text: The name of the run; None to open the index of the store.
 
     Raises:
         ValueError: If the place is not a store, the text does not name one of its runs, or the run has no report.
@@ -71,22 +87,70 @@ def open_report(place: StorePlace, text: str) -> None:
     from peerkd.stages.report_stage import REPORT_NAME
 
     store, runs = _runs_of(place)
-    run = find_run(runs, text)
-    if run.report is None:
-        raise ValueError(f"RUN must be a finished run, got {run.name}, which lacks {', '.join(run.stages_left)}.")
-    path = store.fetch(run.report.key) / REPORT_NAME
+    if text is None:
+        path = write_index(place.address, runs)
+    else:
+        run = find_run(runs, text)
+        if run.report is None:
+            raise ValueError(f"RUN must be a finished run, got {run.name}, which lacks {', '.join(run.stages_left)}.")
+        path = store.fetch(run.report.key) / REPORT_NAME
     typer.echo(str(path))
     if not webbrowser.open(path.absolute().as_uri()):
         typer.echo("peerkd: no browser was found; open the file above in one.", err=True)
 
 
-def lines_of_runs(runs: list[StoredRun]) -> Iterator[str]:
-    """Yield the lines of a table of runs: the facts of each run, and below them its result or the remaining stages."""
+def write_index(address: str, runs: Sequence[StoredRun] | None = None) -> Path:
+    """Write the page that lists the runs of a store and links their reports; return its path.
+
+    Args:
+        address: The address of the store.
+        runs: The runs of the store. They are listed if they are not given.
+
+    Raises:
+        ValueError: If the store is not a folder.
+    """
+    # Imported here because jinja2 belongs to an extra, which lists of runs do not need.
+    from peerkd.reporting.index import IndexEntry, render_index
+    from peerkd.stages.report_stage import REPORT_NAME
+    from peerkd.stages.run_record import now
+
+    if address.startswith(S3_SCHEME):
+        raise ValueError(f"RUN must be given with a store in S3, which has no index, got {address} alone.")
+    root = Path(address)
+    if runs is None:
+        runs = list_runs(FilesystemStore(root), notify=lambda _: None, invocations=list_invocations(root))
+    entries = [
+        IndexEntry(
+            name=run.name,
+            pipeline=_title(run),
+            started=_minute(run.started_at),
+            state=run.state,
+            headline=run.headline or f"left: {', '.join(run.stages_left)}",
+            cost=_in_words(run.cost),
+            size=format_bytes(run.num_bytes),
+            report=f"{run.report.key}/{REPORT_NAME}" if run.report else None,
+        )
+        for run in runs
+    ]
+    path = root / INDEX_NAME
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(render_index(entries, title=root.name, written_at=_minute(now())), encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def lines_of_runs(runs: Sequence[StoredRun], *, width: int | None = None) -> Iterator[str]:
+    """Yield the lines of a table of runs: the facts of each run, and below them its result or the remaining stages.
+
+    Args:
+        runs: The runs.
+        width: The maximum length of a line. If the table is wider, the facts of a run are below its name.
+    """
     rows = [("NAME", "STATE", "STARTED (UTC)", "PIPELINE", "COST", "SIZE")]
     rows += [
         (
             run.name,
-            _state(run),
+            run.state,
             _minute(run.started_at),
             _title(run),
             _in_words(run.cost),
@@ -95,6 +159,13 @@ def lines_of_runs(runs: list[StoredRun]) -> Iterator[str]:
         for run in runs
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
+        for each in runs:
+            yield each.name
+            result = f"left: {', '.join(each.stages_left)}" if each.stages_left else each.headline
+            for text in filter(None, (", ".join(_facts(each)), result)):
+                yield from textwrap.wrap(text, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
+        return
     for row, run in zip(rows, [None, *runs], strict=True):
         yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         if run and run.stages_left:
@@ -108,7 +179,10 @@ def _runs_of(place: StorePlace) -> tuple[ArtifactStore, list[StoredRun]]:
         typer.echo(f"peerkd: {text}", err=True)
 
     store = open_store(place.address, notify=notify)
-    return store, list_runs(store, notify=notify)
+    is_folder = not place.address.startswith(S3_SCHEME)
+    return store, list_runs(
+        store, notify=notify, invocations=list_invocations(Path(place.address)) if is_folder else ()
+    )
 
 
 def _results(run: StoredRun, store: ArtifactStore, *, address: str) -> tuple[str, Mapping[str, str]]:
@@ -136,16 +210,12 @@ def _results(run: StoredRun, store: ArtifactStore, *, address: str) -> tuple[str
 
 def _facts(run: StoredRun) -> Iterator[str]:
     yield _title(run)
-    yield _state(run)
+    yield run.state
     if run.started_at:
         yield f"started {_minute(run.started_at)} UTC"
     if run.cost:
         yield _in_words(run.cost)
     yield format_bytes(run.num_bytes)
-
-
-def _state(run: StoredRun) -> str:
-    return "finished" if run.is_finished else "unfinished"
 
 
 def _title(run: StoredRun) -> str:

@@ -1,10 +1,12 @@
 """``peerkd store``: check the artifacts of a store, set damaged ones aside, and delete files of killed workers."""
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from peerkd.cli.command import StrictTyper
+from peerkd.cli.options import AsJson
 
 if TYPE_CHECKING:
     from peerkd.artifacts.store import ArtifactStore
@@ -30,6 +32,7 @@ def check(
         list[str] | None,
         typer.Argument(metavar="[KEY]...", help="Keys of the artifacts to check. Default: all."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Read every file of every artifact and compare it with its manifest. The exit code is 1 if any is damaged.
 
@@ -42,15 +45,24 @@ def check(
     if not keys:
         raise ArtifactNotFoundError(f"{place} has no artifacts.")
     num_damaged = 0
+    checked = []
     for key in keys:
         try:
             manifest = store.verify(key)
             num_bytes = sum(entry.num_bytes for entry in manifest.files.values())
-            typer.echo(f"ok       {key}: {len(manifest.files)} files, {num_bytes} bytes")
+            checked.append({"key": key, "num_files": len(manifest.files), "num_bytes": num_bytes, "damage": None})
+            line = f"ok       {key}: {len(manifest.files)} files, {num_bytes} bytes"
         except ArtifactCorruptError as error:
             num_damaged += 1
-            typer.echo(f"DAMAGED  {error}")
-    typer.echo(f"{len(keys)} artifacts, {num_damaged} damaged.")
+            checked.append({"key": key, "num_files": None, "num_bytes": None, "damage": str(error)})
+            line = f"DAMAGED  {error}"
+        if not as_json:
+            # A line is printed at once, because the next artifact may be large.
+            typer.echo(line)
+    if as_json:
+        typer.echo(json.dumps(checked, indent=2))
+    else:
+        typer.echo(f"{len(keys)} artifacts, {num_damaged} damaged.")
     raise typer.Exit(1 if num_damaged else 0)
 
 

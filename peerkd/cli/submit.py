@@ -68,7 +68,7 @@ def submit(
             experiment=experiment,
             name=run_name,
             service_account=service_account,
-            notify=lambda text: typer.echo(f"submit: {text}"),
+            notify=lambda text: typer.echo(f"submit: {text}", err=True),
         )
     except KeyboardInterrupt:
         # The usual advice is to repeat the command, which might start a second run here.
@@ -128,7 +128,7 @@ def _wait(server: PipelineServer, run_id: str, watching: Watching, *, is_known_r
             is_known_run=is_known_run,
             timeout_seconds=watching.timeout,
             patience_seconds=PATIENCE_SECONDS if watching.patience is None else watching.patience,
-            notify=lambda text: typer.echo(f"run {run_id}: {text}"),
+            notify=lambda text: typer.echo(f"run {run_id}: {text}", err=True),
         )
     except KeyboardInterrupt:
         ending = interrupted(server, run_id)

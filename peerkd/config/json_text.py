@@ -34,6 +34,10 @@ def read_json(text: str) -> Any:
     try:
         value = json.loads(text, object_pairs_hook=_without_repeats, parse_int=integer, parse_float=number)
     except json.JSONDecodeError as error:
+        # Whether Python refuses thousands of levels by a RecursionError depends on its version.
+        before = text[: error.pos]
+        if sum(map(before.count, "[{")) - sum(map(before.count, "]}")) > MAX_DEPTH:
+            raise ValueError(_TOO_DEEP) from error
         problem = error.msg[:1].lower() + error.msg[1:]
         raise ValueError(f"{problem} in line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:

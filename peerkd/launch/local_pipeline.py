@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,13 +19,14 @@ from peerkd.launch.exit_codes import (
     reserve_error_file,
 )
 from peerkd.launch.terminal import Relay
+from peerkd.metrics.progress import pass_on
 from peerkd.system_errors import add_path_to_errors, check_temporary_folder, translate_output
 
 _NUM_SHOWN_LINES: Final = 40
 
 
 def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
-    """Run every task of a compiled pipeline in this environment, one after another, and relay their progress lines.
+    """Run every task of a compiled pipeline in this environment, one after another, and pass on their progress lines.
 
     Returns:
         The output of the pipeline, as text.
@@ -46,7 +46,7 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
             pipeline_root=str(Path(scratch) / "outputs"),
             raise_on_error=True,
         )
-        relay = Relay(sys.stdout, num_kept_lines=_NUM_SHOWN_LINES)
+        relay = Relay(pass_on, num_kept_lines=_NUM_SHOWN_LINES)
         with _environment(error_file), contextlib.redirect_stdout(relay), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="You may be attemping", category=RuntimeWarning)
             # Settings of tasks for a cluster have no effect on this machine.

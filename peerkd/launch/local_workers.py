@@ -28,7 +28,7 @@ from peerkd.launch.gpus import GPUS_VARIABLE, gpus_of, visible_gpus
 from peerkd.launch.order import JobAccount, StageOrder
 from peerkd.launch.torchrun import ENDPOINT_VARIABLE
 from peerkd.launch.worker import NUM_WORKERS_VARIABLE, WORKER_INDEX_VARIABLE
-from peerkd.metrics.progress import LINE_PREFIX
+from peerkd.metrics.progress import LINE_PREFIX, mark_worker
 from peerkd.system_errors import translate_output
 
 _NUM_SHOWN_LINES: Final = 40
@@ -106,7 +106,7 @@ class _LocalWorker:
     ) -> None:
         self._stage, self._index, self._error_file = order.stage, index, error_file
         # With several workers, each progress line begins with the worker's index.
-        self._mark = f"{LINE_PREFIX} {order.stage}: ", f"worker {index}: " if num_workers > 1 else ""
+        self._mark = f"{LINE_PREFIX} {order.stage}: ", mark_worker(index) if num_workers > 1 else ""
         self._kept: deque[str] = deque(maxlen=_NUM_SHOWN_LINES)
         _, *arguments = order.command()
         self.process = subprocess.Popen(

@@ -1,26 +1,19 @@
-"""The terminal output of a pipeline on this machine: progress lines of its tasks, without the messages of kfp."""
+"""The output of a pipeline's tasks on this machine: progress lines are passed on, and the messages of kfp are not."""
 
 import io
 from collections import deque
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Callable, Sequence
 
 from peerkd.metrics.progress import LINE_PREFIX
 
 
 class Relay(io.TextIOBase):
-    """A stream that passes progress lines on to another stream.
+    """A stream that gives each progress line to a function, and keeps the last few of all other lines."""
 
-    It keeps the last few lines that are not progress lines.
-
-    In a terminal, each progress line of a stage overwrites the previous one.
-    """
-
-    def __init__(self, out: TextIO, *, num_kept_lines: int) -> None:
-        self._out = out
+    def __init__(self, take: Callable[[str, str], None], *, num_kept_lines: int) -> None:
+        self._take_line = take
         self._kept: deque[str] = deque(maxlen=num_kept_lines)
         self._pending = ""
-        self._stage: str | None = None
 
     @property
     def last_lines(self) -> Sequence[str]:
@@ -43,10 +36,5 @@ class Relay(io.TextIOBase):
             if line:
                 self._kept.append(line)
             return
-        text = line.removeprefix(LINE_PREFIX).strip()
-        stage = text.partition(":")[0]
-        if self._out.isatty() and stage == self._stage:
-            self._out.write("\x1b[A\x1b[2K")
-        self._stage = stage
-        self._out.write(text + "\n")
-        self._out.flush()
+        stage, _, text = line.removeprefix(LINE_PREFIX).strip().partition(": ")
+        self._take_line(stage, text)

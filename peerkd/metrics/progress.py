@@ -1,10 +1,16 @@
-"""Progress as short, infrequent lines of text, which are readable in a terminal, a pod's log and a pipeline's page."""
+"""Progress as short, infrequent lines of text, which are readable in a terminal, a pod's log and a pipeline's page.
+
+The process that shows a run to a person receives the lines of all stages as text. ``Counts.read`` finds the counts in
+such a line, so that they can be drawn as a bar.
+"""
 
 import errno
+import re
 import sys
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple, Self
 
 from peerkd.metrics import recorder
 
@@ -14,9 +20,87 @@ LINE_PREFIX = "peerkd |"
 _DISK_IS_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
+_WORKER: Final = re.compile(r"worker (\d+): |\[worker (\d+)\] ")
+_COUNTS: Final = re.compile(r"([\d,]+) of ([\d,]+) (\w+) \(\d+%\)")
+
+_NOTE: Final = "; "
+"""The text between the counts of a line and its note."""
+
+_take: Callable[[str, str], None] | None = None
+"""The function that receives the lines of this process instead of the output."""
+
+
+class Counts(NamedTuple):
+    """The counts in a progress line."""
+
+    num_done: int
+    total: int
+    unit: str
+    """The noun of what is counted, such as ``trials``."""
+
+    @property
+    def fraction(self) -> float:
+        """The share of the units that are finished, from 0 to 1."""
+        return min(1.0, self.num_done / self.total) if self.total else 1.0
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """Return the counts in the text of a line that ``Progress`` wrote, or None for another text."""
+        found = _COUNTS.match(text)
+        return found and cls(int(found[1].replace(",", "")), int(found[2].replace(",", "")), found[3])
+
+    def __str__(self) -> str:
+        """Return the counts as ``Progress`` writes them."""
+        return f"{self.num_done:,} of {self.total:,} {self.unit} ({self.fraction:.0%})"
+
+
+def mark_worker(index: int) -> str:
+    """Return the beginning of the texts of one of several workers."""
+    return f"worker {index}: "
+
+
+def split_worker(text: str) -> tuple[int, str]:
+    """Return the index of the worker that wrote a text, and the text without it. A single worker has the index 0."""
+    found = _WORKER.match(text)
+    return (int(found[1] or found[2]), text[found.end() :]) if found else (0, text)
+
+
+def split_note(text: str) -> tuple[str, str]:
+    """Return the counts of a line, with their rate, and its note, which is empty if it has none."""
+    counts, _, note = text.partition(_NOTE)
+    return (counts, note) if Counts.read(text) else (text, "")
+
+
+@contextmanager
+def taking_lines(take: Callable[[str, str], None]) -> Iterator[None]:
+    """Give the lines that this process would print in this context to a function instead.
+
+    Args:
+        take: A function that takes the name of a stage and a text. Several threads may call it.
+    """
+    global _take
+    before, _take = _take, take
+    try:
+        yield
+    finally:
+        _take = before
+
+
+def pass_on(stage: str, text: str) -> None:
+    """Show a line of another process: to the function of ``taking_lines``, or without one on stderr."""
+    if _take:
+        _take(stage, text)
+    else:
+        sys.stderr.write(f"{stage}: {text}\n")
+        sys.stderr.flush()
+
+
 def print_line(stage: str, text: str) -> None:
     """Print one line for people. If the disk is full, the line is lost and the work continues."""
     try:
+        if _take:
+            _take(stage, text)
+            return
         sys.stdout.write(f"{LINE_PREFIX} {stage}: {text}\n")
         sys.stdout.flush()
     except OSError as error:
@@ -47,6 +131,7 @@ class Progress:
         self._interval_seconds, self._clock, self._write = interval_seconds, clock, write
         self._opened = self._last_said = clock()
         self._rated_since: float | None = None
+        self._note = ""
         self._record()
 
     def advance(self, num: int = 1) -> None:
@@ -60,6 +145,10 @@ class Progress:
         if self._num_done >= self._total or now - self._last_said >= self._interval_seconds:
             self._last_said = now
             self._write(self._stage, self._line(now, rated_seconds=now - self._rated_since))
+
+    def note(self, text: str) -> None:
+        """Append a text to all further lines, such as the best result so far. It replaces an earlier one."""
+        self._note = text
 
     def expect(self, num: int) -> None:
         """Count ``num`` more units that have to be done."""
@@ -87,13 +176,13 @@ class Progress:
 
     def _line(self, now: float, *, rated_seconds: float) -> str:
         rate = (self._num_done - self._num_before) / rated_seconds if rated_seconds >= self._interval_seconds else 0
-        line = f"{self._num_done:,} of {self._total:,} {self._unit} ({self._num_done / self._total:.0%})"
+        line = str(Counts(self._num_done, self._total, self._unit))
         if self._num_done < self._total and rate > 0:
             remaining_seconds = (self._total - self._num_done) / rate
             line += f", {_amount(rate)} a second, about {_duration(remaining_seconds)} left"
         elif self._num_done >= self._total:
             line += f" in {_duration(now - self._opened)}"
-        return line
+        return f"{line}{_NOTE}{self._note}" if self._note else line
 
 
 def _amount(value: float) -> str:

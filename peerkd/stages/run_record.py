@@ -16,6 +16,7 @@ from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import COLLABORATE, JOINTKD, PCL
 from peerkd.config.strict import StrictConfig
+from peerkd.launch.invocations.files import name_run
 
 KIND: Final = "run"
 EXPERIMENT_NAME: Final = "experiment.json"
@@ -66,6 +67,7 @@ def record_run(
         route: The stages of the run.
     """
     key = key_of_run(config, division, route=route)
+    name_run(key, experiment=config.name, skew=skew_in_a_word(config))
     done = store.find(key)
     if done:
         return done

@@ -17,14 +17,14 @@ from peerkd.config.pipelines import find_pipeline
 from peerkd.config.strict import StrictConfig
 from peerkd.errors import ArtifactCorruptError
 from peerkd.excerpt import plain
+from peerkd.launch.invocations.files import LATEST, Invocation
+from peerkd.launch.invocations.status import FINISHED, RUNNING
 from peerkd.reporting.run_headline import run_headline
 from peerkd.results.cost import Account, Cost, run_cost
+from peerkd.stages.artifact_graph import chain_of, inputs_of, read_manifests
 from peerkd.stages.command import LAUNCHED, find_stage
 from peerkd.stages.launched_stage import key_of_accounts
 from peerkd.stages.run_record import EXPERIMENT_NAME, KIND, ROUTES, Route, find_route
-
-LATEST: Final = "latest"
-"""The name that a user can give instead of the name of the run that began last."""
 
 _NUM_DIGITS: Final = 4
 """The number of digits of a fingerprint in the name of a run. More are used if two runs would have the same name."""
@@ -72,6 +72,22 @@ class StoredRun:
 
     report: Manifest | None
 
+    next_key: str | None = None
+    """The key of the artifact with which an unfinished run continues. None if it is finished, or if it is not known."""
+
+    invocation: Invocation | None = None
+    """The last invocation of the run from this machine, if the store is in the folder from which it was started."""
+
+    @property
+    def state(self) -> str:
+        """The state: ``finished``, or that of the last invocation, or ``unfinished`` if no invocation is known."""
+        if self.invocation and self.invocation.state == RUNNING:
+            return RUNNING
+        if self.is_finished:
+            return FINISHED
+        # An invocation that has finished without this run's report belongs to a report that was deleted.
+        return self.invocation.state if self.invocation and self.invocation.state != FINISHED else "unfinished"
+
     @property
     def is_finished(self) -> bool:
         """Whether the run has its report."""
@@ -97,7 +113,7 @@ class StoredRun:
             "key": self.key,
             "pipeline": self.pipeline,
             "strategy": self.strategy,
-            "state": "finished" if self.is_finished else "unfinished",
+            "state": self.state,
             "stages_left": list(self.stages_left),
             "started_at": self.started_at,
             "finished_at": self.finished_at,
@@ -110,14 +126,17 @@ class StoredRun:
         }
 
 
-def list_runs(store: ArtifactStore, *, notify: Callable[[str], None]) -> list[StoredRun]:
+def list_runs(
+    store: ArtifactStore, *, notify: Callable[[str], None], invocations: Sequence[Invocation] = ()
+) -> list[StoredRun]:
     """Return the runs of a store, latest first. Runs without a recorded time come at the end.
 
     Args:
         store: The artifact store.
         notify: Called with a message if the manifest of an artifact is damaged; the artifact counts as missing.
+        invocations: The invocations of the runs, the one that began last first.
     """
-    manifests = _read_manifests(store, notify=notify)
+    manifests = read_manifests(store, notify=notify)
     runs = [_recorded(manifest, manifests, store) for key, manifest in manifests.items() if _kind_of(key) == KIND]
     shown = {run.report.key for run in runs if run.report}
     recorded = {run.key for run in runs}
@@ -128,7 +147,8 @@ def list_runs(store: ArtifactStore, *, notify: Callable[[str], None]) -> list[St
             runs.append(_reported(manifest, manifests, route=reports[_kind_of(key)]))
     runs += _without_report(manifests, known={key for run in runs for key in run.artifacts})
     runs.sort(key=lambda run: (run.started_at or run.finished_at or "", run.name), reverse=True)
-    return _with_distinct_names(runs)
+    last_invocations = {invocation.run_key: invocation for invocation in reversed(invocations)}
+    return _with_distinct_names([replace(run, invocation=last_invocations.get(run.key)) for run in runs])
 
 
 def find_run(runs: Sequence[StoredRun], text: str) -> StoredRun:
@@ -182,19 +202,6 @@ def _kind_of(key: str) -> str:
     return key.partition("/")[0]
 
 
-def _read_manifests(store: ArtifactStore, *, notify: Callable[[str], None]) -> dict[str, Manifest]:
-    manifests = {}
-    for key in store.keys():  # noqa: SIM118
-        try:
-            manifest = store.find(key)
-        except ArtifactCorruptError as error:
-            notify(str(error))
-            continue
-        if manifest:
-            manifests[key] = manifest
-    return manifests
-
-
 def _recorded(record: Manifest, manifests: Mapping[str, Manifest], store: ArtifactStore) -> StoredRun:
     """Return a run, given its record and all manifests of the store by key."""
     described = record.metadata
@@ -205,11 +212,11 @@ def _recorded(record: Manifest, manifests: Mapping[str, Manifest], store: Artifa
         if _kind_of(key) == route.stages[-1] and manifest.metadata.get("run") == record.key
     ]
     left: tuple[str, ...] = ()
-    last = record
+    last, next_key = record, None
     if not reports:
-        last, left, reports = _follow_stages(record, manifests, store, route=route)
+        last, left, reports, next_key = _follow_stages(record, manifests, store, route=route)
     report = max(reports, key=lambda manifest: manifest.metadata.get("finished_at", ""), default=None)
-    chain = _chain([record, last, *reports], manifests)
+    chain = chain_of([record, last, *reports], manifests)
     return _describe(
         record.key,
         chain,
@@ -219,21 +226,22 @@ def _recorded(record: Manifest, manifests: Mapping[str, Manifest], store: Artifa
         started_at=described["started_at"],
         report=report,
         stages_left=() if report else left,
+        next_key=None if report else next_key,
     )
 
 
 def _follow_stages(
     record: Manifest, manifests: Mapping[str, Manifest], store: ArtifactStore, *, route: Route
-) -> tuple[Manifest, tuple[str, ...], list[Manifest]]:
+) -> tuple[Manifest, tuple[str, ...], list[Manifest], str | None]:
     """Find the artifacts of a run stage by stage, by the keys that a repeated run would compute.
 
     Returns:
-        The artifact of the last stage that is done, the names of the stages that are left, and the reports on this
-            artifact that earlier versions of the program wrote.
+        The artifact of the last stage that is done, the names of the stages that are left, the reports on this
+            artifact that earlier versions of the program wrote, and the key of the next artifact, if it is known.
     """
     division = manifests.get(record.metadata["inputs"]["division"]["key"])
     if division is None:
-        return record, route.stages, []
+        return record, route.stages, [], None
     last, left = division, list(route.stages[1:])
     try:
         folder = store.fetch(record.key)
@@ -241,14 +249,16 @@ def _follow_stages(
         config = find_pipeline(route.pipeline).config.from_json(text)
     except (ValueError, ArtifactCorruptError):
         # Another version wrote the config, and this one refuses it.
-        return last, tuple(left), []
+        return last, tuple(left), [], None
     while left[0] in LAUNCHED:
-        found = manifests.get(find_stage(left[0]).key(config, last))
+        key = find_stage(left[0]).key(config, last)
+        found = manifests.get(key)
         if found is None:
-            return last, tuple(left), []
+            return last, tuple(left), [], key
         last = found
         left.pop(0)
-    return last, tuple(left), [each for each in manifests.values() if _is_report_of(each, last, config, route=route)]
+    reports = [each for each in manifests.values() if _is_report_of(each, last, config, route=route)]
+    return last, tuple(left), reports, None
 
 
 def _is_report_of(manifest: Manifest, results: Manifest, config: StrictConfig, *, route: Route) -> bool:
@@ -261,7 +271,7 @@ def _is_report_of(manifest: Manifest, results: Manifest, config: StrictConfig, *
     summary = manifest.metadata.get("summary")
     found = summary.get("config_fingerprint") if isinstance(summary, Mapping) else None
     ours = keys.fingerprint(keys.differences(config, without=("compute",)))
-    return results.key in _inputs(manifest) and found in (None, ours)
+    return results.key in inputs_of(manifest) and found in (None, ours)
 
 
 def _reported(report: Manifest, manifests: Mapping[str, Manifest], *, route: Route) -> StoredRun:
@@ -272,7 +282,7 @@ def _reported(report: Manifest, manifests: Mapping[str, Manifest], *, route: Rou
         name = summary.partition(":")[0]
     elif isinstance(summary, Mapping):
         name = next((str(summary[field]) for field in ("experiment", "study") if field in summary), name)
-    return _describe(report.key, _chain([report], manifests), manifests, route=route, name=name, report=report)
+    return _describe(report.key, chain_of([report], manifests), manifests, route=route, name=name, report=report)
 
 
 def _without_report(manifests: Mapping[str, Manifest], *, known: set[str]) -> Iterator[StoredRun]:
@@ -282,12 +292,12 @@ def _without_report(manifests: Mapping[str, Manifest], *, known: set[str]) -> It
         manifests: All manifests of the store, by key.
         known: The keys of the artifacts of all runs with a record or a report.
     """
-    needed = known | {key for manifest in manifests.values() for key in _inputs(manifest)}
+    needed = known | {key for manifest in manifests.values() for key in inputs_of(manifest)}
     for key, manifest in manifests.items():
         routes = [route for route in ROUTES if _kind_of(key) in route.stages]
         if key in needed or not routes:
             continue
-        chain = _chain([manifest], manifests)
+        chain = chain_of([manifest], manifests)
         present = {_kind_of(each) for each in chain}
         # The better peers of both strategies come from the same stage, and the trials before them differ.
         route = max(routes, key=lambda each: len(present.intersection(each.stages)))
@@ -306,34 +316,6 @@ def _without_report(manifests: Mapping[str, Manifest], *, known: set[str]) -> It
         )
 
 
-def _inputs(manifest: Manifest) -> Iterator[str]:
-    """Yield the keys of the artifacts from which an artifact was computed."""
-    for value in manifest.metadata.get("inputs", {}).values():
-        for reference in value if isinstance(value, list) else [value]:
-            if reference:
-                yield reference["key"]
-
-
-def _chain(last: Iterable[Manifest], manifests: Mapping[str, Manifest]) -> dict[str, Manifest]:
-    """Return artifacts together with all artifacts from which they were computed, inputs before outputs.
-
-    Artifacts that the store lacks are omitted.
-    """
-    chain: dict[str, Manifest] = {}
-
-    def add(manifest: Manifest) -> None:
-        if manifest.key in chain:
-            return
-        for key in _inputs(manifest):
-            if key in manifests:
-                add(manifests[key])
-        chain[manifest.key] = manifest
-
-    for manifest in last:
-        add(manifest)
-    return chain
-
-
 def _describe(
     key: str,
     chain: Mapping[str, Manifest],
@@ -344,6 +326,7 @@ def _describe(
     started_at: str | None = None,
     report: Manifest | None = None,
     stages_left: tuple[str, ...] = (),
+    next_key: str | None = None,
 ) -> StoredRun:
     return StoredRun(
         name=name,
@@ -353,6 +336,7 @@ def _describe(
         started_at=started_at,
         finished_at=report.metadata.get("finished_at") if report else None,
         stages_left=stages_left,
+        next_key=next_key,
         headline=run_headline(report.metadata.get("summary")) if report else "",
         cost=_cost(chain, manifests),
         artifacts=chain,

@@ -25,6 +25,9 @@ from tests.docs.pages import ROOT, blocks, name_of, pages, prose
 LANGUAGES = {"sh", "text", "python", "yaml"}
 """The languages of blocks. Tests would not see the commands of a block in another language."""
 
+PARSED = {"clean", "compare", "doctor", "export", "logs", "open", "runs", "show", "submit", "watch"}
+"""The commands of peerkd of which only the options are parsed, because they need a run, a cluster or a person."""
+
 
 def commands() -> list[tuple[str, str]]:
     found = []
@@ -67,7 +70,7 @@ def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypa
             _call([sys.executable, "-m", module, "--help"])
         case ["kubectl", *arguments]:
             check_kubectl(arguments)
-        case [".venv/bin/peerkd", "compare" | "doctor" | "export" | "open" | "runs" | "show" | "submit" | "watch", *_]:
+        case [".venv/bin/peerkd", verb, *_] if verb in PARSED:
             check_peerkd(words[1:])
             if words[1] == "submit":
                 _check_submit(words[1:], monkeypatch)

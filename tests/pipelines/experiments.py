@@ -77,6 +77,12 @@ def trials(output: Path) -> pa.Table:
     return read_table(path)
 
 
+def times_of_artifacts(output: Path) -> dict[Path, int]:
+    """Return the time of each file of the store. The files of invocations are not part of an artifact."""
+    paths = [path for path in output.glob("*/**/*") if path.is_file() and "invocations" not in path.parts]
+    return {path: path.stat().st_mtime_ns for path in paths}
+
+
 def num_lines(output: Path, stage: str) -> int:
     """Return the number of records in the journals of an unfinished stage, or 0 if no such stage exists."""
     return sum(path.read_bytes().count(b"\n") for path in output.glob(f"{stage}/*.partial/scratch/journals/*/*"))

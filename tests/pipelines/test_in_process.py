@@ -42,7 +42,7 @@ def test_a_run_in_one_process_has_the_results_of_one_in_many(finished, run_here,
     # It also finds the artifacts of the other run.
     shutil.copytree(in_processes, tmp_path / "copy")
     assert run_here(tmp_path / "copy") == 0
-    assert capsys.readouterr().out.count("already done") == 5
+    assert capsys.readouterr().err.count("already done") == 5
 
 
 def test_a_breakpoint_in_distill_stops_the_command(run_here, tmp_path, monkeypatch):
@@ -63,7 +63,7 @@ def test_a_breakpoint_in_distill_stops_the_command(run_here, tmp_path, monkeypat
 
 def test_a_tuned_study_runs_in_one_process(run_here, tmp_path, capsys):
     assert run_here(tmp_path / "runs", (*TINY, "tune.budget_fraction=0.5"), "--strategy", "tune") == 0
-    assert "report_choices: " in capsys.readouterr().out
+    assert "report_choices: " in capsys.readouterr().err
     assert list((tmp_path / "runs").glob("tune_pairs/*/features.parquet"))
 
 

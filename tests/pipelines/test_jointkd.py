@@ -12,7 +12,7 @@ import yaml
 
 from peerkd.results.table import fingerprint
 from pipelines.compile import PIPELINES, compile_all
-from tests.pipelines.experiments import NUM_TINY_TRIALS, TINY, num_lines, run, run_and_kill, trials
+from tests.pipelines.experiments import NUM_TINY_TRIALS, TINY, num_lines, run, run_and_kill, times_of_artifacts, trials
 
 LASTING = (*TINY, "peers.architectures=[small_cnn]", "distill.epochs=40")
 """A run that is long enough to be killed during its sweep."""
@@ -62,16 +62,16 @@ def test_a_run_ends_with_the_table_of_every_trial_and_a_report(finished):
 def test_progress_is_printed_and_the_noise_of_the_runner_is_not(finished):
     _, process = finished
     lines = process.stdout.splitlines()
-    assert f"distill_pairs: {NUM_TINY_TRIALS} of {NUM_TINY_TRIALS} trials (100%)" in process.stdout
+    assert f"distill_pairs: {NUM_TINY_TRIALS} of {NUM_TINY_TRIALS} trials (100%)" in process.stderr
     assert not any("KFP" in line or "executor" in line for line in lines)
 
 
 def test_a_second_run_reports_finished_stages_and_trains_nothing(finished):
     output, first = finished
-    before = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
+    before = times_of_artifacts(output)
     second = run(output)
     assert second.returncode == 0, second.stderr
-    told = [line for line in second.stdout.splitlines() if ": already done" in line]
+    told = [line for line in second.stderr.splitlines() if ": already done" in line]
     assert [line.split(":")[0] for line in told] == [
         "partition_data",
         "pretrain_peers",
@@ -80,7 +80,7 @@ def test_a_second_run_reports_finished_stages_and_trains_nothing(finished):
         "build_report",
     ]
     assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
-    assert {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()} == before
+    assert times_of_artifacts(output) == before
 
 
 def test_another_grid_reuses_the_peers(finished, tmp_path):
@@ -89,8 +89,8 @@ def test_another_grid_reuses_the_peers(finished, tmp_path):
     shutil.copytree(whole, output)
     process = run(output, [*TINY, "sweep.temperatures=[2]"])
     assert process.returncode == 0, process.stderr
-    assert "pretrain_peers: already done" in process.stdout
-    assert "distill_pairs: already done" not in process.stdout
+    assert "pretrain_peers: already done" in process.stderr
+    assert "distill_pairs: already done" not in process.stderr
 
 
 def test_a_run_killed_at_five_moments_ends_in_the_same_table(tmp_path):
@@ -108,7 +108,7 @@ def test_a_run_killed_at_five_moments_ends_in_the_same_table(tmp_path):
     assert 60 <= num_lines(output, "distill_pairs") < NUM_TINY_TRIALS
     process = run(output, LASTING)
     assert process.returncode == 0, process.stderr
-    assert f"distill_pairs: {NUM_TINY_TRIALS} of {NUM_TINY_TRIALS} trials (100%)" in process.stdout
+    assert f"distill_pairs: {NUM_TINY_TRIALS} of {NUM_TINY_TRIALS} trials (100%)" in process.stderr
     assert fingerprint(trials(output)) == fingerprint(trials(whole))
     identical = trials(whole).drop_columns("seconds").equals(trials(output).drop_columns("seconds"))
     assert identical

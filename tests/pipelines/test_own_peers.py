@@ -94,9 +94,9 @@ def test_ten_checkpoints_and_ten_folders_take_part_by_one_command(hospitals, run
     file, output = tmp_path / "hospitals.yaml", tmp_path / "runs"
     file.write_text(yaml.safe_dump({**SETTINGS, "peers": {"given": entries}}), encoding="utf-8")
     assert run_here(output, (), "--config", str(file)) == 0
-    said = capsys.readouterr().out
-    assert "hospital 3 has " in said
-    assert "ten-hospitals: 90 ordered pairs of 10 peers" in said
+    said = capsys.readouterr()
+    assert "hospital 3 has " in said.err
+    assert "ten-hospitals: 90 ordered pairs of 10 peers" in said.out
     (folder,) = (path.parent for path in output.glob("pretrain_peers/*/manifest.json"))
     records = json.loads((folder / "manifest.json").read_text())["metadata"]["peers"]
     # Each peer was imported as it is: to the last tensor, and to the last sample of its own test split.
@@ -144,5 +144,5 @@ def test_a_mistake_in_one_of_ten_is_refused_before_any_training(hospitals, run_h
     assert run_here(output, (), "--config", str(file)) == 2
     outcome = capsys.readouterr()
     assert "peerkd: peers.given[4].weights must fit the network small_cnn, got " in outcome.err
-    assert "peer 4 (hospital 4): 12 missing: " in outcome.out
+    assert "peer 4 (hospital 4): 12 missing: " in outcome.err
     assert not list(output.glob("*/*/manifest.json"))

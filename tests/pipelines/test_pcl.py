@@ -14,7 +14,7 @@ from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.results.curves import curves_by_key, fingerprint, read_curves
 from peerkd.training.online.export import load_exported
-from tests.pipelines.experiments import TINY, TINY_STUDY, num_lines, run, run_and_kill, trials
+from tests.pipelines.experiments import TINY, TINY_STUDY, num_lines, run, run_and_kill, times_of_artifacts, trials
 
 PIPELINES_FOLDER = Path(__file__).parents[2] / "pipelines"
 
@@ -46,7 +46,7 @@ def test_the_graph_has_the_stages_in_order_and_installs_nothing():
 def test_a_study_ends_with_curves_networks_and_a_report(finished_study):
     output, process = finished_study
     assert process.returncode == 0, process.stderr
-    assert "train_pcl: 12 of 12 epochs (100%)" in process.stdout
+    assert "train_pcl: 12 of 12 epochs (100%)" in process.stderr
     (report,) = output.glob("compare_methods/*/report.html")
     assert str(report) in process.stdout
     with (report.parent / "methods.csv").open() as file:
@@ -86,13 +86,13 @@ def test_an_exported_network_has_the_reported_accuracy_of_the_last_epoch(finishe
 
 def test_a_second_run_reports_finished_stages_and_trains_nothing(finished_study):
     output, first = finished_study
-    before = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
+    before = times_of_artifacts(output)
     second = run(output, TINY_STUDY, pipeline="pcl")
     assert second.returncode == 0, second.stderr
-    told = [line for line in second.stdout.splitlines() if ": already done" in line]
+    told = [line for line in second.stderr.splitlines() if ": already done" in line]
     assert [line.split(":")[0] for line in told] == ["split_data", "train_pcl", "compare_methods"]
     assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
-    assert {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()} == before
+    assert times_of_artifacts(output) == before
 
 
 def test_a_study_killed_at_three_moments_ends_in_the_same_curves_and_networks(finished_study, tmp_path):

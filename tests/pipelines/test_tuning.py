@@ -183,7 +183,7 @@ def test_a_tuned_run_ends_with_a_plan_and_trains_nothing_the_second_time(tmp_pat
     (page,) = output.glob("report_choices/*/report.html")
     assert str(page) in first.stdout
     assert not list(output.glob("distill_pairs/*"))
-    assert [line.split(":")[0] for line in second.stdout.splitlines() if ": already done" in line] == [
+    assert [line.split(":")[0] for line in second.stderr.splitlines() if ": already done" in line] == [
         "partition_data",
         "pretrain_peers",
         "tune_pairs",

@@ -30,7 +30,7 @@ def test_two_local_workers_give_the_results_of_one(finished, tmp_path):
     for path in whole.glob("pretrain_peers/*/*.safetensors"):
         (same,) = output.glob(f"pretrain_peers/*/{path.name}")
         assert same.read_bytes() == path.read_bytes()
-    assert "worker 1: " in process.stdout
+    assert "worker 1: " in process.stderr
 
 
 @pytest.mark.parametrize(("num_processes", "num_seeds"), [(1, 2), (2, 1)])
@@ -48,7 +48,7 @@ def test_two_workers_train_the_networks_that_one_trains(tmp_path, num_processes,
             check=False,
         )
         assert process.returncode == 0, process.stderr
-        assert "small_cnn by pcl, seed 0: test accuracy" in process.stdout
+        assert "small_cnn by pcl, seed 0: test accuracy" in process.stderr
     one, two = ({path.name: path.read_bytes() for path in output.glob("train_pcl/*/networks/*")} for output in outputs)
     assert len(one) == 2 * num_seeds
     assert one == two

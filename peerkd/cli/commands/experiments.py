@@ -1,12 +1,15 @@
 """The commands that describe, forecast and run an experiment: ``config``, ``plan`` and ``run``."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from peerkd.cli import completion
 from peerkd.cli.command import StrictTyper
 from peerkd.cli.options import (
+    AsJson,
     DryRun,
     Experiment,
     Jobs,
@@ -16,6 +19,7 @@ from peerkd.cli.options import (
     RunBackend,
     StorePlace,
     Strategy,
+    Verbosity,
 )
 
 config_app = StrictTyper(help="Print presets, configs and their schema.", no_args_is_help=True, rich_markup_mode=None)
@@ -26,8 +30,14 @@ run_app = StrictTyper(help="Run a pipeline from this machine.", no_args_is_help=
 @config_app.command("presets")
 def config_presets(
     pipeline: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Pipeline: jointkd or pcl. Default: both.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Pipeline: jointkd, pcl or collaborate. Default: all.",
+            autocompletion=completion.pipelines,
+        ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the presets of each pipeline.
 
@@ -35,7 +45,15 @@ def config_presets(
     """
     from peerkd.config.pipelines import PIPELINES, find_pipeline
 
-    for each in PIPELINES.values() if pipeline is None else [find_pipeline(pipeline)]:
+    found = list(PIPELINES.values()) if pipeline is None else [find_pipeline(pipeline)]
+    if as_json:
+        described = {
+            each.name: {name: (preset.__doc__ or "").splitlines()[0] for name, preset in each.presets.items()}
+            for each in found
+        }
+        typer.echo(json.dumps(described, indent=2))
+        return
+    for each in found:
         typer.echo(f"peerkd run {each.name} --preset NAME")
         for name, preset in each.presets.items():
             typer.echo(f"  {name:<24}{(preset.__doc__ or '').splitlines()[0]}")
@@ -59,8 +77,6 @@ def config_schema(pipeline: PipelineName = "jointkd") -> None:
 
     Example: peerkd config schema --pipeline jointkd > schema.json
     """
-    import json
-
     from peerkd.config.pipelines import find_pipeline
 
     typer.echo(json.dumps(find_pipeline(pipeline).config.model_json_schema(), indent=2))
@@ -70,6 +86,7 @@ def config_schema(pipeline: PipelineName = "jointkd") -> None:
 def run_jointkd(
     experiment: Experiment,
     jobs: Jobs,
+    verbosity: Verbosity,
     output: Output = Path("runs"),
     strategy: Strategy = "sweep",
     backend: RunBackend = "local",
@@ -82,13 +99,14 @@ def run_jointkd(
     from peerkd.cli.run import run
     from peerkd.config.pipelines import JOINTKD
 
-    run(JOINTKD, experiment, jobs, output=output, strategy=strategy, backend=backend, dry_run=dry_run)
+    run(JOINTKD, experiment, jobs, verbosity, output=output, strategy=strategy, backend=backend, dry_run=dry_run)
 
 
 @run_app.command("pcl")
 def run_pcl(
     experiment: Experiment,
     jobs: Jobs,
+    verbosity: Verbosity,
     output: Output = Path("runs"),
     backend: RunBackend = "local",
     dry_run: DryRun = False,
@@ -100,13 +118,14 @@ def run_pcl(
     from peerkd.cli.run import run
     from peerkd.config.pipelines import PCL
 
-    run(PCL, experiment, jobs, output=output, backend=backend, dry_run=dry_run)
+    run(PCL, experiment, jobs, verbosity, output=output, backend=backend, dry_run=dry_run)
 
 
 @run_app.command("collaborate")
 def run_collaborate(
     experiment: Experiment,
     jobs: Jobs,
+    verbosity: Verbosity,
     output: Output = Path("runs"),
     backend: RunBackend = "local",
     dry_run: DryRun = False,
@@ -118,7 +137,7 @@ def run_collaborate(
     from peerkd.cli.run import run
     from peerkd.config.pipelines import COLLABORATE
 
-    run(COLLABORATE, experiment, jobs, output=output, backend=backend, dry_run=dry_run)
+    run(COLLABORATE, experiment, jobs, verbosity, output=output, backend=backend, dry_run=dry_run)
 
 
 @plan_app.command("jointkd")

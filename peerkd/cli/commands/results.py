@@ -5,28 +5,62 @@ from typing import Annotated
 
 import typer
 
+from peerkd.cli import completion
 from peerkd.cli.command import StrictTyper
-from peerkd.cli.options import AsJson, RunName, Server, StorePlace, Watching
+from peerkd.cli.options import AsJson, OptionalRunName, RunName, Server, StartedFrom, StorePlace, Watching
 
 results_app = StrictTyper(rich_markup_mode=None)
 
 
 @results_app.command("watch")
 def watch(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, as printed by 'peerkd submit'.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Run of this machine: its name, the beginning of one, or latest. On Kubeflow Pipelines: its id, as "
+            "printed by 'peerkd submit'.",
+            autocompletion=completion.runs,
+        ),
+    ],
     server: Server,
     watching: Watching,
+    output: StartedFrom = None,
 ) -> None:
-    """Wait until a run on Kubeflow Pipelines ends.
+    """Show a run while it goes on.
 
-    Exit codes: 0 the run succeeded, 1 it failed, 2 the command has an error that you can fix, 3 the run was cancelled,
+    A run of this machine can be watched from any terminal: how far each stage is, and what each worker does.
+
+    Exit codes: 0 the run finished, 1 it failed, 2 the command has an error that you can fix, 3 the run was cancelled,
     4 it did not end before the timeout, 5 the command stopped watching, and the run continues.
 
-    Example: peerkd watch 0b5f2a3c-1d4e-4f6a-8b7c-9d0e1f2a3b4c --endpoint http://localhost:8080
+    Example: peerkd watch latest
     """
-    from peerkd.cli.submit import watch_run
+    from peerkd.cli.watch import is_pipeline_run, started_from, watch_here
 
-    raise typer.Exit(watch_run(run, server=server, watching=watching))
+    if is_pipeline_run(run):
+        from peerkd.cli.submit import watch_run
+
+        raise typer.Exit(watch_run(run, server=server, watching=watching))
+    raise typer.Exit(watch_here(started_from(output), run, timeout_seconds=watching.timeout))
+
+
+@results_app.command("logs")
+def logs(
+    run: RunName,
+    output: StartedFrom = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for further lines until the run ends.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a run has printed.
+
+    Each line has its time. All invocations of the run are printed, the first one first.
+
+    Example: peerkd logs latest --follow
+    """
+    from peerkd.cli.watch import show_logs, started_from
+
+    show_logs(started_from(output), run, follow=follow, as_json=as_json)
 
 
 @results_app.command("runs")
@@ -54,10 +88,10 @@ def show(run: RunName, place: StorePlace, as_json: AsJson = False) -> None:
 
 
 @results_app.command("open")
-def open_in_browser(run: RunName, place: StorePlace) -> None:
+def open_in_browser(place: StorePlace, run: OptionalRunName = None) -> None:
     """Open the report of a run in the browser.
 
-    Its path is printed.
+    Its path is printed. Without RUN, a page is written and opened that lists all runs and links their reports.
 
     Example: peerkd open latest
     """
@@ -151,3 +185,28 @@ def export(
         setting=setting,
         study=study,
     )
+
+
+@results_app.command("clean")
+def clean(
+    place: StorePlace,
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Runs to delete, each by a name.", autocompletion=completion.runs),
+    ] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Delete all unfinished runs too, and work that no run continues.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete what no run needs, and given runs.
+
+    It first prints what would be deleted and how much it is, and asks. Nothing is deleted that another run needs, and
+    nothing at all while a run is going on in the folder.
+
+    Example: peerkd clean digits-dirichlet0.3-a1b2 --unfinished
+    """
+    from peerkd.cli.clean import clean as delete
+
+    delete(place, runs or [], has_unfinished=unfinished, is_confirmed=yes, as_json=as_json)

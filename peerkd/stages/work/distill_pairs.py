@@ -13,6 +13,7 @@ from peerkd.results.schema import IS_FINITE
 from peerkd.results.spill import write_trials
 from peerkd.stages import machine, pretrain_peers
 from peerkd.stages.distill_pairs import FEATURES_NAME, NAME, TABLE_NAME, key, summary
+from peerkd.stages.journals import Record
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import SCRATCH
 from peerkd.stages.work.extending import SweepExtension
@@ -98,8 +99,17 @@ def _write_features(inputs: SweepInputs, path: Path, *, num_processes: int) -> i
     return int(num_samples)
 
 
+def _gain(record: Record) -> float | None:
+    """Return the student's gain in validation accuracy by its teacher; None without one, or if the trial diverged."""
+    if not record[IS_FINITE] or record["teacher"] is None or record["distillation_weight"] == 0:
+        return None
+    gain: float = record["validation_global_accuracy_after"] - record["validation_global_accuracy_before"]
+    return gain
+
+
 def _distill(inputs: SweepInputs, queue: ShardQueue, progress: Progress, *, num_processes: int) -> None:
     reported: set[str] = set()
+    largest = 0.0
     for claimed, record in run_in_processes(
         "peerkd.training.sweep:start",
         (inputs,),
@@ -116,5 +126,12 @@ def _distill(inputs: SweepInputs, queue: ShardQueue, progress: Progress, *, num_
         queue.add_record(claimed, record)
         if not record[IS_FINITE]:
             recorder.diverged()
+        gain = _gain(record)
+        if gain is not None and gain > largest:
+            largest = gain
+            progress.note(
+                f"largest gain on validation so far {100 * gain:+.1f} points, of student {record['student']} from "
+                f"teacher {record['teacher']}"
+            )
         progress.advance()
         recorder.samples(record["num_transfer_samples"] * record["epochs"])

@@ -11,7 +11,7 @@ import yaml
 from peerkd import __version__
 from peerkd.cli import run
 from peerkd.cli.main import main
-from peerkd.cli.options import Experiment, Jobs
+from peerkd.cli.options import Experiment, Jobs, Verbosity
 from peerkd.config.pipelines import COLLABORATE, JOINTKD, PCL, PIPELINES, Pipeline
 from peerkd.config.resolve import load_file, resolve
 from peerkd.config.strict import StrictConfig
@@ -220,7 +220,7 @@ def test_a_defect_passes_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> 
         main()
 
 
-ARGUMENTS = ("pipeline", "experiment", "jobs")
+ARGUMENTS = ("pipeline", "experiment", "jobs", "verbosity")
 
 
 def test_the_options_of_a_run_reach_it(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +240,7 @@ def test_the_options_of_a_run_reach_it(peerkd, monkeypatch: pytest.MonkeyPatch) 
         "pipeline": JOINTKD,
         "experiment": Experiment(),
         "jobs": Jobs(),
+        "verbosity": Verbosity(),
         "output": Path("runs"),
         "backend": "local",
         "strategy": "sweep",
@@ -273,6 +274,14 @@ def test_every_preset_is_listed_with_its_first_line_below_the_command_of_its_pip
     assert outcome.exit_code == 0
     expected = [line for pipeline in PIPELINES.values() for line in listing(pipeline)]
     assert [" ".join(line.split()) for line in outcome.out.splitlines()] == expected
+
+
+def test_the_presets_are_printed_as_json(peerkd) -> None:
+    printed = json.loads(peerkd("config", "presets", "--json").out)
+    assert {name: set(presets) for name, presets in printed.items()} == {
+        pipeline.name: set(pipeline.presets) for pipeline in PIPELINES.values()
+    }
+    assert printed["jointkd"]["digits"]
 
 
 @each_pipeline

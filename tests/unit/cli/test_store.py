@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ def test_an_intact_store_is_reported_as_such(peerkd) -> None:
         f"ok       {KEY}: 1 files, 5 bytes",
         "2 artifacts, 0 damaged.",
     ]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_check_is_printed_as_json(peerkd, tmp_path: Path) -> None:
+    (tmp_path / "runs" / KEY / "table").write_bytes(b"1,2,4")
+    outcome = peerkd("store", "check", "--store", "runs", "--json")
+    assert outcome.exit_code == 1
+    intact, damaged = json.loads(outcome.out)
+    assert intact == {"key": "report/fedcba9876543210", "num_files": 1, "num_bytes": 5, "damage": None}
+    assert (damaged["key"], "the content of table is not" in damaged["damage"]) == (KEY, True)
 
 
 def test_the_command_that_a_damaged_artifact_asks_for_is_one_that_helps(

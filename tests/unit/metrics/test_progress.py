@@ -4,7 +4,16 @@ from contextlib import suppress
 
 import pytest
 
-from peerkd.metrics.progress import Progress, print_line
+from peerkd.metrics.progress import (
+    Counts,
+    Progress,
+    mark_worker,
+    pass_on,
+    print_line,
+    split_note,
+    split_worker,
+    taking_lines,
+)
 from peerkd.metrics.recorder import recording_to
 from tests.unit.metrics.recorded import Recorded
 
@@ -183,3 +192,47 @@ def test_a_closed_output_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdout", pipe)
         with pytest.raises(BrokenPipeError):
             print_line("count", "1 of 2")
+
+
+def test_the_counts_of_a_line_are_read_again(start, lines: list[str]) -> None:
+    advance = start(total=5590)
+    advance(3.0, num=1234)
+    advance(3.0, num=4356)
+    texts = [line.partition(": ")[2] for line in lines]
+    assert [Counts.read(text) for text in texts] == [Counts(1234, 5590, "trials"), Counts(5590, 5590, "trials")]
+    assert Counts.read("87 trials, fingerprint 0") is None
+    assert Counts(1, 0, "trials").fraction == 1
+
+
+def test_a_note_follows_the_counts_and_is_replaced(clock: Clock) -> None:
+    texts: list[str] = []
+    progress = Progress("distill_pairs", unit="trials", total=2, clock=clock, write=lambda _, text: texts.append(text))
+    for note in ("best 1", "best 2"):
+        clock.now += 2.0
+        progress.note(note)
+        progress.advance()
+    assert [split_note(text) for text in texts] == [
+        ("1 of 2 trials (50%)", "best 1"),
+        ("2 of 2 trials (100%) in 4 s", "best 2"),
+    ]
+    assert Counts.read(texts[-1]) == Counts(2, 2, "trials")
+    assert split_note("3 peers; test accuracy 10%") == ("3 peers; test accuracy 10%", "")
+
+
+def test_the_worker_of_a_line_is_read_again() -> None:
+    assert split_worker(mark_worker(12) + "5 of 6") == (12, "5 of 6")
+    # A launcher on Kubernetes marks the lines of its workers in this way.
+    assert split_worker("[worker 3] 5 of 6") == (3, "5 of 6")
+    assert split_worker("5 of 6") == (0, "5 of 6")
+
+
+def test_the_lines_of_a_process_can_be_taken_and_others_are_shown_on_stderr(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    taken: list[tuple[str, str]] = []
+    with taking_lines(lambda stage, text: taken.append((stage, text))):
+        print_line("a", "1")
+        pass_on("b", "2")
+    pass_on("c", "3")
+    assert taken == [("a", "1"), ("b", "2")]
+    assert capsys.readouterr() == ("", "c: 3\n")

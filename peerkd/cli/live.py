@@ -1,0 +1,155 @@
+"""What a person sees of a run that is going on: one bar for the whole run in a terminal, and plain lines elsewhere."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from peerkd.launch.invocations.files import InvocationWriter
+from peerkd.launch.invocations.status import InvocationStatus
+from peerkd.metrics.progress import Counts, split_note, split_worker, taking_lines
+from peerkd.wording import format_duration
+
+_MAX_BAR: Final = 40
+_NUM_SHOWN_WORKERS: Final = 8
+_NO_CURSOR: Final = frozenset({"", "dumb", "unknown"})
+"""The values of TERM of terminals that cannot move the cursor."""
+
+_WARNINGS: Final = ("warning", "error")
+
+
+@contextmanager
+def showing(invocation: InvocationWriter, *, verbose: bool, quiet: bool, can_draw: bool = True) -> Iterator[None]:
+    """Show the lines of the stages in this context on stderr, and write them to the files of the invocation.
+
+    Args:
+        invocation: The invocation.
+        verbose: Show every progress line on a line of its own.
+        quiet: Show only warnings.
+        can_draw: Whether a bar may be drawn. It may not if a debugger can be used in this process.
+    """
+    if quiet or verbose or not can_draw or not can_move_cursor(sys.stderr):
+        show = _show_warnings if quiet else _show_line
+
+        def take(stage: str, text: str) -> None:
+            invocation.take(stage, text)
+            show(stage, text)
+
+        with taking_lines(take):
+            yield
+        return
+    console = console_of(sys.stderr)
+    with live_view(console, lambda: summary_of(invocation.status, now=time.time(), width=console.width)) as live:
+
+        def take_and_draw(stage: str, text: str) -> None:
+            invocation.take(stage, text)
+            if Counts.read(split_worker(text)[1]) is None:
+                live.console.print(Text(f"{stage}: {text}"), soft_wrap=True)
+
+        with taking_lines(take_and_draw):
+            yield
+
+
+def can_move_cursor(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal in which a bar can be drawn."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM", "") not in _NO_CURSOR
+
+
+def console_of(stream: TextIO) -> Console:
+    """Return a console that writes to a stream. It has no colours if NO_COLOR is set."""
+    return Console(file=stream, highlight=False)
+
+
+def live_view(console: Console, view: Callable[[], RenderableType]) -> Live:
+    """Return a context that draws a view four times a second, and removes it at the end."""
+    return Live(
+        get_renderable=view,
+        console=console,
+        refresh_per_second=4,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+
+def summary_of(status: InvocationStatus, *, now: float, width: int) -> Group:
+    """Return the bar of a whole run, and the present stage with its last line.
+
+    Args:
+        status: The status of the run.
+        now: The present time in seconds since 1970.
+        width: The number of columns of the terminal.
+    """
+    passed = format_duration((status.ended_at or now) - status.started_at)
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(
+        Text(status.pipeline),
+        ProgressBar(total=1.0, completed=status.fraction, width=max(8, min(_MAX_BAR, width - 32))),
+        Text(f"{status.fraction:.0%}"),
+        Text(passed),
+    )
+    present = status.present
+    if present is None:
+        return Group(bar, _line("starting"))
+    number = status.stages.index(present) + 1
+    lines = [f"{number} of {len(status.stages)}: {present.name}"]
+    for worker in list(status.workers.values())[-1:]:
+        lines += [f"  {text}" for text in split_note(worker.text) if text]
+    return Group(bar, *map(_line, lines))
+
+
+def view_of(status: InvocationStatus, *, title: str, state: str, now: float, width: int) -> Group:
+    """Return a view of a run: its bar, a line for each stage, and a line for each worker of the present stage.
+
+    Args:
+        status: The status of the run.
+        title: The name of the run.
+        state: The state of the invocation.
+        now: The present time in seconds since 1970.
+        width: The number of columns of the terminal.
+    """
+    bar, *_ = summary_of(status, now=now, width=width).renderables
+    lines = [f"{title}: {state}", ""]
+    for stage in status.stages:
+        if stage.started_at is None:
+            lines.append(f"  {stage.name}")
+            continue
+        mark = "*" if stage.ended_at is None else "+"
+        seconds = (stage.ended_at or status.ended_at or now) - stage.started_at
+        facts = [str(stage.counts)] if stage.counts else [stage.text]
+        lines.append(f"{mark} {stage.name}: {'; '.join([*facts, format_duration(seconds)])}")
+    if len(status.workers) > 1:
+        lines.append("")
+        for index, worker in sorted(status.workers.items())[:_NUM_SHOWN_WORKERS]:
+            lines.append(f"worker {index}, {format_duration(max(0.0, now - worker.at))} ago: {worker.text}")
+        if len(status.workers) > _NUM_SHOWN_WORKERS:
+            lines.append(f"and {len(status.workers) - _NUM_SHOWN_WORKERS} more workers")
+    elif status.present and status.present.text:
+        lines += ["", *filter(None, split_note(status.present.text))]
+    if status.message:
+        lines += ["", status.message]
+    first, *rest = map(_line, lines)
+    return Group(first, bar, *rest)
+
+
+def _line(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
+def _show_line(stage: str, text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"{stage}: {text}\n")
+        sys.stderr.flush()
+
+
+def _show_warnings(stage: str, text: str) -> None:
+    if split_worker(text)[1].startswith(_WARNINGS):
+        _show_line(stage, text)

@@ -1,0 +1,146 @@
+"""``peerkd watch`` and ``peerkd logs``: a run of this machine while it goes on, and what it has printed."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import typer
+from rich.console import Group
+
+from peerkd.cli.live import can_move_cursor, console_of, live_view, view_of
+from peerkd.excerpt import plain_path
+from peerkd.launch.invocations.files import Invocation, find_invocations, list_invocations, split_log_line
+from peerkd.launch.invocations.status import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
+
+EXIT_CODES: Final = {FINISHED: 0, FAILED: 1, INTERRUPTED: 3, STOPPED: 3, RUNNING: 4}
+"""The exit code of each state in which ``peerkd watch`` ends. They agree with those for Kubeflow Pipelines."""
+
+_INTERVAL_SECONDS: Final = 0.5
+
+
+def is_pipeline_run(text: str) -> bool:
+    """Return whether a text is the id of a run on Kubeflow Pipelines, which is a UUID."""
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def started_from(output: Path | None) -> Path:
+    """Return the folder in which the invocations of runs are looked for.
+
+    Raises:
+        ValueError: If it is no folder.
+    """
+    folder = output or Path("runs")
+    if not folder.is_dir():
+        raise ValueError(f"output must be a folder in which runs were started, got {plain_path(str(folder))}.")
+    return folder
+
+
+def watch_here(
+    output: Path, text: str, *, timeout_seconds: float | None, wait: Callable[[float], None] = time.sleep
+) -> int:
+    """Show a run until it ends, and return the exit code. If the run is started again, the new invocation is shown.
+
+    In a terminal, the view is redrawn. Elsewhere, the lines of the log are printed as they come.
+
+    Args:
+        output: The folder of ``--output`` of the run.
+        text: The name of the run.
+        timeout_seconds: The time after which to stop watching; None for no limit.
+        wait: A function that waits for a number of seconds.
+
+    Raises:
+        ValueError: If the text does not name one run of the folder.
+    """
+    invocation = find_invocations(list_invocations(output), text)[0]
+    end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+
+    def latest_of_run() -> Invocation:
+        nonlocal invocation
+        invocation = _read_again(invocation)
+        invocation = next((each for each in list_invocations(output) if _same_run(each, invocation)), invocation)
+        return invocation
+
+    def invocations() -> Iterator[Invocation]:
+        while True:
+            present = latest_of_run()
+            yield present
+            if present.state != RUNNING or (end is not None and time.monotonic() >= end):
+                return
+            wait(_INTERVAL_SECONDS)
+
+    if can_move_cursor(sys.stdout):
+        console = console_of(sys.stdout)
+        with live_view(console, lambda: _view(invocation, console.width)) as live:
+            for _ in invocations():
+                live.refresh()
+        console.print(_view(invocation, console.width))
+    else:
+        _print_lines(invocations())
+        typer.echo(f"{invocation.title}: {invocation.state}")
+    return EXIT_CODES[invocation.state]
+
+
+def show_logs(
+    output: Path, text: str, *, follow: bool, as_json: bool, wait: Callable[[float], None] = time.sleep
+) -> None:
+    """Print what the invocations of a run have printed, with the time of each line.
+
+    Args:
+        output: The folder of ``--output`` of the run.
+        text: The name of the run.
+        follow: Wait for further lines until the run ends.
+        as_json: Print each line as a JSON object with ``at``, ``stage``, ``text`` and ``invocation``.
+        wait: A function that waits for a number of seconds.
+
+    Raises:
+        ValueError: If the text does not name one run of the folder.
+    """
+    found = find_invocations(list_invocations(output), text)
+    for invocation in reversed(found):
+        may_grow = follow and invocation is found[0]
+        with invocation.log.open(encoding="utf-8", errors="replace") as log:
+            while True:
+                # The state is read before the lines, so that the last lines of an invocation are not missed.
+                has_ended = not may_grow or _read_again(invocation).state != RUNNING
+                for line in log:
+                    typer.echo(_as_json(line, invocation) if as_json else line.rstrip("\n"))
+                if has_ended:
+                    break
+                wait(_INTERVAL_SECONDS)
+
+
+def _read_again(invocation: Invocation) -> Invocation:
+    return Invocation.read(invocation.folder) or invocation
+
+
+def _as_json(line: str, invocation: Invocation) -> str:
+    at, stage, text = split_log_line(line)
+    return json.dumps({"at": at, "stage": stage or None, "text": text, "invocation": invocation.folder.name})
+
+
+def _same_run(one: Invocation, other: Invocation) -> bool:
+    return one.folder == other.folder or (one.run_key is not None and one.run_key == other.run_key)
+
+
+def _view(invocation: Invocation, width: int) -> Group:
+    return view_of(invocation.status, title=invocation.title, state=invocation.state, now=time.time(), width=width)
+
+
+def _print_lines(invocations: Iterator[Invocation]) -> None:
+    """Print the new lines of each invocation in turn."""
+    folder, num_shown = None, 0
+    for invocation in invocations:
+        if invocation.folder != folder:
+            folder, num_shown = invocation.folder, 0
+        # A run prints few lines, so the whole log is read each time.
+        lines = invocation.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in lines[num_shown:]:
+            typer.echo(line)
+        num_shown = len(lines)

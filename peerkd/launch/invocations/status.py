@@ -1,0 +1,148 @@
+"""The status of an invocation: which stages are done, how far the present one is, and what each worker does.
+
+It is computed from the lines that the stages print, so it is the same for workers on this machine and on a cluster.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Self
+
+from peerkd.metrics.progress import Counts, split_worker
+
+RUNNING: Final = "running"
+FINISHED: Final = "finished"
+FAILED: Final = "failed"
+INTERRUPTED: Final = "interrupted"
+STOPPED: Final = "stopped"
+"""The state of an invocation that ended without a word: its process was killed, or its machine was switched off."""
+
+_SHARES: Final[Mapping[str, float]] = {"pretrain_peers": 4, "improve_peers": 4}
+_LONG_STAGES: Final = frozenset({"distill_pairs", "tune_pairs", "train_pcl", "collaborate_peers"})
+_LONG_SHARE: Final = 20.0
+"""The share of a long stage in the whole bar, where a stage without counts has the share 1.
+
+The shares are typical ratios of durations. They order the stages of one bar, and no forecast uses them."""
+
+
+@dataclass(kw_only=True, slots=True)
+class StageStatus:
+    """How far a stage is."""
+
+    name: str
+    counts: Counts | None = None
+    """The counts of the last progress line, over all workers."""
+
+    text: str = ""
+    """The last line of the stage."""
+
+    started_at: float | None = None
+    """The time of the first line, in seconds since 1970."""
+
+    ended_at: float | None = None
+
+    @property
+    def fraction(self) -> float:
+        """The finished share of the stage, from 0 to 1."""
+        if self.ended_at is not None:
+            return 1.0
+        return self.counts.fraction if self.counts else 0.0
+
+
+@dataclass(kw_only=True, slots=True)
+class WorkerStatus:
+    """What a worker has said last."""
+
+    stage: str
+    text: str
+    at: float
+    """The time of the line, in seconds since 1970."""
+
+
+@dataclass(kw_only=True, slots=True)
+class InvocationStatus:
+    """The status of an invocation, which ``take`` updates with each line."""
+
+    pipeline: str
+    experiment: str
+    """The name of the experiment or study."""
+
+    started_at: float
+    """The start in seconds since 1970."""
+
+    stages: list[StageStatus]
+    workers: dict[int, WorkerStatus] = field(default_factory=dict)
+    """The workers of the present stage, by index."""
+
+    state: str = RUNNING
+    message: str = ""
+    """Why the invocation failed; empty if it did not."""
+
+    ended_at: float | None = None
+
+    @property
+    def present(self) -> StageStatus | None:
+        """The stage that began last; None before the first line."""
+        begun = [stage for stage in self.stages if stage.started_at is not None]
+        return begun[-1] if begun else None
+
+    @property
+    def fraction(self) -> float:
+        """The finished share of the whole run, from 0 to 1, in which long stages have larger shares."""
+        shares = [_share(stage.name) for stage in self.stages]
+        done = sum(share * stage.fraction for share, stage in zip(shares, self.stages, strict=True))
+        return 1.0 if self.state == FINISHED else done / sum(shares)
+
+    def take(self, stage_name: str, text: str, *, now: float) -> Counts | None:
+        """Take a line of a stage, and return the counts in it, if it has any."""
+        stage = self._stage(stage_name)
+        if stage.started_at is None:
+            stage.started_at = now
+            self.workers.clear()
+            for before in self.stages[: self.stages.index(stage)]:
+                before.ended_at = now if before.ended_at is None else before.ended_at
+        worker, text = split_worker(text)
+        counts = Counts.read(text)
+        # Each worker counts the units of all, and the one that looked last knows most.
+        if counts and (stage.counts is None or counts.num_done >= stage.counts.num_done):
+            stage.counts = counts
+        stage.text = text
+        self.workers[worker] = WorkerStatus(stage=stage_name, text=text, at=now)
+        return counts
+
+    def end(self, state: str, *, now: float, message: str = "") -> None:
+        """Note the end of the invocation."""
+        self.state, self.message, self.ended_at = state, message, now
+        if state == FINISHED:
+            for stage in self.stages:
+                stage.ended_at = now if stage.ended_at is None else stage.ended_at
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the status as JSON values, from which ``from_json`` reads it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the status that ``to_json`` wrote.
+
+        Raises:
+            KeyError: If a value is missing.
+            TypeError: If a value has the wrong type.
+        """
+        stages = [
+            StageStatus(**{**each, "counts": Counts(*each["counts"]) if each["counts"] else None})
+            for each in values["stages"]
+        ]
+        workers = {int(index): WorkerStatus(**each) for index, each in values["workers"].items()}
+        return cls(**{**values, "stages": stages, "workers": workers})
+
+    def _stage(self, name: str) -> StageStatus:
+        found = next((stage for stage in self.stages if stage.name == name), None)
+        if found is None:
+            # A stage that the route does not list, such as a check before the first one.
+            found = StageStatus(name=name)
+            self.stages.insert(sum(stage.started_at is not None for stage in self.stages), found)
+        return found
+
+
+def _share(stage: str) -> float:
+    return _LONG_SHARE if stage in _LONG_STAGES else _SHARES.get(stage, 1.0)

@@ -1,0 +1,42 @@
+"""The page that lists the runs of a store and links their reports."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jinja2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexEntry:
+    """A run in the index, as texts."""
+
+    name: str
+    pipeline: str
+    started: str
+    state: str
+    headline: str
+    """The result, or the stages that are left."""
+
+    cost: str
+    size: str
+    report: str | None
+    """The path of the report, relative to the page; None for a run without a report."""
+
+
+def render_index(entries: Sequence[IndexEntry], *, title: str, written_at: str) -> str:
+    """Return the page, which needs no network and no script.
+
+    Args:
+        entries: The runs, in the order in which they are listed.
+        title: The name of the store.
+        written_at: The time at which the page is written, for people.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("peerkd.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page: str = environment.get_template("index.html").render(entries=entries, title=title, written_at=written_at)
+    return page

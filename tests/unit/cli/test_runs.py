@@ -1,0 +1,79 @@
+"""The list of runs with the state of their invocations, in narrow terminals, and as a page."""
+
+import json
+import re
+import webbrowser
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from peerkd.artifacts.filesystem import FilesystemStore
+from peerkd.cli.runs import INDEX_NAME, lines_of_runs, write_index
+from peerkd.launch.invocations.files import invoking, name_run
+from tests.unit.stages.published_runs import SWEEP, begin, experiment, finish, runs_of
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FilesystemStore:
+    return FilesystemStore(tmp_path / "runs")
+
+
+def test_the_state_of_a_run_is_that_of_its_last_invocation(peerkd, store: FilesystemStore, tmp_path: Path) -> None:
+    def state() -> str:
+        (run,) = json.loads(peerkd("runs", "--json").out)
+        return str(run["state"])
+
+    begin(store, experiment(), SWEEP)
+    (run,) = runs_of(store)
+    assert state() == "unfinished"
+    begun = {"pipeline": "jointkd sweep", "experiment": "digits", "stages": ["partition_data"]}
+    with suppress(KeyboardInterrupt), invoking(tmp_path / "runs", **begun):
+        name_run(run.key, experiment="digits", skew="dirichlet0.3")
+        assert state() == "running"
+        raise KeyboardInterrupt
+    assert state() == "interrupted"
+    with suppress(ValueError), invoking(tmp_path / "runs", **begun):
+        name_run(run.key, experiment="digits", skew="dirichlet0.3")
+        raise ValueError("no.")
+    assert state() == "failed"
+    finish(store, experiment())
+    assert state() == "finished"
+
+
+@pytest.mark.parametrize("width", [40, 60, 200])
+def test_the_list_fits_its_terminal(store: FilesystemStore, width: int) -> None:
+    finish(store, experiment())
+    begin(store, experiment("name=second seed=1"), SWEEP)
+    lines = list(lines_of_runs(runs_of(store), width=width))
+    assert max(map(len, lines)) <= width
+    text = " ".join(" ".join(lines).split())
+    assert "left: pretrain_peers, distill_pairs, improve_peers, build_report" in text
+    assert "the student should learn in 12 of 90 ordered pairs" in text
+
+
+def test_the_index_links_the_reports(
+    peerkd, store: FilesystemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(store, experiment("name=first"))
+    begin(store, experiment("name=second seed=1"), SWEEP)
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: not opened.append(address))
+    outcome = peerkd("open")
+    page = tmp_path / "runs" / INDEX_NAME
+    assert (outcome.exit_code, outcome.out, outcome.err) == (0, f"{page}\n", "")
+    assert opened == [page.as_uri()]
+    text = page.read_text()
+    (link,) = re.findall(r'href="([^"]+)"', text)
+    assert (page.parent / link).read_text() == "the content of report.html"
+    assert "left: pretrain_peers" in text
+    assert "second-dirichlet0.3-" in text
+    assert "<script" not in text
+    # The page is no artifact, and writing it again replaces it.
+    assert write_index(str(page.parent)) == page
+    assert [path.name for path in page.parent.iterdir() if path.is_file()] == [INDEX_NAME]
+
+
+def test_a_store_in_s3_has_no_index(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="RUN must be given with a store in S3"):
+        write_index("s3://bucket/runs", [])
