@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from peerkd.version import __version__
 
 if TYPE_CHECKING:
-    from peerkd.api.experiments import load, run
+    from peerkd.api.experiments import load, plan, run
     from peerkd.api.runs import Run, open_run
     from peerkd.api.runs import list_stored_runs as list_runs
     from peerkd.errors import PeerKDError
     from peerkd.losses.pairs.loss import PairLoss, Parameter
 
-__all__ = ["PairLoss", "Parameter", "PeerKDError", "Run", "__version__", "list_runs", "load", "open_run", "run"]
+__all__ = ["PairLoss", "Parameter", "PeerKDError", "Run", "__version__", "list_runs", "load", "open_run", "plan", "run"]
 
 _PLACES: Final = {
     "PairLoss": "peerkd.losses.pairs.loss:PairLoss",
@@ -26,6 +26,7 @@ _PLACES: Final = {
     "list_runs": "peerkd.api.runs:list_stored_runs",
     "load": "peerkd.api.experiments:load",
     "open_run": "peerkd.api.runs:open_run",
+    "plan": "peerkd.api.experiments:plan",
     "run": "peerkd.api.experiments:run",
 }
 """The module and the name there of each public name."""

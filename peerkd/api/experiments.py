@@ -12,13 +12,15 @@ from peerkd.config.launch import LaunchConfig
 from peerkd.config.pipelines import find_pipeline, pipeline_of
 from peerkd.config.resolve import load as load_config
 from peerkd.config.resolve import load_mapping
-from peerkd.config.tuning import check_strategy
+from peerkd.config.tuning import check_grid, check_strategy
 
 if TYPE_CHECKING:
     from peerkd.config.collaborate import CollaborateConfig
     from peerkd.config.experiment import ExperimentConfig
     from peerkd.config.pcl import PclConfig
     from peerkd.config.strict import StrictConfig
+    from peerkd.training.forecast import Forecast
+    from peerkd.training.forecast_rounds import RoundsForecast
 
 Overrides = Mapping[str, Any] | Iterable[str]
 """Changes of a config: values by the dotted names of their fields, or ``key=value`` pairs as for ``--set``."""
@@ -81,6 +83,52 @@ def load(
         file = None if config is None else Path(config)
         return load_config(found, preset=preset, config_file=file, overrides=pairs)
     return load_mapping(found, config, preset=preset or "", overrides=pairs)
+
+
+@overload
+def plan(
+    config: "ExperimentConfig", *, store: str | Path | None = ..., strategy: Literal["sweep", "tune"] = ...
+) -> "Forecast": ...
+
+
+@overload
+def plan(
+    config: "CollaborateConfig", *, store: str | Path | None = ..., strategy: Literal["sweep", "tune"] = ...
+) -> "RoundsForecast": ...
+
+
+def plan(
+    config: "StrictConfig", *, store: str | Path | None = None, strategy: Literal["sweep", "tune"] = "sweep"
+) -> "Forecast | RoundsForecast":
+    """Return the work of an experiment: numbers of trials, samples and bytes. What a run would refuse is refused.
+
+    Args:
+        config: The config of ``jointkd`` or ``collaborate``. ``peerkd plan pcl`` prints the work of a study of methods.
+        store: The store of the run, if peers or data of the config are those of an earlier run in it.
+        strategy: How settings are chosen in the pipeline ``jointkd``.
+
+    Raises:
+        TypeError: If the config is that of a study of methods.
+        ValueError: If the config does not fit the data.
+        DataSourceError: If the data set is missing or damaged.
+    """
+    # Imported here, because the functions above need neither data nor networks.
+    from peerkd.config.collaborate import CollaborateConfig
+    from peerkd.config.experiment import ExperimentConfig
+    from peerkd.stages.planning import prepare
+    from peerkd.training.forecast import forecast, tuned
+    from peerkd.training.forecast_rounds import forecast_rounds
+
+    check_strategy(strategy)
+    if not isinstance(config, ExperimentConfig | CollaborateConfig):
+        raise TypeError(f"config must be that of jointkd or collaborate, got one of {pipeline_of(config).name}.")
+    if isinstance(config, ExperimentConfig):
+        check_grid(config.sweep, strategy)
+    prepared = prepare(config, None if store is None else open_store(str(store)))
+    if isinstance(config, CollaborateConfig):
+        return forecast_rounds(config, prepared.samples, given_bytes=prepared.given_bytes)
+    expected = forecast(config, prepared.samples, given_bytes=prepared.given_bytes)
+    return tuned(expected, config) if strategy == "tune" else expected
 
 
 def run(

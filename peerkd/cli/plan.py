@@ -2,10 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 
-import numpy as np
 import typer
 
 from peerkd.artifacts.open import open_store
@@ -21,14 +19,9 @@ from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import Pipeline
 from peerkd.config.strict import StrictConfig
 from peerkd.config.tuning import check_grid, check_strategy
-from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.stages import split_data
-from peerkd.stages.dataset import read_dataset, reading_remarks
-from peerkd.stages.division import batch_warnings, divide, division_warnings
-from peerkd.stages.given_check import check_given_peers
-from peerkd.stages.given_weights import file_sizes, found_weights
-from peerkd.stages.peer_data import read_data
-from peerkd.stages.published_peers import check_same_data, find_published
+from peerkd.stages.dataset import read_dataset
+from peerkd.stages.planning import data_lines, prepare
 from peerkd.study.extension import MAX_EXTENSIONS
 from peerkd.study.grid import omissions
 from peerkd.training.forecast import (
@@ -37,9 +30,9 @@ from peerkd.training.forecast import (
     Rates,
     dataset_bytes,
     forecast,
-    measure_partition,
     peer_bytes,
     process_seconds,
+    tuned,
 )
 from peerkd.training.forecast_rounds import forecast_rounds, recipe_to_measure, rounds_seconds
 from peerkd.wording import format_bytes, format_duration, plural
@@ -80,7 +73,7 @@ def plan(
     assert isinstance(config, PeerExperimentConfig)
     if isinstance(config, ExperimentConfig) and strategy is not None:
         check_grid(config.sweep, strategy)
-    data_lines, samples, given_bytes = _prepare(config, place)
+    about_data, samples, given_bytes = prepare(config, _open_store(config, place))
     measured: Iterator[str] = iter(())
     if isinstance(config, CollaborateConfig):
         of_rounds = forecast_rounds(config, samples, given_bytes=given_bytes)
@@ -94,7 +87,7 @@ def plan(
         work = lines(config, expected, given_bytes, strategy=strategy)
         timed = tuned(expected, config) if strategy == "tune" else expected
         measured = measured_lines(config, samples, lambda rates: process_seconds(timed, rates, config))
-    for each in (*data_lines, *work):
+    for each in (*about_data, *work):
         typer.echo(each)
     if has_torch if measure is None else measure:
         typer.echo("")
@@ -114,40 +107,13 @@ def bytes_to_write(config: StrictConfig, place: StorePlace) -> int:
         split_data.divide_study(config, dataset)
         return round(sum(split_data.bytes_to_write(config, dataset).values()))
     assert isinstance(config, PeerExperimentConfig)
-    _, samples, given_bytes = _prepare(config, place)
+    _, samples, given_bytes = prepare(config, _open_store(config, place))
     if isinstance(config, ExperimentConfig):
         expected = forecast(config, samples, given_bytes=given_bytes)
         # The records in the journals are copied while the table is built.
         written = expected.dataset_bytes + 2 * expected.weights_bytes
         return written + 2 * expected.journals_bytes + expected.table_bytes
     return dataset_bytes(config, samples) + 2 * sum(peer_bytes(config, samples, given_bytes=given_bytes))
-
-
-def _prepare(config: PeerExperimentConfig, place: StorePlace) -> tuple[list[str], PartitionSizes, list[int | None]]:
-    """Check an experiment as its first task does.
-
-    Returns:
-        The lines that a run would print about the data, the sizes of the parts of the data set, and the sizes of the
-        files of given weights.
-    """
-    store = _open_store(config, place)
-    published = None if store is None else find_published(config, store)
-    dataset = read_data("plan", config, store=store)
-    assignment = divide(config, dataset)
-    if published:
-        check_same_data(published, dataset, assignment)
-    with found_weights(config, store, stage="plan") as weights:
-        check_given_peers(
-            config,
-            weights,
-            image_shape_CHW=dataset.image_shape,
-            class_names=dataset.class_names,
-            stage="plan",
-        )
-        given_bytes = file_sizes(weights)
-    sizes_P = np.array([len(part) for part in assignment.train])
-    warned = [*division_warnings(config, dataset, assignment), *batch_warnings(config, sizes_P)]
-    return _data_lines(dataset, warned), measure_partition(dataset, assignment), given_bytes
 
 
 def _plan_study(config: PclConfig) -> None:
@@ -159,7 +125,7 @@ def _plan_study(config: PclConfig) -> None:
     bytes_by_kind = split_data.bytes_to_write(config, dataset)
     num_evaluated = len(assignment.validation) + len(assignment.test)
     for each in (
-        *_data_lines(dataset, warned),
+        *data_lines(dataset, warned),
         *study_lines(config, bytes_by_kind, num_train=num_train, num_evaluated=num_evaluated),
     ):
         typer.echo(each)
@@ -169,25 +135,6 @@ def _open_store(config: PeerExperimentConfig, place: StorePlace) -> ArtifactStor
     """Return the store that the options name; None if they name none and all data are elsewhere."""
     needs_store = any(peer.data is not None and peer.data.startswith(STORE_SCHEME) for peer in config.peers.given)
     return open_store(place.address) if needs_store or place != StorePlace() else None
-
-
-def _data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str]) -> list[str]:
-    """Return the lines that a run would print about its data set."""
-    data_lines = [f"{dataset.name}: {remark}" for remark in reading_remarks(dataset.remarks, dataset.skipped)]
-    data_lines += [f"warning: {sentence}" for sentence in warned]
-    return [*data_lines, ""] if data_lines else []
-
-
-def tuned(expected: Forecast, config: ExperimentConfig) -> Forecast:
-    """Return a forecast in which a tuner spends its budget instead of training all trials."""
-    fraction = config.tune.budget_fraction
-    num_distilled = expected.num_distillation_samples - expected.num_control_samples
-    return replace(
-        expected,
-        num_distillation_samples=round(fraction * num_distilled),
-        num_teacher_samples=round(fraction * expected.num_teacher_samples),
-        num_evaluation_samples=round(fraction * expected.num_evaluation_samples),
-    )
 
 
 def lines(

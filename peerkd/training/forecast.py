@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
 from typing import Final, NamedTuple
@@ -112,6 +112,18 @@ class Forecast:
 
     moved: Mapping[str, MovedBytes]
     """The bytes that leave the teachers of all pairs, by kind of transfer set."""
+
+
+def tuned(expected: Forecast, config: ExperimentConfig) -> Forecast:
+    """Return a forecast in which a tuner spends its budget instead of training all trials."""
+    fraction = config.tune.budget_fraction
+    num_distilled = expected.num_distillation_samples - expected.num_control_samples
+    return replace(
+        expected,
+        num_distillation_samples=round(fraction * num_distilled),
+        num_teacher_samples=round(fraction * expected.num_teacher_samples),
+        num_evaluation_samples=round(fraction * expected.num_evaluation_samples),
+    )
 
 
 class Rates(NamedTuple):

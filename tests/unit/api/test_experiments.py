@@ -56,6 +56,20 @@ def test_a_config_with_several_seeds_is_refused_because_a_call_returns_one_run(t
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_counts_the_trials_of_a_sweep_and_the_work_of_rounds() -> None:
+    changes = {"partition.num_peers": 3, "sweep.temperatures": [1, 4], "sweep.alphas": [0.5], "pretrain.epochs": 1}
+    config = peerkd.load(overrides=changes)
+    swept, tuned = peerkd.plan(config), peerkd.plan(config, strategy="tune")
+    assert (swept.num_pairs, swept.num_settings) == (6, 6)
+    assert tuned.num_distillation_samples < swept.num_distillation_samples
+    rounds = peerkd.plan(peerkd.load("collaborate", overrides={"partition.num_peers": 3}))
+    assert rounds.num_peers == 3
+    with pytest.raises(TypeError, match=r"^config must be that of jointkd or collaborate, got one of pcl\."):
+        peerkd.plan(peerkd.load("pcl"))
+    with pytest.raises(peerkd.PeerKDError, match=r"^data\.path: no-such\.npz: it cannot be read"):
+        peerkd.plan(peerkd.load(config={"data": {"source": "npz", "path": "no-such.npz"}}))
+
+
 def test_every_public_name_is_there_and_no_other() -> None:
     assert [name for name in peerkd.__all__ if getattr(peerkd, name) is None] == []
     assert set(peerkd.__all__) == {*peerkd._PLACES, "__version__"}
