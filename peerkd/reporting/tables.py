@@ -130,7 +130,8 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         *textwrap.wrap(f"loss: {tried_losses_in_words(facts.config)}", width=_NUM_COLUMNS),
         *([] if findings.has_intervals else textwrap.wrap(NO_INTERVALS, width=_NUM_COLUMNS)),
         "",
-        f"{'mean ' + scope + ' gain in points of accuracy':<44}{'gain':>7}  95 % interval",
+        f"{'mean ' + scope + ' gain in points of accuracy':<44}{'gain':>7}"
+        + ("  95 % interval" if findings.has_intervals else ""),
         _line("best setting of each pair", means["chosen"], num_diverged=findings.num_pairs_without["chosen"]),
         _line("one setting for all pairs", means["single"], num_diverged=findings.num_pairs_without["single"]),
         f"    ({single_setting(findings.single)})",
@@ -159,7 +160,9 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
 
 def _line(label: str, estimate: Estimate, *, num_diverged: int = 0) -> str:
     missing = f", {num_diverged:,} diverged" if num_diverged else ""
-    return f"  {label:<42}{points(estimate.value):>7}  {interval(estimate)}{missing}"
+    # The summary says once, above, that there are no intervals.
+    bounds = f"  {interval(estimate)}" if estimate.has_interval else ""
+    return f"  {label:<42}{points(estimate.value):>7}{bounds}{missing}"
 
 
 def _with_bounds(name: str, estimate: Estimate) -> dict[str, float]:
