@@ -102,7 +102,7 @@ def test_the_path_of_an_error_has_no_trace_of_the_kind_of_a_section() -> None:
         ),
         (
             {"kind": "zipf"},
-            "partition.label_skew.kind must be one of iid, dirichlet, classes, shards, natural, indices, got zipf.",
+            "partition.label_skew.kind must be one of iid, dirichlet, classes, shards, natural, indices, own, got zipf.",
         ),
         (
             {"kind": "iid", "concentration": 1.0},
@@ -174,7 +174,7 @@ def test_a_text_that_is_not_json_is_refused(text: str, problem: str) -> None:
     ("values", "meant"),
     [
         ({"data": {"pth": "x"}}, "data.pth is not a key of the config (did you mean data.path?)"),
-        ({"num_peers": 3}, "num_peers is not a key of the config (did you mean partition.num_peers?)"),
+        ({"num_peers": 3}, "num_peers is not a key of the config (did you mean partition.num_peers or num_seeds?)"),
         ({"epochs": 3}, "epochs is not a key of the config (did you mean pretrain.epochs or distill.epochs?)"),
         ({"sweep": {"alphas[0]": 1}}, "sweep.alphas[0] is not a key of the config (did you mean sweep.alphas?)"),
         (
