@@ -2,13 +2,14 @@
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from kfp.cli.utils.parsing import parse_parameter_value
+from typer.testing import CliRunner
 
+from peerkd.cli.main import app
 from peerkd.launch.package import read_arguments, read_package
 from tests.docs.pages import ROOT
 
@@ -48,6 +49,5 @@ def check_peerkd(arguments: Sequence[str]) -> None:
     """Let peerkd parse the options and print its help instead of sending a request."""
     files = [word for word in arguments if word.endswith(".yaml")]
     assert [file for file in files if not Path(ROOT, file).is_file()] == []
-    command = [sys.executable, "-m", "peerkd", *arguments, "--help"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 0, ended.stderr
+    ended = CliRunner().invoke(app, [*arguments, "--help"])
+    assert ended.exit_code == 0, ended.output

@@ -56,12 +56,12 @@ def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypa
         case ["make", *arguments]:
             _check_make(arguments, pipeline, monkeypatch)
         case [".venv/bin/peerkd", "config", *arguments]:
-            _call([sys.executable, "-m", "peerkd", "config", *arguments])
+            _peerkd(["config", *arguments], monkeypatch)
         case [".venv/bin/peerkd", "store", *arguments]:
             check_peerkd(["store", *arguments])
         case [".venv/bin/peerkd", "plan", *arguments]:
             unmeasured = [*(word for word in arguments if word != "--no-measure"), "--no-measure"]
-            _call([sys.executable, "-m", "peerkd", "plan", *unmeasured])
+            _peerkd(["plan", *unmeasured], monkeypatch)
         case [".venv/bin/peerkd", "run", *arguments]:
             _check_run(arguments, pipeline, monkeypatch)
         case [".venv/bin/pytest", *paths]:
@@ -158,8 +158,7 @@ def _check_run(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypat
     for name, value in (("ENDPOINT", "http://localhost:9000"), ("ACCESS_KEY", "key"), ("SECRET_KEY", "secret-key")):
         monkeypatch.setenv(f"PEERKD_S3_{name}", value)
     if "--dry-run" in arguments:
-        result = CliRunner().invoke(app, ["run", *arguments])
-        assert result.exit_code == 0, result.output
+        _peerkd(["run", *arguments], monkeypatch)
         return
     result = CliRunner().invoke(app, ["run", *arguments])
     assert isinstance(result.exception, ReachedThePipeline), (result.output, result.exception)
@@ -180,6 +179,12 @@ def _check_submit(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(ROOT)
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, ReachedTheServer), (result.output, result.exception)
+
+
+def _peerkd(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, (result.output, result.exception)
 
 
 def _call(command: list[str]) -> str:
