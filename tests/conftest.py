@@ -1,4 +1,4 @@
-"""Settings and limits of all tests."""
+"""Settings and limits of all tests, and the servers that they share."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.s3_server import find_minio, s3_server, strict_s3_server
+
+__all__ = ["s3_server", "strict_s3_server"]
+
 # One thread is set before anything imports torch, as in a training process. Sums over threads would differ between
 # machines, and on a busy machine most of the time would be spent in threads that wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# If this variable were set, each process that a test starts would compile the modules of torch for some seconds.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 # The duration of an example depends on the machine rather than on the program.
@@ -31,8 +38,15 @@ A limit ends a test that hangs. It is generous, because several test runs may sh
 """
 
 
+LONG_FOLDERS = ("pipelines/", "recipes/", "unit/training/", "benchmarks/", "faults/", "docs/")
+"""Folders with files that take minutes. They are tested first, because a long file that comes last is tested by one
+process while the others have nothing to do.
+"""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
+    items.sort(key=lambda item: not item.path.relative_to(root).as_posix().startswith(LONG_FOLDERS))
     for item in items:
         limit = LIMITS_SECONDS.get(item.path.relative_to(root).parts[0])
         if limit is not None and item.get_closest_marker("timeout") is None:
@@ -45,6 +59,4 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_report_header() -> str:
-    from tests.s3_server import find_minio
-
     return f"S3 server: {find_minio() or 'moto, as there is no minio on the PATH and no PEERKD_TEST_MINIO'}"

@@ -8,7 +8,7 @@ import pytest
 from tests.faults import inputs, planted, small_runs, store_faults
 from tests.faults.report import Case, Report
 from tests.faults.shim import why_not
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.s3_server import S3Server
 
 needs_shim = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
@@ -38,7 +38,7 @@ def test_a_study_survives_faults_of_its_machine(
 
 
 def test_a_study_is_correct_although_a_third_of_all_requests_to_its_store_fail(
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
 ) -> None:
     report, tried = Report(), Counter[str]()
     report.add(store_faults.studies_with_faulty_requests(s3_server, 2, share=0.3, seed=1, tried=tried))

@@ -17,9 +17,7 @@ from peerkd.artifacts.s3_environment import read_settings
 from peerkd.artifacts.s3_retries import StoreRetries
 from peerkd.artifacts.store import ArtifactStore
 from tests.s3_proxy import S3Proxy, proxy_to
-from tests.s3_server import S3Server, s3_server, strict_s3_server
-
-__all__ = ["s3_server", "strict_s3_server"]
+from tests.s3_server import S3Server
 
 SMALLEST_PART_BYTES = 5 * 1024**2
 """The smallest part that S3 accepts, except for the last one."""

@@ -13,7 +13,7 @@ from peerkd.artifacts.s3 import open_bucket
 from peerkd.artifacts.s3_bucket import Bucket
 from peerkd.config.data import DataConfig
 from peerkd.stages.dataset import key, open_source, publish_source, read_dataset
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.s3_server import S3Server
 
 STAGE = "partition_data"
 

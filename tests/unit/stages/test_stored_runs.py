@@ -27,7 +27,7 @@ from peerkd.stages.run_record import (
     skew_in_a_word,
 )
 from peerkd.stages.stored_runs import find_run, list_runs
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.s3_server import S3Server
 from tests.unit.stages.published_runs import (
     COLLABORATE,
     PCL,
