@@ -22,7 +22,7 @@ _NUM_TRIES: Final = 10
 
 
 def cache_folder(address: str, *, environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the cache folder for the artifacts of the store at an address.
+    """Return the folder on this machine in which artifacts of the store at ``address`` are cached.
 
     It is below ``PEERKD_CACHE_FOLDER`` if that is set, else below ``peerkd`` in the user's cache folder.
     """
@@ -55,7 +55,16 @@ def fetch_once(folder: Path, manifest: Manifest, *, download: Callable[[Path, Se
 
 
 def download_whole(folder: Path, manifest: Manifest, *, download: Callable[[Path, Sequence[str]], None]) -> None:
-    """Download the files of an artifact into an empty folder and verify them; see ``fetch_once``."""
+    """Download the files of an artifact into an empty folder, and verify them. Damaged files are downloaded again.
+
+    Args:
+        folder: The empty folder.
+        manifest: The manifest of the artifact.
+        download: Downloads the named files of the artifact into a folder.
+
+    Raises:
+        ArtifactCorruptError: If a file differs from the manifest each time that it is downloaded.
+    """
     names: Sequence[str] = list(manifest.files)
     for attempt in range(1, _NUM_TRIES + 1):
         try:

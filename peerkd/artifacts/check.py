@@ -21,9 +21,15 @@ class StoreCheckResult:
 
 
 def check_store(address: str, *, patience_seconds: float = 10.0) -> list[StoreCheckResult]:
-    """Try each operation on a store, and return the results in order: open, write, read, write in parts, list, delete.
+    """Try each operation that runs need on a store, and return the results in the order of the operations.
 
-    The check ends at the first operation that fails. What it has written is deleted.
+    The operations on a bucket are: write, read, write under a condition, write in parts, list, and delete. The only
+    operation on a folder is to write. The check ends at the first operation that fails. Everything that the check has
+    written is deleted.
+
+    Args:
+        address: The address of the store.
+        patience_seconds: The time for which a failed request to a bucket is repeated.
     """
     return list(_tried(_steps(address, patience_seconds=patience_seconds)))
 

@@ -90,7 +90,10 @@ class FilesystemStore:
         return published_keys(path.relative_to(self._root).as_posix() for path in self._root.rglob(MANIFEST_NAME))
 
     def set_aside(self, key: str) -> str:
-        """Rename the folder of an artifact or a workspace; see ``ArtifactStore.set_aside``."""
+        """Rename the folder of an artifact or a workspace to ``<key>.damaged-N``, and return the new key.
+
+        See ``ArtifactStore.set_aside`` for the errors.
+        """
         folder = self._root / check_name(key)
         if not folder.is_dir():
             raise ArtifactNotFoundError(f"{self._root} has no artifact {key}.")
@@ -99,7 +102,10 @@ class FilesystemStore:
             return self._move_aside(key)
 
     def clear_away(self, key: str) -> int:
-        """Delete the workspace of a published artifact; see ``ArtifactStore.clear_away``."""
+        """Delete the workspace of a published artifact, and return the number of deleted files.
+
+        See ``ArtifactStore.clear_away`` for the conditions.
+        """
         workspace = self._workspace(check_name(key))
         if not workspace.is_dir():
             return 0
@@ -142,7 +148,10 @@ class FilesystemStore:
                     self._delete_unused_workspace(lock.fileno(), key)
 
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
-        """Write the manifest and rename the workspace, or a copy of a shared one; see ``ArtifactStore.publish``."""
+        """Write the manifest into the workspace, rename the workspace to ``<root>/<key>``, and return the manifest.
+
+        A shared workspace stays where it is, and a copy of it is published. See ``ArtifactStore.publish``.
+        """
         workspace, published = self._workspace(key), self._root / key
         if key not in self._shared:
             return self._publish_folder(workspace, key, metadata)
@@ -183,7 +192,12 @@ class FilesystemStore:
         return target
 
     def _delete_unused_workspace(self, descriptor: int, key: str) -> None:
-        """Delete a workspace if the artifact is published and no other process has it open."""
+        """Delete a workspace if the artifact is published and no other process has the workspace open.
+
+        Args:
+            descriptor: The descriptor of the open file on which processes lock the workspace.
+            key: The key of the artifact.
+        """
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

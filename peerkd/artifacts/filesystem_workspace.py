@@ -56,7 +56,10 @@ class FolderWorkspace:
             (self.folder / check_name(name)).unlink(missing_ok=True)
 
     def saved(self, prefix: str) -> Mapping[str, str]:
-        """Return the names of all files that begin with ``prefix``; see ``Workspace.saved``."""
+        """Return the names of all files whose name begins with ``prefix``, each with a version.
+
+        The version of a file is its time of modification with its size. See ``Workspace.saved``.
+        """
         versions = {}
         # Path.rglob would fail if another worker deleted a folder meanwhile.
         for folder, _, file_names in os.walk(self.folder / prefix.rpartition("/")[0]):

@@ -6,17 +6,17 @@ stage that orders work and the workers that do it compute a key with the same fu
 The hash covers only those values of a config that differ from the defaults (see ``differences``). A new field therefore
 changes no key, because its default describes how all existing artifacts were made. The limits of this rule:
 
-- If a default changes, an old key would refer to other numbers. ``NUMERICS_VERSION`` must then be raised.
-  ``tests/unit/artifacts/key_defaults.json`` records the defaults of the version, and a test compares them.
+- If a default changes, a key would find artifacts that were made with the old default. ``NUMERICS_VERSION`` must then
+  be raised. ``tests/unit/artifacts/key_defaults.json`` records the defaults of the version, and a test compares them.
 - The default of a new field must mean the behaviour of the program before the field existed.
 - If a field is renamed, experiments that set it get new keys, and their artifacts are computed again.
 - If an element of a list differs from the default, the whole list is part of the key.
 - If a field can contain configs of several classes, each class must have a field ``kind`` with one permitted value.
-  ``kind`` is always part of the key, because it shows with the defaults of which class the other fields are compared.
+  ``kind`` is always part of the key, because it names the class whose defaults apply to the other fields.
 
-A key does not depend on what changes no number: the name of the experiment, paths of data sets, devices, workers and
-the settings of the cluster. Each stage names the sections of the config that it depends on, and the fields inside them
-that do not count. A new field of such a section is therefore part of the key unless a stage excludes it.
+Settings that change no number are not part of a key: the name of the experiment, paths of data sets, devices, workers
+and the settings of the cluster. Each stage names the sections of the config that it depends on, and the fields inside
+them that do not count. A new field of such a section is therefore part of the key unless a stage excludes it.
 """
 
 import hashlib
@@ -28,10 +28,12 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 NUMERICS_VERSION: Final = 3
-"""A number that enters every key.
+"""A number from which every key is computed, in addition to the causes of the artifact.
 
 Raise it when a change of the program alters numbers, their format or the default of a field, so that artifacts from
-before the change are not found. If only one stage is affected, add a version to the causes of that stage instead."""
+before the change are not found. If only one stage is affected, add a version to the ``causes`` from which that stage
+computes its keys instead.
+"""
 
 _Path = tuple[str, ...]
 

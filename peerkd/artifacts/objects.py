@@ -20,7 +20,7 @@ def download_object(
 ) -> Path:
     """Download the object ``s3://bucket/NAME`` into a folder, under the last part of its name.
 
-    The environment variables name the server, as they do for the store.
+    The server and the keys come from environment variables such as ``PEERKD_S3_ENDPOINT``, as they do for a store.
 
     Args:
         address: The address of the object.
@@ -114,10 +114,10 @@ def download_folder(
 
 
 def _below(name: str, prefix: str) -> PurePosixPath:
-    """Return the path of an object relative to a prefix.
+    """Return the path of an object relative to a prefix. The copy of the object gets this path below a local folder.
 
     Raises:
-        ValueError: If a part of the name would lead out of the folder, or cannot be the name of a file.
+        ValueError: If a part of the name would lead out of the local folder, or cannot be the name of a file.
     """
     rest = name.removeprefix(prefix).removeprefix("/")
     if any(part in ("", ".", "..") or "\0" in part for part in rest.split("/")) and rest:

@@ -50,8 +50,8 @@ def check_address(address: str) -> None:
     """Check that an address is a valid address of a store, without opening the store.
 
     Raises:
-        ValueError: If the address is empty, has another scheme, names no bucket, or is a path that ``check_folder``
-            refuses.
+        ValueError: If the address is empty, has a scheme other than ``s3://``, names no bucket, or is a path that
+            ``check_folder`` refuses.
     """
     shown = plain_path(without_secrets(address, keeps_path=True))
     if not address:

@@ -14,22 +14,32 @@ _NUM_LISTED: Final = 5
 
 
 def write(path: str, *manifests: Manifest) -> None:
-    """Write the keys and the fingerprints of published artifacts to a file: a mapping for one artifact, else a list."""
+    """Write references to published artifacts to a JSON file.
+
+    A reference to one artifact is written as an object, and references to several artifacts as a list of objects.
+    """
     found = [reference(manifest) for manifest in manifests]
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(json.dumps(found[0] if len(found) == 1 else found), encoding="utf-8")
 
 
 def reference(manifest: Manifest) -> dict[str, str]:
-    """Return the reference to an artifact, for a file or for another artifact's metadata."""
+    """Return a reference to an artifact: its ``key`` and its ``fingerprint``."""
     return {"key": manifest.key, "fingerprint": manifest.fingerprint}
 
 
 def follow_file(path: str, store: ArtifactStore, *, num: int = 1) -> list[Manifest]:
-    """Read references from a file that ``write`` made, and return the artifacts' manifests; see ``follow``.
+    """Read references from a file that ``write`` made, and return the manifests of the artifacts.
+
+    Args:
+        path: The path of the file.
+        store: The store of the artifacts.
+        num: The number of references that the file must contain.
 
     Raises:
-        ArtifactCorruptError: If the file does not contain ``num`` references.
+        ArtifactNotFoundError: If the store no longer has one of the artifacts.
+        ArtifactCorruptError: If the file does not contain ``num`` references, or the fingerprint of an artifact differs
+            from the reference.
     """
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -48,7 +58,8 @@ def follow(values: Mapping[str, Any], store: ArtifactStore) -> Manifest:
 
     Raises:
         ArtifactNotFoundError: If the store no longer has the artifact.
-        ArtifactCorruptError: If the artifact with this key has another fingerprint.
+        ArtifactCorruptError: If the fingerprint of the artifact with this key differs from the fingerprint in the
+            reference.
     """
     manifest = store.find(values["key"])
     if manifest is None:

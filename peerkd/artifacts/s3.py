@@ -112,7 +112,11 @@ class S3Store:
         )
 
     def set_aside(self, key: str) -> str:
-        """Copy the objects of an artifact or a workspace and delete the originals; see ``ArtifactStore.set_aside``."""
+        """Move the objects of an artifact or a workspace to ``<key>.damaged-N``, and return the new key.
+
+        S3 cannot rename, so the objects are copied and the originals deleted. See ``ArtifactStore.set_aside`` for the
+        errors.
+        """
         source = self._names.published(key)
         objects = sorted(self._bucket.names(source))
         if not objects:
@@ -123,7 +127,10 @@ class S3Store:
         return target_key
 
     def clear_away(self, key: str) -> int:
-        """Delete files that workers left in the workspace of a published artifact; see ``ArtifactStore.clear_away``."""
+        """Delete all objects that a published artifact does not need, and return the number of deleted objects.
+
+        Such objects are in the workspace, for example. See ``ArtifactStore.clear_away``.
+        """
         return clear_away(self._bucket, self._names, check_name(key))
 
     def free_bytes(self) -> int | None:
@@ -147,7 +154,10 @@ class S3Store:
                     self.clear_away(key)
 
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
-        """Write and check the files, then write the manifest; see ``ArtifactStore.publish``."""
+        """Write the files of the workspace to the bucket and check them, then write and return the manifest.
+
+        See ``ArtifactStore.publish``.
+        """
         return publish_folder(self._bucket, self._names, key, self._folders[key], metadata=metadata)
 
     def _find_published(self, key: str) -> Manifest:

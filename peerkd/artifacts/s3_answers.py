@@ -130,8 +130,8 @@ def check_range(headers: Mapping[str, str], *, offset: int, num_bytes: int) -> N
 def shows_damage(headers: Mapping[str, str], md5: str) -> bool:
     """Return whether the ETag in an answer shows that the stored content differs from the sent one.
 
-    An ETag that is not an MD5 shows nothing, and the answer is then False. This is the case for objects that are
-    encrypted with a customer's key, and on some servers for all objects.
+    If the ETag is not an MD5, it shows nothing, and the function returns False. Objects that are encrypted with a
+    customer's key have such ETags, and on some servers all objects have such ETags.
 
     Args:
         headers: The headers of the answer to an upload.

@@ -92,13 +92,17 @@ class Bucket:
         return f"{self._endpoint}/{self.name}"
 
     def with_time_limit(self, seconds: float) -> "Bucket":
-        """Return the same bucket, but repeat failed requests only for ``seconds`` and report no outages."""
+        """Return a client of this bucket that repeats failed requests for ``seconds`` and reports no outages."""
         bucket = copy(self)
         bucket._retries = StoreRetries(self._endpoint, notify=lambda text: None, seconds=seconds)
         return bucket
 
     def get(self, name: str) -> bytes | None:
-        """Return the content of a small object, or None if it does not exist; see ``get_parsed``."""
+        """Return the content of a small object, or None if the object does not exist.
+
+        Raises:
+            ArtifactCorruptError: If the content differs at every attempt from the SHA-256 that was stored with it.
+        """
         return self.get_parsed(name, bytes)
 
     def get_parsed(self, name: str, parse: Callable[[bytes], _Result]) -> _Result | None:
@@ -180,7 +184,9 @@ class Bucket:
         return self._repeat(request)
 
     def names(self, prefix: str) -> Mapping[str, str]:
-        """Return the names of the objects that begin with a prefix, each with a version that changes with the content.
+        """Return the names of all objects whose name begins with a prefix, each with a version.
+
+        The version of an object changes whenever its content changes.
 
         Without TLS, a list has no checksum and may arrive damaged. It is then requested twice and, if the two lists
         differ, a third time. The names that at least two of the lists contain are returned.
@@ -195,9 +201,9 @@ class Bucket:
         return {name: version for name, version in merged.items() if counts[name] > len(lists) / 2}
 
     def list_once(self, prefix: str) -> Mapping[str, str]:
-        """Return the names and versions of one list request, which may be damaged if the connection has no TLS.
+        """Return the same as ``names``, but from a single list, which may arrive damaged if the connection has no TLS.
 
-        One request suffices if each object is requested afterwards, or if all of them are deleted.
+        One list suffices if the caller then requests each listed object, or deletes all of them.
         """
 
         def request(after: str | None) -> dict[str, str]:
@@ -254,7 +260,7 @@ class Bucket:
     def copy_part(
         self, source: str, name: str, upload: str, number: int, *, etag: str, offset: int, num_bytes: int
     ) -> str:
-        """Let the server copy a range of the object ``source`` into one part of an upload; see ``put_part``."""
+        """Let the server copy a range of ``source`` into one part of an upload, and return the ETag of the part."""
         query = {"uploadId": upload, "partNumber": str(number)}
         copied = {"x-amz-copy-source-range": f"bytes={offset}-{offset + num_bytes - 1}"}
         headers = self._copy_headers(source, etag) | copied

@@ -14,7 +14,7 @@ from peerkd.artifacts.s3_transfer import Download, download_files, upload_file
 from peerkd.errors import StoreUnavailableError
 
 _PART_BYTES: Final = 5 * 1024**2
-"""The smallest part that S3 accepts, except for the last one."""
+"""The size of the parts in the check. It is the smallest that S3 accepts for all parts but the last."""
 
 
 def s3_steps(address: str, *, patience_seconds: float) -> Iterator[tuple[str, Callable[[], str]]]:

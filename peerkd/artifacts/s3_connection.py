@@ -89,7 +89,7 @@ class CheckedPool(urllib3.PoolManager):
 
         Raises:
             HTTPError: If no answer comes, or the connection breaks before the end of the headers.
-            AnswerError, TransientError, ParseError: See ``check_answer``.
+            AnswerError, TransientError, ParseError: If ``check_answer`` refuses the answer.
         """
         # A redirect is never followed: the signature of a request is not valid for the host that it names.
         response = super().urlopen(method, url, redirect=False, **kwargs)
@@ -102,7 +102,7 @@ class CheckedPool(urllib3.PoolManager):
 
 
 class _WholeLines:
-    """The stream of an answer. Reading a line that the stream does not complete is an error."""
+    """The stream of an answer. ``readline`` raises an error if the stream ends before the line does."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

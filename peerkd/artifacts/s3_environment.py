@@ -20,7 +20,7 @@ _KEY_FILES: Final = ("access-key", "secret-key")
 _HOST: Final = re.compile(r"[A-Za-z0-9._\[\]:-]+")
 
 _DEFAULT_REGION: Final = "us-east-1"
-"""The region of requests to servers that are not Amazon's, if none is set."""
+"""The region for which requests are signed if the user has set no region and the host contains none."""
 _AMAZON: Final = re.compile(r"(?:.*\.)?s3[a-z0-9-]*\.(?:.*\.)?(?:amazonaws\.com(?:\.cn)?|amazonaws\.eu|api\.aws)")
 """The pattern of the hosts of Amazon S3: regional, global, dual-stack and FIPS hosts, access points, VPC endpoints.
 
@@ -38,7 +38,8 @@ _WITH_REGIONS: Final = re.compile(
     r"|compat\.objectstorage\.([a-z0-9-]+)\.oraclecloud\.com"
     r"|cos\.([a-z0-9-]+)\.myqcloud\.com|sos-([a-z0-9-]+)\.exo\.io|([a-z0-9-]+)\.your-objectstorage\.com)"
 )
-"""The pattern of the hosts of other services. A group of the match contains the region."""
+"""The pattern of host names that contain a region, for services other than Amazon S3. One group of a match is the
+region."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,13 +198,13 @@ def _choose_region(host: str, *, own: str | None, shared: str | None) -> str:
 
     Args:
         host: The host of the endpoint, in lower case.
-        own: The region that the user has set for this program; None if there is none.
-        shared: The region that the user has set for all programs; None if there is none. It is used if ``own`` is None
-            and the host contains no region.
+        own: The region that the user has set for this program, or None.
+        shared: The region that the user has set for all programs, or None. It is used if ``own`` is None and the host
+            contains no region.
 
     Raises:
-        ValueError: If a host of Amazon S3 contains another region than ``own``, or if such a host serves one region,
-            does not contain its name, and no region is set.
+        ValueError: If ``own`` differs from the region that a host of Amazon S3 contains, or if no region is known for a
+            host of Amazon S3 that serves only one region.
     """
     named = _region_of(host)
     is_amazon = _AMAZON.fullmatch(host) is not None

@@ -85,6 +85,13 @@ def clear_away(bucket: Bucket, names: ObjectNames, key: str, manifest: Manifest 
 
     The manifest decides which objects are kept. Its digest has been checked, so a damaged answer of the server cannot
     lead to the deletion of a needed object.
+
+    Args:
+        bucket: The bucket.
+        names: The names of the store's objects.
+        key: The key of the artifact.
+        manifest: The manifest of the artifact. None: it is read from the store; if the artifact is not published,
+            nothing is deleted.
     """
     limited = bucket.with_time_limit(_CLEAR_SECONDS)
     num_deleted = 0
@@ -113,8 +120,9 @@ def _sources(bucket: Bucket, partial: str, folder: Path, *, gone: set[str]) -> d
         bucket: The bucket.
         partial: The prefix of the workspace.
         folder: This worker's folder.
-        gone: Names that a list contained in an earlier attempt although no such object exists. These names are
-            skipped. If a list contains another such name, the function adds the name here and raises ``MissingError``.
+        gone: Names that a list contained in an earlier attempt although no such object exists. These names are skipped.
+            If the function finds one more listed name without an object, it adds the name to this set and raises
+            ``MissingError``.
 
     Raises:
         MissingError: If a listed name that is not in ``gone`` has no object.
@@ -163,9 +171,9 @@ def _write_files(bucket: Bucket, targets: Mapping[str, _Source]) -> None:
 
 
 def _write_manifest(bucket: Bucket, names: ObjectNames, manifest: Manifest) -> bool:
-    """Write a manifest unless the artifact has one.
+    """Write a manifest unless the artifact has one. Return False if this may have replaced another worker's manifest.
 
-    Return False if the server does not support this condition. Another worker's manifest may then have been replaced.
+    This can happen only on servers that do not support conditional writes.
     """
     name, text = names.manifest(manifest.key), manifest.to_json().encode()
     try:

@@ -20,7 +20,7 @@ from peerkd.errors import StoreUnavailableError
 _NUM_PARTS_AT_ONCE: Final = 2
 _NUM_RANGES_AT_ONCE: Final = 8
 _NUM_UPLOADS: Final = 3
-"""The maximum number of attempts at an upload of which the server loses parts, or whose file changes meanwhile."""
+"""The maximum number of attempts to upload a file, if the server loses parts or the file changes during the upload."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +117,9 @@ def is_stored(bucket: Bucket, name: str, entry: FileEntry) -> bool:
 
 
 def download_files(bucket: Bucket, downloads: Iterable[Download]) -> None:
-    """Download objects into new files, in ranges and several ranges at once. The contents are not checked.
+    """Download objects into new files. Each object is divided into ranges, and several ranges are downloaded at once.
+
+    The contents are not compared with a SHA-256.
 
     Raises:
         MissingError: If an object does not exist any more.

@@ -55,7 +55,7 @@ class ObjectNames:
 
 @dataclass(frozen=True, slots=True)
 class S3Workspace:
-    """A workspace in a local folder, each saved file of which is also an object of a bucket. See ``Workspace``."""
+    """A workspace in a local folder. ``save`` also writes a file to an object of a bucket. See ``Workspace``."""
 
     folder: Path
     _bucket: Bucket
@@ -113,7 +113,7 @@ class S3Workspace:
             self._bucket.delete(self._partial + name for name in names)
 
     def saved(self, prefix: str) -> Mapping[str, str]:
-        """Return the names and versions of saved files; see ``Workspace.saved``."""
+        """Return the names of all saved files whose name begins with ``prefix``, each with a version."""
         objects = self._bucket.names(self._partial + prefix)
         versions = {name.removeprefix(self._partial): version for name, version in objects.items()}
         for name in [name for name in list(self._versions) if name.startswith(prefix) and name not in versions]:

@@ -109,13 +109,13 @@ class Workspace(Protocol):
         """
 
     def load(self, name: str) -> bool:
-        """Copy the saved version of a file, whichever worker saved it, into the folder; return False if none exists."""
+        """Copy a file that any worker has saved into the folder. Return whether a saved file with this name exists."""
 
     def discard(self, *names: str) -> None:
         """Delete files from the folder and their saved versions; a file that does not exist is no error."""
 
     def saved(self, prefix: str) -> Mapping[str, str]:
-        """Return the names of the saved files that begin with ``prefix``, each with a version.
+        """Return the names of all saved files whose name begins with ``prefix``, each with a version.
 
         The version of a file changes whenever its content changes.
         """
@@ -235,7 +235,7 @@ def keys_for_damaged(key: str) -> Iterator[str]:
 
 
 def describe_folder(folder: Path, *, key: str, metadata: Mapping[str, Any]) -> Manifest:
-    """Return the manifest of the files below a folder, without ``scratch/``. Every file is read in full."""
+    """Return the manifest of all files below a folder except those in ``scratch/``. Every file is read in full."""
     files = {name: describe_file(folder / name) for name in content_names(folder)}
     return Manifest(key=key, files=files, metadata=metadata)
 

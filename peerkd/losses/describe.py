@@ -68,7 +68,7 @@ samples.
 
 
 def page(losses: Iterable[PairLoss] = tuple(PAIR_LOSSES.values())) -> str:
-    """Return the page as Markdown."""
+    """Return the reference page of the given losses as Markdown. ``docs/losses.md`` is the page of all losses."""
     return "\n".join([_INTRODUCTION, *(line for loss in losses for line in _section(loss))])
 
 
@@ -92,7 +92,7 @@ def _section(loss: PairLoss) -> Iterator[str]:
 
 
 def targets_page(targets: Iterable[PairTarget] = tuple(PAIR_TARGETS.values())) -> str:
-    """Return the page on the targets as Markdown."""
+    """Return the reference page of the given targets as Markdown. ``docs/targets.md`` is the page of all targets."""
     return "\n".join([_TARGETS_INTRODUCTION, *(line for target in targets for line in _target_section(target))])
 
 

@@ -1,4 +1,4 @@
-"""The reference page of the metrics, written from their table: ``python -m peerkd.metrics.describe``."""
+"""The reference page of the metrics. ``python -m peerkd.metrics.describe`` prints it from the table of metrics."""
 
 import sys
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ are deleted after ten minutes. Without these variables, nothing is served and no
 
 
 def page() -> str:
-    """Return the page as Markdown."""
+    """Return the reference page of all metrics, ``docs/metrics.md``, as Markdown."""
     lines = [_INTRODUCTION]
     for title, writer in (("Metrics of a worker", "worker"), ("Metrics of a summary", "summary")):
         lines += [f"## {title}", "", "| Metric | Kind | Unit | Additional labels | Meaning |", "|---|---|---|---|---|"]

@@ -1,9 +1,12 @@
-"""The table of metrics: name, kind, unit, meaning, labels and writer. Rules and dashboards use only these metrics.
+"""The table of metrics: name, kind, unit, meaning, labels and writer.
+
+The rules of Prometheus and the dashboards use only these metrics.
 
 Every metric of a worker has the labels ``stage`` and ``worker``, and the number of values of each label is limited. Of
 these metrics, only ``peerkd_worker_info`` has the run as a label. A query for one run joins this metric with another by
-namespace and pod. A new run therefore adds one time series to Prometheus instead of fifty. The metrics of a summary are
-grouped by run and stage, and deleted some time after the end of the job.
+namespace and pod. A new run therefore adds one time series to Prometheus instead of fifty. When a job, or a stage
+without a job, ends, its summary is pushed to a Pushgateway: a group of metrics with the labels ``run`` and ``stage``.
+The reaper deletes the group later.
 """
 
 from typing import Final, Literal, NamedTuple, Protocol

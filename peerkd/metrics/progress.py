@@ -162,7 +162,11 @@ class Progress:
         self._record()
 
     def follow(self, num: int) -> None:
-        """Count ``num`` units that other workers have finished. They change the rate, but not this worker's metric."""
+        """Count ``num`` units that other workers have finished.
+
+        They are part of the rate. The metric that counts the units that this worker itself has finished does not
+        include them.
+        """
         self._num_done += num
         self._record()
         now = self._clock()

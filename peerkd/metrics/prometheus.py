@@ -25,7 +25,8 @@ WORKER_VARIABLE: Final = "PEERKD_WORKER_INDEX"
 GPUS_VARIABLE: Final = "PEERKD_GPUS_PER_WORKER"
 
 SUMMARY_JOB: Final = "peerkd"
-"""The label ``job`` of every group that peerkd pushes. ``pushed_groups`` recognises the groups of peerkd by it."""
+"""The value of the label ``job`` in every group of metrics that peerkd pushes. ``pushed_groups`` omits groups with any
+other value."""
 
 _GATEWAY_TIMEOUT_SECONDS: Final = 5.0
 
@@ -128,7 +129,9 @@ def delete(gateway: str, *, run: str, stage: str) -> None:
 
 
 def pushed_groups(gateway: str) -> list[tuple[str, str, float]]:
-    """Return the run, the stage and the time of the last push, in Unix seconds, of every group that peerkd pushed.
+    """Return ``(run, stage, time)`` for every group of metrics that peerkd pushed.
+
+    The time is that of the last push, in Unix seconds.
 
     Raises:
         OSError: If the gateway cannot be reached, or the answer is not that of a Pushgateway.
@@ -148,7 +151,7 @@ def pushed_groups(gateway: str) -> list[tuple[str, str, float]]:
 
 @contextmanager
 def _as_os_error() -> Iterator[None]:
-    """Raise an ``OSError``, as for an unreachable gateway, if an address or an answer is malformed."""
+    """Raise an ``OSError`` in place of other exceptions if the address or the answer of a Pushgateway is malformed."""
     try:
         yield
     except (http.client.HTTPException, ValueError, KeyError, TypeError) as error:

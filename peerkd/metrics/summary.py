@@ -40,13 +40,13 @@ class Summary:
     """The number of GPUs times the seconds for which they were allocated, over all attempts."""
 
     cost: float | None = None
-    """The cost by the operator's prices, or ``None`` without prices."""
+    """The cost by the operator's prices, or None if the operator has set no prices."""
 
     num_attempts: int = 1
     num_restarts: int = 0
 
     def values(self) -> dict[Metric, float]:
-        """Return the value of each metric of a summary. The end of the job is the current time."""
+        """Return the value of each metric of the summary. The current time is taken as the end of the job."""
         values: dict[Metric, float] = {
             names.JOB_SUCCESS: float(self.succeeded),
             names.JOB_END: time.time(),
@@ -63,7 +63,7 @@ def push_summary(summary: Summary, *, run: str, stage: str) -> bool:
     """Push a summary, which replaces an earlier one of the same stage and run.
 
     Returns:
-        Whether the summary was pushed. It was not if no Pushgateway is configured, or if the Pushgateway failed.
+        Whether the summary was pushed. False if no Pushgateway is configured, or if the Pushgateway failed.
     """
     gateway = os.environ.get(GATEWAY_VARIABLE)
     if not gateway:
@@ -82,7 +82,7 @@ def delete_summary(*, run: str, stage: str) -> bool:
     """Delete the summary of a stage of a run.
 
     Returns:
-        Whether the Pushgateway accepted the request; False also if no Pushgateway is configured.
+        Whether the summary was deleted. False if no Pushgateway is configured, or if the Pushgateway failed.
     """
     gateway = os.environ.get(GATEWAY_VARIABLE)
     if not gateway:

@@ -44,8 +44,8 @@ def mean_of_others(values_MBK: Tensor) -> Tensor:
 def divergence_from_teacher(logits_MBK: Tensor, *, teacher_logits: Tensor, temperature: float) -> Tensor:
     """Return ``T^2 * sum_j mean_B KL(softmax(t_j / T) || softmax(z_j / T))``, a scalar.
 
-    t_j are the logits of the teacher of branch j, and z_j those of branch j. The teacher is treated as a constant: no
-    gradient flows into ``teacher_logits``.
+    z_j are the logits of branch j, and t_j are the logits of the teacher of branch j. The teacher is treated as a
+    constant: no gradient flows into ``teacher_logits``.
 
     Args:
         logits_MBK: Unnormalised scores z_j of each branch.
@@ -66,8 +66,9 @@ def divergence_from_others(logits_MBK: Tensor, *, teacher_logits_MBK: Tensor, te
     Branch j has the distribution q_j, the softmax of its logits z_j divided by T. All teachers except teacher j teach
     branch j. Teachers are treated as constants: no gradient flows into ``teacher_logits_MBK``.
 
-    There are m * (m - 1) pairs of a teacher and a branch, but exchanging the sums reduces the work to m pairs. Let
-    ``<a, b>`` be the sum over the classes k of a_k b_k. Then ``KL(p || q) = <p, log p - log q>``, and the sum is::
+    The double sum has m * (m - 1) divergences, but exchanging the two sums reduces the work to m products. Let
+    ``<a, b>`` be the sum over the classes k of a_k b_k. Then ``KL(p || q) = <p, log p - log q>``. For one sample, the
+    double sum is::
 
         sum_j 1 / (m - 1) sum_{l != j} <p_l, log p_l - log q_j>
           = sum_l <p_l, 1 / (m - 1) sum_{j != l} (log p_l - log q_j)>

@@ -28,7 +28,8 @@ def collaborative_loss(
 
     Targets are treated as constants. In place of the divergence, the paper uses the cross entropy between the softened
     outputs. Cross entropy and divergence differ by the entropy of the targets, which is constant, so their gradients
-    are the same. The network itself rescales the gradient that enters the trunk.
+    are the same. The paper also divides the gradient that enters the trunk by the number of heads; ``BranchedNetwork``
+    does this.
 
     Args:
         logits_MBK: z_j.

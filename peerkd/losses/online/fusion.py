@@ -13,14 +13,16 @@ from peerkd.losses.online.parts import LossParts
 def fusion_loss(logits_MBK: Tensor, labels_B: Tensor, *, fused_logits_BK: Tensor, temperature: float) -> LossParts:
     """Return the parts of the loss of FFL-S (Kim et al. 2019, arXiv:1904.09058).
 
-    With z_j the logits of branch j and z_f those of the classifier on the fused maps::
+    Reports call this method FFL-S. z_j are the logits of branch j. z_f are the logits of the classifier on the fused
+    feature maps::
 
         cross_entropy_branches  sum_j CE(z_j, y)
         cross_entropy_fused     CE(z_f, y)
         fused_to_branches       T^2 sum_j KL(softmax(z_f / T) || softmax(z_j / T))
         branches_to_fused       T^2 KL(softmax(mean_j z_j / T) || softmax(z_f / T))
 
-    The teaching side is treated as a constant. The mean is taken over logits, before the softmax.
+    In both divergences, the distribution of the teacher, which stands first, is treated as a constant. The mean over
+    branches is a mean of logits, before the softmax.
 
     Args:
         logits_MBK: z_j.

@@ -15,13 +15,13 @@ def native_ensemble_loss(
 ) -> LossParts:
     """Return the parts of the loss of ONE (Lan et al. 2018, arXiv:1806.04606, section 3).
 
-    With z_j the logits of branch j and z_e their sum weighted by the gate::
+    z_j are the logits of branch j, and z_e is the sum of all z_j weighted by the gate::
 
         cross_entropy_branches  sum_j CE(z_j, y)
         cross_entropy_ensemble  CE(z_e, y)
         ensemble_to_branches    T^2 sum_j KL(softmax(z_e / T) || softmax(z_j / T))
 
-    The ensemble is treated as a constant in its role as teacher, so the gate learns from the labels alone.
+    In the divergence, z_e is treated as a constant, so the gate learns from the labels alone.
 
     Args:
         logits_MBK: z_j.

@@ -28,5 +28,5 @@ class LossParts(NamedTuple):
         return supervised + weight * functools.reduce(operator.add, self.distilled.values())
 
     def named(self) -> dict[str, Tensor]:
-        """Return all parts, unweighted, as ``loss/<name>``."""
+        """Return all parts, unweighted, in a dictionary with the keys ``loss/<name>``."""
         return {f"loss/{name}": part for name, part in (self.supervised | self.distilled).items()}

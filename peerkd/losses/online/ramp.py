@@ -12,7 +12,7 @@ def ramp_weight(epoch: int, *, length_epochs: int, ceiling: float) -> float:
 
     Args:
         epoch: The index of the epoch, counted from 0.
-        length_epochs: The number of epochs of the ramp-up. 0: the ceiling from the start.
+        length_epochs: The number of epochs of the ramp-up. With 0, the weight is the ceiling in all epochs.
         ceiling: The weight after the ramp-up.
     """
     if epoch >= length_epochs:

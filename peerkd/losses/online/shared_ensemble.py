@@ -47,9 +47,9 @@ def teacher_of_all(logits_MBK: Tensor, labels_B: Tensor, *, ensemble: str) -> Te
     """Return the detached logits of the teacher, [B, K].
 
     Args:
-        logits_MBK: Unnormalised scores z_k of each network.
+        logits_MBK: Unnormalised scores z_j of each network j. z_j[c] is the score of class c.
         labels_B: Classes y.
-        ensemble: ``min_logit`` is ``min_k (z_k[c] - z_k[y])`` for each class c: the smallest lead of class c over the
+        ensemble: ``min_logit`` is ``min_j (z_j[c] - z_j[y])`` for each class c: the smallest lead of class c over the
             label y in any network (KDCL-MinLogit). ``naive`` is, for each sample, the logits of the network with the
             smallest cross entropy (KDCL-Naive). ``mean`` is the mean of the logits, as in public reimplementations.
 

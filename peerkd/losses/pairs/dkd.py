@@ -25,12 +25,12 @@ def dkd(
 ) -> "Tensor":
     """Return ``tckd_weight TCKD + nckd_weight NCKD`` for each sample, with shape (B,).
 
-    p is the softmax of the reference logits divided by T, and q that of the student's logits divided by T. p_y and q_y
-    are the probabilities of the label y. TCKD is the KL divergence between the binary distributions (p_y, 1 - p_y) and
-    (q_y, 1 - q_y) of the label against all other classes. For NCKD, the label is removed from p and q, and the
-    probabilities of the other classes are renormalised to the sum 1. NCKD is the KL divergence between the two results.
-    ``KL(p || q) = TCKD + (1 - p_y) NCKD`` (equation 5), so in the KL divergence, NCKD has almost no weight where the
-    teacher is sure of the label.
+    p is the softmax of the reference logits divided by T, and q is the softmax of the student's logits divided by T.
+    p_y and q_y are the probabilities of the label y. TCKD is the KL divergence between the binary distributions
+    (p_y, 1 - p_y) and (q_y, 1 - q_y) of the label against all other classes. For NCKD, the label is removed from p and
+    q, and the probabilities of the other classes are renormalised to the sum 1. NCKD is the KL divergence between the
+    two results. ``KL(p || q) = TCKD + (1 - p_y) NCKD`` (equation 5), so in the KL divergence, NCKD has almost no weight
+    where the teacher is sure of the label.
     """
     is_label_BK = student_logits_BK.new_zeros(student_logits_BK.shape).scatter(-1, labels_B[:, None], 1.0).bool()
     log_q_BK = (student_logits_BK / temperature).log_softmax(-1)

@@ -21,8 +21,8 @@ def jensen_shannon(
 ) -> "Tensor":
     """Return ``D = a KL(p || m) + (1 - a) KL(q || m)`` for each sample, with shape (B,), where ``m = a p + (1 - a) q``.
 
-    p is the softmax of the reference logits divided by T, and q that of the student's logits divided by T. a is
-    ``teacher_share``. As a tends to 0, D / a tends to ``KL(p || q)``; as it tends to 1, D / (1 - a) tends to
+    p is the softmax of the reference logits divided by T, and q is the softmax of the student's logits divided by T. a
+    is ``teacher_share``. As a tends to 0, D / a tends to ``KL(p || q)``. As a tends to 1, D / (1 - a) tends to
     ``KL(q || p)``.
     """
     log_q_BK = (student_logits_BK / temperature).log_softmax(-1)

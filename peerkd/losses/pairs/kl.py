@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def kl(student_logits_BK: "Tensor", reference_logits_BK: "Tensor", *, temperature: "float | Tensor") -> "Tensor":
     """Return ``KL(p || q) = sum_K p (log p - log q)`` for each sample, with shape (B,).
 
-    p is the softmax of the reference logits divided by T, and q that of the student's logits divided by T.
+    p is the softmax of the reference logits divided by T, and q is the softmax of the student's logits divided by T.
     """
     log_q_BK = (student_logits_BK / temperature).log_softmax(-1)
     log_p_BK = (reference_logits_BK / temperature).log_softmax(-1)

@@ -17,7 +17,7 @@ MISSING_CLASS_LOGIT: Final = -1e6
 has the probability 0 in float32, which rounds exp(-104) to 0. Losses that allow missing classes stay finite."""
 
 MAX_TEMPERATURE: Final = 1_000.0
-"""The highest temperature with which a peer may lack classes."""
+"""The highest temperature that a config may have if some peer does not know every class."""
 
 
 class Parameter(NamedTuple):
@@ -57,9 +57,9 @@ class PairLoss(NamedTuple):
       networks'. They are not called targets, because the target of DKD is the labelled class. Engines treat them as
       constants and compute no gradient for them.
     - The temperature is a number, or a tensor that broadcasts to ``B1``: an engine may give each sample its own.
-    - A hyper-parameter is a keyword-only argument without a default (the default stands in its ``Parameter``). So is
-      ``labels_B``, the int64 classes of shape ``B``, if D needs labels. If the loss has a ``temperature_rule``, the
-      hyper-parameters are those of the rule, and this function has none.
+    - Each hyper-parameter is a keyword-only argument without a default, because its ``Parameter`` contains the default.
+      If D needs labels, there is one more keyword-only argument, ``labels_B``: the int64 classes of shape ``B``. If the
+      loss has a ``temperature_rule``, the hyper-parameters are those of the rule, and this function has none.
     - No sample's loss may depend on another sample, so that an engine can put students side by side as more samples of
       one batch.
     - Losses and gradients must be finite for all finite logits, equal ones among them. Fill with 0 before you multiply:
@@ -93,7 +93,7 @@ class PairLoss(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
 
     allows_missing_classes: bool = False
-    """Whether D is defined if the target gives the probability 0 to some classes. A target gives it to classes that the
+    """Whether D is defined if the target gives the probability 0 to some classes. This happens for classes that the
     teacher or the student does not know."""
 
     same_at_temperature_1: str | None = None

@@ -16,7 +16,7 @@ def reverse_kl(
 ) -> "Tensor":
     """Return ``KL(q || p) = sum_K q (log q - log p)`` for each sample, with shape (B,).
 
-    p is the softmax of the reference logits divided by T, and q that of the student's logits divided by T.
+    p is the softmax of the reference logits divided by T, and q is the softmax of the student's logits divided by T.
     """
     log_q_BK = (student_logits_BK / temperature).log_softmax(-1)
     log_p_BK = (reference_logits_BK / temperature).log_softmax(-1)

@@ -21,9 +21,9 @@ def standardised_kl(
 ) -> "Tensor":
     """Return ``KL(softmax(z(reference logits) / T) || softmax(z(student logits) / T))`` for each sample, shape (B,).
 
-    ``z(x) = (x - mean_K x) / sd_K x``. The standard deviation divides the sum of squares by K. The
-    published code of the authors divides by K - 1 instead, which has the effect of a temperature that is higher by the
-    factor ``sqrt(K / (K - 1))``.
+    ``z(x) = (x - mean_K x) / sd_K x``, where sd_K is the standard deviation over the classes. It is the square root of
+    the sum of squared deviations divided by K. The published code of the authors divides by K - 1 instead, which has
+    the same effect as multiplying T by ``sqrt(K / (K - 1))``.
     """
     return kl(_standardised(student_logits_BK), _standardised(reference_logits_BK), temperature=temperature)
 

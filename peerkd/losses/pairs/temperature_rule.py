@@ -25,8 +25,8 @@ class StepFacts(NamedTuple):
     the rule does not need this number."""
 
     temperature_slope: float
-    """The derivative with respect to T of the student's whole loss, with its weights and conventions. 0 if the rule
-    does not need this number."""
+    """The derivative with respect to T of the loss that the student minimises: the weighted sum of D and the cross
+    entropy. 0 if the rule does not need this number."""
 
 
 class TemperatureRule(NamedTuple):

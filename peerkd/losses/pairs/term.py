@@ -43,7 +43,8 @@ class DistillationTerm(NamedTuple):
 
         Args:
             student_logits_BK: Unnormalised scores of the network that is trained.
-            teacher_logits_BK: Unnormalised scores that it should imitate; no gradient flows into them.
+            teacher_logits_BK: Unnormalised scores of the teacher, which the student imitates. No gradient flows into
+                them.
             labels_B: The classes, or None if the samples have no labels.
             temperature: T, above 0: a number, or a tensor that broadcasts to ``B1``. A tensor is not checked, because
                 reading it would wait for its device.

@@ -1,4 +1,6 @@
-"""The predictions of the teacher and of the student's old self, weighted by how many samples of a class each has seen.
+"""The predictions of the teacher and of the student's old self, weighted by class counts.
+
+The weight of a network in a class is its share of the training samples of this class that both networks have seen.
 
 Shape suffix: K = classes.
 """

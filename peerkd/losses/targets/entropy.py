@@ -1,4 +1,4 @@
-"""The predictions of the teacher and of the student's old self, where the more confident one has the larger weight.
+"""The predictions of the teacher and of the student's old self. The more confident network has the larger weight.
 
 Shape suffixes: B = samples, K = classes.
 """

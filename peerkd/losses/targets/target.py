@@ -6,10 +6,10 @@ is a weighted mean of the predictions of the networks, with weights that may dif
 
     target_k = sum_i w_i(k) p_i(k) / Z,    p_i = softmax(z_i / T)
 
-Here, z_i are the logits of network i, p_i(k) is its prediction for class k, and w_i(k) is its weight. Z makes the sum
-of the target over the classes 1. A target is computed before the training and stored as logits. The softmax of these
-logits, divided by T, is the target. Losses and engines therefore treat the stored logits as the logits of a teacher,
-whatever the target is.
+Here, z_i are the logits of network i, p_i(k) is its prediction for class k, and w_i(k) is its weight. Z is the sum of
+the numerator over all classes, so that the target sums to 1. A target is computed before the training and stored as
+logits. The softmax of these logits, divided by T, is the target. Losses and engines therefore treat the stored logits
+as the logits of a teacher, whatever the target is.
 
 Shape suffixes: B = samples, K = classes.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Prediction(NamedTuple):
-    """The predictions of one peer for a set of samples, and how many samples of each class it was trained on."""
+    """The predictions of one peer for a set of samples, and the number of the peer's training samples of each class."""
 
     logits_BK: "Tensor"
     """The logits of the peer. ``target_logits`` corrects them by the class counts if the target is prior-adjusted."""
@@ -61,13 +61,13 @@ class PairTarget(NamedTuple):
     """The formula in TeX."""
 
     source: str
-    """The paper and section that the target is taken from, or how it was found."""
+    """The source of the target for the reference page: a paper and its section, or this project."""
 
     joins_any_number: bool = False
     """Whether ``weigh`` accepts the predictions of any number of peers, and treats all of them alike."""
 
     needs_teacher: bool = True
-    """Whether the teacher's prediction has a part in the target. Otherwise its trials are controls."""
+    """Whether the target depends on the teacher's prediction. If not, trials with this target are controls."""
 
     @property
     def needs_student(self) -> bool:

@@ -20,7 +20,7 @@ from tests.s3_proxy import S3Proxy, proxy_to
 from tests.s3_server import S3Server
 
 SMALLEST_PART_BYTES = 5 * 1024**2
-"""The smallest part that S3 accepts, except for the last one."""
+"""The smallest size that S3 accepts for all parts of an upload but the last."""
 
 
 class Backend(Protocol):
