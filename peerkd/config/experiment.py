@@ -31,12 +31,12 @@ class ExperimentConfig(PeerExperimentConfig):
 
     @property
     def batch_sizes(self) -> Mapping[str, int]:
-        """The largest numbers of samples in the batches of each training, by the name of the field."""
+        """The values of the fields that limit the size of a batch, keyed by the name of the field."""
         return {**super().batch_sizes, "distill.batch_size": self.distill.batch_size}
 
     @property
     def rules_for_losses(self) -> Mapping[str, str]:
-        """The beginning of a message about each loss that any trial has, by the name of the loss."""
+        """The beginning of messages about a loss, keyed by the name of the loss, for all losses of trials."""
         own = self.distill.loss.kind
         others = dict.fromkeys(self.tried_losses, "Each of sweep.losses must")
         return others | {own: "distill.loss.kind must"}
@@ -63,13 +63,13 @@ class ExperimentConfig(PeerExperimentConfig):
 
     @property
     def tried_losses(self) -> Mapping[str, LossConfig]:
-        """The losses that any trial has, by name: that of the untuned default, and those of ``sweep.losses``."""
+        """The losses of all trials, keyed by name: the loss of the untuned default, and ``sweep.losses``."""
         names = dict.fromkeys((self.distill.loss.kind, *self.sweep.losses))
         return {name: self.distill.loss_named(name) for name in names}
 
     @property
     def tried_targets(self) -> Mapping[str, TargetConfig]:
-        """The targets that any trial has, by label: that of the untuned default, and those of ``sweep.targets``."""
+        """The targets of all trials, keyed by label: the target of the untuned default, and ``sweep.targets``."""
         labels = dict.fromkeys((self.distill.target.label, *self.sweep.targets))
         return {label: target_config(label) for label in labels}
 

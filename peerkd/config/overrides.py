@@ -27,7 +27,10 @@ def read_override(pair: str) -> tuple[Path, Any]:
 
 
 def leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
-    """Yield the path and the value of each field that an override sets. A mapping sets several fields."""
+    """Yield the path and the value of each field that an override sets.
+
+    If ``value`` is a mapping, the override sets several fields.
+    """
     if not isinstance(value, dict) or not value:
         yield path, value
         return

@@ -1,8 +1,8 @@
 """Batched augmentation, on the device of the tensors.
 
 The view of a sample depends only on the seed, the epoch and the index of the sample, not on the batch, the order of the
-samples or the network. Two networks therefore see the same view of a sample in the same epoch, so the logits of a
-teacher can be computed once and shared exactly.
+samples or the network. Two networks therefore see the same view of a sample in the same epoch. The logits of a teacher
+can thus be computed once and used for several students, without any approximation.
 
 Shape suffixes: N = samples of the data set, B = batch, C = channels, H W = image size.
 """
@@ -28,7 +28,7 @@ class Views(NamedTuple):
     """Whether each sample is mirrored left to right after the crop: bool."""
     crop_padding_pixels: int
     horizontal_flip: bool
-    """Whether ``flips_N`` may contain True, known without reading ``flips_N`` from the device."""
+    """Whether ``flips_N`` may contain True. This flag makes it unnecessary to read ``flips_N`` from the device."""
     boxes_N4: Tensor | None = None
     """Top, left, height and width of each resized crop, as fractions of the image's height and width: float32."""
 
@@ -131,8 +131,8 @@ def normalize(images_BCHW: Tensor, *, mean_C: Tensor, std_C: Tensor, dtype: torc
 
     Args:
         images_BCHW: uint8.
-        mean_C: Mean of each channel for pixels in 0..1; float32, on the device of the images, so that no training step
-            has to copy it there.
+        mean_C: Mean of each channel for pixels in 0..1; float32. It is already on the device of the images, so that no
+            training step has to copy the mean to this device.
         std_C: Standard deviation of each channel for pixels in 0..1, above 0; float32, on the device of the images.
         dtype: Type of the result.
     """

@@ -2,9 +2,9 @@
 
 The boxes are drawn as in torchvision's ``RandomResizedCrop`` (uniform area, log-uniform aspect ratio, uniform position)
 with two differences. First, a box always fits into the image, whereas torchvision repeats the draw up to ten times.
-Second, a box is given by fractions of the image and not by whole numbers of pixels, so it does not depend on the image
-size. Its aspect ratio is therefore relative to the aspect ratio of the image, which makes no difference for square
-images.
+Second, a box is given by fractions of the image's height and width and not by whole numbers of pixels, so a box does
+not depend on the image size. The aspect ratio of a box is therefore relative to the aspect ratio of the image. This
+makes no difference for square images.
 
 Shape suffixes: N = samples of the data set, B = batch, C = channels, H W = image size.
 """
@@ -33,8 +33,8 @@ def stream_generator(seed: int, epoch: int, stream: int) -> np.random.Generator:
 def draw_boxes(num_samples: int, *, seed: int, epoch: int, min_area_fraction: float) -> Tensor:
     """Return a box for every sample, float32 of shape (N, 4): top, left, height and width, as fractions of the image.
 
-    The area is uniform in ``[min_area_fraction, 1]``; the logarithm of the aspect ratio is uniform in the part of
-    ``[log 3/4, log 4/3]`` for which the box fits into the image.
+    The area of a box, as a fraction of the image's area, is uniform in ``[min_area_fraction, 1]``. The logarithm of its
+    aspect ratio is uniform in the part of ``[log 3/4, log 4/3]`` for which a box with this area fits into the image.
 
     Args:
         num_samples: The number of samples, N, at least 0.
@@ -62,11 +62,13 @@ def draw_boxes(num_samples: int, *, seed: int, epoch: int, min_area_fraction: fl
 def resize_boxes(images_BCHW: Tensor, boxes_B4: Tensor, *, flips_B: Tensor | None = None) -> Tensor:
     """Return the part of each image that its box covers, resized to H x W by bilinear interpolation, uint8.
 
-    Column ``j`` of the W columns of the result is sampled at ``W * left + width * (j + 1/2) - 1/2`` pixels from the
-    centre of the first column of the image, where left and width are the fractions of the box. Positions less than half
-    a pixel inside the box are moved to half a pixel inside it, so the result is the same as if the image were cropped
-    before it is resized. Rows are sampled in the same way. Antialiasing is not needed, because a box is no larger than
-    the image and is never scaled down. Values are rounded, half to even.
+    Let ``left`` and ``width`` be the left edge and the width of a box, as fractions of the image's width W. Column
+    ``j`` of the result, counted from 0, is sampled at the middle of the ``j``-th of W equal strips of the box. The
+    distance from the centre of the image's first column is ``W * left + width * (j + 1/2) - 1/2`` pixels. A position
+    that is closer than half a pixel to an edge of the box is moved to half a pixel from this edge. The result is
+    therefore the same as if the image were cropped first and resized afterwards. Rows are sampled in the same way.
+    Antialiasing is not needed, because a box is no larger than the image and is never scaled down. Values are rounded,
+    half to even.
 
     Args:
         images_BCHW: uint8.
@@ -89,9 +91,10 @@ def resize_boxes(images_BCHW: Tensor, boxes_B4: Tensor, *, flips_B: Tensor | Non
 
 
 def _sampling_positions(start_B1: Tensor, size_B1: Tensor, *, num_pixels: int) -> Tensor:
-    """Return the positions to sample along one axis, in units in which -1 and 1 are the edges of the image.
+    """Return the positions to sample along one axis. The two edges of the image are at -1 and 1.
 
-    The function ``grid_sample`` of torch uses these units. The start and the size of a box are fractions of the image.
+    The function ``grid_sample`` of torch measures positions in this way. The start and the size of a box are fractions
+    of the image.
     """
     steps = (torch.arange(num_pixels, device=start_B1.device) + 0.5) / num_pixels
     half_pixel = 0.5 / num_pixels

@@ -86,7 +86,7 @@ class RawDataset:
     """A data set in memory, as a source returns it: the training, validation and test split, in this order.
 
     Raises:
-        ValueError: If the parts do not fit together.
+        ValueError: If the arrays, the sizes of the splits and the names do not fit together.
     """
 
     images_NCHW: npt.NDArray[np.uint8]

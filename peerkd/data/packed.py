@@ -68,7 +68,7 @@ class PackedDataset:
 def write_packed(folder: Path, raw: RawDataset) -> str:
     """Write ``raw`` as a packed data set into ``folder`` and return its fingerprint.
 
-    Equal content gives equal bytes, whatever its memory layout or byte order.
+    Data sets with equal content are written as equal bytes, whatever memory layout and byte order their arrays have.
     """
     raw = _canonical(raw)
     fingerprint = _fingerprint(raw)
@@ -98,9 +98,9 @@ def write_packed(folder: Path, raw: RawDataset) -> str:
 def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
     """Open the packed data set in ``folder``.
 
-    Shapes are always checked. With ``verify``, every pixel is read and the
-    fingerprint and the channel statistics are recomputed, which is meant for
-    the first opening after a transfer.
+    Shapes are always checked. With ``verify``, every pixel is read, and the fingerprint and the channel statistics are
+    recomputed and compared with the stored values. Use this when you open a data set for the first time after a
+    transfer.
 
     Raises:
         ArtifactCorruptError: If a file is missing, truncated or altered.
@@ -151,9 +151,8 @@ def read_packed(folder: Path, *, verify: bool = False) -> PackedDataset:
 def channel_statistics(images_NCHW: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and the standard deviation of each channel for pixels in 0..1.
 
-    The sums are exact integers, so the result does not depend on the order of
-    the samples. The deviation of a constant channel is set to one grey level
-    (1/255), so that dividing by it stays finite.
+    The sums are exact integers, so the result does not depend on the order of the samples. A constant channel has the
+    deviation 0. One grey level (1/255) is returned in its place, because images are divided by the deviation.
     """
     num_channels = images_NCHW.shape[1]
     sum_C = np.zeros(num_channels, np.uint64)

@@ -32,7 +32,10 @@ def write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:
 
 
 def describing_metadata(dataset: ImageDataset | RawDataset) -> dict[str, Any]:
-    """Return the fields of ``dataset.json`` that packed and streamed data sets share: how the data set was read."""
+    """Return the fields of ``dataset.json`` that say how the data set was read.
+
+    Packed and streamed data sets both have these fields.
+    """
     return {
         "num_validation": dataset.num_validation,
         "label_values": list(dataset.label_values),

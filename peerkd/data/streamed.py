@@ -78,7 +78,7 @@ class StreamedDataset:
         return 3, self.image_size_pixels, self.image_size_pixels
 
     def read_images(self, indices_B: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
-        """Decode these samples to RGB, and resize and crop them to the image size: a new array of shape (B, C, H, W).
+        """Return the pixels of these samples, decoded to RGB, resized and cropped: a new array of shape (B, C, H, W).
 
         Raises:
             DataSourceError: If a file is missing or has changed since it was indexed.
@@ -100,8 +100,8 @@ def index_image_folder(
 ) -> StreamedDataset:
     """List the images below ``root`` (see ``peerkd.data.sources.image_folder``) and read each of them once.
 
-    The pass over all files finds damaged ones before training starts and makes the fingerprint depend on their content.
-    For ImageNet it reads 140 GB. It is repeated only if a file changes.
+    This finds damaged files before training starts, and makes the fingerprint depend on the content of the files. For
+    ImageNet, 140 GB are read. The files are read again only if a file changes.
 
     Args:
         root: The folder of images, which must stay where it is.
@@ -114,7 +114,8 @@ def index_image_folder(
 
     Raises:
         ValueError: If ``image_size_pixels`` is None or below 1, or pixels need a ``pixel_range``.
-        DataSourceError: If the folder has no layout of an image folder, or an image cannot be read.
+        DataSourceError: If the folder does not have the layout of an image folder, or an image cannot be read and
+            ``skip_damaged`` is False.
     """
     image_size_pixels = rules.image_size_pixels
     if image_size_pixels is None or image_size_pixels < 1:

@@ -9,7 +9,7 @@ _MAX_ITEM_CHARACTERS: Final = 160
 
 
 def listed(items: Sequence[object], *, num_named: int = 5, separator: str = ", ") -> str:
-    """Return one line with the first items, of which long ones are shortened, and the number of all further items."""
+    """Return one line with the first items and the number of all further items. Long items are shortened."""
     num_more = len(items) - num_named
     named = separator.join(plain(printable(str(item)), limit=_MAX_ITEM_CHARACTERS) for item in items[:num_named])
     return named + (f" and {num_more:,} more" if num_more > 0 else "")

@@ -1,7 +1,9 @@
-"""An adapter for networks that were trained outside peerkd with another image size, normalisation or set of classes.
+"""An adapter for networks that were trained outside peerkd.
 
-The adapter is a pair of hooks on the user's module. The module's parameters and buffers thus keep their names, and its
-``state_dict`` remains that of the user's network.
+Such a network may expect images of another size or normalisation than the study has, or know other classes.
+
+The adapter is a pair of hooks on the user's module. Hooks do not rename parameters or buffers, so the ``state_dict`` of
+the module stays the same.
 
 Shape suffixes: B = batch, C = image channels, H W = image size, K = classes of the study, L = classes of the network.
 """
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 from peerkd.losses.pairs.loss import MISSING_CLASS_LOGIT
 
 _LUMA_WEIGHTS = (0.299, 0.587, 0.114)
-"""The weights of red, green and blue in a grey image (ITU-R BT.601), as Pillow converts images to mode L."""
+"""The weights of red, green and blue in a grey image (ITU-R BT.601). Pillow uses them to convert images to mode L."""
 
 
 class Normalization:
@@ -33,7 +35,7 @@ class Normalization:
         return len(self.mean)
 
     def apply(self, pixels_BCHW: Tensor) -> Tensor:
-        """Return the normalised images of pixels in 0..1."""
+        """Return images normalised from pixels in 0..1."""
         mean, std = self._constants(pixels_BCHW.device)
         return (pixels_BCHW - mean) / std
 
@@ -52,7 +54,7 @@ class Normalization:
 def adapt_input(
     network: nn.Module, *, study: Normalization, own: Normalization | None, image_size_pixels: int | None
 ) -> None:
-    """Make a network convert its inputs in every call, from the images of a study to those that it was trained on.
+    """Make a network convert its inputs in every call, so that it can be called with images of the study.
 
     Args:
         network: The network, which is changed in place.
@@ -87,11 +89,13 @@ def convert_images(
 def adapt_output(network: nn.Module, *, classes: Sequence[int], num_classes: int) -> None:
     """Make a network convert its outputs in every call, from logits of its classes to logits of a study's classes.
 
-    A class that the network does not know gets the logit ``MISSING_CLASS_LOGIT``, whose probability is 0.
+    A class that the network does not know gets the logit ``MISSING_CLASS_LOGIT``. The softmax gives this class the
+    probability 0.
 
     Args:
         network: The network, which is changed in place.
-        classes: The class of the study, from 0, for each of the network's L outputs. All differ.
+        classes: For each of the network's L outputs, the number of its class in the study, from 0. No class occurs
+            twice.
         num_classes: The number of classes of the study, K.
     """
 

@@ -22,13 +22,14 @@ class BranchOutputs(NamedTuple):
     """The outputs of a branched network for a batch."""
 
     logits_MBK: Tensor
-    """The logits of each branch. A network with one branch and several views has N in place of B."""
+    """The logits of each branch. The shape is (1, N, K) for a network with one branch and several views."""
 
     head_logits_BK: Tensor | None
     """The logits of a joined, gated or fused head; None without such a head."""
 
     attention_BAA: Tensor | None
-    """The weights of an attention head; None without one. Row a contains the weight of each branch that teaches a."""
+    """The weights of an attention head; None without such a head. Row ``a`` contains the weights with which branch
+    ``a`` learns from the A branches."""
 
     def float(self) -> "BranchOutputs":
         """Return the outputs in float32, in which the losses are computed."""
@@ -122,7 +123,7 @@ class BranchedNetwork(nn.Module):
         return BranchOutputs(logits_MBK, head_logits_BK, attention_BAA)
 
     def plain_state(self, branch: int) -> dict[str, Tensor]:
-        """Return the state of one branch together with the trunk, with the tensor names of ``build_network``.
+        """Return the weights of the trunk and one branch, as a ``state_dict`` for a network from ``build_network``.
 
         Args:
             branch: The number of the branch, from 0.
@@ -138,7 +139,10 @@ class BranchedNetwork(nn.Module):
         return trunk
 
     def _branch_inputs(self, trunks: list[Tensor], num_views: int) -> Iterator[tuple[nn.Module, Tensor]]:
-        """Yield each branch with its input; a single branch is yielded once for each pass of the trunk."""
+        """Yield each branch with its input, the output of the trunk.
+
+        If there is only one branch, it is yielded once for each output in ``trunks``.
+        """
         if self.num_branches == 1:
             yield from ((self.branches[0], trunk) for trunk in trunks)
             return
@@ -163,8 +167,9 @@ def build_branched(
 ) -> BranchedNetwork:
     """Build a network whose branches have different initial weights.
 
-    Branches with equal weights and equal inputs would stay equal, so all blocks of a branch, its classifier included,
-    have a seed of their own. The trunk and the first branch have the weights of ``build_network`` with the same seed.
+    Branches with equal weights and equal inputs would stay equal, so each branch has its own seed, from which the
+    weights of all its blocks are drawn, those of the classifier included. The trunk and the first branch have the
+    weights of ``build_network`` with the same seed.
 
     Args:
         architecture: Name of an architecture; see ``build_network``.

@@ -17,7 +17,7 @@ _Builder = Callable[..., nn.Sequential]
 def build_network(
     architecture: str, *, image_shape_CHW: tuple[int, int, int], num_classes: int, seed: int
 ) -> nn.Sequential:
-    """Build a network of named blocks, whose weights depend only on ``seed``.
+    """Build a network of named blocks. The initial weights depend only on ``seed`` and on the shapes of the blocks.
 
     The network can be split between any two of its blocks. The last block is ``classifier``, which maps ``features_BF``
     to ``logits_BK``. The block before it is ``pool``, which maps feature maps to features; a network without feature

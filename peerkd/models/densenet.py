@@ -44,7 +44,9 @@ class _DenseLayer(nn.Module):
 
 
 def densenet40_12(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequential:
-    """Build three dense blocks, with transitions that halve the image size and the channels between them.
+    """Build a network of three dense blocks with transitions between them.
+
+    A transition halves the image size and the number of channels.
 
     The network maps ``images_BCHW -> logits_BK``.
     """

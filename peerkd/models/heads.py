@@ -64,7 +64,7 @@ class AttentionHead(nn.Module):
         self.key = nn.Linear(num_features, num_dimensions, bias=False)
 
     def forward(self, features_ABF: Tensor) -> Tensor:
-        """Return ``attention_BAA``. Row ``a``, which sums to 1, weights the branches that branch ``a`` learns from."""
+        """Return ``attention_BAA``. Row ``a`` contains the weights with which branch ``a`` learns; they sum to 1."""
         features_BAF = features_ABF.transpose(0, 1)
         return torch.bmm(self.query(features_BAF), self.key(features_BAF).transpose(1, 2)).softmax(dim=2)
 
@@ -72,8 +72,8 @@ class AttentionHead(nn.Module):
 class FusedHead(nn.Module):
     """Convolutions on the last feature maps of all branches (Kim et al. 2019, arXiv:1904.09058, section 3.2).
 
-    The concatenated maps pass through a depthwise 3x3 and a 1x1 convolution, each with batch normalisation and ReLU,
-    the average over the image, and a linear layer.
+    The concatenated maps pass through a depthwise 3x3 and a 1x1 convolution, each with batch normalisation and ReLU.
+    The result is averaged over the image and passes through a linear layer.
     """
 
     def __init__(self, *, num_branches: int, num_channels: int, num_classes: int) -> None:

@@ -1,7 +1,7 @@
 """Networks of installed packages: those of torchvision and timm, and the factories of users' own packages.
 
-Only the config of a run names the network, and with it the module that is imported. A checkpoint or a file of the store
-never does, because importing a module executes its code.
+Only the config of a run names the network, and with it the module that is imported. A checkpoint or a file in the store
+never names a module to import, because importing a module executes its code.
 
 Shape suffixes: B = batch, C = image channels, H W = image size, K = classes.
 """
@@ -29,7 +29,7 @@ def build_installed(name: str, *, num_classes: int, seed: int) -> nn.Module:
 
     Raises:
         ValueError: If the package is not installed, has no such network, or fails to build it. The message is one
-            sentence about ``network``.
+            sentence that begins with ``network``, the name of the config field.
     """
     library, _, rest = name.partition(":")
     factory = _LIBRARIES[library](rest) if library in _LIBRARIES else _find_factory(library, rest)

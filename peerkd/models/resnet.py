@@ -7,7 +7,8 @@ them. The original CIFAR networks pad with zeros instead (option A), which saves
 
 ``resnet110`` and ``wrn20_8`` are the networks of these names in the tables of papers on online distillation, as in the
 code of OKDDip (DefangChen/OKDDip, commit c6a05de). They have bottleneck blocks, which He et al. use only for ImageNet.
-Elsewhere, ResNet-110 means basic blocks, ``cifar_resnet(depth=110)``, and WRN means wide networks without bottlenecks.
+In other papers, ResNet-110 is a network of basic blocks, as ``cifar_resnet(depth=110)`` builds it, and a WRN is a wide
+network without bottlenecks.
 
 Shape suffixes: B = batch, C = image channels, H W = image size, F = features, K = classes.
 """
@@ -33,12 +34,15 @@ def cifar_resnet(*, depth: int, image_shape_CHW: tuple[int, int, int], num_class
 
 
 def resnet110(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequential:
-    """Build three stages of 12 bottleneck blocks: ``images_BCHW -> logits_BK``."""
+    """Build a network of three stages with 12 bottleneck blocks each: ``images_BCHW -> logits_BK``."""
     return _three_stages(Bottleneck, 12, in_channels=image_shape_CHW[0], num_classes=num_classes)
 
 
 def wrn20_8(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequential:
-    """Build three stages of 2 bottleneck blocks with 8 times the inner width: ``images_BCHW -> logits_BK``."""
+    """Build a network of three stages with 2 bottleneck blocks each: ``images_BCHW -> logits_BK``.
+
+    The inner convolution of a block has 8 times as many channels as in ``resnet110``.
+    """
     return _three_stages(Bottleneck, 2, in_channels=image_shape_CHW[0], num_classes=num_classes, base_width=8 * 64)
 
 
@@ -51,7 +55,7 @@ def resnet18(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.S
 
 
 def four_stages(network: ResNet, *, stem: nn.Sequential) -> nn.Sequential:
-    """Return the blocks of a torchvision network under our names, with ``stem`` in place of the network's own stem.
+    """Return a network of named blocks: those of a torchvision network, with ``stem`` in place of its own stem.
 
     The modules are shared with ``network``, not copied.
     """
@@ -76,9 +80,10 @@ def _three_stages(
     num_classes: int,
     base_width: int = 64,
 ) -> nn.Sequential:
-    """Build a CIFAR network of three stages with 16, 32 and 64 planes, and ``num_blocks`` blocks in each stage.
+    """Build a CIFAR network of three stages, with ``num_blocks`` blocks in each stage.
 
-    The inner convolution of a bottleneck has ``planes * base_width / 64`` channels.
+    The stages have 16, 32 and 64 planes. A basic block has as many channels as planes. A bottleneck returns four times
+    as many, and its inner convolution has ``planes * base_width / 64`` channels.
     """
 
     def stage(channels: int, planes: int, *, stride: int) -> nn.Sequential:

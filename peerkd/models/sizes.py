@@ -1,7 +1,7 @@
-"""The number of weights of every architecture, counted on networks that are built on torch's meta device.
+"""The numbers of weights of all architectures, counted on networks that are built on torch's meta device.
 
-``make sizes`` writes them to ``peerkd/training/network_sizes.json``, because ``peerkd plan`` and the stages that divide
-the data forecast file sizes where torch is not installed.
+``make sizes`` writes these numbers to ``peerkd/training/network_sizes.json``. ``peerkd plan`` and the stages that
+divide the data need them to forecast the sizes of files, even where torch is not installed.
 
 Shape suffixes: C = image channels, H W = image size, K = classes.
 """

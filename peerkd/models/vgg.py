@@ -20,7 +20,10 @@ _STAGES: Final = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 
 def vgg16(*, image_shape_CHW: tuple[int, int, int], num_classes: int) -> nn.Sequential:
-    """Build five stages, each of which halves the image size, and three linear layers: ``images_BCHW -> logits_BK``."""
+    """Build a network of five stages and three linear layers: ``images_BCHW -> logits_BK``.
+
+    Each stage halves the image size.
+    """
     blocks: OrderedDict[str, nn.Module] = OrderedDict()
     channels = image_shape_CHW[0]
     for number, (out_channels, num_convolutions) in enumerate(_STAGES, start=1):

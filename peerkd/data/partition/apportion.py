@@ -6,11 +6,11 @@ from peerkd.arrays import FloatArray, IntArray
 
 
 def largest_remainder(total: int, weights: FloatArray | IntArray) -> IntArray:
-    """Return whole numbers that sum to ``total`` and are each within one of ``total * weights / sum(weights)``.
+    """Return whole numbers that sum to ``total``, in proportion to ``weights`` up to rounding.
 
-    This is Hamilton's method: every entry gets the whole part of its share, and
-    the entries with the largest remainders get one more each. Ties go to the
-    earlier entry.
+    This is Hamilton's method. The exact share of an entry is ``total * weight / sum(weights)``. Every entry gets the
+    whole part of its share, and the entries with the largest remainders get one more each. Every entry of the result
+    thus differs from its exact share by less than one. Ties go to the earlier entry.
 
     Args:
         total: Number to distribute, at least 0.
@@ -24,7 +24,7 @@ def largest_remainder(total: int, weights: FloatArray | IntArray) -> IntArray:
 
 
 def lift_to_one(counts: IntArray) -> IntArray:
-    """Return ``counts`` with every 0 raised to 1, at the expense of the largest entries.
+    """Return ``counts`` with every 0 raised to 1 and the largest entries lowered, so that the sum stays the same.
 
     Args:
         counts: (num_entries,) non-negative, with a sum of at least ``num_entries``.

@@ -39,7 +39,7 @@ def check_labels(labels: IntArray) -> None:
         labels: Class of each sample.
 
     Raises:
-        ValueError: If it has another shape or type.
+        ValueError: If ``labels`` is empty, is not a vector or does not contain whole numbers.
     """
     if labels.ndim != 1 or labels.size == 0 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(

@@ -21,12 +21,10 @@ def partition_classes(
     are chosen at random. The samples of a class are divided among its peers in
     proportion to their ``sizes``, with at least one sample each.
 
-    The partition is disjoint and complete, every class is assigned, and every
-    peer has exactly ``classes_per_peer`` classes. The ``sizes`` are only
-    weights, because a peer cannot get more samples than its classes have. If
-    all sizes are equal, the classes are balanced and ``num_peers *
-    classes_per_peer`` is a multiple of the number of classes, then each size
-    is met to within ``classes_per_peer`` samples.
+    The partition is disjoint and complete, every class is assigned, and every peer has exactly ``classes_per_peer``
+    classes. The ``sizes`` are only weights, because a peer cannot get more samples than its classes have. If all sizes
+    are equal, the classes are balanced and ``num_peers * classes_per_peer`` is a multiple of the number of classes,
+    then the number of samples of each peer differs from its size by at most ``classes_per_peer``.
 
     Args:
         labels: (num_samples,) class of each sample.
@@ -38,8 +36,8 @@ def partition_classes(
         One ascending index array per peer.
 
     Raises:
-        ValueError: If an argument is malformed, the peers have too few places
-            for all classes, or the classes have too few samples for all peers.
+        ValueError: If an argument is malformed, there are more classes than ``num_peers * classes_per_peer``, or the
+            classes have too few samples for all peers.
     """
     check_labels(labels)
     check_sizes(sizes, num_samples=len(labels))
@@ -65,11 +63,11 @@ def partition_classes(
 
 
 def _count_owners(class_totals: IntArray, *, num_peers: int, num_places: int, rng: np.random.Generator) -> IntArray:
-    """Return the number of peers that own each class: (num_classes,), at least 1 each, summing to ``num_places``.
+    """Return the number of peers that own each class: (num_classes,), each at least 1.
 
-    An owner is added repeatedly to the class with the most samples per owner,
-    which makes the largest number of samples per owner as small as possible.
-    ``rng`` breaks ties.
+    The numbers sum to ``num_places``, which is the number of peers times the number of classes of each peer. Every
+    class begins with one owner. Then one owner at a time is added to the class with the most samples per owner. This
+    makes the largest number of samples per owner as small as possible. ``rng`` breaks ties.
     """
     limits = np.minimum(class_totals, num_peers)
     if limits.sum() < num_places:
@@ -98,8 +96,8 @@ def _assign_owners(
     Every row sums to ``classes_per_peer`` and column ``k`` to ``num_owners[k]``.
 
     Class ``k`` begins with ``num_owners[k]`` open places. The peers choose their classes one after the other, at random
-    among the open places. If a class has as many open places as there are peers left, each of these peers must take it.
-    This is always possible. With R peers left, ``R * classes_per_peer`` places are open, so at most
+    among the open places. If a class has as many open places as there are peers left, each of these peers must take
+    this class. The peers can always do so: with R peers left, ``R * classes_per_peer`` places are open, so at most
     ``classes_per_peer`` classes have R open places. No peer therefore has to take more than ``classes_per_peer``
     classes, and the last peer always finds enough.
     """

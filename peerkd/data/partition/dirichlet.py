@@ -9,7 +9,8 @@ from peerkd.data.partition.draw import draw_log_dirichlet
 from peerkd.data.partition.margins import fit_margins, round_to_margins
 
 LOG_NEGLIGIBLE = -20.0
-"""The logarithm of a proportion, 2e-9, that is less than one sample for a peer of any realistic size."""
+"""The logarithm of the proportion 2e-9. A class with this proportion has less than one sample in a peer of any
+realistic size."""
 
 
 def partition_dirichlet(
@@ -35,7 +36,8 @@ def partition_dirichlet(
     Args:
         labels: (num_samples,) class of each sample.
         sizes: (num_peers,) each at least 1, summing to ``num_samples``.
-        concentration: From 1e-6 to 1e9; small is skewed, large approaches the prior.
+        concentration: From 1e-6 to 1e9. A small value gives peers with few classes each; with a large value, the
+            proportions approach ``prior``.
         rng: Generator of the draws.
 
     Returns:
@@ -57,11 +59,11 @@ def partition_dirichlet(
 
 
 def _lift_negligible(log_proportions: FloatArray) -> FloatArray:
-    """Return the logarithms with values below ``LOG_NEGLIGIBLE`` moved closer to this limit, in the same order.
+    """Return the logarithms, with each value below ``LOG_NEGLIGIBLE`` raised towards this limit.
 
-    Small concentrations give logarithms below -1000, whose exponentials all underflow to 0. If all of them were raised
-    to one constant instead, the order of these classes would be lost: a peer whose first classes have no samples left
-    would get all other classes in equal parts.
+    Small concentrations give logarithms below -1000, and the exponentials of such logarithms all underflow to 0. The
+    raised values keep their order. If all of them were equal instead, the order of these classes would be lost: when
+    the largest classes of a peer have no samples left, the peer would get all other classes in equal parts.
     """
     # x < L := LOG_NEGLIGIBLE becomes L * (1 + log(1 + (L - x) / -L)), which continues x at L with the same slope.
     excess = np.maximum(LOG_NEGLIGIBLE - log_proportions, 0) / -LOG_NEGLIGIBLE

@@ -8,11 +8,10 @@ from peerkd.arrays import FloatArray
 def draw_log_dirichlet(concentrations: FloatArray, *, num_draws: int, rng: np.random.Generator) -> FloatArray:
     """Return the logarithms of ``num_draws`` independent draws from ``Dir(concentrations)``.
 
-    A Dirichlet draw is a vector of gamma variables divided by their sum. If the
-    concentrations are small, all of them can underflow to 0, and the quotient
-    is NaN. The logarithms of the gamma variables are therefore drawn instead:
-    ``Gamma(a) = Gamma(a + 1) * U^(1/a)`` with ``U`` uniform (Marsaglia and Tsang
-    2000), where ``-log U`` is exponential.
+    A Dirichlet draw is a vector of gamma variables divided by their sum. If the concentrations are small, all these
+    variables can underflow to 0, and the quotient is NaN. The logarithms of the gamma variables are therefore drawn
+    instead: ``Gamma(a) = Gamma(a + 1) * U^(1/a)`` with ``U`` uniform (Marsaglia and Tsang 2000), where ``-log U`` is
+    exponential.
 
     Args:
         concentrations: (num_entries,) each above 0.

@@ -17,13 +17,14 @@ def fit_margins(target: FloatArray, *, row_sums: IntArray, column_sums: IntArray
 
     Iterative proportional fitting (Deming and Stephan 1940) scales rows and columns in turn, which keeps the odds
     ratios of the target. Csiszar 1975 proves that the table to which this method converges minimises the relative
-    entropy. The difference that remains after a limited number of steps is added as a rank-one table (Altschuler et al.
-    2017, arXiv:1705.09634, algorithm 2), which makes both sums exact up to floating-point error.
+    entropy. The number of steps is limited, so the sums of the table can still differ from the given sums. A table of
+    rank one is then added (Altschuler et al. 2017, arXiv:1705.09634, algorithm 2). It makes the sums of rows and
+    columns exact, up to floating-point error.
 
     Args:
         target: (num_rows, num_columns) positive.
         row_sums: (num_rows,) positive.
-        column_sums: (num_columns,) positive, with the same total.
+        column_sums: (num_columns,) positive, with the same total as ``row_sums``.
 
     Returns:
         (num_rows, num_columns) non-negative.
@@ -54,7 +55,8 @@ def round_to_margins(table: FloatArray, *, row_sums: IntArray, column_sums: IntA
     cells of the row whose columns are below their sums too, beginning with the largest cell of the row.
 
     Args:
-        table: (num_rows, num_columns) non-negative; each sum differs from the given one by less than 1.
+        table: (num_rows, num_columns) non-negative. The sum of each row and column differs from its exact sum by less
+            than 1.
         row_sums: (num_rows,) exact sum of each row.
         column_sums: (num_columns,) exact sum of each column.
     """

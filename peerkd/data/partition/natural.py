@@ -66,9 +66,10 @@ def partition_natural(ids: NDArray[Any], *, num_peers: int, rng: np.random.Gener
 
 
 def _deal_largest_first(id_totals: IntArray, *, num_peers: int, rng: np.random.Generator) -> IntArray:
-    """Return the peer of each id: (num_ids,). The next id, by descending size, goes to the peer with fewest samples.
+    """Return the peer of each id: (num_ids,).
 
-    Every peer therefore gets an id, because a peer without ids has no samples.
+    The ids are dealt one after the other, the id with the most samples first. Each id goes to the peer with the fewest
+    samples so far. Every peer therefore gets an id, because a peer without ids has no samples.
     """
     shuffled = rng.permutation(len(id_totals))
     owners = np.empty(len(id_totals), dtype=np.int64)

@@ -43,8 +43,8 @@ def dirichlet_sizes(
     Args:
         num_samples: Number of samples to divide.
         num_peers: Number of peers, at least 1.
-        concentration: All parameters of the distribution, from 1e-6 to 1e9; small values give unequal sizes, large ones
-            equal sizes.
+        concentration: The value of every parameter of the distribution, from 1e-6 to 1e9. A small value gives unequal
+            sizes, a large value nearly equal sizes.
         min_samples_per_peer: Smallest acceptable size, at least 1.
         max_attempts: Number of draws before giving up, at least 1.
         rng: Generator of the draws.

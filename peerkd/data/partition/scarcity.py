@@ -73,7 +73,10 @@ def small_training_sets(sizes_P: IntArray, batch_sizes: Mapping[str, int]) -> li
 def _unseen_classes(
     train_K: IntArray, validation_K: IntArray, test_K: IntArray, total_K: IntArray, class_names: Sequence[str]
 ) -> list[str]:
-    """Return sentences about classes that have samples, but none for training, validation or test."""
+    """Return a sentence for each of training, validation and test for which some classes have no sample.
+
+    Classes without any sample in the data set do not count.
+    """
     sentences = []
     for is_lacking_K, what, consequence in (
         (train_K == 0, "training", "no peer learns"),
@@ -135,5 +138,5 @@ def _missing_classes(
 
 
 def _class(name: str) -> str:
-    """Return the name of a class for use in a sentence, in which a bare number would look like a count."""
+    """Return the name of a class for a sentence: a name that is a number gets the word class, as in ``class 3``."""
     return f"class {name}" if name.isdecimal() else name

@@ -66,9 +66,10 @@ def hellinger_distance(counts: IntArray) -> FloatArray:
 def earth_movers_distance(counts: IntArray) -> FloatArray:
     """Return ``||p - q||_1 / 2`` for each pair of peers, whose class proportions are p and q.
 
-    Classes have no order, so moving a sample from any class to any other costs 1. With this ground metric the cheapest
-    transport moves exactly the mass that ``p`` has and ``q`` lacks, so the earth mover's distance equals the total
-    variation distance. Zhao et al. 2018 (arXiv:1806.00582) omit the factor 1/2, so their values are twice as large.
+    Classes have no order, so moving a sample from any class to any other costs 1. With these costs, the cheapest
+    transport from p to q moves, in each class, only the excess of p over q. The earth mover's distance is therefore the
+    sum of these excesses, which is the total variation distance ``||p - q||_1 / 2``. Zhao et al. 2018
+    (arXiv:1806.00582) omit the factor 1/2, so their values are twice as large.
 
     Args:
         counts: (num_peers, num_classes) non-negative, no row all 0.
@@ -94,6 +95,6 @@ def _proportions(counts: IntArray) -> FloatArray:
 
 
 def _matrix(distances: FloatArray) -> FloatArray:
-    """Return the distances of all pairs as a symmetric matrix. Rounding errors above 1 are cut off."""
+    """Return the distances of all pairs as a symmetric matrix. Distances that exceed 1 by rounding become 1."""
     matrix: FloatArray = squareform(np.minimum(distances, 1))
     return matrix

@@ -12,10 +12,11 @@ from peerkd.data.partition.margins import round_to_margins
 
 
 def split_stratified(labels: IntArray, *, fractions: Sequence[float], rng: np.random.Generator) -> list[IntArray]:
-    """Return the remainder and one part per fraction, each with the class proportions of the whole.
+    """Return one part of the samples per fraction, and the rest, each with the class proportions of the whole.
 
-    The size of each part is its fraction of all samples, rounded by the largest remainder. The sizes are fixed before
-    the classes are rounded, because rounding each class separately could favour the same one of two equal parts in
+    The rest counts as a part. The size of each part is its fraction of all samples, rounded as in
+    ``largest_remainder``. The sizes are fixed first, and the numbers of samples of each class are then rounded to fit
+    the sizes. If each class were rounded separately, the same one of two equal parts could get the additional sample in
     every class. A class with at least as many samples as there are parts appears in every part: a missing sample is
     taken from the part with the most samples of the class. Only this step can change the size of a part.
 
@@ -25,7 +26,7 @@ def split_stratified(labels: IntArray, *, fractions: Sequence[float], rng: np.ra
         rng: Generator that assigns the samples of each class to parts.
 
     Returns:
-        ``len(fractions) + 1`` ascending index arrays, the remainder first; disjoint and complete.
+        ``len(fractions) + 1`` ascending index arrays, the rest first; disjoint and complete.
 
     Raises:
         ValueError: If ``labels`` is malformed or a fraction is out of range.
@@ -92,7 +93,7 @@ def stratified_sample(labels: IntArray, *, num_samples: int, rng: np.random.Gene
     than one (largest remainder).
 
     Args:
-        labels: Class of each sample to choose from.
+        labels: (num_candidates,) class of each sample that can be chosen.
         num_samples: Size of the subset, from 1 to ``len(labels)``.
         rng: Generator that chooses the samples of each class.
 

@@ -27,7 +27,7 @@ _NUM_LISTED: Final = 10
 
 
 class _FileFacts(NamedTuple):
-    """The properties of a decoded file, as in ``Decoded``, but with the size of the image in place of the image."""
+    """The fields of ``Decoded`` for one file, except that ``size`` takes the place of the image."""
 
     size: tuple[int, int]
     """Width and height of the decoded image."""
@@ -80,10 +80,11 @@ def decode_images(
 def decode_readable(
     paths: Sequence[Path], rules: PixelRules, *, with_digests: bool = False, progress: ReportProgress | None = None
 ) -> tuple[npt.NDArray[np.uint8], Survey]:
-    """Decode the files that can be read, without refusing the others.
+    """Decode to RGB all files that can be read. A file that cannot be read does not raise an error.
 
     Returns:
-        An array of shape (B, 3, H, W), which is 0 for a file that cannot be read, and the properties of the files.
+        The images, of shape (B, 3, H, W), and the properties of the files. If a file cannot be read, all its pixels are
+        0.
 
     Raises:
         ValueError: If images differ in size and the rules do not set a size, or pixels need a ``pixel_range``.

@@ -1,8 +1,8 @@
 """Decoding of one image file to upright RGB of 8 bits, by Pillow.
 
 This module adds three things to Pillow. A photo is rotated according to its EXIF orientation. Transparent pixels show a
-background colour. Values of more than 8 bits are scaled from their range to 0..255, whereas Pillow would clip grey
-values to 255 and keep only the upper byte of coloured ones.
+background colour. Pixels of more than 8 bits per channel are scaled from their range to 0..255, whereas Pillow would
+clip grey pixels at 255 and keep only the upper byte of coloured pixels.
 
 Shape suffixes: C = channels, H W = image size.
 """
@@ -55,7 +55,7 @@ _REFUSED_FORMATS: Final = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF
 
 @cache
 def image_suffixes() -> Mapping[str, str]:
-    """Return the image formats that Pillow decodes itself, keyed by suffix in lower case.
+    """Return the names of the image formats that are accepted, keyed by the suffix of their files in lower case.
 
     The result is computed on demand, because Pillow imports about forty modules to list its formats.
     """
@@ -226,7 +226,11 @@ def _to_rgb(file: Image.Image, stream: BinaryIO, rules: PixelRules) -> _Pixels:
 
 
 def _check_channels(file: Image.Image, raw_mode: str) -> None:
-    """Refuse a TIFF that Pillow would misread: signed values as unsigned, or values of 16 bits as single bytes."""
+    """Refuse a TIFF with channels that Pillow would misread.
+
+    Pillow reads signed integers of 8 bits as unsigned integers. If channels of 16 bits are stored in an unsupported
+    order, Pillow reads them as single bytes.
+    """
     is_deep_grey = file.mode in ("F", "I") or file.mode.startswith("I;16")
     if is_deep_grey:
         return
@@ -274,7 +278,7 @@ def _tiff_numbers(file: Image.Image, tag: int) -> tuple[int, ...]:
 def _from_deep_grey(
     image: Image.Image, transparent_value: Any, rules: PixelRules, *, full_range: tuple[float, float]
 ) -> _Pixels:
-    """Return an RGB image from one grey channel of more than 8 bits, which is scaled from its range of values."""
+    """Return an RGB image from one grey channel of more than 8 bits, after scaling its values to 0..255."""
     values_HW = np.asarray(image)
     if image.format == "PPM" and image.mode == "I":
         # Pillow has already scaled the maximum that the file states to 65535.
@@ -294,7 +298,10 @@ def _from_deep_grey(
 
 
 def _scaled(values: np.ndarray, pixel_range: tuple[float, float] | None, full_range: tuple[float, float]) -> _Pixels:
-    """Return values scaled linearly from a range to 0..255. Values outside the range become 0 or 255."""
+    """Return values scaled linearly to 0..255 from ``pixel_range``, or from ``full_range`` if the former is None.
+
+    Values outside the range become 0 or 255.
+    """
     darkest, brightest = float(values.min()), float(values.max())
     if not (np.isfinite(darkest) and np.isfinite(brightest)):
         raise DataSourceError("it contains pixels that are not finite numbers")
@@ -323,7 +330,10 @@ _GREY_ALPHA_16: Final = "LA;16B"
 
 
 def _raw_mode(file: Image.Image) -> str:
-    """Return Pillow's raw mode, the packing of a pixel; empty if it is unknown or differs between tiles."""
+    """Return Pillow's raw mode, the name of the layout of a pixel in the file.
+
+    The name is empty if it is unknown or differs between tiles.
+    """
     arguments = {tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0] for tile in _tiles(file)}
     only = next(iter(arguments)) if len(arguments) == 1 else ""
     return only if isinstance(only, str) else ""

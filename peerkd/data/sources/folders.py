@@ -35,7 +35,7 @@ def list_entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def entry_kind(entry: os.DirEntry[str]) -> EntryKind:
-    """Return the kind of an entry. The kind of a symbolic link is that of its target."""
+    """Return the kind of an entry. A symbolic link has the kind of its target."""
     try:
         # Neither call reads the disk unless the entry is a link, because the listing contains the type.
         if entry.is_file():

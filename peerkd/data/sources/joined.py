@@ -33,10 +33,11 @@ class OwnedDataset(NamedTuple):
 
 
 def join_datasets(parts: Sequence[OwnedDataset]) -> RawDataset:
-    """Return one data set with the samples of all owners, each split in the order of the parts.
+    """Return one data set with the samples of all owners.
 
-    The classes are those of all parts, sorted: by value if all names are numbers, and as text otherwise. Columns of the
-    parts are omitted, and ``OWNER_COLUMN`` is added.
+    Each split contains the samples of the first part, then those of the second, and so on. The classes are those of all
+    parts, sorted: by value if all names are numbers, and as text otherwise. Columns of the parts are omitted, and
+    ``OWNER_COLUMN`` is added.
 
     Args:
         parts: The data sets, at least one.

@@ -42,26 +42,27 @@ class Classes(NamedTuple):
 def read_classes(labels_of_split: Mapping[str, np.ndarray], class_names: np.ndarray | None) -> Classes:
     """Convert labels to classes.
 
-    Labels are whole numbers (also as floating point), truth values or text of shape (N,) or (N, 1), or one-hot rows of
-    shape (N, K) with K above 1.
+    Labels are whole numbers, truth values or text of shape (N,) or (N, 1), or one-hot rows of shape (N, K) with K above
+    1. The type of whole numbers may be a floating-point type.
 
     ``class_names`` contains the name of every class. The names are matched with the labels by the first rule that
     applies:
 
     1. The labels are text and all of them are names: the classes have the order of the names.
     2. There are as many names as distinct labels: the names belong to the labels in ascending order.
-    3. There are more names, and the label 0 occurs: the names belong to the labels 0, 1, 2 and so on.
-    4. There are more names, and the label that equals the number of names occurs: the names belong to the labels 1, 2,
-       3 and so on.
+    3. There are more names than distinct labels, and the smallest label is 0: the names belong to the labels 0, 1, 2
+       and so on.
+    4. There are more names than distinct labels, and the largest label is the number of names: the names belong to the
+       labels 1, 2, 3 and so on.
 
     If there are more names than labels, classes without a sample are kept and mentioned in a remark.
 
     Args:
-        labels_of_split: At least one array of labels, keyed by its name, which messages use.
+        labels_of_split: At least one array of labels, keyed by the name of the array in messages.
         class_names: (K,) text or numbers; None names each class after its label.
 
     Raises:
-        ValueError: If the labels are of another kind, or the names do not fit them.
+        ValueError: If the labels are of none of these kinds, or no rule matches the names with the labels.
     """
     found = {name: _values(name, labels) for name, labels in labels_of_split.items()}
     kinds = {_KINDS[labels.dtype.kind] for labels in labels_of_split.values()}

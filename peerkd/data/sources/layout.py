@@ -1,7 +1,8 @@
 """The layout of a folder of images: which folders are splits, and which of the folders in them are classes.
 
-A folder is a split if it has the name of one (see ``peerkd.data.sources.splits``). Ambiguous layouts are refused: two
-folders for one split, a split without classes, and splits inside classes.
+A folder is a split if its name is a name of a split, such as ``train`` or ``val``; ``peerkd.data.sources.splits``
+defines these names. Ambiguous layouts are refused: two folders for one split, a split without classes, and splits
+inside classes.
 """
 
 from collections.abc import Mapping
@@ -105,7 +106,7 @@ def list_class(root: Path, relative_folder: str, tally: Tally) -> list[str]:
     Args:
         root: Root of the data set.
         relative_folder: The folder of one class, such as ``train/cat``.
-        tally: Count of the entries that are not images, which is updated.
+        tally: The count of skipped entries. The entries that are not images are added to this count.
 
     Returns:
         Paths relative to ``root``.

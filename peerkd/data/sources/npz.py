@@ -48,7 +48,8 @@ def read_npz(path: Path, *, pixel_range: tuple[float, float] | None = None) -> R
         pixel_range: The values that become 0 and 255 in images that are not uint8; None refuses such images.
 
     Raises:
-        DataSourceError: If ``path`` cannot be read, or its arrays do not have the names, shapes and types above.
+        DataSourceError: If ``path`` cannot be read, or its arrays do not have the names in the module's docstring,
+            these shapes, or supported types.
     """
     with open_arrays(path) as files:
         try:
@@ -103,8 +104,8 @@ def _assemble(path: Path, files: ArrayFiles, pixel_range: tuple[float, float] | 
 def _needed_bytes(images: Sequence[Header], others: Sequence[Header]) -> int:
     """Return the memory that is needed to read these arrays.
 
-    All images are in memory as uint8, together with one split at a time in the type of its file. Labels and columns
-    count four times, because sorting copies them.
+    The images of all splits are kept in memory as uint8. While a split is read, its images are in memory a second time,
+    in the type of the file. Labels and columns count four times, because sorting copies them.
     """
     packed_bytes = sum(math.prod(header.shape) for header in images)
     return packed_bytes + max(header.num_bytes for header in images) + 4 * sum(header.num_bytes for header in others)
@@ -114,7 +115,8 @@ def _by_split(names: Sequence[str]) -> dict[Split, dict[str, str]]:
     """Return the name of each array, keyed by its split and its content, as in ``by_split["train"]["images"]``.
 
     Raises:
-        ValueError: If the training split has no images or no labels, or a split lacks an array that another has.
+        ValueError: If the training split has no images or no labels, a split lacks an array that another split has, or
+            an array or a split is there twice.
     """
     by_split: dict[Split, dict[str, str]] = {}
     for name in names:

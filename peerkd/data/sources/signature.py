@@ -10,14 +10,15 @@ from peerkd.data.sources.folders import entry_kind, list_entries, walk
 def signature(path: str | None, *, is_flat: bool = False) -> str | None:
     """Return a SHA-256 of the names, sizes and times of the files at ``path``, or None if ``path`` is None.
 
-    Symbolic links are followed. The signature contains both the time of the last modification and that of the last
-    status change, because ``cp -p``, ``rsync -t`` and ``tar`` restore the first but cannot restore the second.
+    Symbolic links are followed. The times of a file are the time of its last modification and the time of its last
+    status change (``mtime`` and ``ctime``). Both are needed, because ``cp -p``, ``rsync -t`` and ``tar`` set ``mtime``
+    to its earlier value, but cannot set ``ctime``.
 
     A data set is taken from the store as long as its signature stays the same. If only a time changes, the data set is
     read again but no later step is repeated, because the keys of later steps depend on its content alone.
 
     Args:
-        path: A file or a folder; a missing one has the signature of an empty folder.
+        path: A file or a folder. A path that does not exist has the signature of an empty folder.
         is_flat: Whether the source reads only the files directly in the folder, not those in its subfolders.
     """
     if path is None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Final, Literal
 
 Split = Literal["train", "validation", "test"]
-"""The splits in the order in which a data set stores them."""
+"""The name of a split. The names are in the order in which a data set stores its splits."""
 
 _SPLIT_NAMES: Final[Mapping[str, Split]] = {
     "train": "train",
@@ -21,16 +21,16 @@ _SPLIT_NAMES: Final[Mapping[str, Split]] = {
 
 
 def split_of(name: str) -> Split | None:
-    """Return the split that a name stands for, ignoring case, or None."""
+    """Return the split that a name stands for, ignoring case. Return None if the name stands for no split."""
     return _SPLIT_NAMES.get(re.sub(r"[ ._-]?(set|split|data|images)$", "", name.casefold()))
 
 
 def validation_is_for_choices(splits: Collection[Split]) -> bool:
-    """Return whether the validation split of a data set serves for choices.
+    """Return whether choices, such as that of a setting, are made on the validation split of a data set.
 
     Results must be reported on samples that no choice depends on. If a data set has only a training and a validation
-    split, as ImageNet does, the literature reports results on the validation split. That split therefore becomes the
-    test split, and the samples for choices are taken from the training split.
+    split, as ImageNet does, the literature reports results on the validation split. The validation split therefore
+    becomes the test split, and choices are made on a part of the training split.
     """
     return "validation" in splits and "test" in splits
 
