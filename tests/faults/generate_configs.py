@@ -90,7 +90,8 @@ def complaint(case: Case) -> str | None:
         except BaseException as error:
             return f"ended with {type(error).__name__}: {str(error)[:200]}"
         seconds = time.process_time() - started
-        left = set(os.listdir()) - before
+        # A run that has begun records itself in its store.
+        left = set(os.listdir()) - before - ({"runs"} if exit_code == 0 and "run" in case.arguments else set())
     if seconds > MAX_SECONDS:
         return f"took {seconds:.0f} s"
     if left:
@@ -116,15 +117,24 @@ def _exit_code(arguments: tuple[str, ...]) -> Any:
 
 
 def _not_one_sentence(told: str) -> str | None:
+    """Return what is wrong with an error, or None. Several errors of a config are a heading and a sentence for each."""
     if told.startswith("Usage:"):
         # A command without its subcommand shows its help.
         return None
-    line = told.removeprefix("peerkd: ").removesuffix("\n")
     if not told.startswith("peerkd: ") or not told.endswith(".\n") or "Traceback" in told:
         return f"no sentence: {told[:300]!r}"
-    if not line.isprintable():
-        return f"not printable: {told[:300]!r}"
-    return f"{len(line)} characters: {line[:100]}" if len(line) > _MAX_SENTENCE_CHARACTERS else None
+    heading, *others = told.removeprefix("peerkd: ").removesuffix("\n").split("\n")
+    if others:
+        if heading != f"The config has {len(others)} errors:":
+            return f"no heading: {told[:300]!r}"
+        if not all(other.startswith("  ") and other.endswith(".") for other in others):
+            return f"no sentences: {told[:300]!r}"
+    for line in (heading, *others):
+        if not line.isprintable():
+            return f"not printable: {told[:300]!r}"
+        if len(line) > _MAX_SENTENCE_CHARACTERS:
+            return f"{len(line)} characters: {line[:100]}"
+    return None
 
 
 def _not_read_back(case: Case, shown: str) -> str | None:

@@ -102,7 +102,8 @@ def test_the_path_of_an_error_has_no_trace_of_the_kind_of_a_section() -> None:
         ),
         (
             {"kind": "zipf"},
-            "partition.label_skew.kind must be one of iid, dirichlet, classes, shards, natural, indices, own, got zipf.",
+            "partition.label_skew.kind must be one of iid, dirichlet, classes, shards, natural, indices, own, "
+            "got zipf.",
         ),
         (
             {"kind": "iid", "concentration": 1.0},
