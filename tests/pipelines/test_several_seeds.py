@@ -35,7 +35,7 @@ def test_a_run_with_two_seeds_finds_the_study_of_one_and_reports_both(finished, 
     assert code == 0
     printed = told.out
     # The first study is the one that the store has already, and the second is new.
-    assert printed.count("already done") == NUM_STAGES
+    assert told.err.count("already done") == NUM_STAGES
     assert "2 studies in 1 group, seeds 0, 1" in printed
     first, second = runs = list_runs(open_store(str(output)), notify=pytest.fail)
     assert all(run.is_finished for run in runs)
