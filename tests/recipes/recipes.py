@@ -234,7 +234,7 @@ RECIPES: Final = {
         (
             Edit(
                 _LOSSES,
-                "from peerkd.losses.pairs.loss import",
+                "from peerkd.losses.pairs.own import",
                 above="from peerkd.losses.pairs import example_distance\n",
             ),
             Edit(_LOSSES, "dts.LOSS,", below="        example_distance.LOSS,\n"),
