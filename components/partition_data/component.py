@@ -25,7 +25,7 @@ def partition_data(
 
     Args:
         pipeline: Name of the pipeline whose first task this is: jointkd or collaborate.
-        preset: Name of a preset. If empty, digits, or the defaults below config_json.
+        preset: Name of a preset. If empty: digits, or none if config_json is given.
         config_json: An experiment as YAML or JSON on top of the preset, or empty.
         overrides: key=value pairs separated by spaces, as in "seed=3 partition.num_peers=5".
         strategy: How settings are chosen: sweep or tune. It has no effect on collaborate.

@@ -22,7 +22,7 @@ def split_data(
     """Read the data set and hold out its validation and test sets.
 
     Args:
-        preset: Name of a preset. If empty, digits, or the defaults below config_json.
+        preset: Name of a preset. If empty: digits, or none if config_json is given.
         config_json: A study as YAML or JSON on top of the preset, or empty.
         overrides: key=value pairs separated by spaces, as in "seed=3 methods=[plain,pcl]".
         store: Address of the artifact store.

@@ -23,7 +23,7 @@ def collaborate(
     """Run one experiment from data to report.
 
     Args:
-        preset: Name of a preset: digits. If empty, digits, or the defaults below config_json.
+        preset: Name of a preset: digits. If empty: digits, or none if config_json is given.
         overrides: key=value pairs separated by spaces, as in "seed=3 rounds.num_rounds=5".
         config_json: An experiment as YAML or JSON. Fields that it omits have the values of the preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.

@@ -36,7 +36,8 @@ def jointkd(
     """Run one experiment from data to report.
 
     Args:
-        preset: Name of a preset: digits, cifar10_small or poster. If empty, digits, or the defaults below config_json.
+        preset: Name of a preset: digits, cifar10_small or poster.
+            If empty: digits, or none if config_json is given.
         overrides: key=value pairs separated by spaces, as in "seed=3 sweep.alphas=[0.5,0.9]".
         config_json: An experiment as YAML or JSON. Fields that it omits have the values of the preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.

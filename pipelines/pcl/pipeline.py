@@ -22,7 +22,7 @@ def pcl(
     """Run one study from data to report.
 
     Args:
-        preset: Name of a preset, such as imagenet. If empty, digits, or the defaults below config_json.
+        preset: Name of a preset, such as imagenet. If empty: digits, or none if config_json is given.
         overrides: key=value pairs separated by spaces, as in "seed=3 methods=[plain,pcl]".
         config_json: A study as YAML or JSON. Fields that it omits have the values of the preset.
         store: Address of the artifact store: s3://bucket/prefix, or a folder that all pods share.
