@@ -52,6 +52,9 @@ def rule_text(error: Mapping[str, Any], field: str, schema: Schema) -> str:
         case "string_pattern_mismatch":
             rule = _rule_of_pattern(context["pattern"], schema)
             return f"{field} must {rule or 'match the pattern ' + context['pattern']}, got {value}."
+        case "own_code":
+            rule = context["rule"]
+            return f"{field} {rule}." if ", got " in rule else f"{field} {rule}, got {value}."
         case "dict_type" if f"{field}.kind" in all_fields(schema):
             kinds = list(fields_by_kind(field, schema))
             meant = near(given, kinds) if isinstance(given, str) else []

@@ -23,7 +23,7 @@ MISTYPED = {
     "sweep.transfer_set": ["sweep.transfer_sets"],
     "sweep.learning_rate": ["sweep.learning_rates"],
     "distill.alpha": ["sweep.alphas", "distill.conventions.alpha_weighs"],
-    "num_peers": ["partition.num_peers"],
+    "num_peers": ["partition.num_peers", "num_seeds"],
     "partition.peers": ["partition.num_peers"],
     "partition.concentration": ["partition.label_skew.concentration", "partition.quantity_skew.concentration"],
     "pretrain.lr": ["pretrain.learning_rate"],

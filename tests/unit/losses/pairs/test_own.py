@@ -33,7 +33,7 @@ def test_the_section_has_the_hyper_parameters_of_the_loss() -> None:
     assert config().distill.loss.parameters == {"trust": 2.0}
     assert config(trust=3).distill.term.parameters == {"trust": 3.0}
     assert override(ExperimentConfig(), [f"distill.loss.kind={PATH}", "distill.loss.trust=3"]) == config(trust=3)
-    with pytest.raises(ValueError, match=r"^distill\.loss\.trust must be greater than or equal to 0, got -1\."):
+    with pytest.raises(ValueError, match=r"^distill\.loss\.trust must be at least 0, got -1\."):
         config(trust=-1)
 
 
