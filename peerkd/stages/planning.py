@@ -25,7 +25,7 @@ class Prepared(NamedTuple):
 
     samples: PartitionSizes
     given_bytes: list[int | None]
-    """For each peer, the size of the file with the weights that the user gives for it; None for a peer without one."""
+    """The size of the file with the weights that the user gives for each peer; None for a peer without such a file."""
 
 
 def prepare(config: PeerExperimentConfig, store: ArtifactStore | None) -> Prepared:
