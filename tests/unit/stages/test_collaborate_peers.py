@@ -15,7 +15,7 @@ from peerkd.rounds import ROUND_METHODS
 from peerkd.stages import collaborate_peers
 from peerkd.stages.in_process import run_in_process
 from peerkd.stages.stored_runs import find_run, list_runs
-from tests.pages import Page
+from tests.pages import Page, check_that_it_needs_nothing_from_elsewhere
 
 TINY = (
     "partition.num_peers=3 data.max_train_samples=450 data.max_test_samples=150 pretrain.epochs=2 rounds.num_rounds=2 "
@@ -59,8 +59,7 @@ def test_the_report_has_every_method_and_no_missing_number(finished) -> None:
     text = " ".join(Page(page).text)
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
     assert "None" not in text
-    for outside in ("http://", "https://", "@import", "url(", 'href="'):
-        assert outside not in page
+    check_that_it_needs_nothing_from_elsewhere(page)
     for method in ROUND_METHODS.values():
         assert method.title in text
         assert method.source in text
