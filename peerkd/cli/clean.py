@@ -1,4 +1,4 @@
-"""``peerkd clean``: deleting runs, and everything in a store that no run needs."""
+"""``peerkd clean``: it deletes runs, and everything in a store that no run needs."""
 
 import json
 import sys
@@ -27,12 +27,12 @@ def clean(place: StorePlace, texts: Sequence[str], *, has_unfinished: bool, is_c
         texts: The names of the runs to delete.
         has_unfinished: Whether all unfinished runs are deleted too.
         is_confirmed: Whether the user has agreed beforehand by ``--yes``.
-        as_json: Print the facts as JSON, and ask nothing. Without ``--yes``, nothing is deleted then.
+        as_json: Print what would be deleted as JSON, without a question. The command then deletes only with ``--yes``.
 
     Raises:
-        ValueError: If the store is not a folder, or a text does not name one of its runs.
+        ValueError: If the store is not a folder, or a text does not name one run of the store.
         ArtifactCorruptError: If a manifest is damaged.
-        WorkspaceBusyError: If a run is going on.
+        WorkspaceBusyError: If a run is going on in the store, or the store has changed since the question.
     """
     if place.address.startswith(S3_SCHEME):
         raise ValueError(

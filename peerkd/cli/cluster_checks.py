@@ -11,7 +11,7 @@ from peerkd.launch.kubernetes.kinds import JOB_KINDS
 
 
 def check_cluster(jobs: Jobs, *, namespace: str | None, task_account: str) -> Iterator[CheckResult]:
-    """Return the results of all checks of a cluster, each as soon as it is known.
+    """Yield the result of each check of a cluster as soon as it is known.
 
     Raises:
         ValueError: If a setting is wrong, or no cluster is configured.

@@ -1,4 +1,4 @@
-"""Commands that refuse an option that is given twice, and an empty value for an option that needs one."""
+"""Commands that refuse an option that is given twice, and an option that needs a value but has an empty one."""
 
 import functools
 import inspect
@@ -49,10 +49,10 @@ class StrictCommand(TyperCommand):
 
 
 class StrictTyper(typer.Typer):
-    """An application or a group of commands. Its commands are strict, and may have groups of options."""
+    """A Typer application or group of commands. Its commands are of the class ``StrictCommand``."""
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
-        """Return a decorator that makes a function a strict command; see ``with_options_of_groups``."""
+        """Return a decorator that makes a function a ``StrictCommand``, whose options may come from groups."""
         register = super().command(name, cls=StrictCommand, **options)
 
         def decorate(function: Function) -> Function:
@@ -63,10 +63,10 @@ class StrictTyper(typer.Typer):
 
 
 def with_options_of_groups(function: Callable[..., None]) -> Callable[..., None]:
-    """Return a command with an option for each field of the function's groups.
+    """Return a command that has the options of each group among the parameters of a function.
 
-    A group is a ``NamedTuple`` whose fields are annotated as options. The function has one parameter for each group, so
-    several commands can share options that are defined once.
+    A group is a ``NamedTuple`` whose fields are annotated as options. A function has one parameter for each group, so
+    several functions can share options that are defined once.
     """
     annotations = get_type_hints(function, include_extras=True)
     groups = {name: group for name, group in annotations.items() if hasattr(group, "_field_defaults")}

@@ -23,12 +23,12 @@ def compare(place: StorePlace, names: Sequence[str], *, as_json: bool, as_csv: b
         place: The options that name the store.
         names: The names of the runs.
         as_json: Print JSON instead of text.
-        as_csv: Print a table as CSV instead of text.
-        page_file: The file to which the page is written; None for no page.
+        as_csv: Print the comparison as CSV instead of text.
+        page_file: The file to which the comparison is written as an HTML page; None for no page.
 
     Raises:
-        ValueError: If the place is not a store, a name does not name one of its runs, the runs cannot be compared, or
-            the folder of the page does not exist.
+        ValueError: If the options name no store, a name does not name one run of the store, the runs cannot be
+            compared, or the folder of the page does not exist.
         StoreUnavailableError: If the store does not answer.
     """
 

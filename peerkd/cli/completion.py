@@ -1,6 +1,7 @@
 """The values that a shell completes: presets, fields of a config, and the names of runs.
 
-Each function is called while a person types, so a place that cannot be read has no completions, and is no error.
+Each function is called while a person types. If a store cannot be read, there are no completions, and no error is
+raised.
 """
 
 import json

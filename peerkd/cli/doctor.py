@@ -1,4 +1,4 @@
-"""``peerkd doctor``: checks of a cluster, or of this machine if no cluster is configured, and fixes."""
+"""``peerkd doctor``: it checks a cluster, or this machine if no cluster is configured, and proposes fixes."""
 
 import json
 import os
@@ -15,7 +15,8 @@ from peerkd.launch.doctor.check import CheckResult
 
 _MARKS = {True: "ok", False: "NO", None: "??"}
 _CLUSTER_VARIABLES: Final = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST")
-"""The variables that name a cluster: the first outside a cluster, the second inside a pod."""
+"""The environment variables that show that a cluster is configured: the first is set outside a cluster, the second
+inside a pod."""
 
 
 def doctor(
@@ -30,11 +31,12 @@ def doctor(
 ) -> int:
     """Print the result of each check, and return the exit code: 1 if one of them failed.
 
-    This machine is checked if the options describe an experiment, or if they say nothing about a cluster and none is
-    configured. Otherwise the cluster is checked.
+    This machine is checked if the options describe an experiment, or if no cluster is configured and no option is about
+    a cluster. Otherwise the cluster is checked.
 
     Raises:
-        ValueError: If a setting is wrong, or an option is about a cluster and none is configured.
+        ValueError: If a setting is wrong, if options of an experiment are given together with options of a cluster, or
+            if an option is about a cluster and no cluster is configured.
     """
     is_about_cluster = jobs != Jobs() or namespace is not None
     if experiment != Experiment() and is_about_cluster:

@@ -27,7 +27,7 @@ _BEFORE: Final = {
 """The launched stages of each pipeline, each with the stage whose artifact it reads."""
 
 _OF_ANOTHER_STRATEGY: Final = {"tune": "distill_pairs", "sweep": "tune_pairs"}
-"""The stage that a run omits, by the strategy of the run: it is the stage of the other strategy."""
+"""The stage that a run omits under each strategy, because the stage belongs to the other strategy."""
 
 _UNKNOWN_KEY: Final = "0" * 16
 _UNKNOWN_FINGERPRINT: Final = "0" * 64

@@ -73,7 +73,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
     """Check that arguments are text.
 
     Raises:
-        ValueError: If one contains bytes that are invalid in the encoding of this environment.
+        ValueError: If an argument contains bytes that are invalid in the encoding of this environment.
     """
     for argument in arguments:
         try:
@@ -93,7 +93,7 @@ def _exit(message: str, exit_code: int) -> None:
 
 
 def _flush() -> None:
-    """Write the buffered output now. An error at the interpreter's exit would be shown as a traceback."""
+    """Write the buffered output now, because an error at the interpreter's exit would be shown as a traceback."""
     if sys.stdout is not None:
         sys.stdout.flush()
 

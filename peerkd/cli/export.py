@@ -30,7 +30,7 @@ def export(
             nor ``setting`` is given, the published network is the default.
         teacher: The number of the teacher of the training whose network is written; None if the user names no teacher.
         setting: The setting of this training, as ``NAME=VALUE,...``; None if the user names no setting.
-        study: The key of the artifact with the better peers; None if the store has only one.
+        study: The key of the artifact with the better peers; None if the store has only one such artifact.
 
     Raises:
         ValueError: If an option does not fit the others, the store or the network.

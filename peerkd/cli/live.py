@@ -28,13 +28,13 @@ _WARNINGS: Final = ("warning", "error")
 
 @contextmanager
 def showing(invocation: InvocationWriter, *, verbose: bool, quiet: bool, can_draw: bool = True) -> Iterator[None]:
-    """Show the lines of the stages in this context on stderr, and write them to the files of the invocation.
+    """While the context is open, show the lines of the stages on stderr, and write them to the files of an invocation.
 
     Args:
         invocation: The invocation.
         verbose: Show every progress line on a line of its own.
         quiet: Show only warnings.
-        can_draw: Whether a bar may be drawn. It may not if a debugger can be used in this process.
+        can_draw: Whether a bar may be drawn. False if stages run in this process, where a bar would disturb a debugger.
     """
     if quiet or verbose or not can_draw or not can_move_cursor(sys.stderr):
         show = _show_warnings if quiet else _show_line

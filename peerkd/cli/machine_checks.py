@@ -31,7 +31,7 @@ _PACKAGES: Final = {
 """The packages that a run on this machine needs, each with the name of its module and the extra that installs it."""
 
 _MIN_MEMORY_BYTES_PER_CORE: Final = 2**29
-"""What a process that trains takes for its libraries alone."""
+"""The bytes of memory that the libraries alone take in a training process."""
 
 
 def check_machine(pipeline: Pipeline[StrictConfig], experiment: Experiment, *, output: Path) -> Iterator[CheckResult]:
@@ -39,7 +39,7 @@ def check_machine(pipeline: Pipeline[StrictConfig], experiment: Experiment, *, o
 
     Args:
         pipeline: The pipeline of the experiment.
-        experiment: The experiment that shall run here. If no option is given, only the machine is checked.
+        experiment: The options of the experiment. If none is given, the checks of its data are omitted.
         output: The folder of the store.
     """
     yield _check_python()

@@ -33,7 +33,9 @@ Preset = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="YAML or JSON file whose fields replace those of the preset, or the defaults."),
+    typer.Option(
+        "--config", help="YAML or JSON file. Its fields replace fields of the preset or, without --preset, defaults."
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -52,7 +54,7 @@ Strategy = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="How settings are chosen: sweep tries all of them, tune tries a fraction.",
+        help="How settings are chosen: sweep tries all settings, tune tries a fraction of them.",
         autocompletion=completion.one_of("sweep", "tune"),
     ),
 ]
@@ -116,7 +118,9 @@ DryRun = Annotated[
 
 Namespace = Annotated[
     str | None,
-    typer.Option(help="Namespace of the jobs. Default: that of the kubeconfig, or of this pod inside a cluster."),
+    typer.Option(
+        help="Namespace of the jobs. Default: the namespace of this pod or, outside a cluster, of the kubeconfig."
+    ),
 ]
 Endpoint = Annotated[
     str,
@@ -156,7 +160,7 @@ StoreFolder = Annotated[
 ]
 StartedFrom = Annotated[
     Path | None,
-    typer.Option("--output", help="Folder of --output with which the run was started.", show_default="runs"),
+    typer.Option("--output", help="Folder that was given as --output when the run was started.", show_default="runs"),
 ]
 StoreAddress = Annotated[
     str | None,
@@ -170,15 +174,19 @@ RunName = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="Run: its name, a key or fingerprint, the beginning of one of these, or latest.",
+        help="Name, key or fingerprint of the run, or the beginning of one of these, or latest.",
         autocompletion=completion.runs,
     ),
 ]
 OptionalRunName = Annotated[
     str | None,
-    typer.Argument(metavar="[RUN]", help="Run, as for 'peerkd show'.", autocompletion=completion.runs),
+    typer.Argument(
+        metavar="[RUN]",
+        help="Run, given as for 'peerkd show'. Default: a page with all runs.",
+        autocompletion=completion.runs,
+    ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the output as JSON.")]
 
 
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every progress line of every worker, and no bar.")]
@@ -196,7 +204,8 @@ class StorePlace(NamedTuple):
         """The address of the store: an absolute path, or an address in S3.
 
         Raises:
-            ValueError: If both options are given, the address is not valid, or the folder does not exist.
+            ValueError: If ``--output`` and ``--store`` are both given, the address is not valid, or the folder does not
+                exist.
         """
         return store_address(self.output, self.store)
 
@@ -209,7 +218,7 @@ class Experiment(NamedTuple):
     override: Overrides = None
 
     def load(self, pipeline: "Pipeline[Config]") -> "Config":
-        """Return the experiment that results from the preset, on top of it the file, and on top of both ``--set``.
+        """Return the config of the preset, changed by the file and then by the pairs of ``--set``.
 
         Raises:
             ValueError: If the preset is unknown, the file cannot be read, or the result breaks rules.
@@ -257,10 +266,10 @@ class Verbosity(NamedTuple):
     quiet: Quiet = False
 
     def check(self) -> None:
-        """Check that the options agree.
+        """Refuse ``--verbose`` together with ``--quiet``.
 
         Raises:
-            ValueError: If both are given.
+            ValueError: If both options are given.
         """
         if self.verbose and self.quiet:
             raise ValueError("verbose must not be given together with quiet, which asks for the opposite.")

@@ -11,7 +11,8 @@ def store_address(output: Path | None, store: str | None) -> str:
         store: The address of the option ``--store``.
 
     Raises:
-        ValueError: If both options are given, the address is not valid, or the folder does not exist.
+        ValueError: If ``--output`` and ``--store`` are both given, the address is not valid, or the folder does not
+            exist.
     """
     # Imported here so that --help does not load a store.
     from peerkd.artifacts.open import S3_SCHEME, check_address

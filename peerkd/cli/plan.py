@@ -53,7 +53,8 @@ def plan(
     Args:
         pipeline: The pipeline of the experiment.
         experiment: The options that describe the experiment.
-        place: The options that name the store of the run. Without them, peers in the store are not looked up.
+        place: The options that name the store of the run. If none is given, the store is read only if it contains the
+            data of a peer.
         measure: Whether to measure. None: measure if torch is installed. A study of methods is never measured.
         strategy: How settings are chosen; None for a pipeline without that choice.
 
@@ -96,7 +97,7 @@ def plan(
 
 
 def bytes_to_write(config: StrictConfig, place: StorePlace) -> int:
-    """Return the approximate number of bytes that a run writes, after the checks of its first task.
+    """Check the data as the first task of a run does, and return the approximate number of bytes that the run writes.
 
     Raises:
         ValueError: If the data set does not fit the config.
@@ -117,7 +118,7 @@ def bytes_to_write(config: StrictConfig, place: StorePlace) -> int:
 
 
 def _plan_study(config: PclConfig) -> None:
-    """Print the work of a study of methods, after the checks of its first task."""
+    """Check the data as the first task of a study of methods does, and print the work of the study."""
     dataset = read_dataset("plan", config.data, seed=config.seed)
     assignment, warned = split_data.divide_study(config, dataset)
     num_train = len(assignment.train[0])
@@ -132,7 +133,7 @@ def _plan_study(config: PclConfig) -> None:
 
 
 def _open_store(config: PeerExperimentConfig, place: StorePlace) -> ArtifactStore | None:
-    """Return the store that the options name; None if they name none and all data are elsewhere."""
+    """Return the store of the run. Return None if no option names a store and no peer has its data in the store."""
     needs_store = any(peer.data is not None and peer.data.startswith(STORE_SCHEME) for peer in config.peers.given)
     return open_store(place.address) if needs_store or place != StorePlace() else None
 
@@ -150,7 +151,7 @@ def lines(
         config: The experiment.
         expected: The forecast.
         given_bytes: For each peer, the size of the file with the weights that the user gives for it; None for a peer
-            without such a file. If empty, no peer has one.
+            without such a file. An empty sequence means that the user gives no weights.
         strategy: How settings are chosen; None for a sweep.
     """
     yield from seed_lines(config)
@@ -228,12 +229,13 @@ def lines(
 def measured_lines(
     config: ExperimentConfig, samples: PartitionSizes, seconds_of: Callable[[Mapping[PeerNetwork, Rates]], float]
 ) -> Iterator[str]:
-    """Yield the rates of this machine, and the duration that follows from them.
+    """Measure the training speed of this machine. Yield lines with the speed, and with the duration of the run.
 
     Args:
         config: The experiment whose recipes are measured.
         samples: The sizes of the parts of the data set.
-        seconds_of: A function that returns the seconds of a run in one process, given the rates of each network.
+        seconds_of: A function that returns the seconds of a run in one process, given the measured rates of each
+            network.
     """
     # Imported here so that the earlier lines are printed without delay.
     from peerkd.stages.machine import choose_device

@@ -17,7 +17,7 @@ def line(name: str, value: str, note: str = "") -> str:
 
 
 def seed_lines(config: PeerExperimentConfig) -> Iterator[str]:
-    """Yield the line about several seeds; no line if there is one."""
+    """Yield a line about the seeds if there are several."""
     if config.num_seeds > 1:
         yield line("seeds", f"{config.num_seeds:,}", "complete studies; the lines below are about one of them")
 
@@ -65,7 +65,7 @@ def study_lines(
 
     Args:
         config: The study.
-        bytes_by_kind: The bytes that the study writes.
+        bytes_by_kind: The number of bytes that the study writes, by kind of data.
         num_train: The number of training samples.
         num_evaluated: The number of validation and test samples.
     """

@@ -52,7 +52,7 @@ def run(
         jobs: The options that describe the jobs.
         verbosity: How much of the progress is shown on stderr. The summary is printed on stdout.
         backend: Where the jobs run: ``local`` or ``kubernetes``.
-        output: The folder of the store, or of only the report if the store is elsewhere.
+        output: The folder of the store. If ``--store`` names another store, only the report is copied to this folder.
         strategy: How settings are chosen; None for a pipeline without that choice.
         dry_run: Print the jobs instead of running them.
 

@@ -1,4 +1,4 @@
-"""``peerkd runs``, ``peerkd show`` and ``peerkd open``: the runs of a store, and the results of one."""
+"""``peerkd runs``, ``peerkd show`` and ``peerkd open``: the runs of a store, and the results of one run."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def show_runs(place: StorePlace, *, as_json: bool) -> None:
     """Print the runs of a store, two lines for each.
 
     Raises:
-        ValueError: If the place is not a store.
+        ValueError: If the options name no store.
         StoreUnavailableError: If the store does not answer.
     """
     _, runs = _runs_of(place)
@@ -52,7 +52,7 @@ def show_run(place: StorePlace, text: str, *, as_json: bool) -> None:
     """Print the summary of a run and the paths of its results.
 
     Raises:
-        ValueError: If the place is not a store, or the text does not name one of its runs.
+        ValueError: If the options name no store, or the text does not name one run of the store.
         ArtifactCorruptError: If the report is damaged.
         StoreUnavailableError: If the store does not answer.
     """
@@ -80,7 +80,7 @@ def open_report(place: StorePlace, text: str | None) -> None:
         text: The name of the run; None to open the index of the store.
 
     Raises:
-        ValueError: If the place is not a store, the text does not name one of its runs, or the run has no report.
+        ValueError: If the options name no store, the text does not name one run of the store, or the run has no report.
         ArtifactCorruptError: If the report is damaged.
         StoreUnavailableError: If the store does not answer.
     """
@@ -104,7 +104,7 @@ def write_index(address: str, runs: Sequence[StoredRun] | None = None) -> Path:
 
     Args:
         address: The address of the store.
-        runs: The runs of the store. They are listed if they are not given.
+        runs: The runs of the store. None: they are read from the store.
 
     Raises:
         ValueError: If the store is not a folder.

@@ -34,7 +34,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read every file of every artifact and compare it with its manifest. The exit code is 1 if any is damaged.
+    """Compare every file of the artifacts with their manifests. The exit code is 1 if an artifact is damaged.
 
     Example: peerkd store check --store runs
     """

@@ -17,7 +17,7 @@ from peerkd.launch.invocations.files import Invocation, find_invocations, list_i
 from peerkd.launch.invocations.status import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
 
 EXIT_CODES: Final = {FINISHED: 0, FAILED: 1, INTERRUPTED: 3, STOPPED: 3, RUNNING: 4}
-"""The exit code of each state in which ``peerkd watch`` ends. They agree with those for Kubeflow Pipelines."""
+"""The exit code for each state in which ``peerkd watch`` ends. Runs on Kubeflow Pipelines have the same exit codes."""
 
 _INTERVAL_SECONDS: Final = 0.5
 
@@ -31,10 +31,10 @@ def is_pipeline_run(text: str) -> bool:
 
 
 def started_from(output: Path | None) -> Path:
-    """Return the folder in which the invocations of runs are looked for.
+    """Return the folder that contains the invocations of runs.
 
     Raises:
-        ValueError: If it is no folder.
+        ValueError: If the path is not a folder.
     """
     folder = output or Path("runs")
     if not folder.is_dir():
@@ -50,13 +50,13 @@ def watch_here(
     In a terminal, the view is redrawn. Elsewhere, the lines of the log are printed as they come.
 
     Args:
-        output: The folder of ``--output`` of the run.
+        output: The folder that was given as ``--output`` when the run was started.
         text: The name of the run.
         timeout_seconds: The time after which to stop watching; None for no limit.
         wait: A function that waits for a number of seconds.
 
     Raises:
-        ValueError: If the text does not name one run of the folder.
+        ValueError: If the text does not name exactly one run of the folder.
     """
     invocation = find_invocations(list_invocations(output), text)[0]
     end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
@@ -93,14 +93,14 @@ def show_logs(
     """Print what the invocations of a run have printed, with the time of each line.
 
     Args:
-        output: The folder of ``--output`` of the run.
+        output: The folder that was given as ``--output`` when the run was started.
         text: The name of the run.
         follow: Wait for further lines until the run ends.
         as_json: Print each line as a JSON object with ``at``, ``stage``, ``text`` and ``invocation``.
         wait: A function that waits for a number of seconds.
 
     Raises:
-        ValueError: If the text does not name one run of the folder.
+        ValueError: If the text does not name exactly one run of the folder.
     """
     found = find_invocations(list_invocations(output), text)
     for invocation in reversed(found):

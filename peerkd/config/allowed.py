@@ -82,8 +82,8 @@ def check_allowed(operators: Values, chosen: Values) -> None:
             have replaced the operator's.
 
     Raises:
-        ValueError: If the run has chosen a name that the operator does not allow, a kind of volume or of environment
-            variable that only an operator can use, or another value of ``allowed``.
+        ValueError: If the run has changed ``allowed``, or has chosen a name that the operator does not allow, or a kind
+            of volume or of environment variable that only an operator can use.
     """
     allowed: Values = operators["allowed"]
     if chosen["allowed"] != allowed:
@@ -145,8 +145,8 @@ def _check_name(field: str, name: object, setting: str, allowed: Values, *, also
         name: The name.
         setting: The field of ``AllowedConfig`` with the list that must contain the name.
         allowed: The values of ``AllowedConfig``.
-        also: The name in the operator's own settings, which the message mentions as allowed. None: the operator has
-            chosen none.
+        also: The name in the operator's own settings, which the message mentions as allowed. None: these settings
+            contain no name.
 
     Raises:
         ValueError: If the list does not contain the name.

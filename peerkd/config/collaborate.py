@@ -80,7 +80,8 @@ Topology: TypeAlias = Annotated[
 class RoundsConfig(DistillConfig):
     """The rounds: their number, who exchanges what with whom, and the training of each peer in a round.
 
-    The recipe applies to each training in a round: it begins with zero momentum and at the initial learning rate.
+    The optimiser and the schedule apply to each training in a round: every training begins with zero momentum and at
+    the initial learning rate.
     """
 
     num_rounds: int = Field(default=10, ge=1, le=100_000)
@@ -109,7 +110,7 @@ class RoundsConfig(DistillConfig):
     ``conventions.alpha_weighs`` names the cross entropy."""
 
     rampup_rounds: int = Field(default=0, ge=0)
-    """The number of rounds before the divergence has its whole weight. In round r, counted from 1, of the ramp-up, the
+    """The number of rounds before the divergence has its whole weight. In round r of the ramp-up, counted from 1, the
     weight of the divergence is multiplied by r / (rampup_rounds + 1), because peers that know little teach little. 0:
     no ramp-up."""
 
@@ -118,9 +119,9 @@ class RoundsConfig(DistillConfig):
     teacher and student are refused, because they are made for pairs."""
 
     max_own_drop: float | None = Field(default=None, ge=0, le=1)
-    """The largest loss of accuracy on its own validation samples that a peer accepts, as a fraction, compared with its
-    network before the first round. If the weights that a round proposes would lose more, the peer rejects them and
-    keeps its network unchanged in this round. Null: the peer accepts all proposed weights that are finite."""
+    """The limit, as a fraction, on how far the accuracy of a peer may fall below its accuracy before the first round,
+    on the peer's own validation samples. If the weights that a round proposes would exceed this limit, the peer rejects
+    them and keeps its network unchanged in this round. Null: the peer accepts all proposed weights that are finite."""
 
     proximal_weight: float = Field(default=0.01, gt=0)
     """The weight mu of the proximal term of the method fedprox."""
@@ -130,7 +131,7 @@ class RoundsConfig(DistillConfig):
 
     @property
     def round_methods(self) -> tuple[RoundMethod, ...]:
-        """The methods of the experiment, each with its functions and its description."""
+        """The registered methods that the field ``methods`` names, in this order."""
         return tuple(ROUND_METHODS[name] for name in self.methods)
 
     def distillation_weight(self, round: int) -> float:
@@ -165,12 +166,12 @@ class CollaborateConfig(PeerExperimentConfig):
 
     @property
     def batch_sizes(self) -> Mapping[str, int]:
-        """The largest numbers of samples in the batches of each training, by the name of the field."""
+        """The values of the fields that limit the size of a batch, keyed by the name of the field."""
         return {**super().batch_sizes, "rounds.batch_size": self.rounds.batch_size}
 
     @property
     def rules_for_losses(self) -> Mapping[str, str]:
-        """The beginning of a message about the divergence, by the name of the loss."""
+        """The first words of messages about the divergence, keyed by the name of its loss."""
         return {self.rounds.loss.kind: "rounds.loss.kind must"}
 
     @property
@@ -180,7 +181,7 @@ class CollaborateConfig(PeerExperimentConfig):
 
     @property
     def tried_losses(self) -> Mapping[str, LossConfig]:
-        """The divergence, by the name of its loss."""
+        """The loss of the divergence, keyed by its name."""
         return {self.rounds.loss.kind: self.rounds.loss}
 
     @model_validator(mode="after")

@@ -61,9 +61,9 @@ class DataConfig(StrictConfig):
     """The colour, as red, green and blue, that is shown behind transparent pixels of an image_folder."""
 
     max_train_samples: int | None = Field(default=None, ge=1)
-    """The largest number of samples of the training split that are used. The class proportions are kept. Samples that
-    ``validation_fraction`` holds out for validation count. Samples that ``test_fraction`` holds out do not count, and
-    neither do the samples of a validation split that the data set has itself. Null: all samples."""
+    """The largest number of samples of the training split that are used. The class proportions are kept. The number
+    includes the samples that ``validation_fraction`` holds out. It does not include the samples that ``test_fraction``
+    holds out, or the samples of a validation split that the data set has itself. Null: all samples."""
 
     max_test_samples: int | None = Field(default=None, ge=1)
     """The largest number of samples of the test split that are used. The class proportions are kept. The limit also

@@ -108,7 +108,7 @@ class GivenPeerConfig(StrictConfig):
     data: str | None = Field(default=None, min_length=1, max_length=4_096)
     """The peer's own data set: a folder of images, an npz file, a folder of npy files, or the s3:// address of such a
     file or folder, as for ``data.path``. ``store:dataset/KEY`` is a data set that an earlier run has published, and
-    ``store:partition_data/KEY/PEER`` is the samples of one peer of an earlier run, given by the peer's number. The
+    ``store:partition_data/KEY/PEER`` names the samples of the peer with the number PEER in an earlier run. The
     training, validation and test splits of the data set are used where they exist. Null: all peers share the data set
     of ``data``, which ``partition`` divides."""
 
@@ -155,7 +155,7 @@ def check_given_peers(given: tuple[GivenPeerConfig, ...]) -> None:
     """Check that a list of peers forms a study: there are at least two, and each has its own name.
 
     Raises:
-        ValueError: If there is only one peer, or two peers have one name.
+        ValueError: If there is only one peer, or two peers have the same name.
     """
     if len(given) == 1:
         raise ValueError("given must have at least 2 peers, because a pair is a student and a teacher, got 1.")

@@ -57,7 +57,7 @@ def check_length(text: str) -> None:
 
 
 def integer(text: str, base: int = 10) -> int:
-    """Return the whole number that a text writes with digits of a base.
+    """Return the whole number whose digits in a base are given as text.
 
     Raises:
         ValueError: If the number does not fit into 64 bits.

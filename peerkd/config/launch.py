@@ -41,7 +41,7 @@ class LaunchConfig(StrictConfig):
 
     @classmethod
     def from_parameters(cls, *, backend: str, num_workers: str, gpus: str, cluster: str) -> Self:
-        """Read the parameters of a pipeline, all of which are strings. An empty parameter is not set.
+        """Read the parameters of a pipeline, all of which are strings. An empty string leaves a parameter unset.
 
         Raises:
             ValueError: If a parameter breaks a rule.

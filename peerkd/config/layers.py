@@ -1,7 +1,7 @@
-"""The layers of a config: a preset or the defaults, on top of them a text, and on top of both single fields.
+"""The layers of a config, from low to high: a preset or the defaults, a text, and single fields.
 
-A higher layer wins. A mapping in a text is merged into the mapping below it, key by key; a list or any other value
-replaces what is below it.
+A higher layer overrides a lower one. A mapping in a text is merged key by key into the mapping of the lower layer. A
+list or any other value replaces the value of the lower layer.
 """
 
 import re
@@ -27,7 +27,7 @@ class TextLayer(NamedTuple):
     text: str
     values: Mapping[str, Any]
     source: str
-    """The file, or the parameter, with which the place of an error begins."""
+    """The name of the file or parameter. A message about an error in the text begins with this name and the place."""
 
 
 def combine(base: Config, *, text: TextLayer | None = None, pairs: Iterable[str] = (), remark: Remark) -> Config:
@@ -37,7 +37,7 @@ def combine(base: Config, *, text: TextLayer | None = None, pairs: Iterable[str]
         base: The lowest layer.
         text: The layer on top of it, if any.
         pairs: The highest layer: ``key=value`` pairs.
-        remark: What is said about an unknown key that exists elsewhere.
+        remark: A function that returns a remark on an unknown key, such as the pipeline to which the key belongs.
 
     Raises:
         ConfigError: If a pair is not ``key=value``, the result breaks rules, or pairs set fields that have no effect
@@ -78,7 +78,10 @@ def _read(pairs: Iterable[str]) -> tuple[dict[FieldPath, Any], list[str]]:
 
 
 def _merge(values: dict[str, Any], layer: Mapping[str, Any]) -> None:
-    """Merge a mapping into values. If it gives a section a new kind, fields of the old kind are dropped first."""
+    """Merge a mapping into values.
+
+    If the mapping gives a section a new kind, the fields of the old kind are dropped first.
+    """
     if "kind" in layer and values.get("kind", layer["kind"]) != layer["kind"]:
         values.clear()
     for name, value in layer.items():
@@ -107,7 +110,10 @@ def _set(values: dict[str, Any], fields: Mapping[FieldPath, Any]) -> None:
 def _discard_counts(
     values: dict[str, Any], fields: Mapping[FieldPath, Any], counts: Mapping[str, tuple[str, ...]]
 ) -> None:
-    """Discard the count of a list that is given anew without its count. The config then counts the list itself."""
+    """Discard the count of each list that a layer replaces without setting the count.
+
+    The config then counts the new list itself.
+    """
     for field, lists in counts.items():
         path = tuple(field.split("."))
         if path not in fields and any(tuple(entries.split(".")) in fields for entries in lists):
@@ -161,7 +167,10 @@ def _with_places(broken: Iterable[BrokenRule], text: TextLayer | None, overridde
 
 
 def _place_of(rule: BrokenRule, places: Mapping[tuple[str | int, ...], KeyAndValue], overridden: set[FieldPath]) -> Any:
-    """Return the place of a rule's value or key, of the innermost section around it, or None."""
+    """Return the place of the value or key that breaks a rule, or else of the innermost section around it.
+
+    Return None if the text contains neither of them, or if a pair has set the value.
+    """
     path = rule.path
     if path not in places or not rule.is_about_key:
         # The sentence of a rule about a whole section begins with the field that it is about.

@@ -79,7 +79,7 @@ _KINDS: Final[Mapping[str, type[LossConfig]]] = {name: loss_section(loss) for na
 
 
 def _read_section(value: Any, handler: Callable[[Any], Any]) -> Any:
-    """Validate a section ``loss``. If its kind is the path of a user's own loss, its class is that of this loss."""
+    """Validate a section ``loss``. If its kind is the path of a user's own loss, the class is made for this loss."""
     if isinstance(value, LossConfig):
         return value
     if not isinstance(value, dict):

@@ -25,8 +25,8 @@ Method = Literal[
 
 Head = Literal["joined", "gated", "attention", "fused"]
 """The module that combines the branches. joined: a classifier on the concatenated features. gated: a sum of the logits,
-with weights from a gate on the trunk. attention: for each auxiliary branch, a mixture of the probabilities of all
-auxiliary branches as its target. fused: convolutions on the concatenated last feature maps, and a classifier."""
+with weights from a gate on the trunk. attention: the target of each auxiliary branch is a mixture of the probabilities
+of all auxiliary branches. fused: convolutions on the concatenated last feature maps, and a classifier."""
 
 
 class MethodFacts(NamedTuple):
@@ -39,14 +39,14 @@ class MethodFacts(NamedTuple):
     """The publication of the method. ``control`` and ``ablation`` stand for methods without a publication."""
 
     has_branches: bool = False
-    """Whether the network has the configured number of branches. Otherwise it has one."""
+    """Whether the network has the configured number of branches. Otherwise it has a single branch."""
 
     shares_trunk: bool = True
     """Whether the branches share the trunk before the branch point. Otherwise each branch is a whole network."""
 
     has_views: bool = False
-    """Whether a step uses ``num_branches`` views of each sample. Each branch gets one of them, and a network with a
-    single branch gets all. Otherwise a step uses one view."""
+    """Whether a step uses ``num_branches`` views of each sample. Each of several branches gets one view, and a single
+    branch gets all views. Otherwise a step uses one view."""
 
     head: Head | None = None
     """The module that combines the branches, if any."""

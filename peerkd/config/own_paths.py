@@ -9,7 +9,7 @@ def own_function(path: str) -> str:
     """Return the path of a function of a user's module, completed by the digest of the module's file.
 
     Raises:
-        PydanticCustomError: If the path leads to no function, or the digest is that of other code.
+        PydanticCustomError: If the path leads to no function, or its digest does not match the module's file.
     """
     try:
         found = find_object(path, field="", noun="function")
@@ -22,14 +22,14 @@ def own_function(path: str) -> str:
 
 
 def refusal(error: ValueError, *, field: str) -> PydanticCustomError:
-    """Return the error with which a validator of a single value refuses it.
+    """Return the error with which the validator of a single value refuses this value.
 
-    The message of a ``ValueError`` names the field, as a validator of a section needs it. Here, the field comes from
-    the place of the value instead.
+    The message of ``error`` begins with a field. The field is removed, because the message about a single value gets
+    its full dotted name later.
 
     Args:
-        error: The error. Its message is a sentence about ``field``.
-        field: The first word of the message.
+        error: The error, whose message is a sentence that begins with ``field``.
+        field: The first word of the message, which is removed.
     """
     rule = str(error).removeprefix(field).strip().removesuffix(".")
     return PydanticCustomError("own_code", "{rule}", {"rule": rule})

@@ -35,7 +35,8 @@ class OnlineRecipeConfig(PrecisionRecipeConfig):
 
     num_processes: int = Field(default=1, ge=1, le=1_000)
     """The number of processes that divide each batch of a run among them, one for each GPU if there are GPUs. It is
-    part of the recipe because each process normalises by its own part of the batch."""
+    part of the recipe because, unless ``synchronise_batch_norm`` is set, each process normalises its own part of the
+    batch separately."""
 
     synchronise_batch_norm: bool = False
     """Whether batch normalisation uses the whole batch when several processes divide it. This is slower, and normalises

@@ -23,15 +23,15 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 class ComputeConfig(StrictConfig):
     """The device and the number of processes.
 
-    They are not part of a key, because they do not change the meaning of a result.
+    They are not part of an artifact's key, because they do not change the meaning of a result.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """The device that networks are trained on. auto: a GPU if one is available, otherwise the CPU."""
 
     num_workers: int | None = Field(default=None, ge=1, le=1_000)
-    """The number of single-threaded processes on one machine. Null: one for each GPU, or one for each CPU core without
-    GPUs."""
+    """The number of single-threaded processes on one machine. Null: one for each GPU or, on a machine without GPUs, one
+    for each CPU core."""
 
 
 class PeerExperimentConfig(StrictConfig):
@@ -52,9 +52,9 @@ class PeerExperimentConfig(StrictConfig):
     """The seed from which all random numbers of the experiment are derived."""
 
     num_seeds: int = Field(default=1, ge=1, le=1_000)
-    """The number of complete studies, with consecutive seeds from ``seed`` on. Each has a partition, peers and a report
-    of its own, as in a run with its seed alone. If there are several, a last report has the means over the seeds with
-    their intervals."""
+    """The number of complete studies, with consecutive seeds from ``seed`` on. Each study has its own partition, peers
+    and report, as in a run with its seed alone. If there are several studies, a last report gives the means over the
+    seeds with their intervals."""
 
     data: DataConfig = DataConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -120,12 +120,12 @@ class PeerExperimentConfig(StrictConfig):
 
     @property
     def batch_sizes(self) -> Mapping[str, int]:
-        """The largest numbers of samples in the batches of each training, by the name of the field."""
+        """The values of the fields that limit the size of a batch, keyed by the name of the field."""
         return {"pretrain.batch_size": self.pretrain.batch_size}
 
     @property
     def rules_for_losses(self) -> Mapping[str, str]:
-        """The beginning of a message about each divergence that any training has, by the name of the loss."""
+        """The first words of messages about each divergence of the experiment, keyed by the name of its loss."""
         return {}
 
     @property

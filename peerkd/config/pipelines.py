@@ -25,11 +25,12 @@ class Pipeline(NamedTuple, Generic[Config_co]):
 
     config: type[Config_co]
     presets: Mapping[str, Callable[[], Config_co]]
-    """Functions that return a config, by the name of the preset."""
+    """The function of each preset, which returns a config, keyed by the name of the preset."""
 
 
 DEFAULT_PRESET: Final = "digits"
-"""The preset of a run that names none. Every pipeline has it, and it needs no files and runs for about a minute."""
+"""The preset that is used if the user names none. Every pipeline has a preset of this name, which needs no files and
+runs for about a minute."""
 
 JOINTKD: Final = Pipeline("jointkd", ExperimentConfig, PRESETS)
 PCL: Final = Pipeline("pcl", PclConfig, PCL_PRESETS)

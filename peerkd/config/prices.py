@@ -8,7 +8,7 @@ SECONDS_PER_HOUR: Final = 3600
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prices:
-    """The prices of an hour, in any currency. None: the price is unknown."""
+    """The hourly prices of workers and GPUs, in any currency. None: the price is unknown."""
 
     gpu_hour: float | None = None
     """The price of one GPU."""

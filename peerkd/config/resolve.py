@@ -1,4 +1,4 @@
-"""The resolution of a person's input to one config: a preset, on top of it a file, and on top of both single fields."""
+"""Functions that make one config of a person's input: a preset, changed by a file and then by single fields."""
 
 import shlex
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ Config = TypeVar("Config", bound=StrictConfig)
 
 
 def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = "", overrides: str = "") -> Config:
-    """Return the config that results from a preset, on top of it a config as a text, and on top of both overrides.
+    """Return the config of a preset, changed by a config that is given as text and then by overrides.
 
     Args:
         pipeline: The pipeline of the experiment.
@@ -41,9 +41,9 @@ def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = 
 def load(
     pipeline: Pipeline[Config], *, preset: str | None, config_file: Path | None, overrides: Iterable[str]
 ) -> Config:
-    """Return the config that results from a preset, on top of it a file, and on top of both ``key=value`` pairs.
+    """Return the config of a preset, changed by a file and then by ``key=value`` pairs.
 
-    Without a preset, the file is on top of the defaults of all fields. Without a file too, the preset is
+    Without a preset, the file changes the defaults of all fields. With neither a preset nor a file, the preset is
     ``DEFAULT_PRESET``.
 
     Raises:
@@ -59,9 +59,9 @@ def load(
 def load_mapping(
     pipeline: Pipeline[Config], values: Mapping[str, Any], *, preset: str = "", overrides: Iterable[str] = ()
 ) -> Config:
-    """Return the config that results from a preset, on top of it a mapping, and on top of both ``key=value`` pairs.
+    """Return the config of a preset, changed by a mapping and then by ``key=value`` pairs.
 
-    Without a preset, the mapping is on top of the defaults of all fields.
+    Without a preset, the mapping changes the defaults of all fields.
 
     Raises:
         ValueError: If the preset is unknown, or the result breaks rules.
@@ -71,7 +71,7 @@ def load_mapping(
 
 
 def split_overrides(text: str, *, field: str = "overrides") -> list[str]:
-    """Split ``a=1 b='x y'`` into its pairs. Error messages name the ``field``.
+    """Split a text such as ``a=1 b='x y'`` into its pairs. Error messages name the ``field``.
 
     Raises:
         ValueError: If a quotation mark is not closed.
@@ -112,7 +112,9 @@ def load_file(pipeline: Pipeline[Config], path: Path, *, field: str = "config") 
 
 
 def load_text(pipeline: Pipeline[Config], text: str, *, field: str, source: str) -> Config:
-    """Read a config from a text in YAML or JSON; see ``read_layer``.
+    """Read a config from a text in YAML or JSON. Missing keys have their defaults.
+
+    Error messages name the ``field`` that gives the text. The ``source`` is the file of the text, or an excerpt of it.
 
     Raises:
         ValueError: If the text is not a YAML mapping, or breaks rules.

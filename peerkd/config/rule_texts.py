@@ -1,4 +1,4 @@
-"""The messages for broken rules of fields, in the words of a person who has never seen a type of Python."""
+"""The messages for broken rules of fields, in words that require no knowledge of Python's types."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,8 @@ _BOUNDS: Final = {
     "less_than_equal": ("at most", "le"),
     "less_than": ("below", "lt"),
 }
-"""The rules of numbers, each with its word and the name of the bound in pydantic's context."""
+"""The error types of pydantic for a number outside its range. Each type has the words for the rule, and the name of the
+bound in the error's context."""
 
 _WORDS_FOR_TRUTH: Final = {
     **dict.fromkeys(("true", "yes", "on", "y"), "true"),
@@ -25,7 +26,7 @@ _WORDS_FOR_TRUTH: Final = {
 
 
 def rule_text(error: Mapping[str, Any], field: str, schema: Schema) -> str:
-    """Return the message for a broken rule, other than that of an unknown key.
+    """Return the message for any broken rule, except for an unknown key.
 
     Args:
         error: One of pydantic's ``ValidationError.errors()``.
@@ -110,7 +111,7 @@ def _quoted(text: str) -> list[str]:
 
 
 def _rule_of_pattern(pattern: str, schema: Any) -> str:
-    """Return the rule of a pattern in words, which a schema has beside the pattern; empty if it has none."""
+    """Return the rule of a pattern in the words that the schema gives next to the pattern; empty if it gives none."""
     match schema:
         case {"pattern": found, "rule": str(rule)} if found == pattern:
             return rule

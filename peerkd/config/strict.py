@@ -26,9 +26,9 @@ class StrictConfig(BaseModel):
     )
 
     counts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """The fields that count the entries of a list elsewhere in the config, such as the number of peers. The mapping has
-    the dotted name of each field, and the dotted names of the lists that the field may count. If the input omits the
-    field, its value is the length of the first of these lists that has at least 2 entries."""
+    """The fields that count the entries of a list elsewhere in the config, such as the number of peers. The mapping
+    gives, for the dotted name of each such field, the dotted names of the lists that the field may count. If the input
+    omits the field, its value is the length of the first of these lists that has at least 2 entries."""
 
     @property
     def studies(self) -> tuple[Self, ...]:
@@ -62,7 +62,7 @@ class StrictConfig(BaseModel):
 
         Args:
             values: The values. Missing keys have their defaults.
-            remark: What is said about an unknown key that exists elsewhere, given its dotted name.
+            remark: A function that returns a remark on an unknown key, given the dotted name of the key.
 
         Raises:
             ValueError: If JSON cannot represent a value.
@@ -93,9 +93,10 @@ def _find(values: Any, path: Sequence[str]) -> Any:
 
 
 def _with_count(values: Mapping[str, Any], path: Sequence[str], entries: Any) -> Mapping[str, Any]:
-    """Return a mapping in which the field at a path, a section and a name, is the length of a list.
+    """Return a mapping in which the field at ``path`` is the length of ``entries``.
 
-    The mapping is returned unchanged if the field has a value already, or ``entries`` is no list of at least 2 entries.
+    ``path`` consists of a section and a name. The mapping is returned unchanged if the field has a value already, or
+    ``entries`` is no list of at least 2 entries.
     """
     section, name = path
     inner = values.get(section, {}) if isinstance(values, Mapping) else None

@@ -24,7 +24,8 @@ class SweepConfig(StrictConfig):
     which shows how much the data alone contribute. Without labels, the untuned default is T=1 with the divergence alone
     as the loss, and no control exists. If ``learning_rates`` is set, the untuned default uses
     ``distill.learning_rate``, and the control is trained with each of the learning rates. If ``losses`` or ``targets``
-    are set, the untuned default uses ``distill.loss`` and ``distill.target``; a control has neither.
+    are set, the untuned default uses ``distill.loss`` and ``distill.target``; a control has neither a divergence nor a
+    target.
     """
 
     temperatures: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 2.0, 4.0, 8.0), min_length=1)
@@ -32,8 +33,8 @@ class SweepConfig(StrictConfig):
     higher values soften them."""
 
     alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(default=(0.1, 0.3, 0.5, 0.7, 0.9), min_length=1)
-    """The weights alpha of the term of the loss that ``distill.conventions.alpha_weighs`` names, by default the
-    distillation."""
+    """The weights alpha. The field ``distill.conventions.alpha_weighs`` names the term of the loss that has this
+    weight, by default the distillation."""
 
     transfer_sets: tuple[TransferSet, ...] = Field(
         default=("student", "teacher", "both"),

@@ -98,7 +98,7 @@ class PretrainConfig(PrecisionRecipeConfig):
 
 
 class ConventionsConfig(StrictConfig):
-    """The conventions that a published temperature and weight do not specify. Every report shows them.
+    """The conventions of the loss of a pair, which T and alpha alone do not specify. Every report shows them.
 
     The loss of a pair is ``w * D + (1 - w) * CE``, where D is ``distill.loss``, CE is the cross entropy on the labels,
     and w is alpha, or 1 - alpha if alpha weighs the cross entropy.
@@ -157,7 +157,7 @@ class DistillConfig(PrecisionRecipeConfig):
         return self.target if label is None else target_config(label)
 
     def changed(self, *, loss: str | None = None, target: str | None = None) -> Self:
-        """Return this config with the loss and the target of a setting. None keeps those of this config."""
+        """Return this config with the loss and the target of a setting. None leaves the present one unchanged."""
         return self.model_copy(update={"loss": self.loss_named(loss), "target": self.target_labelled(target)})
 
     @property

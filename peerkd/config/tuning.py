@@ -18,11 +18,11 @@ STRATEGIES: Final[tuple[Strategy, ...]] = get_args(Strategy)
 
 
 class TuneConfig(StrictConfig):
-    """The options of ``--strategy tune``, which chooses among the settings of ``sweep``."""
+    """The options of ``--strategy tune``. This strategy chooses among the settings of ``sweep``."""
 
     own_weight: float | None = Field(default=None, ge=0, le=1)
-    """The weight in the objective of own accuracy, which is measured on the student's own distribution. Global accuracy
-    has the weight 1 - own_weight. Null: 0 if ``sweep.selection_metric`` is global_accuracy, and 1 if it is
+    """The weight of own accuracy in the objective. Own accuracy is measured on the student's own distribution. Global
+    accuracy has the weight 1 - own_weight. Null: 0 if ``sweep.selection_metric`` is global_accuracy, and 1 if it is
     own_accuracy."""
 
     max_own_drop: float | None = Field(default=None, ge=0, le=1)
@@ -30,12 +30,12 @@ class TuneConfig(StrictConfig):
     accuracy falls by at most this fraction. Null: no limit."""
 
     chooses_epochs: bool = False
-    """Whether the number of epochs is chosen too. The accuracy is then measured after every epoch, and a trial counts
-    with its best epoch."""
+    """Whether the number of epochs is chosen too. The accuracy is then measured after every epoch, and each trial is
+    judged by its best epoch."""
 
     budget_fraction: float = Field(default=0.05, gt=0, le=1)
-    """The budget as a fraction of the cost of the full sweep without controls. The cost is counted in training
-    samples; a forward pass alone counts as a third."""
+    """The budget as a fraction of the cost of the full sweep without controls. The cost is counted in training samples.
+    A sample with a forward pass alone counts as a third of a sample."""
 
     experience: bool = True
     """Whether the tuner starts from experience, which is a prior that was learned from full sweeps of digits.

@@ -13,7 +13,7 @@ Remark: TypeAlias = Callable[[str], str]
 returns an empty text if there is nothing to say."""
 
 _BONUS_FOR_SIBLINGS: Final = 0.2
-"""What a key of the same section counts more than a key of another section."""
+"""The number that is added to the similarity of a known key if it is in the same section as the unknown key."""
 
 _MIN_SIMILARITY_ELSEWHERE: Final = 0.8
 """The similarity above which a key of another section is suggested."""
@@ -27,17 +27,17 @@ def unknown_key_text(field: str, value: object, kind: object, schema: Schema, re
         value: The value of the key.
         kind: The kind of the section, if the section has kinds.
         schema: The JSON schema of the config.
-        remark: What is said about keys that exist elsewhere.
+        remark: A function that returns a remark on the unknown key, such as the pipeline to which the key belongs.
     """
     return f"{plain(field)} is not a key of {_home(field, value, kind, schema, remark)}, got {excerpt(value)}."
 
 
 def innermost(field: str, value: object, schema: Schema) -> tuple[str, ...]:
-    """Return the names of the keys inside an unknown section that lead to its only value.
+    """Return the names of the keys that lead from an unknown section to its only value.
 
-    ``--set training.epochs=3`` gives an unknown section with one value. The message is about ``training.epochs``,
-    because this is what the person wrote. It is about the section if the section has several values or its name
-    resembles one of the config.
+    ``--set training.epochs=3`` gives an unknown section with one value. The message is then about ``training.epochs``,
+    because this is what the person wrote. If the section has several values, or its name resembles a key of the config,
+    the message is about the section, and no names are returned.
     """
     section, _, name = field.rpartition(".")
     inner: list[str] = []
@@ -55,8 +55,8 @@ def suggested_fields(field: str, value: object, schema: Schema) -> list[str]:
 
     Args:
         field: The dotted name of the unknown field.
-        value: Its value. Sections are suggested if it is a mapping, and fields if it is not. A section with kinds is
-            also suggested if it is a text, which may be the kind.
+        value: The value of the unknown field. For a mapping, sections are suggested; for any other value, fields. For a
+            text, sections with kinds are suggested too, because the text may be a kind.
         schema: The JSON schema of the config.
     """
     # A person may have written the position of an entry of a list, as in sweep.alphas[0].

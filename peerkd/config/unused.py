@@ -108,7 +108,7 @@ def _uses_of_recipe(section: str, recipe: RecipeConfig) -> Iterator[_UseOfField]
 
 
 def _readers() -> dict[str, list[Method]]:
-    """Return the methods that read each field of a collaboration."""
+    """Return, for each field of ``CollaborationConfig``, the methods that read it."""
     facts = METHODS.items()
     distilling: list[Method] = [name for name in METHODS if name not in ("plain", "multi_view", "ema")]
     return dict.fromkeys(CollaborationConfig.model_fields, distilling) | {

@@ -1,4 +1,4 @@
-"""The error of a config that breaks rules: one sentence each, with the field, the rule, the value and advice."""
+"""The error of a config that breaks rules, with a sentence for each rule: the field, the rule, the value and advice."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -62,14 +62,14 @@ def raise_all(texts: Iterable[str]) -> None:
 def broken_rules(error: ValidationError, values: Any, schema: Schema, *, remark: Remark) -> list[BrokenRule]:
     """Return the rules that a config breaks, in the order of the fields.
 
-    A rule that is broken only because a key is misspelled is left out: if ``clases_per_peer`` is unknown, it is not
-    said too that ``classes_per_peer`` is missing.
+    A rule that is broken only because a key is misspelled is left out: if ``clases_per_peer`` is unknown, no message
+    says that ``classes_per_peer`` is missing.
 
     Args:
         error: The error of pydantic.
         values: The values that pydantic validated.
         schema: The JSON schema of the config. Suggestions are taken from its names.
-        remark: What is said about keys that exist elsewhere.
+        remark: A function that returns a remark on an unknown key, such as the pipeline to which the key belongs.
     """
     rules: dict[str, BrokenRule] = {}
     missing: set[str] = set()
@@ -104,7 +104,7 @@ def dotted(path: Iterable[str | int]) -> str:
 
 
 def _parts(location: tuple[int | str, ...], values: object) -> Iterator[str | int]:
-    """Yield the parts of a location of pydantic. The tags for kinds of sections are left out of it."""
+    """Yield the parts of a location of pydantic, without the tags that stand for kinds of sections."""
     for depth, part in enumerate(location):
         # A key that is missing is last, but so is the kind of a section whose fields do not fit together.
         is_last = depth == len(location) - 1

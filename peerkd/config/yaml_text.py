@@ -40,9 +40,9 @@ def read_yaml(text: str) -> Any:
     """Return the value of a document of YAML 1.2 or JSON.
 
     Raises:
-        ValueError: If the text is not YAML, exceeds a limit, repeats a key in a mapping, or contains a key that is not
-            a string or a tag of another schema. The message is a clause with which the caller completes its own
-            sentence. It gives the line and the column.
+        ValueError: If the text is not YAML or exceeds a limit, if a mapping repeats a key or has a key that is not a
+            string, or if a tag is not of the core schema. The message is a clause with which the caller completes its
+            own sentence. It gives the line and the column.
     """
     check_length(text)
     if text.lstrip()[:1] in ("{", "["):
@@ -74,8 +74,8 @@ def read_documents(text: str, *, max_values: int) -> list[Any]:
     """Return the values of all documents in a text, without a limit on its length.
 
     Raises:
-        ValueError: If the text is not YAML, has more than ``max_values`` values or too many levels, repeats a key in a
-            mapping, or contains a key that is not a string or a tag of another schema.
+        ValueError: If the text is not YAML, if it has more than ``max_values`` values or too many levels, if a mapping
+            repeats a key or has a key that is not a string, or if a tag is not of the core schema.
     """
     with _places(text):
         loader = _Loader(text, max_values=max_values)

@@ -78,17 +78,17 @@ def doctor(
     service_account: Annotated[
         str,
         typer.Option(
-            help="Service account whose permissions to run the tasks of pipelines are checked. Name it here if "
-            "your runs use another account than the default."
+            help="Service account that runs the tasks of pipelines. Its permissions are checked. Name it here if "
+            "your runs do not use the default account."
         ),
     ] = "peerkd-launcher",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Check a cluster or this machine for problems.
 
-    Each problem is shown with its fix. Without a cluster, or with the options of an experiment, this machine is
-    checked: its packages, devices, memory and disk, and whether it can run the experiment. The exit code is 1 if a
-    check fails.
+    Each problem is shown with its fix. If no cluster is configured, or if you give the options of an experiment, this
+    machine is checked: its packages, devices, memory and disk, and whether it can run the experiment. The exit code is
+    1 if a check fails.
 
     Example: peerkd doctor --namespace peerkd --store s3://peerkd/runs
     """

@@ -130,7 +130,7 @@ def run_collaborate(
     backend: RunBackend = "local",
     dry_run: DryRun = False,
 ) -> None:
-    """Rounds: divide the data, train the peers, let them train and exchange in rounds, and report.
+    """Rounds: divide the data, train the peers, let them exchange and train in rounds, and write a report.
 
     Example: peerkd run collaborate --set rounds.topology.kind=ring
     """

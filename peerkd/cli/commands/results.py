@@ -18,8 +18,8 @@ def watch(
         str,
         typer.Argument(
             metavar="RUN",
-            help="Run of this machine: its name, the beginning of one, or latest. On Kubeflow Pipelines: its id, as "
-            "printed by 'peerkd submit'.",
+            help="Run of this machine: its name, the beginning of its name, or latest. Run on Kubeflow Pipelines: "
+            "the id that 'peerkd submit' has printed.",
             autocompletion=completion.runs,
         ),
     ],
@@ -29,7 +29,8 @@ def watch(
 ) -> None:
     """Show a run while it goes on.
 
-    A run of this machine can be watched from any terminal: how far each stage is, and what each worker does.
+    A run of this machine can be watched from any terminal of the machine. The view shows how far each stage is, and
+    what each worker does.
 
     Exit codes: 0 the run finished, 1 it failed, 2 the command has an error that you can fix, 3 the run was cancelled,
     4 it did not end before the timeout, 5 the command stopped watching, and the run continues.
@@ -54,7 +55,8 @@ def logs(
 ) -> None:
     """Print what a run has printed.
 
-    Each line has its time. All invocations of the run are printed, the first one first.
+    Each line begins with the time at which it was printed. If the run was started several times, the output of each
+    start is printed, the oldest first.
 
     Example: peerkd logs latest --follow
     """
@@ -67,7 +69,7 @@ def logs(
 def runs(place: StorePlace, as_json: AsJson = False) -> None:
     """List the runs of a store.
 
-    The latest is first. Each has its state, result, cost and size.
+    The latest run comes first. The list has the state, result, cost and size of each run.
 
     Example: peerkd runs --store s3://peerkd/runs
     """
@@ -78,7 +80,7 @@ def runs(place: StorePlace, as_json: AsJson = False) -> None:
 
 @results_app.command("show")
 def show(run: RunName, place: StorePlace, as_json: AsJson = False) -> None:
-    """Print the summary and the paths of a run.
+    """Print the summary of a run and the paths of its results.
 
     Example: peerkd show latest
     """
@@ -91,7 +93,8 @@ def show(run: RunName, place: StorePlace, as_json: AsJson = False) -> None:
 def open_in_browser(place: StorePlace, run: OptionalRunName = None) -> None:
     """Open the report of a run in the browser.
 
-    Its path is printed. Without RUN, a page is written and opened that lists all runs and links their reports.
+    The path of the report is printed. Without RUN, the command writes and opens a page that lists all runs and links
+    their reports.
 
     Example: peerkd open latest
     """
@@ -104,18 +107,19 @@ def open_in_browser(place: StorePlace, run: OptionalRunName = None) -> None:
 def compare(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN RUN...", help="Two or more runs, as 'peerkd runs' names them."),
+        typer.Argument(metavar="RUN RUN...", help="Names of two or more runs, as 'peerkd runs' lists them."),
     ],
     place: StorePlace,
     as_json: AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print a table as CSV.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the comparison as CSV.")] = False,
     page_file: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="File to which a page is written.")
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="File to which the comparison is written as an HTML page."),
     ] = None,
 ) -> None:
     """Compare finished runs.
 
-    Runs that differ in their seed alone are pooled. All others are compared with the first.
+    Runs that differ in their seed alone form a group. Every other group is compared with the group of the first run.
 
     Example: peerkd compare digits-dirichlet0.1-a1b2 digits-dirichlet0.5-c3d4 --html compared.html
     """
@@ -146,7 +150,8 @@ def export(
         ),
     ] = "safetensors",
     is_best: Annotated[
-        bool, typer.Option("--best", help="Write the published network, which the study has chosen. The default.")
+        bool,
+        typer.Option("--best", help="Write the published network, which the study has chosen. This is the default."),
     ] = False,
     teacher: Annotated[
         int | None,
@@ -168,8 +173,9 @@ def export(
 ) -> None:
     """Write the network of one student to a file.
 
-    The file can be used without peerkd, and it is checked that it gives the same logits. A network that is not in the
-    store is trained once more, and compared with the recorded trial value by value.
+    The file can be used without peerkd. It is written only if its logits agree with the logits of the network. If the
+    network is not in the store, the student is trained once more, and the outcome is compared with the recorded trial
+    value by value.
 
     Example: peerkd export runs --student 3 --to student.safetensors
     """
@@ -192,18 +198,21 @@ def clean(
     place: StorePlace,
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Runs to delete, each by a name.", autocompletion=completion.runs),
+        typer.Argument(metavar="[RUN]...", help="Names of the runs to delete.", autocompletion=completion.runs),
     ] = None,
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Delete all unfinished runs too, and work that no run continues.")
+        bool,
+        typer.Option(
+            "--unfinished", help="Delete also all unfinished runs, and unfinished work that no run continues."
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete what no run needs, and given runs.
+    """Delete the given runs, and everything that no run needs.
 
-    It first prints what would be deleted and how much it is, and asks. Nothing is deleted that another run needs, and
-    nothing at all while a run is going on in the folder.
+    The command first prints what it would delete, with the size, and asks. It deletes nothing that a remaining run
+    needs, and nothing at all while a run is going on in the folder.
 
     Example: peerkd clean digits-dirichlet0.3-a1b2 --unfinished
     """
