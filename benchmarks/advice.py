@@ -1,10 +1,11 @@
 """Measure what the advice of sweeps and tuned studies is worth on test: ``python -m benchmarks.advice STORE ...``.
 
-A STORE is the folder of one or more runs of jointkd that choose by global accuracy. The advice follows from validation
-alone. A line for each study, and one for all together, says what came of it on test: the share of the 90 % intervals of
-predicted gains that contain the gain on test, and the gain of the pairs that should learn from their teacher over the
-better of the two controls. A tuned study is scored by the tests of a sweep of the same peers, which has all controls,
-so the sweep must be in one of the stores.
+A STORE is a folder with one or more runs of jointkd that choose by global accuracy. The advice of a run follows from
+validation alone, and this program compares it with the results on test. The table has a line for each study, and one
+for all sweeps and one for all tuned studies together. A line shows the share of the 90 % intervals of predicted gains
+that contain the gain on test. For the pairs that should learn from their teacher, it also shows the gain over the
+better of the two controls. The test results of a tuned study are taken from a sweep of the same peers, because only a
+sweep has all controls. This sweep must be in one of the stores.
 
 Shape suffixes: P = peers.
 """
@@ -48,21 +49,21 @@ _HEADER: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Scored:
-    """The advice of one study, with what came of it on test: (num_peers, num_peers), NaN where there is none."""
+    """The advice of one study compared with its test results, as (num_peers, num_peers) arrays. NaN: no result."""
 
     name: str
     is_covered_PP: FloatArray
-    """1 where the interval of the predicted gain contains the gain on test, else 0."""
+    """1 if the interval of the predicted gain contains the gain on test, else 0."""
 
     is_advantage_covered_PP: FloatArray
     over_control_PP: FloatArray
-    """The test gain of the pairs that should learn minus that of the better control, as fractions."""
+    """The test gain minus the test gain of the better control, as a fraction. NaN if the student should not learn."""
 
     num_pairs: int
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Print the measurement of all studies in some stores."""
+    """Print the table of all studies in the given stores."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.advice", description=__doc__)
     parser.add_argument("stores", nargs="+", type=Path, metavar="STORE", help="folder of a store with runs of jointkd")
     stores = parser.parse_args(words).stores
@@ -74,7 +75,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def report(scored: Sequence[Scored]) -> str:
-    """Return the lines of all studies, and of the sweeps and of the tuned studies together, as a table."""
+    """Return a table with a line for each study, one for all sweeps, and one for all tuned studies."""
     rows = [_row(each.name, [each]) for each in scored]
     for kind in (_SWEEP, _TUNED):
         together = [each for each in scored if each.name.startswith(kind)]
@@ -86,11 +87,11 @@ def report(scored: Sequence[Scored]) -> str:
 def score_sweep(
     name: str, trials: pa.Table, sets_P: Sequence[EvaluationSets], default: UntunedDefault | None = None
 ) -> Scored:
-    """Return the advice of a sweep, which chose by global accuracy, with what came of it.
+    """Return the advice of a sweep that chose by global accuracy, compared with its test results.
 
     Args:
         name: The name of the sweep.
-        trials: Its table of trials.
+        trials: The table of trials of the sweep.
         sets_P: The sizes of the evaluation sets of each peer.
         default: The untuned default, by which ties are broken. None: the sweep has one loss and target.
     """
@@ -140,9 +141,10 @@ def _share(covered: Sequence[FloatArray]) -> str:
 
 
 def _mean_with_interval(values: Sequence[FloatArray]) -> str:
-    """Return the mean over pairs in points with a 95 % interval, for which students are drawn with replacement.
+    """Return the mean over pairs in points with a 95 % bootstrap interval.
 
-    Pairs with the same student share its data and its controls, so they are not independent.
+    The bootstrap draws students with replacement instead of pairs, because pairs with the same student have the same
+    data and controls, and are therefore not independent.
     """
     sums_S = np.concatenate([np.nansum(each_PP, axis=1) for each_PP in values])
     nums_S = np.concatenate([(~np.isnan(each_PP)).sum(axis=1) for each_PP in values])
@@ -161,7 +163,10 @@ def _sweeps(stores: Sequence[Path]) -> Iterator[Scored]:
 
 
 def untuned_default(manifest: Mapping[str, Any], trials: pa.Table) -> UntunedDefault:
-    """Return the loss and the target of the untuned default, each of which is None if the sweep tries only one."""
+    """Return the untuned default of a sweep without its transfer set.
+
+    The loss is None if the sweep tries only one loss, and the target is None if the sweep tries only one target.
+    """
     recipe = manifest["metadata"]
     tries_losses, tries_targets = (trials[name].null_count < trials.num_rows for name in (LOSS, TARGET))
     return UntunedDefault(
@@ -210,11 +215,11 @@ def _tuned_studies(stores: Sequence[Path]) -> Iterator[Scored]:
 def score_tuned(
     name: str, rows: Sequence[Mapping[str, Any]], swept: pa.Table, default: UntunedDefault | None = None
 ) -> Scored:
-    """Return the advice of a tuned study with what came of it.
+    """Return the advice of a tuned study, compared with the test results of a sweep.
 
     Args:
         name: The name of the study.
-        rows: The rows of its table of choices.
+        rows: The rows of the table of choices of the study.
         swept: The trials of a full sweep of the same peers, which has the test gains of all choices and controls.
         default: The untuned default of the sweep. None: the sweep has one loss and target.
     """

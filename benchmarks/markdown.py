@@ -17,14 +17,17 @@ def facts_table(facts: Mapping[str, str]) -> str:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Return median, minimum and maximum, with as many decimals as give the median three digits."""
+    """Return median, minimum and maximum as text. The median has three digits; all have the same number of decimals."""
     middle = median(values)
     texts = [three_digits(value, like=middle) for value in (middle, min(values), max(values))]
     return f"{texts[0]} ({texts[1]} to {texts[2]})"
 
 
 def three_digits(value: float, *, like: float | None = None) -> str:
-    """Return a value with as many decimals as give it, or a reference value, three digits."""
+    """Return a value as text, with the number of decimals at which it has three digits.
+
+    If ``like`` is given, the number of decimals is the one at which ``like`` has three digits.
+    """
     size = abs(value if like is None else like)
     num_decimals = max(0, 2 - floor(log10(size))) if size > 0 else 0
     return f"{value:,.{num_decimals}f}"

@@ -1,4 +1,4 @@
-"""The rate at which a device multiplies large random matrices: the ruler for the arithmetic of all programs."""
+"""The rate at which a device multiplies large random matrices, to which the rates of all programs are compared."""
 
 import time
 from collections.abc import Iterator, Mapping

@@ -31,20 +31,24 @@ from tests.tables import Study
 
 @dataclass(frozen=True)
 class Sources:
-    """The pair that was simulated, for each new pair: (num_peers, num_peers) indices of its student and teacher."""
+    """The simulated pair whose results each pair of the enlarged sweep has, as (num_peers, num_peers) indices."""
 
     student_PP: IntArray
     teacher_PP: IntArray
 
     @classmethod
     def of(cls, num_run: int, num_peers: int) -> "Sources":
-        """Repeat the simulated peers. A pair of twins has the results of its student and the next peer."""
+        """Return the sources of ``num_peers`` peers that repeat ``num_run`` simulated peers in turn.
+
+        If both peers of a new pair repeat the same simulated peer, the next simulated peer takes the place of the
+        teacher.
+        """
         student_PP, teacher_PP = np.indices((num_peers, num_peers)) % num_run
         twins = student_PP == teacher_PP
         return cls(student_PP, np.where(twins, (teacher_PP + 1) % num_run, teacher_PP))
 
     def enlarge(self, values_PP: NDArray[Any], missing: Any) -> NDArray[Any]:
-        """Return the values of the new pairs, with ``missing`` on the diagonal."""
+        """Return the values of all new pairs, with ``missing`` on the diagonal."""
         enlarged = values_PP[self.student_PP, self.teacher_PP]
         diagonal = np.arange(len(enlarged))
         enlarged[diagonal, diagonal] = missing
@@ -117,7 +121,11 @@ def _facts(facts: ExperimentFacts, sources: Sources, peers: IntArray) -> Experim
 
 
 def _results(results: TrialResults, sources: Sources, *, num_settings: int) -> tuple[TrialResults, Any]:
-    """Return the results of the new pairs, and a function from rows of the pairs that were simulated to their rows."""
+    """Return the results of the new pairs, and a function from rows of simulated pairs to rows of new pairs.
+
+    The function takes a (simulated peers, simulated peers) array of row numbers, and returns the (num_peers, num_peers)
+    array of the corresponding rows in the new results.
+    """
     is_control = np.array([each.is_control for each in results.settings])[results.setting]
     kept: dict[tuple[int, int], list[int]] = {}
     needed = {int(row) for by_set in results.roles.values() for rows_PP in by_set.values() for row in rows_PP.ravel()}

@@ -1,8 +1,8 @@
 """Compare the tables of two artifact stores value by value: ``python -m benchmarks.same_tables BEFORE AFTER``.
 
-A change that must not change any number is checked with it: run an experiment at the commit before and at the commit
-after, each with an empty ``--output``, and compare the two folders. Columns that hold times, places or fingerprints are
-not compared.
+Use this program to check that a change of the code changes no number: run an experiment at the commit before and at the
+commit after, each with an empty ``--output``, and compare the two folders. Columns that hold times, places or
+fingerprints are not compared.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def _tables(store: Path) -> Mapping[str, Sequence[pa.Table]]:
-    """Return the tables of a store by the name of their file, those with the fewest rows first."""
+    """Return the tables of a store by stage and file name. Tables of the same name are sorted by number of rows."""
     found = defaultdict(list)
     for path in sorted(store.glob("*/*/*.parquet")):
         found[f"{path.parts[-3]}/{path.name}"].append(pq.read_table(path))

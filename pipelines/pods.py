@@ -14,8 +14,8 @@ STORE_KEYS: Final = {"access-key": "PEERKD_S3_ACCESS_KEY", "secret-key": "PEERKD
 def with_settings(task: PipelineTask) -> PipelineTask:
     """Give a task the cluster's settings and the store's keys from the ConfigMap and the Secret of its namespace.
 
-    Both are optional. If a required Secret is missing, a pod waits forever and prints no error, whereas a task that
-    runs without keys ends with an error that names them.
+    The ConfigMap and the Secret are optional. If they were required and missing, the pod would wait forever without an
+    error. A task that runs without keys ends with an error that names the keys.
     """
     kubernetes.use_config_map_as_env(task, SETTINGS_NAME, SETTINGS, optional=True)
     kubernetes.use_secret_as_env(task, STORE_SECRET_NAME, STORE_KEYS, optional=True)

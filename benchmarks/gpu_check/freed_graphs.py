@@ -1,8 +1,8 @@
-"""A statement of whether a graph still computes what it should after another graph of its stream was freed.
+"""A check whether a CUDA graph still computes the right result after another graph of the same stream was freed.
 
-When a graph is freed, torch may clear the cuBLAS workspaces of its stream, to which other graphs of the stream point
-(pytorch/pytorch issue 193402). peerkd therefore frees all graphs of a process together. This program does what peerkd
-avoids, and states whether that matters with the versions here.
+When a graph is freed, torch may clear the cuBLAS workspaces of its stream, which other graphs of the stream still use
+(pytorch/pytorch issue 193402). peerkd therefore frees all graphs of a process together. This program frees a single
+graph, and prints whether the result of the other one is still right with the installed versions.
 """
 
 import gc
@@ -13,11 +13,12 @@ import torch
 from peerkd.training.captured import graphs
 
 _NUM_STREAMS = 32
-"""The number of streams that torch creates. Further ones are the same again."""
+"""The number of distinct streams that torch creates. After that, ``torch.cuda.Stream`` returns the same streams
+again."""
 
 
 def main() -> None:
-    """Capture two graphs on one stream, free one, overwrite the memory that is free now, and replay the other."""
+    """Capture two graphs on one stream, free one of them, overwrite the memory that it used, and replay the other."""
     graphs.choose_repeatable_algorithms()
     device = torch.device("cuda", 0)
     torch.manual_seed(0)

@@ -1,7 +1,7 @@
-"""The Python interpreter of the check: one whose torch has a GPU, with the packages that peerkd's compute needs.
+"""The Python interpreter of the check. Its torch can use a GPU, and it has the packages that peerkd's training needs.
 
-The machine may have neither network nor virtual environment. Packages that its Python lacks may come as wheels.
-``python -m benchmarks.gpu_check.interpreter`` prints its path.
+The machine may have neither a network nor a virtual environment. Packages that its Python lacks can be unpacked from
+wheels. ``python -m benchmarks.gpu_check.interpreter`` prints the path of the interpreter.
 """
 
 import json
@@ -52,10 +52,10 @@ class Interpreter(NamedTuple):
 
 
 def choose_interpreter(paths: Sequence[str], *, environment: Mapping[str, str]) -> Interpreter:
-    """Return the first interpreter whose torch has a GPU and that lacks nothing.
+    """Return the first interpreter whose torch can use a GPU and that has all needed packages.
 
     Raises:
-        ValueError: If none can run the check. The message is one sentence that states what is missing.
+        ValueError: If no interpreter can run the check. The message is one sentence that states what is missing.
     """
     examined = [each for path in paths if (each := _examine(path, environment)) is not None]
     having_torch = [each for each in examined if each.torch]
@@ -76,7 +76,7 @@ def choose_interpreter(paths: Sequence[str], *, environment: Mapping[str, str]) 
 
 
 def candidates(root: Path) -> list[str]:
-    """Return the interpreters to examine: the one that runs this, then that of the environment in ``.venv``."""
+    """Return the interpreters to examine: the one that runs this program, then the one in ``.venv``."""
     own = root / ".venv/bin/python"
     return list(dict.fromkeys([sys.executable, *([str(own)] if own.exists() else [])]))
 

@@ -1,11 +1,12 @@
-"""The steps of the check, most valuable first. Steps of one group run at once; a step that times runs alone."""
+"""The steps of the check, most valuable first. Steps of a group run at once; a step that measures times runs alone."""
 
 from typing import Final
 
 from benchmarks.gpu_check.steps import Step
 
 TOTAL_SECONDS: Final = 450.0
-"""The time of all steps together. Half a minute of the eight is for the start and the end."""
+"""The limit on the time of all steps together. The check takes at most eight minutes, of which half a minute is for its
+start and its end."""
 
 _GRAPHS: Final = "tests/unit/training/captured/test_graphs.py"
 _PYTEST: Final = (

@@ -1,6 +1,6 @@
-"""Steps of a check, each in a process of its own with a time limit, and their summary as it grows.
+"""The steps of a check, each of which runs in its own process with a time limit, and the summary of their outcomes.
 
-A step that hangs or crashes, or leaves the GPU's context unusable, thus harms no other step. This module needs no
+A step that hangs, crashes or makes the GPU's context unusable therefore harms no other step. This module needs no
 torch.
 """
 
@@ -17,10 +17,10 @@ from typing import IO, Final, NamedTuple
 
 _INTERVAL_SECONDS: Final = 0.05
 _LEAST_SECONDS: Final = 5.0
-"""The least time for which a step is begun."""
+"""A step does not begin if less time than this is left."""
 
 _KILLED_SECONDS: Final = 5.0
-"""The time that a killed process has to end. One that waits for a driver may not end at all."""
+"""The time for which the check waits for a killed process to end. A process that waits for a driver may never end."""
 
 _NUM_LAST_LINES: Final = 6
 _NUM_FACTS: Final = 20
@@ -77,13 +77,13 @@ class Runner:
         total_seconds: float,
         say: Callable[[str], None] = print,
     ) -> None:
-        """Begin to count the total time.
+        """Store the arguments, and start the clock of the total time.
 
         Args:
             python: The interpreter of all steps.
             folder: The folder of the logs.
             root: The working directory of the steps; None: that of this process.
-            missing: The packages that the interpreter lacks. Steps that need one are left out.
+            missing: The packages that the interpreter lacks. Steps that need a missing package are left out.
             environment: The environment of the steps; None: that of this process.
             total_seconds: The time for all steps together. Steps are cut off, or left out, to stay within it.
             say: A function that shows a line of the summary.
@@ -162,7 +162,9 @@ class Runner:
 
 
 def shown_lines(log: str, *, passed: bool) -> list[str]:
-    """Return the lines of a log that belong in the summary: measurements, and the last other lines after a failure.
+    """Return the lines of a log that belong in the summary.
+
+    These are the measurements and, if the step failed, the last lines that are not measurements.
 
     A measurement is a line of JSON or a row of a Markdown table.
     """

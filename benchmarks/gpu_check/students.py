@@ -1,8 +1,8 @@
 """The speed of students in lanes, and whether equal trials end in equal bits in every lane.
 
-``python -m benchmarks.gpu_check.students ARCHITECTURE:PRECISION...`` prints a line of JSON for each. The exit status is
-1 if equal trials differ or are not finite. With ``--device cpu`` a small amount of the same work is done by called
-steps, which shows that the program runs.
+``python -m benchmarks.gpu_check.students ARCHITECTURE:PRECISION...`` prints a line of JSON for each argument. The exit
+status is 1 if equal trials differ or are not finite. With ``--device cpu``, the program does a small amount of the same
+work without CUDA graphs. This tests the program on a machine without a GPU.
 """
 
 import argparse
@@ -39,7 +39,8 @@ from peerkd.training.trial_state import TrialState
 _NUM_CLASSES: Final = 10
 _SETTING: Final = Setting(temperature=2.0, alpha=0.5, distillation_weight=0.5)
 _SMALL: Final = ("mlp", "small_cnn")
-"""The architectures for grey images of 8x8 pixels. The others are measured on colour images of 32x32."""
+"""The architectures that are measured on grey images of 8x8 pixels. All other architectures are measured on colour
+images of 32x32 pixels."""
 
 
 class _Work(NamedTuple):

@@ -72,9 +72,9 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def time_in_turn(laps: Sequence[Lap], *, num_rounds: int) -> Seconds:
-    """Return the seconds of a step in each round but the first. Each contestant has one turn in each round.
+    """Return the seconds of a step of each contestant by round, without the first round.
 
-    The load and the temperature of the machine thus affect all contestants alike.
+    Each contestant has one turn in each round, so the load and the temperature of the machine affect all alike.
     """
     seconds: dict[PclContestant, list[float]] = defaultdict(list)
     for number in range(num_rounds):

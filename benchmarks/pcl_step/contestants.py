@@ -92,16 +92,17 @@ class StepTask(NamedTuple):
         )
 
     def recipe(self, precision: Precision) -> OnlineRecipeConfig:
-        """Return the default recipe, with an epoch for each round."""
+        """Return the default recipe with as many epochs as there are rounds."""
         return OnlineRecipeConfig(epochs=self.num_rounds, batch_size=self.batch_size, precision=precision)
 
 
 def own_lap(
     task: StepTask, contestant: PclContestant, *, method: Method, view_batch_norm: ViewBatchNorm = "separate"
 ) -> Lap:
-    """Return a function that runs an epoch of ``peerkd.training.online.loop.train`` with the steps of one round.
+    """Return a function that runs one round: an epoch of ``peerkd.training.online.loop.train``.
 
-    No checkpoint is written after the epoch: over an epoch of 391 steps its time would be negligible.
+    No checkpoint is written after the epoch. A real epoch has many more steps, so the time of a checkpoint is
+    negligible there.
     """
     collaboration = CollaborationConfig(view_batch_norm=view_batch_norm)
     recipe = task.recipe(contestant.precision)
@@ -147,9 +148,10 @@ def own_lap(
 
 
 def straightforward_lap(task: StepTask) -> Lap:
-    """Return a function that runs the steps of one round in the straightforward way, with augmentation in its process.
+    """Return a function that runs the steps of one round of the straightforward program.
 
-    It is timed with and without augmentation, because spare cores could do the augmentation during the steps.
+    The program augments images in its own process. The function returns two times of a step, with and without the
+    augmentation, because other cores could augment images during the steps.
     """
     collaboration = CollaborationConfig()
     recipe = task.recipe("float32")

@@ -107,7 +107,7 @@ def looped_losses(
 
 
 def weigh(parts: dict[str, Tensor], *, distillation_weight: float) -> Tensor:
-    """Return the sum of the parts of the loss, those of distillation multiplied by their weight."""
+    """Return the sum of the parts of the loss. The parts for distillation are multiplied by the weight."""
     distilled = parts["from_ensemble"] + parts["from_means"]
     return parts["branches"] + parts["ensemble"] + distillation_weight * distilled
 

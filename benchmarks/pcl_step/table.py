@@ -1,6 +1,7 @@
 """The measurements as a Markdown table.
 
-A ratio is the median over rounds of the ratios within a round, whose two sides ran seconds apart.
+A ratio of two times is computed within each round, in which both were measured seconds apart. The table shows the
+median of these ratios over the rounds.
 """
 
 from collections.abc import Mapping, Sequence

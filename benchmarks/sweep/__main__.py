@@ -83,7 +83,7 @@ def _document(sections: Sequence[str], loads: Sequence[float], device: str, layo
 
 
 def compare_all(all_measured: Sequence[Measured]) -> dict[tuple[str, str], Agreement]:
-    """Return the difference between each program and peerkd in float32, by name and precision."""
+    """Return the differences between each program and peerkd in float32, by name and precision of the program."""
     (engine,) = (
         each for each in all_measured if (each.contestant.name, each.contestant.precision) == (ENGINE, "float32")
     )
@@ -168,7 +168,7 @@ def _data_text(workload: Workload) -> str:
 
 
 def _layouts(device: str) -> list[Layout]:
-    """Return the ways in which programs may use the machine. The first one is that of peerkd."""
+    """Return the layouts from which programs may choose. peerkd uses the first one."""
     if device == "cuda":
         return [Layout(1, 1), Layout(4, 1)]
     num_cores = count_cores()

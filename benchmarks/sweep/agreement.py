@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 from benchmarks.sweep.outcome import Outcome
 
 MAX_TRIAL_DIFFERENCE = 0.03
-"""Largest difference of the test accuracy of one trial, if the batches are the same."""
+"""Limit on the difference of the test accuracy of one trial. It applies only if the batches are the same."""
 
 MAX_MEAN_DIFFERENCE = 0.01
-"""Largest difference of the mean over trials. If the batches differ, three standard errors are added to it."""
+"""Limit on the difference of the mean over trials. If the batches differ, three standard errors are added to the
+limit."""
 
 Accuracies = Mapping[tuple[Any, ...], float]
-"""Accuracies of the reference on the test set by trial."""
+"""The test accuracy of the reference for each trial, by the identity of the trial."""
 
 
 class Agreement(NamedTuple):

@@ -57,7 +57,7 @@ class MatrixRates:
         self._pools: dict[Layout, Pool] = {}
 
     def measure(self, layout: Layout, precision: str) -> float:
-        """Return the FLOP/s, of all processes together, to which a program in a precision is compared."""
+        """Return the FLOP/s of all processes together, for the kind of product that corresponds to a precision."""
         return self._measure(layout, product_kind(precision, device=self._device))
 
     def measure_all(self, layout: Layout) -> dict[str, float]:

@@ -25,17 +25,17 @@ class Program(Protocol):
     layout: Layout
 
     def process_ids(self) -> set[int]:
-        """Return the ids of its current processes. Their child processes belong to it as well."""
+        """Return the ids of the program's current processes. Their child processes belong to the program as well."""
 
     def lap(self) -> Lap:
         """Run the trials of one round."""
 
     def close(self) -> None:
-        """End its processes."""
+        """End the processes of the program."""
 
 
 class Choice(NamedTuple):
-    """A way to run a contestant, which changes none of its numbers."""
+    """A way to run a contestant, such as a number of processes. It affects only the speed."""
 
     text: str
     open: Callable[[], Program]

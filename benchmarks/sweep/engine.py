@@ -1,4 +1,4 @@
-"""peerkd itself: the units of a plan, in the processes of its sweep."""
+"""peerkd itself as a contestant: it trains the units of a plan with the processes of its sweep."""
 
 import multiprocessing
 import time
@@ -17,7 +17,7 @@ from peerkd.training.process_pool import run_in_processes
 
 
 class Engine:
-    """One worker for each core, as ``peerkd.stages.work.distill_pairs`` has them; kept for all rounds."""
+    """The worker processes of a sweep, started as in ``peerkd.stages.work.distill_pairs`` and kept for all rounds."""
 
     def __init__(self, workload: Workload, inputs: SweepInputs, config: ExperimentConfig, *, layout: Layout) -> None:
         self.layout = layout
@@ -41,7 +41,7 @@ class Engine:
         return self._processes
 
     def lap(self) -> Lap:
-        """Do all units."""
+        """Train all units."""
         started = time.perf_counter()
         outcomes = self._do(self._units)
         seconds = time.perf_counter() - started

@@ -24,7 +24,7 @@ Way = Literal["vmap", "grouped"]
 
 
 class Stacked(nn.Module):
-    """Students by vmap: ``images_BCHW -> logits_GBK``."""
+    """Students whose forward passes run as one by ``torch.vmap``: ``images_BCHW -> logits_GBK``."""
 
     def __init__(self, students: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Stacked(nn.Module):
 
 
 class Grouped(nn.Module):
-    """Students side by side in the channels of one network: ``images_BCHW -> logits_GBK``."""
+    """One network whose channels contain those of all students side by side: ``images_BCHW -> logits_GBK``."""
 
     def __init__(self, students: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Grouped(nn.Module):
 
 
 class JoinedLinear(nn.Module):
-    """A linear layer of each student, as one batched product: students side by side in the features."""
+    """The linear layers of all students, computed as one batched product."""
 
     def __init__(self, layers: Sequence[nn.Module], *, is_first: bool) -> None:
         super().__init__()
@@ -82,7 +82,11 @@ class JoinedLinear(nn.Module):
         self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the outputs of the layers. The input is the features of each student, or those that all share."""
+        """Return the outputs of the layers, side by side in the second dimension.
+
+        The input has the features of all students side by side. If this is the first layer, it has the features that
+        all students share.
+        """
         num_students = len(self.weight)
         if self._is_first:
             features_GBF = features.expand(num_students, -1, -1)
@@ -95,7 +99,7 @@ _WAYS: dict[Way, Callable[[Sequence[nn.Module]], nn.Module]] = {"vmap": Stacked,
 
 
 def train_group(study: Study, way: Way, tasks: list[Task]) -> list[Outcome]:
-    """Train the students of trials with the same samples, and evaluate them."""
+    """Train and evaluate the students of a group of trials. All trials must have the same samples."""
     recipe, samples = study.recipe, study.samples(tasks[0].owners)
     students = _WAYS[way]([study.peer(task.student) for task in tasks]).to(study.device)
     optimizer = torch_sgd(students, recipe)

@@ -1,4 +1,4 @@
-"""The optimiser of the other programs: torch's own class in its fastest form on the CPU."""
+"""The optimiser of all programs except peerkd: SGD of torch in the variant that is fastest on the CPU."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from peerkd.config.training import RecipeConfig
 
 
 def torch_sgd(network: nn.Module, recipe: RecipeConfig) -> torch.optim.SGD:
-    """Return SGD with ``foreach``, with the values of a recipe. The rate is set before every step."""
+    """Return SGD with ``foreach`` and the values of a recipe. The caller sets the learning rate before every step."""
     return torch.optim.SGD(
         network.parameters(),
         lr=recipe.learning_rate,

@@ -7,7 +7,7 @@ class Outcome(NamedTuple):
     """One student, trained and evaluated."""
 
     identity: tuple[object, ...]
-    """Identity of the trial."""
+    """The identity of the trial, by which results of programs are matched."""
 
     num_samples: int
     """Number of samples of the transfer set."""
@@ -36,10 +36,10 @@ class Lap(NamedTuple):
     outcomes: list[Outcome]
 
     num_taught: int
-    """Samples of an epoch that a teacher ran on."""
+    """Number of samples of one epoch for which teachers compute logits, over all trials of the lap."""
 
     start_fraction: float | None = None
     """Share of the processes' time that passed before training began, for contestants whose start is timed."""
 
     ways_taken: tuple[str, ...] = ()
-    """The choices that a program has made, in words."""
+    """The ways in which the program trained its students, in words."""

@@ -39,7 +39,7 @@ class Pool:
 
 
 class StudyPool:
-    """A pool whose processes each train one group of trials after another. A group of the plain loop is one trial."""
+    """A pool whose processes each train one group of trials after another. In the plain loop, a group is one trial."""
 
     def __init__(self, inputs: SweepInputs, way: str, layout: Layout, groups: Sequence[list[Task]]) -> None:
         self.layout = layout

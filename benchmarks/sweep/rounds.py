@@ -70,7 +70,7 @@ def time_in_turn(
 
 
 def _open_fastest(contestant: Contestant, *, name: str) -> tuple[Choice, Program]:
-    """Return the choice that completes the most trials per second in one lap, opened."""
+    """Open the choice that completes the most trials per second in one lap, and return it with its program."""
     best: tuple[float, Choice, Program] | None = None
     for choice in contestant.choices:
         program = choice.open()

@@ -60,7 +60,7 @@ class Study:
         return accuracies
 
     def _read_samples(self, owners: tuple[int, ...]) -> SampleSet:
-        """Return a transfer set with the order and the views that the engine uses."""
+        """Return a transfer set with the order and the views that peerkd uses."""
         return sample_set(
             self._dataset,
             np.concatenate([self._assignment.train[owner] for owner in owners]),

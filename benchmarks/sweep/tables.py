@@ -70,12 +70,12 @@ def agreement_table(agreements: Mapping[tuple[str, str], Agreement]) -> str:
 
 
 def trials_per_second(measured: Measured) -> list[float]:
-    """Return the rate of each round."""
+    """Return the trials per second of a contestant by round."""
     return [len(lap.outcomes) / lap.seconds for lap in measured.laps]
 
 
 def _samples_per_second(measured: Measured, *, epochs: int) -> list[float]:
-    """Return the samples of an optimiser's steps, by round."""
+    """Return the samples per second on which students were trained, by round."""
     return [epochs * sum(outcome.num_samples for outcome in lap.outcomes) / lap.seconds for lap in measured.laps]
 
 

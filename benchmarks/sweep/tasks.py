@@ -40,7 +40,7 @@ def chosen_units(workload: Workload) -> list[Unit]:
 def tasks_of_each_set(workload: Workload, number: int) -> list[Task]:
     """Return ``number`` trials of each transfer set, or all if a set has fewer, the longest first.
 
-    They are spread evenly over the chosen units and their settings.
+    The trials are spread evenly over the chosen units and their settings.
     """
     tasks = []
     for tasks_of_set in _by_set(workload):

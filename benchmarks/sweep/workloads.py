@@ -28,7 +28,7 @@ class Workload:
     """Number of samples of a transfer set of CIFAR-shaped images. None: the experiment has another data set."""
 
     unit_stride: int
-    """The engine runs every ``unit_stride``-th unit of each transfer set, with all its trials."""
+    """peerkd runs every ``unit_stride``-th unit of each transfer set, with all trials of the unit."""
 
     num_process_trials: int
     """Number of trials of each transfer set that run in a separate process."""
@@ -40,7 +40,8 @@ class Workload:
     """Number of groups of each transfer set that are trained as one, by torch.func.vmap and by grouped convolution."""
 
     vmap_sizes: tuple[int, ...]
-    """Group sizes to try with torch.func.vmap. The fastest is used. Empty: too slow, so not measured."""
+    """Group sizes to try with torch.func.vmap, of which the fastest is used. Empty if vmap is too slow to be
+    measured."""
 
     grouped_sizes: tuple[int, ...]
     """Group sizes to try with grouped convolution; see ``vmap_sizes``."""
@@ -49,7 +50,10 @@ class Workload:
 
 
 def _cifar_shaped(architecture: Architecture, *, num_samples: int, batch_size: int) -> ExperimentConfig:
-    """Four peers with ``num_samples`` each: one epoch on the student's own data, three temperatures per pair."""
+    """Return an experiment on CIFAR-shaped images with four peers and ``num_samples`` training samples for each peer.
+
+    A trial is one epoch on the student's own data. Each pair has three temperatures.
+    """
     num_peers, num_validation, num_test = 4, 64, 128
     num_train = num_peers * num_samples + num_validation
     return ExperimentConfig(

@@ -1,7 +1,7 @@
-"""The gains of single trainings without a teacher on the student's own labelled data.
+"""The gains of controls on the student's own labelled data, for one fixed setting at a time.
 
-The baseline of ``measure`` is the best of these, so this table shows where it comes from. Nothing is chosen here: each
-setting is the same for all students.
+The baseline of ``measure`` is chosen for each pair among controls such as these. Here nothing is chosen: a row of the
+table has one setting, and is the mean over all students. The table thus shows where the baseline comes from.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ _HEADER: Final = ("Loss", "T", "Weight", "Gain, global", "Gain at home")
 
 
 class Control(NamedTuple):
-    """A setting without a teacher. Fine-tuning has neither loss nor temperature, and its weight is 0."""
+    """A setting without a teacher. For fine-tuning, the loss and the temperature are None and the weight is 0."""
 
     loss: str | None
     temperature: float | None
@@ -40,7 +40,7 @@ class ControlGains(NamedTuple):
 
 
 def measure_controls(table: pa.Table) -> dict[Control, ControlGains]:
-    """Return the gains of each setting without a teacher on transfer set ``student``, fine-tuning first.
+    """Return the gains of each setting without a teacher on the transfer set ``student``. Fine-tuning comes first.
 
     Trials that diverged are omitted.
 

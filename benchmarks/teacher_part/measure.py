@@ -6,8 +6,8 @@ best control on the student's own data or on the labelled samples of the same tr
 student, or imitates its old self. The teacher's part is the test accuracy of the chosen setting minus that of the
 baseline.
 
-A sweep trains a computation once. At T = 1, some losses are the same computation as others, and the trials of one of
-them stand for all.
+At T = 1, some losses are the same function. A sweep trains such a trial only once, under one of these losses, and its
+result counts for all of them.
 
 Shape suffix: N = trials of the table.
 """
@@ -33,7 +33,7 @@ _OWN_SOURCES: Final = frozenset({"student"})
 
 
 class Combination(NamedTuple):
-    """What is compared: the samples, the loss and who makes the target."""
+    """A transfer set, a loss and a target, whose gains are compared with those of other combinations."""
 
     transfer_set: str
     loss: str
@@ -50,7 +50,7 @@ class Gains(NamedTuple):
     """The gain at the temperature and the weight of the untuned default."""
 
     baseline: float
-    """The gain of the best that the student can do without a teacher."""
+    """The gain of the baseline: the best training without a teacher, or 0 if the unchanged student is better."""
 
     @property
     def tuned_part(self) -> float:
@@ -103,7 +103,10 @@ class _Trials(NamedTuple):
         )
 
     def of_combination(self, combination: Combination) -> BoolArray:
-        """Return which distillations belong to a combination, those with equal losses at T = 1 included: ``N``."""
+        """Return, for each trial (N), whether it is a distillation of a combination.
+
+        A trial at T = 1 also belongs to the combination if its loss equals that of the combination at T = 1.
+        """
         computed_at_1 = _computed_at_temperature_1(combination)
         is_same_N = [each == combination for each in self.combination_N]
         is_same_at_1_N = [_computed_at_temperature_1(each) == computed_at_1 for each in self.combination_N]
@@ -139,7 +142,10 @@ def _means(trials: _Trials, combination: Combination) -> Gains:
 
 
 def _baselines(trials: _Trials, combination: Combination, student: int, teacher: int) -> Iterator[int]:
-    """Yield the controls that have no more labelled samples than the combination, or only the student's own."""
+    """Yield the rows of the controls with which a pair's trials of a combination are compared.
+
+    These controls use the same labelled samples as the combination, or the student's own labelled samples alone.
+    """
     labelled = TRANSFER_SETS[combination.transfer_set].labelled_sources
     for row in np.flatnonzero(trials.is_control_N & (trials.student_N == student)).tolist():
         sources = TRANSFER_SETS[trials.combination_N[row].transfer_set].labelled_sources

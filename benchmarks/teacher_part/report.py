@@ -37,7 +37,7 @@ def rows(by_seed: Sequence[Mapping[Combination, Gains]], combinations: Iterable[
 
 
 def document(by_seed: Sequence[Mapping[Combination, Gains]], *, loss: str, target: str) -> str:
-    """Return a table of the targets with one loss, a table of the losses with one target, and one of the best.
+    """Return three tables: all targets with one loss, all losses with one target, and the ten best combinations.
 
     Args:
         by_seed: The gains of each seed. All seeds have the same combinations.

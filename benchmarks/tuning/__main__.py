@@ -112,7 +112,8 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 _RunsOf = Callable[[str, int], list[list[Score]]]
-"""A function that returns the scores of a tuner for each seed and budget, given its name and an experiment's index."""
+"""A function that takes the name of a tuner and the index of an experiment, and returns the scores of the tuner for
+each seed and budget."""
 
 
 def _runs_on_part(
@@ -179,7 +180,7 @@ def _objective(metric: str | None, *, own_weight: float | None, max_own_drop: fl
 
 
 def _distinct(paths: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return a name for each table: its own, or its path if another table has the same name."""
+    """Return a distinct name for each table: its name, or its path if several tables have this name."""
     return [name if names.count(name) == 1 else path for path, name in zip(paths, names, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""The grid of settings that several sweeps have in common: the points that an experience is learned for.
+"""The grid of settings that several sweeps have in common. An experience is learned for the points of this grid.
 
 Shape suffixes: N = combinations, W = weights, T = temperatures.
 """
@@ -18,7 +18,8 @@ Point: TypeAlias = tuple[str, str, str, float, float]
 """Transfer set, loss, target, weight and temperature of a setting."""
 
 _LEAST_SWEEPS = 2
-"""Number of sweeps that must have a point, because its residuals are those of a fit to other sweeps."""
+"""The minimum number of sweeps with a point. The residuals of one sweep at a point are computed with a fit to other
+sweeps, which must have the point, too."""
 
 
 def common_grid(replays: Sequence[Replay]) -> ExperienceGrid:

@@ -35,7 +35,7 @@ class Standing:
     tuner: str
     budget: float
     num: int
-    """Number of seeds, or of experiments in a mean over these."""
+    """The number of values in each mean: seeds, or experiments if the means are over experiments."""
 
     share_recovered: Estimate
     gain: Estimate

@@ -1,7 +1,8 @@
-"""Cross-validation of tuners over the pairs of one sweep: how far results of some pairs carry over to others.
+"""Cross-validation of tuners over the pairs of one sweep. It shows how far results of some pairs help on other pairs.
 
-Pairs are held out in folds. A tuner starts from whole trials of the remaining pairs on validation, and from nothing
-else. It knows the students and teachers of held-out pairs from other pairs, but has no pair with a held-out peer.
+Pairs are held out in folds. A tuner starts from the validation results of whole trials of the remaining pairs alone. If
+pairs are held out, the remaining pairs usually contain the students and teachers of the held-out pairs. If peers are
+held out, all pairs with such a peer are held out, so no remaining pair contains it.
 
 Shape suffixes: Q = ordered pairs.
 """
@@ -29,7 +30,7 @@ _MIN_PEERS_LEFT: Final = 2
 def folds(space: Space, part: str, *, num_folds: int) -> list[IntArray]:
     """Return the indices of the pairs that are held out in each fold. The same arguments give the same folds.
 
-    With held-out peers, a pair whose peers are in different folds is held out twice.
+    If peers are held out, a pair whose two peers are in different folds is held out in both folds.
 
     Args:
         space: Search space of the experiment.
@@ -87,10 +88,10 @@ def compete_held_out(
 
 
 def together(scores: Sequence[Score], parts: Sequence[Replay]) -> Score:
-    """Return one score for several parts. Gains are means over all their pairs, and costs are added up.
+    """Return one score for several parts of a sweep. Gains are means over the pairs of all parts, and costs are sums.
 
     Args:
-        scores: Score of each part, of one tuner with one budget.
+        scores: The score of one tuner with one budget on each part.
         parts: Replays of the parts.
     """
     weights = np.array([part.space.num_pairs for part in parts]) / sum(part.space.num_pairs for part in parts)

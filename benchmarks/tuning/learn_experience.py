@@ -4,7 +4,7 @@ A TABLE is the ``trials.parquet`` of a sweep that was run with ``sweep.validate_
 ``features.parquet`` in the same folder.
 
 Shape suffixes: Q = pairs, A = functions of pairs, G = combinations x weights x temperatures x epochs (the axes N, W, T
-and E of ``ExperienceGrid``), N = also sweeps, T = also trials, K = transfer sets, L = factors.
+and E of ``ExperienceGrid``), N = also sweeps, T = also trials, K = trials of the grid, L = factors.
 """
 
 import argparse
@@ -27,14 +27,15 @@ from peerkd.tuning.space import Space
 
 _NUM_FUNCTIONS: Final = 40
 _LEAST_SD: Final = 0.5
-"""Standard deviation, in points, that is added to that of each residual before they are made comparable."""
+"""Standard deviation, in points, whose square is added to the variance of the residuals at each point of the grid
+before correlations are computed. Points with almost no variance would otherwise have as much weight as all others."""
 
 _RIDGE: Final = 2.0
 """Penalty of the ridge regression: the number of pairs that its prior is worth."""
 
 _LENGTH_DEVIATIONS: Final = 0.8
-"""Length scale of a feature in its standard deviations, if it were the only feature. It is multiplied by the root of
-the number of features, since distances between pairs grow by this factor."""
+"""Length scale of a feature in standard deviations of the feature, if there were no other feature. The value is
+multiplied by the root of the number of features, because distances between pairs grow by this factor."""
 
 _LEAST_DEVIATION: Final = 1e-6
 """A feature with a smaller standard deviation is ignored as constant."""
@@ -45,8 +46,9 @@ _MAX_CENTRES: Final = 128
 def learn(replays: Sequence[Replay], *, provenance: str = "") -> Experience:
     """Fit an experience to the validation gains of full sweeps.
 
-    The residuals of the regression are those of each sweep under a fit to all other sweeps. A point of the grid is
-    learned from the sweeps that have it; points that no sweep has both are taken as independent.
+    The residuals of each sweep are computed with a regression that is fitted to all other sweeps. A point of the grid
+    is learned from the sweeps that contain this point. If no sweep contains both of two points, their residuals are
+    taken as independent.
 
     Args:
         replays: At least two sweeps. Their grids of settings may differ.
@@ -97,7 +99,10 @@ def fingerprint(replay: Replay) -> str:
 
 
 def _lengths(spaces: Sequence[Space]) -> dict[str, float]:
-    """Return the length scale of each feature, without numbers of samples, whose meaning depends on the data set."""
+    """Return the length scale of each feature.
+
+    Features that are numbers of samples are left out, because their meaning depends on the data set.
+    """
     names = [name for name in spaces[0].feature_names if all(name in each.feature_names for each in spaces)]
     columns = {
         name: np.concatenate([each.features_QF[:, each.feature_names.index(name)] for each in spaces])
@@ -130,7 +135,14 @@ def _gains(replay: Replay, grid: ExperienceGrid) -> FloatArray:
 
 
 def _regress(values: Sequence[FloatArray], gains: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """Return mean (G,) and coefficients (A, G) of a ridge regression. Each column uses the sweeps that have it."""
+    """Return the mean (G,) and the coefficients (A, G) of a ridge regression.
+
+    Each point of the grid is fitted to the sweeps that contain this point.
+
+    Args:
+        values: Values of the functions of pairs in each sweep (Q, A).
+        gains: Gains in each sweep (Q, G); NaN for points that the sweep lacks.
+    """
     has_NG = np.array([~np.isnan(gains_QG[0]) for gains_QG in gains])
     num_points, num_functions = has_NG.shape[1], values[0].shape[1]
     mean_G, regression_AG = np.zeros(num_points), np.zeros((num_functions, num_points))
@@ -148,7 +160,11 @@ def _regress(values: Sequence[FloatArray], gains: Sequence[FloatArray]) -> tuple
 
 
 def _spread(values: Sequence[FloatArray], missed: Sequence[FloatArray]) -> tuple[FloatArray, list[FloatArray]]:
-    """Return the coefficients (A,) of the spread, and each sweep's spreads (Q,) under a fit to all other sweeps."""
+    """Return the coefficients of the spread of residuals, and the spreads of the pairs of each sweep.
+
+    The coefficients (A,) are fitted to all sweeps. The spreads (Q,) of a sweep are predicted by a fit to all other
+    sweeps.
+    """
     logarithms = [np.log(np.nanmean(missed_QG**2, axis=1, keepdims=True)) / 2 for missed_QG in missed]
     _, spread_A1 = _regress(values, logarithms)
     by_others = []
@@ -163,7 +179,10 @@ def _without(sweeps: Sequence[FloatArray], place: int) -> list[FloatArray]:
 
 
 def _second_moments(missed_QG: FloatArray) -> FloatArray:
-    """Return the mean products (G, G) of residuals, over the pairs that have both; 0 where none has."""
+    """Return the mean product of the residuals at two points of the grid, for all pairs of points (G, G).
+
+    The mean is over the pairs of peers with both residuals. It is 0 if there is no such pair.
+    """
     is_known_QG = ~np.isnan(missed_QG)
     if is_known_QG.all():
         return missed_QG.T @ missed_QG / len(missed_QG)
@@ -173,10 +192,12 @@ def _second_moments(missed_QG: FloatArray) -> FloatArray:
 
 
 def _decompose(missed_QG: FloatArray, grid: ExperienceGrid) -> tuple[FloatArray, FloatArray]:
-    """Return the first principal components of residuals (G, L), and the covariance left within trials (K, E, E).
+    """Return the first principal components of residuals (G, L), and the covariance that they leave (K, E, E).
 
-    The components are those of the correlation. Those of the covariance would describe the settings that fail, whose
-    gains vary most, and leave nothing for the good ones.
+    The second result is the part of the covariance between the epochs of a trial that the components do not explain.
+
+    The components are computed from the correlation matrix. Components of the covariance matrix would mostly describe
+    bad settings, because their gains vary most, and would say little about good settings.
     """
     num_epochs = grid.shape[-1]
     is_there_K = (grid.has_weight_NW[:, :, None] & grid.has_temperature_NT[:, None, :]).ravel()

@@ -11,7 +11,7 @@ from peerkd.tuning.space import Space
 def with_experience(
     space: Space, *, seed: int, earlier: Sequence[EarlierSweep], experience: Experience | None = None
 ) -> PairTuner:
-    """Return the tuner of a tuned study. It is deterministic and ignores the seed.
+    """Return the tuner of a tuned study. It is deterministic.
 
     Args:
         space: See ``tuners.build``.
@@ -30,7 +30,7 @@ def from_nothing(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) ->
 
 
 class _Untried(PairTuner):
-    """The tuner before its first trial, at any time."""
+    """The tuner of peerkd, which never runs a trial. Its choices are those before its first trial."""
 
     def ask(self, num: int) -> Sequence[Suggestion]:
         """Suggest nothing."""
@@ -41,6 +41,9 @@ class _Untried(PairTuner):
 def zero_shot(
     space: Space, *, seed: int, earlier: Sequence[EarlierSweep], experience: Experience | None = None
 ) -> PairTuner:
-    """Return a tuner whose choices are what experience predicts, without a trial; see ``with_experience``."""
+    """Return a tuner that runs no trial and chooses the settings that its experience predicts to be best.
+
+    The arguments are those of ``with_experience``.
+    """
     del seed
     return _Untried(space, earlier_sweeps=earlier, experience=experience or shipped_for(space))

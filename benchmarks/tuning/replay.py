@@ -24,18 +24,19 @@ from peerkd.tuning.validation import ValidationResult, best_epochs, only_measure
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Replay:
-    """A full sweep that tuners replay, paying for each trial that they suggest."""
+    """A full sweep whose trials tuners suggest. A suggestion is answered from the table, and its cost is charged."""
 
     name: str
     space: Space
     gains_QSE: FloatArray
-    """Worth on validation after each epoch, as a tuner observes it: fractions."""
+    """The gain of the objective on validation after each epoch, as a tuner observes it, as a fraction."""
 
     test_gains: GainsOnTest
     """Test gains, which no tuner observes."""
 
     is_allowed_QSE: BoolArray | None = None
-    """Whether a limit on forgetting is kept on validation. None: no limit."""
+    """Whether the setting keeps the limit on the loss of own accuracy, on validation after each epoch. None: no
+    limit."""
 
     chooses_epochs: bool = False
     """Whether a choice stops after the best epoch that was measured. If not, it is a whole trial."""
@@ -59,7 +60,7 @@ class Replay:
 
     @property
     def earlier(self) -> EarlierSweep:
-        """The part that a tuner of another experiment, or of other pairs, may learn from."""
+        """The validation gains that a tuner may start from if it is scored on another experiment or on other pairs."""
         gains_QS = self.gains_QSE[:, :, -1]
         if self.chooses_epochs:
             gains_QS = _best_gains(self.gains_QSE, self.is_allowed_QSE)
@@ -78,7 +79,10 @@ class Replay:
         return ValidationResult(float(gains_E[stop]), bool(is_allowed_E[stop]), stop + 1)
 
     def restricted(self, pairs: Sequence[int] | IntArray) -> "Replay":
-        """Return the replay of some pairs, given by their indices, with their own references and full cost."""
+        """Return the replay of the pairs with the given indices.
+
+        Its references and its full cost are those of these pairs alone.
+        """
         places = np.asarray(pairs, dtype=np.int64)
         return Replay(
             name=self.name,
@@ -97,7 +101,7 @@ class Replay:
         return np.flatnonzero(is_with_Q).astype(np.int64)
 
     def held_out(self, pairs: Sequence[int] | IntArray) -> tuple[EarlierSweep, "Replay"]:
-        """Return all other pairs as an earlier sweep, and the replay of these pairs."""
+        """Return all pairs except the given ones as an earlier sweep, and the replay of the given pairs."""
         others = np.setdiff1d(np.arange(self.space.num_pairs), pairs)
         return self.restricted(others).earlier, self.restricted(pairs)
 
@@ -107,9 +111,10 @@ def play(
 ) -> list[Score]:
     """Answer a tuner's suggestions until each budget is spent, and score its choices at that point.
 
-    Suggestions are answered one at a time. The first one that would exceed a budget is answered with the next larger
-    budget. Under a limit on forgetting, a choice counts only if it was measured and keeps the limit. Where epochs are
-    chosen, a choice stops after the best epoch that was paid for, or is a whole trial if none was.
+    Suggestions are answered one at a time. If the cost of a suggestion would exceed a budget, the choices are scored
+    for this budget, and the suggestion is answered under the next larger budget. Under a limit on the loss of own
+    accuracy, a choice counts only if it was measured and keeps the limit. If choices include the epoch to stop after, a
+    choice stops after the best epoch that was measured. A choice that was never measured is a whole trial.
 
     Args:
         tuner: Fresh tuner.

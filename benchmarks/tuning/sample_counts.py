@@ -1,7 +1,8 @@
-"""The samples that a trial trains on in an epoch, and those that others predict for it, from the sizes in a table.
+"""The number of samples in an epoch of a trial, and the number of samples that its teacher predicts.
 
-A table has the size of a trial's transfer set. If cross entropy and divergence have samples of their own, an epoch is
-longer than that, and only the samples of the divergence are predicted.
+A table of trials has the size of the transfer set of each trial, which usually is both of these numbers. If the cross
+entropy and the divergence have separate samples, an epoch is longer, and the teacher predicts only the samples of the
+divergence. If the target also uses the old self of the student, the samples are predicted twice.
 
 Shape suffixes: Q = ordered pairs, S = settings.
 """
@@ -32,7 +33,7 @@ def sample_counts(
     batch_size: int,
     path: Path,
 ) -> tuple[IntArray, IntArray]:
-    """Return the samples of an epoch and the predicted samples of each trial, (Q, S) each, as in ``Space``.
+    """Return the number of samples in an epoch and the number of predicted samples of each trial, both (Q, S).
 
     Args:
         settings: The settings (S).
@@ -65,7 +66,10 @@ def sample_counts(
 def _sizes(
     feature_names: Sequence[str], features_QF: FloatArray, set_sizes_Q: IntArray, sources: frozenset[str]
 ) -> list[SourceSizes]:
-    """Return the sizes of all sources of one set for each pair. What is not the peers' is public."""
+    """Return the sizes of the sources of one transfer set for each pair.
+
+    The samples that belong to neither of the two peers are counted as public.
+    """
     columns = [feature_names.index(name) for name in _SIZE_FEATURES]
     sizes = []
     for (student, teacher), whole in zip(features_QF[:, columns].astype(np.int64).tolist(), set_sizes_Q, strict=True):

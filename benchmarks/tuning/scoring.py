@@ -1,10 +1,11 @@
 """The score of a tuner's choices on test data, and the scores of reference choices.
 
-Only this module reads test gains. There are three references for the same pairs: the full sweep's
-choice for each pair and the best single setting for all pairs, both chosen on validation, and the untuned default. A
-pair whose student stays unchanged gains 0. The full sweep may leave students unchanged, too. Under a limit on
-forgetting, a single setting leaves students unchanged on pairs on which it breaks the limit on validation. If epochs
-are chosen, the first two references choose the epoch to stop after, and the default is whole trials.
+Only this module reads test gains. A score is compared with three references on the same pairs. The first one is the
+choice of the full sweep for each pair, and the second one is the best single setting for all pairs. Both are chosen on
+validation. The third one is the untuned default. A pair whose student stays unchanged gains 0. The full sweep may also
+leave students unchanged. Under a limit on the loss of own accuracy, a single setting leaves the student unchanged in
+each pair in which it breaks the limit on validation. If choices include the epoch to stop after, so do the first two
+references. The default is always a whole trial.
 
 Shape suffixes: Q = ordered pairs, S = settings, E = epochs of a whole trial; 1 where only whole trials count.
 """
@@ -25,13 +26,13 @@ class Reference:
     """Mean test gains (fractions) of the reference choices for the pairs of a score."""
 
     full: float
-    """Gain of the full sweep's choice for each pair."""
+    """Gain if each pair has the choice of the full sweep."""
 
     single: float
-    """Gain of the setting with the best mean on validation, for all pairs."""
+    """Gain if all pairs have the one setting with the best mean gain on validation."""
 
     default: float
-    """Gain of the untuned default, for all pairs."""
+    """Gain if all pairs have the untuned default."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,13 +65,16 @@ class Score:
 
     @property
     def share_recovered(self) -> float:
-        """Recovered share of the gain of the full sweep over that of the best single setting; NaN where that is 0."""
+        """The gain over the best single setting, as a share of the full sweep's gain over this setting.
+
+        NaN if the full sweep gains no more than the best single setting.
+        """
         whole = self.reference.full - self.reference.single
         return (self.gain - self.reference.single) / whole if whole > SAME_ACCURACY else np.nan
 
     @property
     def regret(self) -> float:
-        """Mean gain of the full sweep's choices minus that of these choices."""
+        """The mean gain of the full sweep's choices minus the mean gain of the tuner's choices."""
         return self.reference.full - self.gain
 
 
@@ -108,9 +112,9 @@ def reference(
 
     Args:
         space: Search space.
-        validation_gains_QSE: Worth on validation after each epoch, as a tuner observes it.
+        validation_gains_QSE: Gains of the objective on validation after each epoch, as a tuner observes them.
         test_gains: Test gains of the same pairs, after each epoch where epochs are chosen.
-        is_allowed_QSE: Whether a limit on forgetting is kept. None: no limit.
+        is_allowed_QSE: Whether the limit on the loss of own accuracy is kept on validation. None: no limit.
         chooses_epochs: Whether a choice has an epoch to stop after. If not, it is a whole trial.
     """
     if is_allowed_QSE is None:
@@ -137,7 +141,7 @@ def reference(
 
 
 class Preference:
-    """The choice among settings by their gains, ties by the rule of ``peerkd.study.ties``."""
+    """The rule for the choice among settings by their gains. Ties are broken by the rule of ``peerkd.study.ties``."""
 
     def __init__(self, space: Space) -> None:
         usual = space.settings[space.default_setting]

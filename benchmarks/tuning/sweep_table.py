@@ -135,7 +135,7 @@ def read_sweep(
 
 
 class _Gain(NamedTuple):
-    """The columns of a gain: one with the gain, or two with accuracies whose difference it is."""
+    """The columns of a gain: one column with the gain, or two columns with the accuracies before and after."""
 
     name: str
     before: str | None
@@ -295,7 +295,7 @@ def _default(
 
 
 def _usual(names: Sequence[str | None], usual: str) -> str | None:
-    """Return the name in the untuned default: that of a config that names none, if the table has it."""
+    """Return the loss or target of the untuned default: ``usual`` if the table has it, else the first in the table."""
     return usual if usual in names else names[0]
 
 

@@ -70,9 +70,10 @@ def load(
     Args:
         pipeline: The pipeline: ``jointkd``, ``pcl`` or ``collaborate``.
         preset: The name of a preset. If neither a preset nor a config is given, it is ``digits``.
-        config: The path of a YAML or JSON file, or a mapping, on top of the preset. Missing keys have the values of the
-            preset, or their defaults if no preset is given.
-        overrides: Changes on top of both: ``{"sweep.alphas": [0.5]}`` or ``["sweep.alphas=[0.5]"]``.
+        config: The path of a YAML or JSON file, or a mapping, whose values replace those of the preset. Missing keys
+            have the values of the preset, or their defaults if no preset is given.
+        overrides: Changes that replace values of the preset and the config: ``{"sweep.alphas": [0.5]}`` or
+            ``["sweep.alphas=[0.5]"]``.
 
     Raises:
         ValueError: If a key is unknown, a value breaks a rule, or the file cannot be read.
@@ -100,11 +101,14 @@ def plan(
 def plan(
     config: "StrictConfig", *, store: str | Path | None = None, strategy: Literal["sweep", "tune"] = "sweep"
 ) -> "Forecast | RoundsForecast":
-    """Return the work of an experiment: numbers of trials, samples and bytes. What a run would refuse is refused.
+    """Return the work of an experiment: numbers of trials, samples and bytes.
+
+    An experiment that a run would refuse is refused with the same error.
 
     Args:
         config: The config of ``jointkd`` or ``collaborate``. ``peerkd plan pcl`` prints the work of a study of methods.
-        store: The store of the run, if peers or data of the config are those of an earlier run in it.
+        store: The store of the run. It is needed if the config takes its peers or its data from an earlier run in this
+            store.
         strategy: How settings are chosen in the pipeline ``jointkd``.
 
     Raises:
@@ -153,7 +157,8 @@ def run(
             number runs the compiled pipeline with this number of workers for each stage.
 
     Raises:
-        ValueError: If the config has several seeds or does not fit the data, or the store cannot be written.
+        ValueError: If ``num_seeds`` of the config is above 1, if the config does not fit the data, or if the store
+            cannot be written.
         PeerKDError: If a stage fails for another reason.
     """
     check_strategy(strategy)

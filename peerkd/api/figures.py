@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class Figure(NamedTuple):
-    """A chart of a report. On the page of the report, it is drawn and can be saved as SVG and as CSV."""
+    """A chart of a report as data. The page of the report shows the same chart, and can save it as SVG and as CSV."""
 
     title: str
     """What the chart shows, in words."""
@@ -17,7 +17,7 @@ class Figure(NamedTuple):
     or shares, and ``network`` peers with arrows."""
 
     data: dict[str, Any]
-    """The axes and marks of the chart, in the units of their values. Their names depend on the kind."""
+    """The axes and marks of the chart, in the units of their values. The keys depend on ``kind``."""
 
 
 def read_figures(page: str) -> Iterator[Figure]:

@@ -13,8 +13,10 @@ from peerkd.training.peers import build_own
 def load_network(network: PeerNetwork, weights: Path, *, dataset_folder: Path) -> nn.Module:
     """Return the network of a peer with the weights of a file, on the CPU and in evaluation mode.
 
-    The network takes images that are normalised by its own mean and deviation, and has its own classes; see
-    ``docs/take-home.md``. An adapter of the peer is not a part of it.
+    A network that was trained elsewhere can have an adapter, which fits the network to the images and classes of the
+    study. The result does not include the adapter: the input is images that are normalised with the mean and standard
+    deviation of the network itself, and the outputs are the network's own classes. ``docs/take-home.md`` has an
+    example.
 
     Args:
         network: The network of the peer, as its config describes it.

@@ -100,7 +100,7 @@ class Run:
         return tuple(read_figures(self.report.read_text(encoding="utf-8")))
 
     def folder(self, stage: str) -> Path:
-        """Return the folder with the files of a stage's artifact, such as ``distill_pairs`` or ``improve_peers``.
+        """Return the folder with the files of the artifact of a stage, such as ``distill_pairs`` or ``improve_peers``.
 
         Raises:
             ValueError: If the run has no artifact of this stage.
@@ -209,8 +209,8 @@ def open_run(run: str = "latest", *, store: str | Path = "runs") -> Run:
     """Return a run of a store.
 
     Args:
-        run: ``latest``, or the name, a key or a fingerprint of a run. The beginning of one of these is enough if it
-            fits only one run.
+        run: ``latest``, or the name, a key or a fingerprint of a run. The first characters of a name, key or
+            fingerprint are enough if only one run matches.
         store: The folder of the artifact store, or its address such as ``s3://bucket/prefix``.
 
     Raises:

@@ -14,7 +14,7 @@ MAX_ARROWS: Final = 100
 """The number of arrows that a network can show."""
 
 _MARGIN_FRACTION: Final = 0.05
-"""Space that an axis of differences leaves beyond the values on each side, as a fraction of their range."""
+"""The margin of an axis of differences at each end, as a fraction of the range of the values."""
 
 _MARGIN_WITHOUT_RANGE: Final = 0.005
 
@@ -64,7 +64,7 @@ class Series(NamedTuple):
 
     label: str
     style: str
-    """The name of the style of the marks, of which the script knows the colours and dashes."""
+    """The name of the style of the marks. The script of the page defines the colours and dashes of each style."""
 
     lines: Sequence[Line] = ()
     dots: Sequence[Dot] = ()
@@ -102,12 +102,12 @@ class BarChart(NamedTuple):
 
 
 class Arrow(NamedTuple):
-    """A teaching that pays, by the indices of its peers."""
+    """An arrow from a teacher to a student that should learn from it. Both are indices of peers."""
 
     student: int
     teacher: int
     gain: float
-    """The gain of the student as a fraction. It decides the width."""
+    """The gain of the student as a fraction. A larger gain makes the arrow wider."""
 
 
 class NetworkChart(NamedTuple):
@@ -115,13 +115,13 @@ class NetworkChart(NamedTuple):
 
     peers: Sequence[str]
     arrows: Sequence[Arrow]
-    """The largest gain comes first."""
+    """The arrows, sorted by gain, with the largest gain first."""
 
     gain_noun: str
-    """What the gain is, such as ``on test``."""
+    """Words that follow a gain in points, such as ``on test`` or ``expected``."""
 
     num_drawn: int
-    """The number of arrows that are drawn, the first ones."""
+    """The number of arrows that are drawn, counted from the first one."""
 
 
 def interval_chart(estimates: Mapping[str, Estimate], *, write: Callable[[float], str] = points) -> IntervalChart:
@@ -129,7 +129,7 @@ def interval_chart(estimates: Mapping[str, Estimate], *, write: Callable[[float]
 
     Args:
         estimates: The gains as fractions.
-        write: Returns the text of a gain in points.
+        write: A function that takes a gain as a fraction and returns its text in points.
     """
     rows = [
         Interval(label, estimate, f"{label}: {write(estimate.value)} points") for label, estimate in estimates.items()
@@ -171,13 +171,13 @@ def share_chart(shares: Mapping[str, float]) -> BarChart:
 def network_chart(
     peers: Sequence[str], gain_PP: FloatArray, pairs: Iterable[tuple[int, int]], *, gain_noun: str
 ) -> NetworkChart:
-    """Return the network of peers, with an arrow for each of some pairs.
+    """Return the chart of all peers with an arrow for each of the given pairs.
 
     Args:
         peers: What each peer is called.
         gain_PP: (num_peers, num_peers) gains as fractions, student by teacher. A pair without a gain has no arrow.
-        pairs: Student and teacher of each teaching that pays.
-        gain_noun: What the gain is.
+        pairs: Student and teacher of each pair in which the student should learn.
+        gain_noun: Words that follow a gain in points, such as ``on test`` or ``expected``.
     """
     arrows = [Arrow(*pair, float(gain_PP[pair])) for pair in pairs if not math.isnan(gain_PP[pair])]
     return NetworkChart(peers, sorted(arrows, key=lambda arrow: -arrow.gain), gain_noun, min(MAX_ARROWS, len(arrows)))

@@ -7,7 +7,7 @@ from peerkd.wording import plural
 
 
 def control_name(num_imitations: int) -> str:
-    """Return a name for the best controls of all pairs.
+    """Return one name for the best controls of all pairs: fine-tuning, or the best training, without a teacher.
 
     Args:
         num_imitations: The number of pairs whose best control imitates the student's old self.
@@ -16,7 +16,7 @@ def control_name(num_imitations: int) -> str:
 
 
 def kinds_of_controls(num_imitations: int, num_controls: int) -> str:
-    """Return a sentence on how many of the best controls imitate the old self. The text is empty if all fine-tune."""
+    """Return a sentence on how many of the best controls imitate the student's old self. Empty if none does."""
     if not num_imitations:
         return ""
     return (

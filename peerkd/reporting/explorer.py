@@ -1,7 +1,7 @@
 """The results of a sweep in the form that the script of the page reads: names as JSON, and numbers as base64 arrays.
 
-Arrays are little-endian. The script rounds 32-bit floats to 8 decimals, which gives back every difference of
-accuracies on up to ten million samples.
+Arrays are little-endian. The script rounds 32-bit floats to 8 decimals. This restores every difference of accuracies
+exactly if they are measured on at most ten million samples.
 """
 
 import base64
@@ -20,7 +20,7 @@ from peerkd.results.pair_advice import DECISIONS
 from peerkd.study.defaults import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 
 _NO_CLASS: Final = -32768
-"""Stands for a class of which a pair has no accuracy, or for a pair without a trial."""
+"""The number in place of a change that is unknown: the class has no test samples, or the pair has no trial."""
 
 _MAX_CLASS_VALUES: Final = 2_000_000
 """The number of accuracies by class above which a page omits them."""
@@ -93,9 +93,10 @@ def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any
 
 
 def importance_of_dimensions(findings: SweepFindings) -> dict[str, float]:
-    """Return the share of the variance of all distillations' gains that each dimension explains alone, largest first.
+    """Return the share of the variance of gains that each dimension explains alone, largest share first.
 
-    The student and the teacher are dimensions too. The rest is interactions and noise.
+    The gains are those of all distillations. The student and the teacher are dimensions, too. The shares can sum to
+    less than 1: interactions of dimensions and noise explain the rest of the variance.
     """
     results = findings.results
     is_distillation = np.array([not each.is_control for each in results.settings], dtype=np.bool_)[results.setting]
@@ -119,7 +120,7 @@ def peer_names(config: ExperimentConfig) -> list[str]:
 
 
 def packed(values: ArrayLike, dtype: str) -> dict[str, str]:
-    """Return an array as base64, with its type as a letter and a number of bytes."""
+    """Return an array as base64 with its type: a letter and the number of bytes of a value, such as ``f4``."""
     data = np.ascontiguousarray(values, dtype=dtype).tobytes()
     return {"type": dtype[1:], "data": base64.b64encode(data).decode()}
 
@@ -133,7 +134,10 @@ def _decision_numbers(decision_PP: NDArray[np.str_]) -> IntArray:
 
 
 def _classes(changes: Mapping[str, FloatArray]) -> dict[str, dict[str, str]] | None:
-    """Return the changes in hundredths of points as 16-bit numbers, or None if the page would become too large."""
+    """Return the changes of accuracy by class, or None if the page would become too large.
+
+    The changes are 16-bit numbers in hundredths of points.
+    """
     if sum(each.size for each in changes.values()) > _MAX_CLASS_VALUES:
         return None
     return {

@@ -1,4 +1,4 @@
-"""The facts about an experiment or study that a report states besides its trials or curves.
+"""The facts about an experiment or study that a report states in addition to the results.
 
 Shape suffixes: P = peers, K = classes.
 """
@@ -86,8 +86,9 @@ class ImprovedStudent:
     """The training as a phrase that follows "the student". None if the student stays unchanged."""
 
     is_reproduced: bool | None
-    """Whether the training was reproduced: repeated for publication, it ended with all values that the study had
-    recorded for it. None if the study has recorded no result to compare with."""
+    """Whether the training is reproduced. A network is published from a second run of its training, which is reproduced
+    if it ends with exactly the values that the study recorded for the first run. None if the study recorded no values
+    to compare with."""
 
     before: Mapping[str, float]
     after: Mapping[str, float]
@@ -133,10 +134,11 @@ class ExperimentFacts(RunFacts):
     version that did not record the size of an image."""
 
     bytes_to_one_student: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    """The number of bytes that leave each peer for one of its students, by transfer set. Empty like ``moved``."""
+    """The number of bytes that leave each peer for one of its students, by transfer set. Empty if ``moved`` is
+    empty."""
 
     worker_seconds: float
-    """Sum of the seconds of all trials, even if several workers ran them at the same time."""
+    """The sum of the seconds of all trials. Trials that run at the same time are added up, too."""
 
     @property
     def num_peers(self) -> int:
@@ -195,7 +197,7 @@ class PclFacts(RunFacts):
         return published_data_set(self.config.data.source, self.class_names)
 
     def published(self, architecture: str, method: Method) -> tuple[Published, ...]:
-        """Return the published results of others for the same data set, architecture and method."""
+        """Return the results in the literature for the same data set, architecture and method."""
         return find_published(self.published_data_set, architecture, method)
 
 

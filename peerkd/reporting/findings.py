@@ -43,13 +43,13 @@ from peerkd.study.transfer_sets import TRANSFER_SETS, names_without_labels
 Treatment: TypeAlias = Literal["chosen", "single", "default", "control"]
 
 TREATMENTS: Final[tuple[Treatment, ...]] = ("chosen", "single", "default", "control")
-"""The trainings of a pair that are compared: under its own chosen setting, under the single setting that is best for
-all pairs, under the untuned default, and without a teacher."""
+"""The trainings of a pair that the report compares. They have the setting chosen for this pair, the single setting that
+is best for all pairs, the untuned default, and the setting of the best control."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PairSettings:
-    """The setting chosen for each ordered pair: (num_peers, num_peers), without meaning on the diagonal."""
+    """The setting chosen for each ordered pair, as (num_peers, num_peers) arrays whose diagonals have no meaning."""
 
     transfer_set: NDArray[np.str_]
     temperature: FloatArray
@@ -80,8 +80,8 @@ class ChoiceCounts:
     """The number of pairs that chose a transfer set without labels, where alpha has no effect."""
 
     dimensions: Mapping[str, Mapping[Any, int]]
-    """The number of pairs that chose each learning rate, loss and target: for each of these that the experiment tunes,
-    the counts by value."""
+    """The number of pairs that chose each value of a tuned dimension, by dimension and value. The dimensions are the
+    learning rate, the loss and the target. A dimension of which the experiment tries only one value is omitted."""
 
     transfer_set: Mapping[str, int]
 
@@ -94,8 +94,8 @@ class SweepFindings:
     """
 
     scope: str
-    """The evaluation sets of the choice, ``global`` or ``own``. All gains are on these sets, except where another set
-    is named."""
+    """The kind of evaluation sets on which settings are chosen, ``global`` or ``own``. All gains are on sets of this
+    kind, unless another kind is named."""
 
     default: UntunedDefault
     """The untuned default."""
@@ -116,15 +116,15 @@ class SweepFindings:
     """The trainings that diverged, which no other finding includes."""
 
     num_pairs_without: Mapping[Treatment, int]
-    """The number of pairs without a trial of a treatment, because all of the pair's trainings of this kind diverged."""
+    """The number of pairs without a result, because all their trainings of this kind diverged, by treatment."""
 
     gains: Mapping[Treatment, FloatArray]
     """(num_peers, num_peers) gain on test of the trials of each treatment, NaN for a pair without such a trial."""
 
     gain_from_data: FloatArray
     gain_from_teacher: FloatArray
-    """(num_peers, num_peers) the gain of the chosen setting minus ``gain_from_data``. The latter is the gain of
-    fine-tuning on the same data with the same learning rate."""
+    """(num_peers, num_peers) gain of the chosen setting minus ``gain_from_data``, which is the gain of fine-tuning on
+    the same data with the same learning rate."""
 
     mean_gains: Mapping[tuple[Treatment, str], Estimate]
     """Mean gains on test by treatment and scope."""
@@ -145,13 +145,13 @@ class SweepFindings:
     """Test gain of each pair's own setting minus that of the pair's best control."""
 
     num_imitations: int
-    """The number of pairs whose best control imitates the student's old self. The best control of all other pairs, if
-    they have one, is fine-tuning."""
+    """The number of pairs whose best control imitates the student's old self. For every other pair that has a control,
+    the best one is fine-tuning."""
 
     without_tuning: WithoutTuning | None
     """The gain of tuning T and alpha, compared with the gain of another loss or target at T = 1 and the default alpha.
 
-    None unless the untuned default and another loss or target have been tried for every pair without diverging."""
+    None unless the untuned default and at least one other loss or target have a result for every pair."""
 
     optimism: Estimate
     """Gain of the chosen setting on validation, where it was chosen, minus its gain on test."""
@@ -173,10 +173,11 @@ class SweepFindings:
     forgetting: Forgetting
 
     results: TrialResults
-    """The results of every trial, and which of them have a role for each pair."""
+    """The results of every trial, and the rows of each pair's trials by treatment."""
 
     skew: Mapping[str, Estimate]
-    """The rank correlation over pairs between the chosen setting's gain and each distance of the peers' classes."""
+    """The rank correlation, over pairs, between the gain of the chosen setting and the distance of the two peers'
+    classes, by measure of distance."""
 
     @property
     def default_transfer_set(self) -> str | None:
@@ -185,12 +186,12 @@ class SweepFindings:
 
     @property
     def has_rates(self) -> bool:
-        """Whether learning rates were chosen too."""
+        """Whether the experiment tries several learning rates, so that one is chosen for each pair."""
         return self.default.learning_rate is not None
 
     @property
     def has_intervals(self) -> bool:
-        """Whether means over pairs have intervals, which require a minimum number of peers that did not diverge."""
+        """Whether means over pairs have intervals, which need at least ``MIN_PEERS`` peers that did not diverge."""
         return self.comparison.chosen.has_interval
 
     @property
@@ -203,8 +204,8 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
     """Return the findings of an experiment from its table of trials.
 
     Raises:
-        ValueError: If the table lacks a pair of the peers that did not diverge, or the untuned default of a pair, or if
-            every distillation diverged.
+        ValueError: If the table lacks the untuned default of a pair, or any trial of a pair whose peers did not
+            diverge, or if every distillation diverged.
     """
     sweep = facts.config.sweep
     default = facts.config.untuned_default
@@ -300,9 +301,10 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
 def _roles(
     rows: Mapping[Treatment, IntArray], choice_within: Mapping[str, ChosenRows]
 ) -> dict[str, dict[str, IntArray]]:
-    """Return the rows of each pair by treatment, over all transfer sets (an empty name) and within each of them.
+    """Return the row of each pair's trial by treatment and by name of the transfer set.
 
-    The single setting has one transfer set. A treatment that no pair has within a set is left out.
+    The empty name stands for the choice among all transfer sets, and is the only one of the single setting. A treatment
+    without a trial within a set is left out for this set.
     """
     roles: dict[str, dict[str, IntArray]] = {name: {"": rows_PP} for name, rows_PP in rows.items()}
     for name, within in choice_within.items():
@@ -316,8 +318,8 @@ def _check_trials(trials: Candidates, facts: ExperimentFacts) -> None:
     """Check that a table of trials belongs to an experiment and has results.
 
     Raises:
-        ValueError: If its peers differ from the peers of the experiment that did not diverge, if it has a loss or a
-            target that the experiment does not try, or if every distillation diverged.
+        ValueError: If the peers of the table are not the peers of the experiment that did not diverge, if the table has
+            a loss or a target that the experiment does not try, or if every distillation diverged.
     """
     wanted, found = np.flatnonzero(facts.peers_are_finite), np.unique(trials.student)
     if not np.array_equal(wanted, found):

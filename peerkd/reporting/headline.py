@@ -1,4 +1,4 @@
-"""The findings of a full sweep in a few sentences, which also report the absence of an effect."""
+"""The findings of a full sweep in a few sentences. They also say where no effect was found."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -66,7 +66,7 @@ def headline(findings: SweepFindings, facts: ExperimentFacts) -> list[Headline]:
 
 
 def diverged(findings: SweepFindings) -> str:
-    """Return which trainings diverged and which means lack pairs for this reason. Empty if none diverged."""
+    """Return which trainings diverged, and which means therefore omit some pairs. Empty if none diverged."""
     missing = [
         f"{TREATMENT_NAMES[name]} ({plural(num, 'pair')})" for name, num in findings.num_pairs_without.items() if num
     ]
@@ -86,11 +86,14 @@ def verdict(estimate: Estimate) -> str:
 
 
 def remarks(estimate: Estimate, noun: str = "") -> str:
-    """Return the verdict and the number of pairs, in parentheses after a space. The text is empty if it has neither.
+    """Return a space and, in parentheses, the verdict on a difference and its number of pairs.
+
+    The text is empty if there is no verdict and ``noun`` is empty.
 
     Args:
         estimate: A difference.
-        noun: The noun for the pairs behind it, in the singular. If empty, their number is omitted.
+        noun: What the difference is a mean over, as a singular noun such as ``pair``. If it is empty, the number is
+            omitted.
     """
     parts = [part for part in (verdict(estimate), f"n = {plural(estimate.num, noun)}" if noun else "") if part]
     return f" ({'; '.join(parts)})" if parts else ""

@@ -40,9 +40,9 @@ class HeatMap(NamedTuple):
 
 
 def shared_limit(matrices: Sequence[FloatArray]) -> float:
-    """Return the value that has the strongest colour in all of several maps, the 95th percentile of the magnitudes.
+    """Return the magnitude with the strongest colour, which several maps share: the 95th percentile of all magnitudes.
 
-    The maximum would not serve: one pair that collapses would leave all others without colour.
+    The maximum is not used, because a single pair with a very large loss would leave all other cells nearly colourless.
     """
     sizes = np.abs(np.concatenate([matrix.ravel() for matrix in matrices]))
     known = sizes[~np.isnan(sizes)]
@@ -54,10 +54,10 @@ def pairs_map(values_PP: FloatArray, *, caption: str, limit: float, names: Seque
     """Return the map of a difference in points by student and teacher, with the means of rows and columns.
 
     Args:
-        values_PP: (num_peers, num_peers) fractions, NaN where a pair has none.
+        values_PP: (num_peers, num_peers) differences as fractions, NaN for a pair without a difference.
         caption: Title of the map.
         limit: The magnitude with the strongest colour.
-        names: What each peer is called. Empty: its number. This is true of all maps of peers.
+        names: The name of each peer. If there are none, the peers have numbers, as in all maps of this module.
     """
     whole = _square(values_PP, names, caption=caption, limit=limit, write=points)
     rows = [(label, [*cells, _mean(values)]) for (label, cells), values in zip(whole.rows, values_PP, strict=True)]
@@ -66,7 +66,7 @@ def pairs_map(values_PP: FloatArray, *, caption: str, limit: float, names: Seque
 
 
 def pair_counts_map(counts_PP: FloatArray, *, caption: str, names: Sequence[str] = ()) -> HeatMap:
-    """Return the map of a count by student and teacher, NaN where a pair has none."""
+    """Return the map of a count by student and teacher. The count of a pair without a value is NaN."""
     limit = max(1.0, float(np.nanmax(counts_PP, initial=0)))
     return _square(counts_PP, names, caption=caption, limit=limit, write=lambda count: f"{count:.0f}")
 
@@ -87,7 +87,7 @@ def class_counts_map(counts_PK: IntArray, class_names: Sequence[str], names: Seq
 
 
 def lost_accuracy_map(lost: FloatArray, *, transfer_sets: Sequence[str], class_names: Sequence[str]) -> HeatMap:
-    """Return the map of lost accuracy in points by transfer set and class.
+    """Return the map of the accuracy that students lose by distillation, in points by transfer set and class.
 
     Args:
         lost: (num_transfer_sets, num_classes) fractions, NaN for a class without test samples.
@@ -138,9 +138,11 @@ def setting_cell(
 
     Args:
         transfer_set: Name of the transfer set.
-        temperature: Temperature of the distillation. It is not shown if the loss in ``dimensions`` sets it itself.
+        temperature: Temperature of the distillation. It is not shown if the loss in ``dimensions`` sets the temperature
+            itself.
         alpha: Weight as configured. A dash is shown if the transfer set has no labels.
-        dimensions: The learning rate, the loss and the target by name, as far as the experiment tunes them.
+        dimensions: The values of those of ``learning_rate``, ``loss`` and ``target`` that the experiment tunes, by
+            name.
         epochs: Epochs after which to stop, or None if the choice names none.
         is_default: Whether the cell has the frame of the untuned default.
         is_muted: Whether the cell is grey and in italics.

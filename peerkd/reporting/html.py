@@ -113,7 +113,7 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
 
 
 def settings_map(findings: SweepFindings, names: Sequence[str]) -> heatmaps.HeatMap:
-    """Return the chosen settings by student and teacher, which have these names."""
+    """Return the table of chosen settings by student and teacher. ``names`` has the name of each peer."""
     settings, choice, decision_PP = findings.settings, findings.choice, findings.advice.decision
 
     def cell(pair: tuple[int, int]) -> heatmaps.Cell:

@@ -12,7 +12,7 @@ from peerkd.wording import plural
 
 
 def headline(improved: ImprovedPeers) -> Headline:
-    """Return how many students distilled and fine-tuned, their accuracies, and which artifact has their networks."""
+    """Return how many students learned from a teacher and how many trained on, their accuracies, and their artifact."""
     return Headline(
         "Better peers", f"{_counts(improved)} {_accuracies(improved)} Their networks are in {improved.key}."
     )

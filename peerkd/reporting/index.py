@@ -8,14 +8,14 @@ import jinja2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexEntry:
-    """A run in the index, as texts."""
+    """The texts that the index shows for one run."""
 
     name: str
     pipeline: str
     started: str
     state: str
     headline: str
-    """The result, or the stages that are left."""
+    """The result of a finished run, or the stages that an unfinished run has not done yet."""
 
     cost: str
     size: str
@@ -29,7 +29,7 @@ def render_index(entries: Sequence[IndexEntry], *, title: str, written_at: str) 
     Args:
         entries: The runs, in the order in which they are listed.
         title: The name of the store.
-        written_at: The time at which the page is written, for people.
+        written_at: The time at which the page is written, as text for readers.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("peerkd.reporting"),

@@ -1,7 +1,7 @@
 """The card of a published network: what it is, how it was trained, how accurate it is, and how to load it.
 
 A card is a JSON file for programs, and a page of Markdown with the same facts for people. The workers of a stage write
-it, so the module needs no templates.
+the card, so this module does not need the template engine of the pages.
 """
 
 import json
@@ -28,7 +28,8 @@ class CardSetting:
     """The training of the network after its pre-training."""
 
     teacher: int | None
-    """The teacher, or in a control the peer whose data are used; None if no other peer takes part."""
+    """The number of the teacher. In a control, the number of the other peer whose data are used. None if there is no
+    other peer."""
 
     transfer_set: str
     temperature: float | None
@@ -67,9 +68,9 @@ class ModelCard:
     """The training after the pre-training. None if the student was left unchanged."""
 
     is_reproduced: bool | None
-    """Whether the training was reproduced: repeated for publication, it ended with all values that the study had
-    recorded for it. None if there is nothing to compare, because the study trained this trial for fewer epochs, or left
-    the student unchanged."""
+    """Whether the training is reproduced. A network is published from a second run of its training, which is reproduced
+    if it ends with exactly the values that the study recorded for the first run. None if there is nothing to compare:
+    the study did not train this trial to the end, or the student stays unchanged."""
 
     file: str
     """The name of the file with the weights."""
@@ -92,10 +93,11 @@ class ModelCard:
     """The sizes of the evaluation sets, by names such as ``validation_global``."""
 
     chosen_by: str | None
-    """What was maximised on validation, in words. None if a person has named the training."""
+    """What the choice of the training maximised on validation, in words. None if the user named the setting, so there
+    was no choice."""
 
     max_own_drop: float | None
-    """The limit on the drop of the student's own accuracy under which the choice was made, as a fraction. None: no
+    """The limit on the loss of own accuracy that the choice of the training respected, as a fraction. None: no
     limit."""
 
     loss: str
@@ -109,7 +111,7 @@ class ModelCard:
     """The fingerprints of the inputs of the training, by name: data set, partition, peers and trials."""
 
     trials: str
-    """The key of the trials by which the choice was made."""
+    """The key of the artifact with the trials among which the training was chosen."""
 
     device: str
     versions: Mapping[str, str]

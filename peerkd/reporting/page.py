@@ -1,9 +1,8 @@
 """The frame of every HTML page: the environment of its templates, its sections, and the config as tables of text.
 
-A page is self-contained: it needs no network and no storage, and can be opened from disk. Its texts and tables are
-complete without a script; its charts are drawn by one.
-Kubeflow's interface shows it in a frame with ``sandbox="allow-scripts"``. In this frame, storage, downloads and links
-inside the page do not work.
+A page is self-contained: it uses neither the network nor the browser's storage, and can be opened from disk. Its texts
+and tables are complete without a script. A script draws its charts. Kubeflow's interface shows a page in a frame with
+``sandbox="allow-scripts"``. In this frame, storage, downloads and links inside the page do not work.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -83,7 +82,7 @@ def render(
 
 
 def distillation_view(config: ExperimentConfig) -> dict[str, Any]:
-    """Return the names that the pages on pairs of peers share: the loss, its conventions and the transfer sets."""
+    """Return the variables that the pages of sweeps and of tuned studies share: loss, conventions and transfer sets."""
     return {
         "loss_formula": wording.loss_formula(config.distill),
         "conventions": [

@@ -11,7 +11,7 @@ Theme: TypeAlias = Literal["light", "dark"]
 Rgb: TypeAlias = tuple[int, int, int]
 
 NUM_STEPS: Final = 7
-"""The number of shades for values above zero, and of those for values below zero."""
+"""The number of shades for values above zero. Values below zero have as many."""
 
 _INKS: Final[tuple[Rgb, ...]] = ((0, 0, 0), (255, 255, 255))
 """The colours of text in cells: pure black and pure white. Less extreme colours would not reach a contrast of 4.5 on
@@ -55,7 +55,7 @@ def step_class(value: float, *, limit: float) -> str:
 
     Args:
         value: The value.
-        limit: The value from which on all values have the last step; above 0.
+        limit: The magnitude above 0 from which on values have the last step, p7 or n7.
     """
     if value != value:
         return ""

@@ -8,10 +8,11 @@ from peerkd.wording import plural
 
 
 def run_headline(summary: Any) -> str:
-    """Return the result of a run in a phrase. It is empty if the summary has no result that this version knows.
+    """Return the result of a run in a phrase. Empty if the summary contains no result that this version can read.
 
     Args:
-        summary: The summary in the manifest of a report: a text for a tuned study, or the headline numbers.
+        summary: The summary in the manifest of a report: a text if the run is a tuned study, else a mapping of headline
+            numbers.
     """
     if isinstance(summary, str):
         # The text begins with the name of the experiment.
@@ -36,7 +37,7 @@ def _sweep(summary: Mapping[str, Any]) -> str:
 
 
 def _methods(summary: Mapping[str, Any]) -> str:
-    """Return in words how many methods are above and below the baseline, by the 95 % interval of the difference."""
+    """Return how many methods are above, below and not distinguishable from the baseline, by 95 % intervals."""
     ending = "_over_baseline_points"
     compared = [name.removesuffix(ending) for name in summary if name.endswith(ending)]
     if not compared:
@@ -61,7 +62,7 @@ def _rounds(summary: Mapping[str, Any]) -> str:
 
 
 def _with_bounds(summary: Mapping[str, Any], name: str) -> str:
-    """Return a difference in points of accuracy, with its interval if it has one. A missing one gives an empty text."""
+    """Return a difference in points of accuracy, with its interval if it has one. Empty without a difference."""
     value, low, high = (_number(summary, f"{name}{bound}_points") for bound in ("", "_low", "_high"))
     if value is None:
         return ""

@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 from markupsafe import Markup
 
 _LIBRARIES: Final = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
-"""d3 stands first, because Plot finds it as a global name."""
+"""The scripts of libraries. d3 comes first, because Observable Plot needs its global name ``d3``."""
 
 _EVERY_PAGE: Final = ("format", "save", "figures", "network", "charts", "tables", "matrices", "contents")
 
 EXPLORER: Final = ("study", "surfaces", "pairs", "pair")
-"""The scripts of a page on all pairs and settings of a sweep, which follow those of every page."""
+"""The names of the scripts that show any pair and setting of a sweep. They follow the scripts that every page has."""
 
 
 class Script(NamedTuple):

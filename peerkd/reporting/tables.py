@@ -36,10 +36,10 @@ _NUM_COLUMNS: Final = 80
 def pairs_csv(findings: SweepFindings) -> str:
     """Return one line for each ordered pair. Gains are fractions of accuracy on test. A missing value is empty.
 
-    ``decision`` is distil, fine_tune or leave. The predicted gain of the setting over the unchanged student, and its
-    advantage over the best training without a teacher, are followed by the bounds of their intervals on test.
-    ``test_global_difference`` is the accuracy of the chosen setting minus that of the untuned default, on the same
-    samples of the global test set.
+    ``decision`` is distil, fine_tune or leave. ``predicted_gain`` is the gain of the setting over the unchanged
+    student, and ``predicted_advantage`` is its gain over the best training without a teacher, both as predicted for the
+    test set. Two columns with the bounds of the interval follow each of them. ``test_global_difference`` is the
+    accuracy of the chosen setting minus that of the untuned default, on the same samples of the global test set.
     """
     gain = f"test_{findings.scope}_gain"
     settings, paired = findings.settings, findings.comparison.paired

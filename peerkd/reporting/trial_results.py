@@ -1,4 +1,4 @@
-"""The results of all trials of a sweep as arrays, from which a reader of the page can draw any pair and setting.
+"""The results of all trials of a sweep as arrays. With them, the page can show any pair and setting.
 
 Shape suffixes: N = trials (rows of the table), P = peers (row: student, column: teacher), K = classes.
 """
@@ -17,11 +17,11 @@ from peerkd.results.selection import NO_ROW, Candidates
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 _COMPARED: Final = ("chosen", "control")
-"""The roles whose accuracies by class and by epoch are kept."""
+"""The trials of each pair whose accuracies by class and by epoch are kept: its chosen setting and its best control."""
 
 
 class TrialSetting(NamedTuple):
-    """A setting that was tried. Values without an effect, or of which only one was tried, are None."""
+    """A setting that was tried. A value is None if it has no effect, or if the sweep tried only one."""
 
     transfer_set: str
     temperature: float | None
@@ -34,7 +34,7 @@ class TrialSetting(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TrialResults:
-    """What every trial changed on test. Entries of N are rows of the table of trials, in its order."""
+    """What every trial changed on test. Arrays over trials have the order of the rows of the table of trials."""
 
     student: IntArray
     teacher: IntArray
@@ -50,20 +50,23 @@ class TrialResults:
 
     num_wrong: IntArray
     own_gain: FloatArray
-    """NaN if the trial diverged. This is true of all arrays of fractions."""
+    """The gain on the own test set as a fraction. It is NaN if the trial diverged, as in all arrays of fractions
+    here."""
 
     forgetting: FloatArray
     gain_from_teacher: FloatArray
-    """The gain on test minus the gain of the control with the same data, for the accuracy that the choice uses.
+    """The gain on test minus the gain of fine-tuning on the same data with the same learning rate.
 
-    It is NaN for a control, and for a trial without such a control."""
+    The accuracy is the one by which settings are chosen. The value is NaN for a control, and for a trial without such a
+    fine-tuning.
+    """
 
     gain: FloatArray
-    """The gain on test, for the accuracy that the choice uses."""
+    """The gain on test, in the accuracy by which settings are chosen."""
 
     roles: Mapping[str, Mapping[str, IntArray]]
-    """(num_peers, num_peers) rows of each pair's trial by role, such as ``chosen``, and by transfer set. An empty name
-    of a set means all sets."""
+    """(num_peers, num_peers) row of the trial with a role for each pair, by role and transfer set. A role is the name
+    of a treatment, such as ``chosen``. The empty name stands for all transfer sets together."""
 
     class_changes: Mapping[str, FloatArray]
     """(num_peers, num_peers, num_classes) change of the test accuracy on each class, by role. NaN without a trial."""
@@ -84,8 +87,8 @@ def trial_results(
 
     Args:
         table: The table of trials.
-        trials: The candidates that were read from the table.
-        roles: Rows of each pair's trial by role and transfer set.
+        trials: The same table as candidates for a choice.
+        roles: The row of each pair's trial by role and transfer set, as in ``TrialResults.roles``.
         scope: The scope of the choice, ``global`` or ``own``.
         num_test_samples: The size of the global test set.
     """

@@ -17,12 +17,12 @@ _MAX_NAMES: Final = 6
 
 
 def verdict(findings: SweepFindings, facts: ExperimentFacts) -> list[str]:
-    """Return the three sentences. What is said of a student is what was done with its published network."""
+    """Return the three sentences. They describe each student by the training of its published network."""
     return [_who_learns(findings, facts), _who_does_not(facts), _cost(facts)]
 
 
 def network_note(num_arrows: int) -> str:
-    """Return in words what the arrows of a network are."""
+    """Return in words what the arrows in the chart of peers stand for."""
     if not num_arrows:
         return "There is no arrow, because no teaching pays."
     drawn = f" The {MAX_ARROWS} widest are drawn." if num_arrows > MAX_ARROWS else ""
@@ -97,7 +97,7 @@ def _names(facts: ExperimentFacts) -> list[str]:
 
 
 def called(name: str) -> str:
-    """Return what a peer is called in a sentence: a peer without a name has a number."""
+    """Return what a peer is called in a sentence: its name, or ``peer 3`` if it has only a number."""
     return f"peer {name}" if name.isdigit() else name
 
 

@@ -64,8 +64,9 @@ def magnitude(fraction: float) -> str:
 def _tenths(fraction: float) -> float:
     """Return a fraction in points with one decimal.
 
-    The first rounding removes the error of a difference of accuracies, so that what is halfway in truth is halfway here
-    too. The script of a page rounds in the same way, from 32-bit floats. Numbers of numpy round less exactly.
+    Floating-point error can move the difference of two accuracies to either side of a tie between two decimals.
+    Rounding to 5 decimals first removes this error. The script of a page rounds its 32-bit floats in the same way. The
+    value is converted to a Python float, because NumPy floats round less exactly.
     """
     return round(round(100 * float(fraction), 5), 1)
 
@@ -166,7 +167,7 @@ def default_setting(default: UntunedDefault) -> str:
 
 
 def default_recipe(transfer_sets: Iterable[str], default: UntunedDefault) -> str:
-    """Return the untuned default in words without its transfer set. The words are true for all given transfer sets."""
+    """Return the untuned default in words without its transfer set. The words apply to all given transfer sets."""
     names = tuple(transfer_sets)
     without_labels = names_without_labels(names)
     weight = DIVERGENCE_ALONE
@@ -231,7 +232,7 @@ def diverged(divergence: Divergence) -> str:
 
 
 def _split_terms(transfer_sets: Iterable[str]) -> str:
-    """Return in words which samples CE and D use on transfer sets where each has samples of its own.
+    """Return in words which samples CE and D use on transfer sets with separate samples for these two terms.
 
     The text is empty if there is no such transfer set.
     """

@@ -16,7 +16,8 @@ from pipelines.pods import in_its_own_pod, launching
 def _improving(task: PipelineTask) -> PipelineTask:
     """Prepare the task that publishes better peers, and set its display name.
 
-    Both strategies have such a task, and the compiler would add a number to the name of the second one.
+    The pipeline contains this task twice, once for each strategy. Without a display name, the compiler would number the
+    second task.
     """
     return launching(task).set_display_name(improve_peers.name)
 

@@ -17,16 +17,18 @@ _NUM_KEPT: Final = 4
 """Number of settings that are tried on all pairs."""
 
 _EARLIER_SHARE: Final = 0.25
-"""Fraction of the settings that is tried if earlier sweeps show which are good."""
+"""Fraction of the settings that is tried if there are earlier sweeps. These are the settings with the best means
+there."""
 
 
 def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
-    All settings are tried on a random pair, the better half on two more pairs, the better half of these on four, and so
-    on until four settings remain, which are tried on all other pairs. At any time all pairs get the setting with the
-    best mean so far; if that mean is not above 0, all students stay unchanged. The mean of a setting in earlier
-    experiments counts as much as a few trials, and only the best quarter of the settings in them is tried.
+    All settings are tried on a random pair. The better half of them is tried on two more pairs, the better half of
+    these on four more pairs, and so on. When four settings remain, they are tried on all remaining pairs. At any time,
+    all pairs get the setting with the best mean so far; if this mean is not above 0, all students stay unchanged. If
+    there are earlier experiments, only the quarter of the settings with the best means in them is tried, and the mean
+    of a setting in them counts as much as a few trials.
     """
     known = Known(space, earlier)
     return Scripted(known, [_elimination(known, seed)], choose=_same_for_all)

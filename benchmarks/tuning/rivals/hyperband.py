@@ -1,6 +1,7 @@
 """Hyperband (Li et al. 2018) for each pair: successive halving that also hedges against misleading first epochs.
 
-It is synchronous, for the reason that ``successive_halving`` states.
+It is synchronous: it promotes settings only when all trials of a rung are done. The asynchronous variant of Optuna
+trains the first setting that it sees to the end, which is too much for the few settings that a pair can afford.
 """
 
 from collections.abc import Sequence

@@ -92,14 +92,15 @@ class Known:
         """Return the choice of each pair (Q,): the best of its whole trials, or of shorter ones if it has none.
 
         A student without a gain stays unchanged. A pair without measurements gets the setting with the highest expected
-        gain over all pairs. If there are earlier experiments, a measured pair gets it too, if the pair has not tried
-        it and has measured no larger gain.
+        gain over all pairs. If there are earlier experiments, a pair with measurements gets this setting, too, unless
+        the pair has tried it or has measured a gain that is at least as large.
 
         Args:
             for_others: Gains (Q, S) from which the expected gains are computed. None: those of whole trials, or of
                 shorter ones if there is no whole trial.
-            trusts_earlier: Whether measured pairs may get that setting. False for a rival whose pairs tried the most
-                promising settings first: after these have failed, the mean over other pairs says little.
+            trusts_earlier: Whether pairs with measurements may get the setting with the highest expected gain. False
+                for a rival whose pairs try the most promising settings first: if these fail on a pair, the mean over
+                other pairs says little about it.
         """
         whole_QS = self.whole_gains
         if for_others is None:

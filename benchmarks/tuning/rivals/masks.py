@@ -17,15 +17,16 @@ from peerkd.tuning.protocol import EarlierSweep
 from peerkd.tuning.space import Space
 
 _PREFERRED_SET = "student_and_public"
-"""The transfer set on which a student has its own labels and learns nothing else from a teacher without data of it."""
+"""The preferred transfer set: the student's own labelled data, together with public data. It has no data of the
+teacher."""
 
 
 def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner. It ignores the seed and earlier experiments.
 
-    All pairs get the target ``masks`` with the default loss, temperature and weight: on the student's own data together
-    with public data if that is tried, else on the default transfer set. Where no setting has that target, they get the
-    untuned default.
+    All pairs get the target ``masks`` with the default loss, temperature and weight. The transfer set is the student's
+    own data together with public data if the sweep tries it, else the default transfer set. If no such setting exists,
+    all pairs get the untuned default.
     """
     del seed, earlier
     return Scripted(Known(space, ()), (), choose=lambda _: np.full(space.num_pairs, _setting(space)))

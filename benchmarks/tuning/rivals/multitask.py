@@ -23,26 +23,30 @@ from peerkd.tuning.settings_prior import compress
 from peerkd.tuning.space import NO_SETTING, Space
 
 _BATCH_SHARE: Final = 1 / 3
-"""Number of suggestions for each pair between two updates."""
+"""Size of a batch of suggestions as a share of the number of pairs. The Gaussian process is updated after each
+batch."""
 
 _MAX_FITTED: Final = 300
 """Largest number of observations to which hyper-parameters are fitted. Random ones are taken if there are more."""
 
 _MAX_EARLIER: Final = 600
-"""Largest number of earlier trials that are observations. All of them determine the prior mean."""
+"""Largest number of earlier trials that are used as observations. The prior mean is computed from all earlier
+trials."""
 
 _OF_TRIAL_SHARE: Final = 0.5
-"""Share of the noise that is an effect of the trial: its network is better or worse on any samples."""
+"""Share of the noise variance that belongs to the trained network, which is better or worse than expected on all
+samples. The rest is the error of the measurement on the validation samples."""
 
 _FIT_GROWTH: Final = 1.5
-"""Growth of the number of observations after which hyper-parameters are fitted again."""
+"""Hyper-parameters are fitted again when the number of observations has grown by this factor."""
 
 
 def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:
     """Return the tuner.
 
-    All suggestions are whole trials. A batch has the best setting of a posterior sample on the pairs whose sampled
-    improvement per cost is the largest. A pair gets the setting with the highest posterior mean if that is a gain.
+    All suggestions are whole trials. For each batch, the tuner draws a sample of the posterior and finds the setting of
+    each pair with the largest sampled improvement per cost. The batch has the pairs for which this improvement is
+    largest. A pair gets the setting with the highest posterior mean if this mean is above 0.
     """
     known = Known(space, earlier)
     surrogate = _Surrogate(known, seed, earlier)
@@ -162,7 +166,14 @@ class _Surrogate:
         return mean_QS
 
     def _spread_out(self, weights_N: FloatArray) -> FloatArray:
-        """Return ``sum_n k((q, s), n) w_n`` for all pairs and settings (Q, S), by two small products."""
+        """Return the kernel between all points and the observations, multiplied by a vector of weights: (Q, S).
+
+        A point is a pair with a setting. The kernel is a product of a kernel between pairs and one between settings, so
+        two small matrix products suffice.
+
+        Args:
+            weights_N: The weight of each observation.
+        """
         weights_PS = np.zeros((len(self._kernel_PP), len(self._kernel_SS)))
         np.add.at(weights_PS, tuple(self._places_N2.T), weights_N)
         spread_QS: FloatArray = self._kernel_PP[: self._space.num_pairs] @ weights_PS @ self._kernel_SS
@@ -171,8 +182,10 @@ class _Surrogate:
     def _sample(self, rng: np.random.Generator) -> FloatArray:
         """Return a sample of the posterior (Q, S): a sample of the prior, corrected by what was observed.
 
-        With ``f`` a sample of the prior at all points, ``f_N`` at the observations and ``e`` of noise, Matheron's rule
-        is ``f + K_xN inverse(K_NN + noise) (y - f_N - e)``.
+        Matheron's rule is ``f + K_xN inverse(K_NN + noise) (y - f_N - e)``. Here f is a sample of the prior at all
+        points, f_N contains its values at the observations, e is a sample of the noise, and y contains the observed
+        values. K_xN is the kernel between all points and the observations, and K_NN is the kernel between the
+        observations.
         """
         left_PP, left_SS = _root(self._kernel_PP), _root(self._kernel_SS)
         prior_PS = left_PP @ rng.normal(size=(len(left_PP), len(left_SS))) @ left_SS.T
@@ -184,7 +197,10 @@ class _Surrogate:
 
 
 def _some(gains_LS: FloatArray, num_pairs: int, seed: int) -> tuple[IntArray, FloatArray]:
-    """Return the places (N, 2) and points (N,) of some earlier trials. Earlier pairs follow those of the space."""
+    """Return the pair and setting (N, 2) and the gain (N,) of randomly drawn earlier trials.
+
+    Gains are in compressed points. Earlier pairs are numbered after the pairs of the space.
+    """
     places_N2 = np.argwhere(~np.isnan(gains_LS))
     some = generator(seed, "tuner", "multitask", "earlier").permutation(len(places_N2))[:_MAX_EARLIER]
     places_N2 = places_N2[some]

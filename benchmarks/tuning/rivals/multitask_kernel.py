@@ -22,15 +22,18 @@ class Hypers(NamedTuple):
     sd: float = 5.0
     noise_sd: float = 1.0
     pair_length: float = 1.0
-    """Length scale of pairs, in standard deviations of each feature times the root of the number of features."""
+    """Length scale of the kernel between pairs. Its unit is the standard deviation of a feature times the root of the
+    number of features."""
 
     own_share: float = 0.3
-    """Share of the variance that pairs do not have in common, however similar they are."""
+    """Share of the variance that belongs to each pair alone. Even pairs with equal features do not have it in
+    common."""
 
     transfer_set: float = 0.5
     loss: float = 0.7
     target: float = 0.5
-    """Correlation of settings that differ in one category."""
+    """Correlation of two settings that differ only in the target. ``transfer_set`` and ``loss`` are the same for their
+    category."""
 
     log2_temperature_length: float = 2.0
     weight_length: float = 0.5
@@ -38,7 +41,11 @@ class Hypers(NamedTuple):
 
 
 def log_prior(hypers: Hypers) -> float:
-    """Return the logarithm of the prior density without its constant: each is log-normal about its default, by e."""
+    """Return the logarithm of the prior density of the hyper-parameters, without its constant term.
+
+    Each hyper-parameter is independent. Its logarithm, or its logit if it is a share or a correlation, is normal with
+    standard deviation 1 and has its mean at the default.
+    """
     values, defaults = (
         np.array([_odds(each) if name in _SHARES else each for name, each in some._asdict().items()])
         for some in (hypers, Hypers())
@@ -47,7 +54,7 @@ def log_prior(hypers: Hypers) -> float:
 
 
 def candidates(hypers: Hypers, name: str) -> Iterator[Hypers]:
-    """Yield neighbours in which one hyper-parameter differs."""
+    """Yield copies of the hyper-parameters in which the one called ``name`` is smaller or larger."""
     value = getattr(hypers, name)
     if name in _SHARES:
         # On the scale of the logit, where 0 and 1 are infinitely far away.
@@ -82,7 +89,10 @@ class Kernels:
         }
 
     def matrices(self, hypers: Hypers) -> tuple[FloatArray, FloatArray]:
-        """Return the kernel between pairs (P, P), with the variance, and that between settings (S, S)."""
+        """Return the kernel between pairs (P, P) and the kernel between settings (S, S).
+
+        The kernel between pairs is multiplied by the variance of gains.
+        """
         similar_PP = np.exp(-self._squared_PP / (2 * hypers.pair_length**2))
         kernel_PP = (1 - hypers.own_share) * similar_PP + hypers.own_share * np.eye(len(similar_PP))
         kernel_SS = np.exp(

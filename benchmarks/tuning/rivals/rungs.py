@@ -1,4 +1,4 @@
-"""Rungs, which train many settings of a pair for few epochs, the best of them for more, and the last to the end."""
+"""Rungs, by which many settings of a pair are trained for few epochs, the best for more, and the last to the end."""
 
 import math
 from collections.abc import Iterator, Sequence

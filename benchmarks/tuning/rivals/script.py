@@ -10,8 +10,8 @@ from peerkd.arrays import IntArray
 from peerkd.tuning.protocol import Observation, Suggestion
 
 Script: TypeAlias = Iterator[Sequence[Suggestion]]
-"""An iterator over batches of measurements, each of which must be done before the next is requested. An empty batch
-ends the turn of the script, and another script continues."""
+"""An iterator over batches of measurements. All measurements of a batch must be done before the next batch is
+requested. An empty batch ends the turn of the script, and another script continues."""
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Successive halving (Jamieson and Talwalkar 2016) for each pair, by epochs.
 
-Optuna's pruner is not used, because it is asynchronous and promotes the first setting that it sees to the end. With the
-few settings that a pair can afford, only waiting for a whole rung saves any work.
+The pruner of Optuna is not used, because it is asynchronous: it trains the first setting that it sees to the end. A
+pair can afford few settings, so work is saved only if promotion waits for all trials of a rung.
 """
 
 from collections.abc import Sequence

@@ -35,8 +35,9 @@ def curve_chart(curve: Sequence[Mapping[str, Any]]) -> XYChart | None:
 def regret_chart(curve: Sequence[Mapping[str, Any]]) -> XYChart | None:
     """Return the chart of the regret against the cost in percent, or None if no iteration has an observed gain.
 
-    The regret of an iteration is the mean observed gain of the final choices minus that of the choices at that time. It
-    is measured against what the study found, because nobody knows the best choices without a full sweep.
+    The regret of an iteration is the mean observed gain of the final choices, minus the mean observed gain of the
+    choices after this iteration. The final choices are the reference, because the best choices are unknown without a
+    full sweep.
     """
     known = [row for row in curve if row["mean_observed_gain"] is not None]
     if len(known) < 2:
@@ -51,7 +52,7 @@ def regret_chart(curve: Sequence[Mapping[str, Any]]) -> XYChart | None:
 
 
 def front_chart(front: Sequence[FrontPoint]) -> XYChart | None:
-    """Return the chart of mean own gain against mean global gain, or None if no weight chooses any setting."""
+    """Return the chart of mean own gain against mean global gain, or None if no pair has a chosen setting."""
     if not any(point.num_distilled for point in front):
         return None
     # The line ends at the weight 0 of own accuracy, which is usually furthest to the right and has room for a label.

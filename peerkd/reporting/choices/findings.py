@@ -177,12 +177,12 @@ class TuningFindings:
         return grid_edges(chosen, tried)
 
     def count(self, decision: StudentDecision) -> int:
-        """Return the number of ordered pairs with a decision."""
+        """Return the number of ordered pairs with the given decision."""
         return sum(choice.decision == decision for choice in self.choices)
 
     @property
     def untried_pairs(self) -> list[PairChoice]:
-        """The choices of the pairs of which no trial was run."""
+        """The choices of the pairs for which no trial was run."""
         return [choice for choice in self.choices if not choice.num_trials]
 
 
@@ -210,7 +210,7 @@ def compute_findings(
 
     Args:
         choices: The table of choices.
-        curve: The table of the choices after each of about twenty iterations.
+        curve: The curve of the study: a table of its cost and its choices after each of about twenty iterations.
         front: The choices for each weight of own accuracy.
         untried_settings: The settings that no pair tried, in words.
         num_settings: The number of settings that each pair can try.
@@ -279,15 +279,15 @@ def _promise(choice: PairChoice) -> tuple[bool, float]:
 
 
 def _chosen(choice: PairChoice, tried: Mapping[Dimension, Sequence[float]], *, recipe_loss: str) -> ChosenValues:
-    """Return the values of a choice as the search for edges of the grid needs them.
+    """Return the values of a choice that the search for edges of the grid compares with the grid.
 
-    Values without effect on the choice are omitted, and so are values outside the grid, which the untuned default may
-    have.
+    The result omits the temperature if the loss sets its temperature itself, and alpha if the transfer set has no
+    labels. It also omits a value outside the grid. Only the untuned default can have such a value.
 
     Args:
         choice: A choice with a setting.
         tried: The values of the grid in each dimension.
-        recipe_loss: The name of the experiment's loss, which the choice has if it names none.
+        recipe_loss: The name of the experiment's loss. It applies to a choice whose loss is None.
     """
     values: dict[Dimension, float | None] = {"learning_rates": choice.learning_rate}
     if not sets_temperature(choice.loss or recipe_loss):

@@ -97,7 +97,7 @@ def _lacks_intervals(findings: TuningFindings) -> bool:
 
 
 def settings_map(findings: TuningFindings, names: Sequence[str]) -> heatmaps.HeatMap:
-    """Return the chosen settings by student and teacher, which have these names."""
+    """Return the table of chosen settings by student and teacher. ``names`` has the name of each peer."""
     num_peers = len(findings.expected_PP)
     cells = [[heatmaps.Cell("")] * num_peers for _ in range(num_peers)]
     for choice in findings.choices:

@@ -1,4 +1,4 @@
-"""The comparison of several studies in a few sentences, which also report the absence of a difference."""
+"""The comparison of several studies in a few sentences. They also say where no difference was found."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final

@@ -48,9 +48,11 @@ def _view(comparison: StudyComparison) -> dict[str, Any]:
 
 
 def _charted(comparison: StudyComparison) -> dict[str, dict[str, Estimate]]:
-    """Return what each chart draws, by its title: all gains of a single group, or a quantity of all groups.
+    """Return the values of each chart by the title of the chart.
 
-    Of an accuracy, only the differences to the first group are drawn, because the axis of a chart includes 0.
+    With a single group, one chart shows all its mean gains. With several groups, there is a chart for each quantity:
+    the means of all groups if the quantity is a gain, and the differences from the first group if it is an accuracy.
+    The axis of a chart includes 0, so accuracies themselves would lie too close together.
     """
     if len(comparison.groups) == 1:
         (group,) = comparison.groups

@@ -34,7 +34,7 @@ def estimate_in_words(quantity: Quantity, estimate: Estimate) -> str:
 
 
 def difference_in_words(difference: Difference) -> str:
-    """Return a difference in points with its interval if it has one, and how it was found."""
+    """Return a difference in points, its interval if it has one, and how it is paired: by seed, by peers, or not."""
     return f"{estimate_in_words(_GAIN, difference.estimate)}, {BASES[difference.basis]}"
 
 
@@ -42,7 +42,7 @@ _GAIN: Final = Quantity("difference", is_accuracy=False)
 
 
 def name_of(place: int) -> str:
-    """Return the name of the group at a place."""
+    """Return the name of the group at the index ``place``, which begins at 0: ``group 1`` is the first."""
     return f"group {place + 1}"
 
 
@@ -55,7 +55,7 @@ def summary(comparison: StudyComparison) -> str:
 
 
 def terminal_summary(comparison: StudyComparison) -> str:
-    """Return the comparison as plain text of at most 80 columns, unless a setting or a name is longer."""
+    """Return the comparison as plain text of at most 80 columns. Only a long setting or name exceeds this width."""
     lines = [summary(comparison)]
     for place, group in enumerate(comparison.groups):
         runs = ", ".join(dict.fromkeys(study.run for study in group.studies))

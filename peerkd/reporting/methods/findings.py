@@ -20,7 +20,7 @@ MAIN_METHOD: Final[Method] = "pcl"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MethodCost:
-    """The cost of the runs of one architecture and method. ``seconds`` is the spread of their times over seeds."""
+    """The cost of the runs of one architecture and method. ``seconds`` is the spread of the duration over seeds."""
 
     num_training_parameters: int
     num_deployed_parameters: int
@@ -59,7 +59,7 @@ class MethodFindings:
 
     @property
     def num_comparisons(self) -> int:
-        """The number of differences between methods that have a verdict."""
+        """The number of differences between two methods for which the report states a verdict."""
         return len(self.over_baseline) + len(self.main_over_others)
 
 

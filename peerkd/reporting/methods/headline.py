@@ -1,4 +1,4 @@
-"""The findings of a study of methods in a few sentences, which also report the absence of an effect."""
+"""The findings of a study of methods in a few sentences. They also say where no effect was found."""
 
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple, TypeAlias
@@ -21,7 +21,8 @@ _PHRASES: Final[Mapping[Verdict, str]] = {
     "below": "below",
     "undecided": "not distinguishable from",
 }
-"""The phrase of each verdict. In a sentence, the name of the method with which another is compared follows it."""
+"""The words for each verdict on a comparison of two methods. The name of the second method follows them in a
+sentence."""
 
 _MEANS_IN_WORDS: Final[tuple[Method, ...]] = ("ema", MAIN_METHOD)
 
@@ -54,7 +55,7 @@ def headline(findings: MethodFindings, facts: PclFacts) -> list[MethodHeadline]:
 
 
 def how_sure(findings: MethodFindings, facts: PclFacts) -> str:
-    """Return in words how many intervals the report has, and what they cover."""
+    """Return in words what the intervals cover, and how many of them would exclude 0 by chance."""
     num = findings.num_comparisons
     seeds = facts.config.num_seeds
     if seeds < MIN_SEEDS:
@@ -189,9 +190,9 @@ def _value(difference: Estimate) -> str:
 
 
 def _judged(difference: Estimate) -> str:
-    """Return a difference and its verdict as a phrase.
+    """Return a difference between two methods and its verdict as a phrase.
 
-    In a sentence, the name of the method with which another is compared follows the phrase.
+    In a sentence, the name of the second method follows the phrase.
     """
     return f"at {wording.estimate(difference)} points {_PHRASES[verdict(difference)]}"
 

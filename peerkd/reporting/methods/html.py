@@ -75,7 +75,7 @@ def _view(findings: MethodFindings, facts: PclFacts) -> dict[str, Any]:
 
 
 def _difference_charts(findings: MethodFindings) -> dict[str, charts.IntervalChart]:
-    """Return the chart of differences to the baseline for each architecture that has any."""
+    """Return a chart of the differences from the baseline for each architecture that has such differences."""
     differences: dict[str, dict[str, Estimate]] = {}
     for (architecture, method), difference in findings.over_baseline.items():
         differences.setdefault(architecture, {})[METHODS[method].title] = difference

@@ -40,15 +40,15 @@ class MethodPanels(NamedTuple):
 
 
 class Ramp(NamedTuple):
-    """The ramp weight of the distillation terms, which many methods have in common."""
+    """The chart of the ramp weight, which multiplies the distillation terms of the loss and rises during training."""
 
     chart: XYChart | None
     methods: list[list[str]]
-    """The titles of the methods in groups, one group for each line of the chart: the methods with this weight."""
+    """The titles of the methods that share a line of the chart because they have the same weight, by line."""
 
 
 class LineGroup(NamedTuple):
-    """Curves of one kind before they are drawn: a line for each branch, and the range over all runs."""
+    """Curves of one kind before they are drawn: a mean line for each branch, and the range of all runs as an area."""
 
     label: str
     style: str
@@ -205,10 +205,10 @@ def _numbered(name: str, num: int) -> str:
 
 
 def _line_group(label: str, style: str, groups: Sequence[Sequence[Curve]]) -> LineGroup:
-    """Return several lines and the area behind them.
+    """Return a line for each group of curves, and the area behind the lines.
 
-    There is a line for each group of curves: the mean of its curves, which differ by their seed. The area is the range
-    of all curves of all groups.
+    The curves of a group differ only by their seed, and its line is their mean. The area is the range of all curves of
+    all groups.
     """
     lines = [found for curves in groups if (found := band(curves)) is not None]
     everything = [curve for curves in groups for curve in curves]

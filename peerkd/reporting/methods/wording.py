@@ -27,7 +27,7 @@ def accuracy(fraction: float) -> str:
 def spread(found: Spread) -> str:
     """Return mean and standard deviation over seeds in percent, in ASCII.
 
-    With one seed, the text has the mean alone. Without any, all runs diverged.
+    With one seed, the text has the mean alone. If the runs of all seeds diverged, the text says so.
     """
     if not found.num:
         return "diverged"

@@ -32,7 +32,8 @@ class MethodRounds:
     sent_bytes_RP: IntArray
     received_bytes_RP: IntArray
     num_samples_RP: IntArray
-    """The number of own and public samples on which each peer trained in a round, each as often as it was seen."""
+    """The number of own and public samples on which each peer trained in a round. A sample counts once for each time
+    that the peer trained on it."""
 
     is_accepted_RP: BoolArray
 
@@ -56,7 +57,7 @@ class MethodRounds:
 
     @property
     def sent_bytes_by_round(self) -> FloatArray:
-        """The bytes that a peer has sent from the start to the end of each round, as a mean over the peers."""
+        """The bytes that a peer has sent in all rounds up to the end of each round, as a mean over the peers."""
         by_round: FloatArray = self.sent_bytes_RP.mean(axis=1).cumsum()
         return by_round
 
@@ -72,7 +73,7 @@ class MethodRounds:
 
 
 def compute_findings(table: pa.Table) -> Mapping[str, MethodRounds]:
-    """Return the rounds of each method, in the order of the table, which ``results.rounds.assemble`` made."""
+    """Return the measurements of each method, in the order of the table."""
     methods = table["method"].to_pylist()
     num_peers = len(set(table["peer"].to_pylist()))
 
