@@ -66,7 +66,7 @@ manifests: setup ## Build and check the manifests and images that a cluster uses
 	@$(BIN)/pytest tests/manifests
 
 ##@ Measure
-.PHONY: bench bench-gpu gpu-check bench-pcl bench-tuning bench-teacher
+.PHONY: bench bench-gpu gpu-check bench-pcl bench-tuning bench-teacher bench-rounds
 bench: setup ## Compare the speed of a sweep with other programs, in half an hour; ARGS="--quick", "--output FILE", or --help
 	@$(BIN)/python -m benchmarks.sweep $(ARGS)
 
@@ -85,6 +85,9 @@ bench-tuning: setup ## Compare the tuner with other tuners on full sweeps; ARGS=
 
 bench-teacher: setup ## Measure what a teacher is worth, by transfer set, loss and target; ARGS="--output FILE", or --help
 	@$(BIN)/python -m benchmarks.teacher_part $(ARGS)
+
+bench-rounds: setup ## Compare the methods of rounds over seeds and skews; ARGS="--seeds 0 --output FILE", or --help
+	@$(BIN)/python -m benchmarks.rounds $(ARGS)
 
 ##@ Develop
 .PHONY: setup format compile compiled docs docs-site docs-serve sizes licences rules lock clean
