@@ -207,6 +207,9 @@ class RoundsFacts(RunFacts):
 
     config: CollaborateConfig
 
+    peer_numbers: tuple[int, ...]
+    """The number of each peer, counted from 0."""
+
     peers: tuple[str, ...]
     """What each peer is called."""
 

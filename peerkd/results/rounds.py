@@ -10,6 +10,12 @@ from peerkd.results import arrow
 
 IDENTITY_COLUMNS: Final = ("method", "round", "peer")
 
+MAX_TEACHERS: Final = 100
+"""The largest number of teachers that a row lists, those with the largest shares."""
+
+LATER_COLUMNS: Final = ("test_class_accuracies", "teachers", "teacher_shares")
+"""The columns that tables of earlier versions lack."""
+
 ROUNDS_SCHEMA: Final = pa.schema(
     [
         arrow.field("method", pa.string(), "Method, as in rounds.methods", nullable=False),
@@ -52,18 +58,34 @@ ROUNDS_SCHEMA: Final = pa.schema(
             "Whether the peer accepted what the round proposed; otherwise it stayed as it was",
             nullable=False,
         ),
+        arrow.field(
+            "test_class_accuracies",
+            pa.list_(pa.float64()),
+            "Accuracy of the peer's network on the common test samples of each class; null for a class without samples",
+        ),
+        arrow.field(
+            "teachers",
+            pa.list_(pa.int32()),
+            "Peers whose knowledge the round proposed to the peer, itself included, the largest share first, at most "
+            f"{MAX_TEACHERS}; null if it learned from itself alone",
+        ),
+        arrow.field(
+            "teacher_shares",
+            pa.list_(pa.float64()),
+            "Share of each of these peers in what the peer imitates or averages",
+        ),
     ]
 )
 """Every column with its type and, as metadata, its meaning. The first three columns identify a row."""
 
-_KIND: Final = arrow.TableKind("table of rounds", "ROUNDS_SCHEMA", ROUNDS_SCHEMA)
+_KIND: Final = arrow.TableKind("table of rounds", "ROUNDS_SCHEMA", ROUNDS_SCHEMA, later_columns=LATER_COLUMNS)
 
 
 def assemble(rows: Iterable[Mapping[str, Any]], *, methods: Iterable[str]) -> pa.Table:
     """Return the table of rounds, sorted by method, round and peer.
 
     Args:
-        rows: One mapping for each row, with exactly the columns of ``ROUNDS_SCHEMA``.
+        rows: One mapping for each row, with the columns of ``ROUNDS_SCHEMA``. A row may lack any of ``LATER_COLUMNS``.
         methods: The methods in the order of the table.
 
     Raises:
@@ -72,8 +94,9 @@ def assemble(rows: Iterable[Mapping[str, Any]], *, methods: Iterable[str]) -> pa
     places = {method: place for place, method in enumerate(methods)}
     ordered = sorted(rows, key=lambda row: (places[row["method"]], row["round"], row["peer"]))
     for row in ordered:
-        if row.keys() != set(ROUNDS_SCHEMA.names):
-            named = ", ".join(sorted(row.keys() ^ set(ROUNDS_SCHEMA.names)))
+        different = (row.keys() | set(LATER_COLUMNS)) ^ set(ROUNDS_SCHEMA.names)
+        if different:
+            named = ", ".join(sorted(different))
             raise ValueError(f"A row must have the columns of ROUNDS_SCHEMA, got a difference in {named}.")
     identities = [tuple(row[name] for name in IDENTITY_COLUMNS) for row in ordered]
     if len(set(identities)) != len(identities):
@@ -81,13 +104,15 @@ def assemble(rows: Iterable[Mapping[str, Any]], *, methods: Iterable[str]) -> pa
         raise ValueError(
             f"Each row must appear once, got two of method {repeated[0]}, round {repeated[1]}, peer {repeated[2]}."
         )
-    table = pa.table({each.name: pa.array([row[each.name] for row in ordered], each.type) for each in ROUNDS_SCHEMA})
+    table = pa.table(
+        {each.name: pa.array([row.get(each.name) for row in ordered], each.type) for each in ROUNDS_SCHEMA}
+    )
     return arrow.checked(table, _KIND)
 
 
 def fingerprint(table: pa.Table) -> str:
-    """Return the SHA-256 of all columns in hexadecimal."""
-    return arrow.fingerprint(table)
+    """Return the SHA-256 of all columns in hexadecimal. Later columns that have only nulls do not count."""
+    return arrow.fingerprint(table, later_columns=LATER_COLUMNS)
 
 
 def write_rounds(table: pa.Table, path: Path) -> None:

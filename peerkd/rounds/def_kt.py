@@ -14,6 +14,7 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
 
     A receiver learns together with the network that its sender has trained.
     """
+    round.record_shares({receiver: {receiver: 0.5, sender: 0.5} for sender, receiver in round.pairs})
     trained = round.train({sender: weights[sender] for sender, _ in round.pairs}, samples="own")
     learned = round.train_mutually(
         {receiver: trained[sender] for sender, receiver in round.pairs},

@@ -6,7 +6,7 @@ Shape suffixes: S = public samples, K = classes.
 from typing import TYPE_CHECKING, Final
 
 from peerkd.losses.pairs.term import HINTON
-from peerkd.rounds.joining import for_each_neighbourhood
+from peerkd.rounds.joining import equal_shares, for_each_neighbourhood
 from peerkd.rounds.method import PeerWeights, Round, RoundMethod, Teaching
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
     The paper minimises the cross entropy with the mean prediction, and this function the KL divergence. The two differ
     by the entropy of the mean prediction, which is constant, so their gradients are the same.
     """
+    round.record_shares(equal_shares(round))
     trained = round.train(weights, samples="own")
     predicted = round.predict(trained)
     targets = for_each_neighbourhood(

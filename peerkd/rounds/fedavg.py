@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from peerkd.rounds.joining import averaged, for_each_neighbourhood
+from peerkd.rounds.joining import averaged, for_each_neighbourhood, shares_by_samples
 from peerkd.rounds.method import PeerWeights, Round, RoundMethod
 
 
@@ -18,6 +18,7 @@ def average_after_training(round: Round, weights: PeerWeights, *, proximal_weigh
     of the round. The weight 0 gives FedAvg, and a weight above 0 gives FedProx.
     """
     trained = round.train(weights, samples="own", proximal_weight=proximal_weight)
+    round.record_shares(shares_by_samples(round))
     return for_each_neighbourhood(round, lambda peers: averaged(trained, peers, round.num_samples))
 
 

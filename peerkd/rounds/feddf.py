@@ -4,7 +4,7 @@ from typing import Final
 
 from peerkd.losses.pairs.term import HINTON
 from peerkd.rounds.fedmd import mean_logits
-from peerkd.rounds.joining import averaged, for_each_neighbourhood
+from peerkd.rounds.joining import averaged, for_each_neighbourhood, shares_by_samples
 from peerkd.rounds.method import PeerWeights, Round, RoundMethod, Teaching, neighbourhood
 
 
@@ -15,6 +15,7 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
     is trained to imitate the mean logits of the neighbourhood on the public samples. Peers with the same neighbourhood
     have the same result, so it is computed only once.
     """
+    round.record_shares(shares_by_samples(round))
     trained = round.train(weights, samples="own")
     predicted = round.predict(trained)
     firsts: dict[tuple[int, ...], int] = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from peerkd.losses.pairs.loss import PairLoss
 from peerkd.losses.pairs.term import DistillationTerm
-from peerkd.rounds.joining import for_each_neighbourhood
+from peerkd.rounds.joining import equal_shares, for_each_neighbourhood
 from peerkd.rounds.method import PeerWeights, Round, RoundMethod, Teaching
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
     The mean is taken over the logits of the peer's neighbourhood. The training that follows uses the peer's own
     samples. The paper calls the two steps digest and revisit.
     """
+    round.record_shares(equal_shares(round))
     predicted = round.predict(weights)
     consensus = for_each_neighbourhood(round, lambda peers: mean_logits([predicted[peer].logits_BK for peer in peers]))
     teachings = {peer: Teaching(logits_SK, DIGEST, 1.0, 1.0) for peer, logits_SK in consensus.items()}

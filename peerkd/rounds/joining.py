@@ -24,6 +24,21 @@ def for_each_neighbourhood(round: Round, make: Callable[[tuple[int, ...]], Made]
     return {peer: made[peers] for peer, peers in neighbourhoods.items()}
 
 
+def shares_by_samples(round: Round) -> dict[int, dict[int, float]]:
+    """Return for each peer the share of each peer of its neighbourhood in a mean weighted by numbers of samples."""
+    neighbourhoods = {peer: neighbourhood(round, peer) for peer in round.partners}
+    totals = {peer: sum(round.num_samples[each] for each in peers) for peer, peers in neighbourhoods.items()}
+    return {
+        peer: {each: round.num_samples[each] / totals[peer] for each in peers} for peer, peers in neighbourhoods.items()
+    }
+
+
+def equal_shares(round: Round) -> dict[int, dict[int, float]]:
+    """Return for each peer equal shares of all peers of its neighbourhood."""
+    neighbourhoods = {peer: neighbourhood(round, peer) for peer in round.partners}
+    return {peer: dict.fromkeys(peers, 1 / len(peers)) for peer, peers in neighbourhoods.items()}
+
+
 def averaged(weights: PeerWeights, peers: Sequence[int], num_samples: Mapping[int, int]) -> Weights:
     """Return the mean of the weights of some peers, weighted by their numbers of training samples.
 

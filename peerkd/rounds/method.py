@@ -107,6 +107,14 @@ class Round(Protocol):
                 loss.
         """
 
+    def record_shares(self, shares: Mapping[int, Mapping[int, float]]) -> None:
+        """Record for the report whose knowledge the round proposes to each peer.
+
+        Args:
+            shares: For each peer that learns from others, the share of each peer in what it imitates or averages, the
+                peer itself included. The shares of a peer sum to 1.
+        """
+
     def train_mutually(self, received: PeerWeights, own: PeerWeights) -> PeerWeights:
         """Train each peer's own network together with a received network, and return the own network of each peer.
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from peerkd.losses.targets.target import joined_logits
+from peerkd.losses.targets.target import joined_logits, joined_shares
 from peerkd.rounds.joining import for_each_neighbourhood
 from peerkd.rounds.method import PeerWeights, Round, RoundMethod, Teaching
 
@@ -15,6 +15,17 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
     for instance with weights that depend on class counts.
     """
     rules, predicted = round.rules, round.predict(weights)
+
+    def shares(peers: tuple[int, ...]) -> dict[int, float]:
+        found = joined_shares(
+            rules.target,
+            [predicted[peer] for peer in peers],
+            temperature=rules.temperature,
+            prior_adjusted=rules.prior_adjusted,
+        )
+        return dict(zip(peers, found, strict=True))
+
+    round.record_shares(for_each_neighbourhood(round, shares))
     teachings = for_each_neighbourhood(
         round,
         lambda peers: Teaching(

@@ -18,6 +18,8 @@ from peerkd.stages.division import batch_warnings
 from peerkd.stages.report_stage import ReportContents, ReportStage, common_facts
 
 NAME: Final = "report_rounds"
+CLASSES_NAME: Final = "classes.csv"
+TEACHERS_NAME: Final = "teachers.csv"
 
 
 def compute_contents(
@@ -29,6 +31,10 @@ def compute_contents(
     return ReportContents(
         page=html.render(findings, facts),
         table=tables.methods_csv(findings),
+        more_tables={
+            CLASSES_NAME: tables.classes_csv(findings, facts.class_names),
+            TEACHERS_NAME: tables.teachers_csv(findings, facts.peer_numbers),
+        },
         metrics=tables.metrics(findings),
         cost=facts.cost,
         summary=tables.summary(findings, facts),
@@ -67,6 +73,7 @@ def gather_facts(config: CollaborateConfig, rounds: Manifest, store: ArtifactSto
             "peers": peers.fingerprint,
             "rounds": rounds.metadata["fingerprint"],
         },
+        peer_numbers=taking_part,
         peers=tuple(config.describe_peer(peer) for peer in taking_part),
         networks=tuple(config.architectures[peer] for peer in taking_part),
         num_train_samples=tuple(int(sizes_P[peer]) for peer in taking_part),

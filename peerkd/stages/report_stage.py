@@ -46,6 +46,9 @@ class ReportContents:
     table: str
     """The table, as CSV."""
 
+    more_tables: Mapping[str, str] = field(default_factory=dict)
+    """Further tables as CSV, by the names of their files."""
+
     metrics: Mapping[str, float]
     """The headline numbers by name."""
 
@@ -171,6 +174,7 @@ def _publish(
     texts = {
         REPORT_NAME: contents.page,
         table_name: contents.table,
+        **contents.more_tables,
         METRICS_NAME: json.dumps({**contents.loss_record, **contents.metrics}, indent=2, allow_nan=False),
         SUMMARY_NAME: contents.terminal_summary,
     }

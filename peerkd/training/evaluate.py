@@ -129,6 +129,17 @@ class Evaluator:
                 values[f"{split}_{scope}_accuracy"] = value
         return values
 
+    def class_accuracies(self, predictions: Predictions, *, peer: int) -> list[float | None]:
+        """Return the accuracy of a peer's network on the global test samples of each class.
+
+        The accuracy is None for a class without samples. All logits on these samples must be finite.
+        """
+        samples = self._samples("test", peer)
+        positions = samples.global_positions
+        return outcome.class_accuracies(
+            samples.labels_N[positions], predictions["test"][positions], num_classes=self._dataset.num_classes
+        )
+
     @torch.inference_mode()
     def _predict(self, logits: Callable[[Tensor], Tensor], images_NCHW: Tensor) -> _Indices:
         predictions: list[Tensor] = []

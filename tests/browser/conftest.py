@@ -94,6 +94,7 @@ def rounds() -> tuple[dict[str, MethodRounds], RoundsFacts]:
         num_validation_samples=90,
         num_test_samples=150,
         config=config,
+        peer_numbers=(0, 1, 2),
         peers=("peer 0", "peer 1", "peer 2"),
         networks=("mlp",) * 3,
         num_train_samples=(100, 200, 300),

@@ -125,18 +125,44 @@ def joined_logits(
     Raises:
         ValueError: If the target has no function ``weigh``, or does not accept this number of predictions.
     """
+    # log sum_i w_i p_i, without leaving the logarithms: a weight of 0 is -inf, which logaddexp ignores, because another
+    # weight is above 0. log p_i is finite for all finite logits. Z is a constant of each sample, which no softmax of
+    # the result depends on; subtracting it makes u / T the logarithm of the target itself.
+    log_terms_BK = _log_terms(target, predictions, temperature=temperature, prior_adjusted=prior_adjusted)
+    return temperature * reduce(lambda sums_BK, each_BK: sums_BK.logaddexp(each_BK), log_terms_BK).log_softmax(-1)
+
+
+def joined_shares(
+    target: PairTarget, predictions: Sequence[Prediction], *, temperature: float, prior_adjusted: bool = False
+) -> list[float]:
+    """Return the share of each prediction in the target that ``joined_logits`` makes of them, as a mean over samples.
+
+    For one sample, the share of network i is ``sum_k w_i(k) p_i(k) / Z``. The shares of all networks sum to 1.
+
+    Args:
+        target: As in ``joined_logits``, like the other arguments.
+        predictions: The prediction and the class counts of each peer.
+        temperature: T, above 0.
+        prior_adjusted: Whether the logits of each peer are corrected first.
+    """
+    log_terms_BK = _log_terms(target, predictions, temperature=temperature, prior_adjusted=prior_adjusted)
+    masses_B = [each_BK.exp().sum(-1) for each_BK in log_terms_BK]
+    totals_B = reduce(lambda sums_B, each_B: sums_B + each_B, masses_B)
+    return [float((mass_B / totals_B).mean()) for mass_B in masses_B]
+
+
+def _log_terms(
+    target: PairTarget, predictions: Sequence[Prediction], *, temperature: float, prior_adjusted: bool
+) -> "list[Tensor]":
+    """Return ``log w_i p_i`` of each network, of shape BK."""
     if target.weigh is None or not (target.joins_any_number or len(predictions) == 2):
         raise ValueError(f"target must join {len(predictions)} predictions, got {target.name}.")
     if prior_adjusted:
         predictions = [_adjusted(each) for each in predictions]
-    # log sum_i w_i p_i, without leaving the logarithms: a weight of 0 is -inf, which logaddexp ignores, because another
-    # weight is above 0. log p_i is finite for all finite logits. Z is a constant of each sample, which no softmax of
-    # the result depends on; subtracting it makes u / T the logarithm of the target itself.
-    log_terms_BK = [
+    return [
         weights.log() + (each.logits_BK / temperature).log_softmax(-1)
         for weights, each in zip(target.weigh(predictions), predictions, strict=True)
     ]
-    return temperature * reduce(lambda sums_BK, each_BK: sums_BK.logaddexp(each_BK), log_terms_BK).log_softmax(-1)
 
 
 def _adjusted(prediction: Prediction) -> Prediction:

@@ -1,9 +1,10 @@
 """The findings of an experiment with rounds as numbers. All forms of the report present these numbers.
 
-Shape suffixes: R = rounds, where index 0 stands for the time before the first round; P = peers.
+Shape suffixes: R = rounds, where index 0 stands for the time before the first round; P = peers, K = classes.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
+from peerkd.results.rounds import LATER_COLUMNS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +39,14 @@ class MethodRounds:
 
     is_accepted_RP: BoolArray
 
+    class_RPK: FloatArray | None = None
+    """Accuracy of each peer on the common test samples of each class; NaN for a class without samples. None if the
+    table does not have it."""
+
+    shares_RP: Sequence[Sequence[Mapping[int, float]]] = ()
+    """For each round and peer, the share of each peer in what the round proposed to the peer, the largest first. Empty
+    where a peer learned from itself alone. Peers are counted from 0, those that diverged included."""
+
     @property
     def mean_by_round(self) -> FloatArray:
         """The accuracy on the common test samples after each round, as a mean over the peers."""
@@ -62,6 +72,45 @@ class MethodRounds:
         return by_round
 
     @property
+    def num_samples_by_round(self) -> FloatArray:
+        """The samples on which a peer has trained from the start to the end of each round, as a mean over the peers."""
+        by_round: FloatArray = self.num_samples_RP.mean(axis=1).cumsum()
+        return by_round
+
+    @property
+    def class_changes(self) -> FloatArray | None:
+        """The change of the accuracy of each class from the start to the last round, as a mean over the peers."""
+        if self.class_RPK is None:
+            return None
+        change_K: FloatArray = (self.class_RPK[-1] - self.class_RPK[0]).mean(axis=0)
+        return change_K
+
+    @property
+    def has_teachers(self) -> bool:
+        """Whether a peer has learned from other peers, and the table says from whom."""
+        return any(any(shares_P) for shares_P in self.shares_RP)
+
+    def accepted_shares(self, index: int) -> dict[int, float]:
+        """Return the share of each peer in what a peer has accepted, as a mean over these rounds, the largest first.
+
+        Args:
+            index: The index of the peer among those that take part.
+        """
+        accepted = [
+            shares_P[index]
+            for shares_P, is_accepted_P in zip(self.shares_RP, self.is_accepted_RP, strict=True)
+            if shares_P[index] and is_accepted_P[index]
+        ]
+        sums: Counter[int] = Counter()
+        for shares in accepted:
+            sums.update(shares)
+        return {teacher: total / len(accepted) for teacher, total in sums.most_common()}
+
+    def num_accepted(self, index: int) -> int:
+        """Return the number of rounds in which a peer has accepted what others taught it."""
+        return sum(bool(shares_P[index] and self.is_accepted_RP[r, index]) for r, shares_P in enumerate(self.shares_RP))
+
+    @property
     def num_rejected(self) -> int:
         """The number of networks that rounds proposed and peers rejected, over all rounds and peers."""
         return int((~self.is_accepted_RP).sum())
@@ -72,6 +121,17 @@ class MethodRounds:
         return int((self.own_RP[-1] < self.own_RP[0]).sum())
 
 
+def accuracy_within(by_round: FloatArray, cost_by_round: FloatArray, limit: float) -> float:
+    """Return the accuracy after the last round at which a cost is not yet above a limit.
+
+    Args:
+        by_round: The accuracy after each round.
+        cost_by_round: The cost from the start to the end of each round, which begins with 0.
+        limit: The limit, at least 0.
+    """
+    return float(by_round[int(np.flatnonzero(cost_by_round <= limit)[-1])])
+
+
 def compute_findings(table: pa.Table) -> Mapping[str, MethodRounds]:
     """Return the measurements of each method, in the order of the table."""
     methods = table["method"].to_pylist()
@@ -80,7 +140,11 @@ def compute_findings(table: pa.Table) -> Mapping[str, MethodRounds]:
     found: dict[str, MethodRounds] = {}
     for method in dict.fromkeys(methods):
         rows = table.filter(pc.equal(table["method"], method))
-        columns = {name: np.array(rows[name].to_pylist()).reshape(-1, num_peers) for name in rows.column_names}
+        columns = {
+            name: np.array(rows[name].to_pylist()).reshape(-1, num_peers)
+            for name in rows.column_names
+            if name not in LATER_COLUMNS
+        }
         found[method] = MethodRounds(
             global_RP=columns["test_global_accuracy"],
             own_RP=columns["test_own_accuracy"],
@@ -89,5 +153,24 @@ def compute_findings(table: pa.Table) -> Mapping[str, MethodRounds]:
             received_bytes_RP=columns["received_bytes"],
             num_samples_RP=columns["num_own_samples"] + columns["num_public_samples"],
             is_accepted_RP=columns["is_accepted"],
+            class_RPK=_classes(rows, num_peers),
+            shares_RP=_shares(rows, num_peers),
         )
     return found
+
+
+def _classes(rows: pa.Table, num_peers: int) -> FloatArray | None:
+    """Return the accuracy of each round, peer and class; None if the rows do not have it."""
+    column = rows["test_class_accuracies"]
+    if column.null_count:
+        return None
+    return np.array(column.to_pylist(), dtype=np.float64).reshape(-1, num_peers, len(column[0]))
+
+
+def _shares(rows: pa.Table, num_peers: int) -> list[list[dict[int, float]]]:
+    """Return the shares of the teachers of each round and peer."""
+    shares = [
+        dict(zip(teachers or (), of_teachers or (), strict=True))
+        for teachers, of_teachers in zip(rows["teachers"].to_pylist(), rows["teacher_shares"].to_pylist(), strict=True)
+    ]
+    return [shares[first : first + num_peers] for first in range(0, len(shares), num_peers)]

@@ -7,6 +7,7 @@ from typing import Any, Final
 from peerkd.reporting import charts, page, wording
 from peerkd.reporting.charts import Axis, Line, Series, XYChart
 from peerkd.reporting.facts import RoundsFacts
+from peerkd.reporting.rounds import details
 from peerkd.reporting.rounds.findings import MethodRounds
 from peerkd.results.intervals import Estimate
 from peerkd.rounds import ROUND_METHODS
@@ -17,7 +18,10 @@ SECTIONS: Final[Mapping[str, str]] = {
     "findings": "Findings",
     "methods": "Methods",
     "rounds": "Accuracy by round",
+    "costs": "Accuracy by samples and bytes",
     "peers": "Peers",
+    "teachers": "Who taught whom",
+    "classes": "Classes",
     "run": "What was run",
 }
 """The title of each section by its id, which is also the name of its template."""
@@ -29,13 +33,15 @@ _SHOWN_ROUNDS: Final = (1, 2, 5)
 def render(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> str:
     """Return the whole report as one self-contained page."""
     filters: dict[str, Callable[..., str]] = {"pct": lambda fraction: f"{100 * fraction:.1f}"}
-    return page.render(
-        "rounds.html", _view(found, facts), facts=facts, sections=SECTIONS, section_folder="rounds", filters=filters
-    )
+    view = _view(found, facts)
+    # A method may teach nothing, and tables of earlier versions say nothing about teachers and classes.
+    absent = {name for name, rows in (("teachers", view["taught"]), ("classes", view["class_changes"])) if not rows}
+    sections = {name: title for name, title in SECTIONS.items() if name not in absent}
+    return page.render("rounds.html", view, facts=facts, sections=sections, section_folder="rounds", filters=filters)
 
 
 def _view(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> dict[str, Any]:
-    num_rounds = facts.config.rounds.num_rounds
+    num_rounds, main = facts.config.rounds.num_rounds, found[facts.config.rounds.methods[0]]
     return {
         "found": found,
         "round_methods": {name: ROUND_METHODS[name] for name in found},
@@ -52,7 +58,12 @@ def _view(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> dict[str, An
                 for name, each in found.items()
             }
         ),
-        "main": found[facts.config.rounds.methods[0]],
+        "samples_chart": details.samples_chart(found),
+        "bytes_chart": details.bytes_chart(found),
+        "at_equal_cost": details.at_equal_cost(found),
+        "taught": details.taught(main, facts) if main.has_teachers else [],
+        "class_changes": details.class_changes(main, facts),
+        "main": main,
         "main_title": ROUND_METHODS[facts.config.rounds.methods[0]].title,
         "loss_formula": wording.loss_formula(facts.config.rounds),
     }

@@ -1,11 +1,13 @@
 """The measurements of the peers after a round: accuracies, and the bytes that left each peer."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.given_peers import PeerNetwork
+from peerkd.results.rounds import MAX_TEACHERS
 from peerkd.rounds.method import PeerWeights, RoundMethod, Weights
 from peerkd.study.moved_bytes import logits_bytes
 from peerkd.training.evaluate import Predictions
@@ -14,8 +16,8 @@ from peerkd.training.rounds.data import RoundsData
 from peerkd.training.rounds.round import TrainingRound
 from peerkd.training.rounds.students import predictions_of
 
-Accuracies = Mapping[str, float]
-"""The accuracies of a peer by name: ``{validation,test}_{global,own}_accuracy``."""
+Accuracies = Mapping[str, Any]
+"""The accuracies of a peer by name: ``{validation,test}_{global,own}_accuracy`` and ``test_class_accuracies``."""
 
 
 def measure(config: CollaborateConfig, data: RoundsData, weights: PeerWeights) -> dict[int, Accuracies]:
@@ -36,7 +38,10 @@ def measure(config: CollaborateConfig, data: RoundsData, weights: PeerWeights) -
         for peer, of_peer in zip(peers, predictions, strict=True):
             if all_answered(of_peer):
                 found = data.evaluator.accuracies(of_peer, peer=peer)
-                measured[peer] = {name: value for name, value in found.items() if value is not None}
+                measured[peer] = {
+                    **{name: value for name, value in found.items() if value is not None},
+                    "test_class_accuracies": data.evaluator.class_accuracies(of_peer, peer=peer),
+                }
     return measured
 
 
@@ -53,7 +58,7 @@ def is_accepted(proposed: Accuracies | None, start: Accuracies, *, max_own_drop:
         return False
     if max_own_drop is None:
         return True
-    return proposed["validation_own_accuracy"] >= start["validation_own_accuracy"] - max_own_drop
+    return bool(proposed["validation_own_accuracy"] >= start["validation_own_accuracy"] - max_own_drop)
 
 
 def exchanged_bytes(
@@ -88,6 +93,19 @@ def exchanged_bytes(
     }
 
 
+def teacher_columns(shares: Mapping[int, float] | None) -> dict[str, list[Any] | None]:
+    """Return the columns ``teachers`` and ``teacher_shares`` of a peer.
+
+    Args:
+        shares: The share of each peer; None if the peer learned from itself alone. Shares that are not finite are
+            omitted, because the predictions behind them are of no use.
+    """
+    if not shares or not all(map(math.isfinite, shares.values())):
+        return {"teachers": None, "teacher_shares": None}
+    largest = sorted(shares, key=lambda peer: (-shares[peer], peer))[:MAX_TEACHERS]
+    return {"teachers": largest, "teacher_shares": [shares[peer] for peer in largest]}
+
+
 def weights_bytes(weights: Weights) -> int:
     """Return the size of the parameters and buffers of a network."""
     return sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
@@ -96,4 +114,4 @@ def weights_bytes(weights: Weights) -> int:
 def first_row(peer: int, accuracies: Accuracies) -> dict[str, Any]:
     """Return the measurements of a peer before the first round."""
     nothing = dict.fromkeys(("sent_bytes", "received_bytes", "num_own_samples", "num_public_samples"), 0)
-    return {"round": 0, "peer": peer, **accuracies, **nothing, "is_accepted": True}
+    return {"round": 0, "peer": peer, **accuracies, **nothing, "is_accepted": True, **teacher_columns(None)}

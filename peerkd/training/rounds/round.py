@@ -63,6 +63,13 @@ class TrainingRound:
         self.num_public_samples: Counter[int] = Counter()
         """The number of public samples in all batches on which a peer has trained in this round, by peer."""
 
+        self.shares: dict[int, Mapping[int, float]] = {}
+        """For each peer that learns from others, the share of each peer in what it learns."""
+
+    def record_shares(self, shares: Mapping[int, Mapping[int, float]]) -> None:
+        """Record whose knowledge the round proposes to each peer, as ``Round.record_shares`` specifies."""
+        self.shares |= shares
+
     @torch.no_grad()
     def predict(self, weights: PeerWeights) -> dict[int, Prediction]:
         """Return the predictions of the networks of some peers on the public set, in evaluation mode."""

@@ -17,7 +17,7 @@ from peerkd.training.devices import gpu_bytes, process_device
 from peerkd.training.inputs import MethodDone, RoundDone, RoundsInputs
 from peerkd.training.process_pool import TaskFunction
 from peerkd.training.rounds.data import RoundsData
-from peerkd.training.rounds.measure import Accuracies, exchanged_bytes, first_row, is_accepted, measure
+from peerkd.training.rounds.measure import Accuracies, exchanged_bytes, first_row, is_accepted, measure, teacher_columns
 from peerkd.training.rounds.round import TrainingRound
 
 History = list[dict[str, Any]]
@@ -124,6 +124,7 @@ def do_round(
                 "num_own_samples": round.num_own_samples[peer],
                 "num_public_samples": round.num_public_samples[peer],
                 "is_accepted": accepted,
+                **teacher_columns(round.shares.get(peer)),
             }
         )
     return after, rows
@@ -153,4 +154,4 @@ def load_rounds(path: Path, *, like: PeerWeights) -> tuple[dict[int, Weights], H
 
 
 def _accuracies(row: dict[str, Any]) -> Accuracies:
-    return {name: value for name, value in row.items() if name.endswith("_accuracy")}
+    return {name: value for name, value in row.items() if name.endswith(("_accuracy", "_accuracies"))}

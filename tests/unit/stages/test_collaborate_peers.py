@@ -63,7 +63,9 @@ def test_the_report_has_every_method_and_no_missing_number(finished) -> None:
     for method in ROUND_METHODS.values():
         assert method.title in text
         assert method.source in text
-    assert page.count('<div class="chart xy"') == len(ROUND_METHODS)
+    # Each method has a chart by round, and all together have one by samples and one by bytes.
+    assert page.count('<div class="chart xy"') == len(ROUND_METHODS) + 2
+    assert "Who taught whom" in text
     with (report / "methods.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["method"], row["round"]) for row in rows] == [
@@ -72,6 +74,15 @@ def test_the_report_has_every_method_and_no_missing_number(finished) -> None:
     metrics = json.loads((report / "metrics.json").read_text())
     last = next(row for row in rows if (row["method"], row["round"]) == ("fedavg", "2"))
     assert metrics["fedavg_mean_accuracy_pct"] == pytest.approx(100 * float(last["mean_test_accuracy"]), rel=1e-4)
+    with (report / "classes.csv").open() as file:
+        of_class = list(csv.DictReader(file))
+    assert len(of_class) == len(ROUND_METHODS) * 3 * 10
+    with (report / "teachers.csv").open() as file:
+        taught = [
+            row for row in csv.DictReader(file) if (row["method"], row["round"], row["peer"]) == ("fedavg", "1", "0")
+        ]
+    assert [row["is_accepted"] for row in taught] == ["true"] * 3
+    assert sum(float(row["share"]) for row in taught) == pytest.approx(1, rel=1e-4)
     summary = (report / "summary.txt").read_text()
     assert max(map(len, summary.splitlines())) <= 100
     assert "one seed" in summary

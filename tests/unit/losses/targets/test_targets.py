@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from peerkd.losses.targets import PAIR_TARGETS, class_counts, entropy, masks, mean, student, teacher
-from peerkd.losses.targets.target import Prediction, joined_logits, target_logits
+from peerkd.losses.targets.target import Prediction, joined_logits, joined_shares, target_logits
 
 B, K = 6, 4
 COUNTS_OF_TEACHER = [30.0, 0.0, 10.0, 0.0]
@@ -177,3 +177,19 @@ def test_a_target_of_pairs_joins_no_three_peers(name: str) -> None:
     predictions = [*random_predictions(0), random_predictions(1)[0]]
     with pytest.raises(ValueError, match=rf"^target must join 3 predictions, got {name}\.$"):
         joined_logits(PAIR_TARGETS[name], predictions, temperature=1.0)
+
+
+@pytest.mark.parametrize("name", [name for name, target in PAIR_TARGETS.items() if target.joins_any_number])
+def test_the_share_of_a_peer_is_its_part_of_the_target(name: str) -> None:
+    predictions = random_predictions(7)
+    probabilities = [[softmax(row) for row in each.logits_BK.tolist()] for each in predictions]
+    parts = [0.0, 0.0]
+    for p_t, p_s in zip(*probabilities, strict=True):
+        weights = [
+            WEIGHTS_BY_HAND[name](p_t, p_s, n_t, n_s)
+            for n_t, n_s in zip(COUNTS_OF_TEACHER, COUNTS_OF_STUDENT, strict=True)
+        ]
+        both = [p_t, p_s]
+        terms = [sum(w[i] * p for w, p in zip(weights, both[i], strict=True)) for i in range(2)]
+        parts = [part + term / sum(terms) / B for part, term in zip(parts, terms, strict=True)]
+    assert joined_shares(PAIR_TARGETS[name], predictions, temperature=1.0) == pytest.approx(parts)

@@ -1,0 +1,119 @@
+"""What a report on rounds says about costs, teachers and classes, on a table of two peers and two rounds."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from peerkd.config.collaborate import CollaborateConfig
+from peerkd.reporting.facts import RoundsFacts
+from peerkd.reporting.rounds import details, html, tables
+from peerkd.reporting.rounds.findings import MethodRounds, compute_findings
+from peerkd.results.rounds import assemble
+
+PEERS = (0, 2)
+"""Peer 1 diverged before the first round."""
+
+
+def row(round: int, peer: int, accuracy: float, **values: Any) -> dict[str, Any]:
+    names = ("validation_global", "validation_own", "test_global", "test_own")
+    spent = 100 if round else 0
+    return {
+        "method": "predictions",
+        "round": round,
+        "peer": peer,
+        **{f"{name}_accuracy": accuracy for name in names},
+        **dict.fromkeys(("sent_bytes", "received_bytes", "num_own_samples", "num_public_samples"), spent),
+        "is_accepted": True,
+        "test_class_accuracies": [accuracy - 0.1, accuracy + 0.1, None],
+        **values,
+    }
+
+
+ROWS = [
+    row(0, 0, 0.5),
+    row(0, 2, 0.3),
+    row(1, 0, 0.6, teachers=[2, 0], teacher_shares=[0.75, 0.25]),
+    row(1, 2, 0.3, teachers=[2, 0], teacher_shares=[0.9, 0.1], is_accepted=False),
+    row(2, 0, 0.7, teachers=[0, 2], teacher_shares=[0.75, 0.25]),
+    row(2, 2, 0.5, teachers=[0, 2], teacher_shares=[0.6, 0.4], test_class_accuracies=[0.1, 0.9, None]),
+]
+
+
+@pytest.fixture
+def facts() -> RoundsFacts:
+    config = {"partition": {"num_peers": 3, "public_fraction": 0.1}}
+    return RoundsFacts(
+        config_fingerprint="c0ffee",
+        fingerprints={},
+        versions={"peerkd": "0.1.0"},
+        device="cpu",
+        machine="2 cores",
+        class_names=("cat", "dog", "fox"),
+        num_validation_samples=90,
+        num_test_samples=150,
+        config=CollaborateConfig.from_mapping({**config, "rounds": {"num_rounds": 2, "methods": ["predictions"]}}),
+        peer_numbers=PEERS,
+        peers=("peer 0", "peer 2"),
+        networks=("mlp",) * 2,
+        num_train_samples=(100, 200),
+        num_public_samples=50,
+    )
+
+
+def found(rows: list[dict[str, Any]] = ROWS) -> dict[str, MethodRounds]:
+    return dict(compute_findings(assemble(rows, methods=("predictions",))))
+
+
+def test_only_what_a_peer_accepted_counts_as_taught(facts: RoundsFacts) -> None:
+    first, second = details.taught(found()["predictions"], facts)
+    assert (first.peer, first.num_rounds, first.own_share) == ("peer 0", 2, pytest.approx(0.5))
+    assert (first.teachers, first.in_first_round) == ("peer 2 50 %", "peer 2 75 %")
+    assert (second.num_rounds, second.own_share, second.in_first_round) == (1, pytest.approx(0.4), "rejected")
+    assert second.teachers == "peer 0 60 %"
+
+
+def test_a_class_gains_and_loses_as_a_mean_over_peers(facts: RoundsFacts) -> None:
+    changes = details.class_changes(found()["predictions"], facts)
+    # A class without samples is omitted. Peer 2 loses on cats: from 20 to 10 %.
+    assert [each.name for each in changes] == ["dog", "cat"]
+    assert [each.change for each in changes] == pytest.approx([0.35, 0.05])
+    assert [(each.num_gained, each.num_lost) for each in changes] == [(2, 0), (1, 1)]
+
+
+def test_methods_are_compared_at_the_cost_of_the_first_one() -> None:
+    slow = [each | {"method": "fedavg", "sent_bytes": 3 * each["sent_bytes"]} for each in ROWS]
+    both = dict(compute_findings(assemble([*ROWS, *slow], methods=("predictions", "fedavg"))))
+    joint, fedavg = details.at_equal_cost(both)
+    assert (joint.at_samples, joint.at_bytes) == pytest.approx((0.6, 0.6))
+    # All rounds of the first method cost less than one of the second.
+    assert (fedavg.at_samples, fedavg.at_bytes) == pytest.approx((0.6, 0.4))
+    assert [len(chart.series) for chart in (details.samples_chart(both), details.bytes_chart(both))] == [2, 2]
+    assert details.bytes_chart(both).x.high == 600 / 1024
+
+
+def test_the_tables_have_every_teacher_and_class(facts: RoundsFacts) -> None:
+    teachers = list(csv.DictReader(io.StringIO(tables.teachers_csv(found(), PEERS))))
+    assert len(teachers) == 8
+    assert list(teachers[2].values()) == ["predictions", "1", "2", "2", "0.9", "false"]
+    classes = list(csv.DictReader(io.StringIO(tables.classes_csv(found(), facts.class_names))))
+    assert [row["mean_test_accuracy"] for row in classes[-3:]] == ["0.35", "0.85", ""]
+    text = tables.terminal_summary(found(), facts)
+    assert "2 of 2 classes gain with joint distillation;" in text
+    assert "change in points from cat +5.0 to dog +35.0" in text
+
+
+def test_a_table_of_an_earlier_version_has_a_report_without_teachers_and_classes(facts: RoundsFacts) -> None:
+    old = found([{name: value for name, value in each.items() if name in ROWS[0]} for each in ROWS])
+    assert "Who taught whom" not in html.render(old, facts)
+    bare = found(
+        [
+            {name: value for name, value in each.items() if not name.startswith(("teacher", "test_class"))}
+            for each in ROWS
+        ]
+    )
+    assert details.class_changes(bare["predictions"], facts) == []
+    assert "Classes" not in html.render(bare, facts)
+    assert "classes gain" not in tables.terminal_summary(bare, facts)
+    assert "Who taught whom" in html.render(found(), facts)
