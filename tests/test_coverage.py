@@ -93,6 +93,7 @@ COVERED_BY = {
     "peerkd.training.fork_server": "unit/training/test_process_pool.py",
     "peerkd.training.improve": "unit/stages/test_improve_peers.py",
     "peerkd.training.online.processes": "pipelines/test_workers_together.py",
+    "peerkd.stages.work.round_cards": "unit/stages/test_collaborate_peers.py",
     "peerkd.training.rounds.data": "unit/training/rounds/test_methods.py",
     "peerkd.training.rounds.round": "unit/training/rounds/test_methods.py",
     "peerkd.training.rounds.samples": "unit/training/rounds/test_methods.py",

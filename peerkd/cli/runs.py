@@ -190,15 +190,17 @@ def _results(run: StoredRun, store: ArtifactStore, *, address: str) -> tuple[str
     summary, paths = "", {}
     if run.report:
         # Imported here because it loads numpy, which a list of runs does not need.
+        from peerkd.stages.report_rounds import CLASSES_NAME, TEACHERS_NAME
         from peerkd.stages.report_stage import COST_NAME, REPORT_NAME, SUMMARY_NAME
 
         folder = store.fetch(run.report.key)
         summary = (folder / SUMMARY_NAME).read_text(encoding="utf-8")
-        tables = [name for name in run.report.files if name.endswith(".csv") and name != COST_NAME]
+        others = {COST_NAME, CLASSES_NAME, TEACHERS_NAME}
+        tables = [name for name in run.report.files if name.endswith(".csv") and name not in others]
         named = {"report": REPORT_NAME, "table": tables[0] if tables else "", "cost": COST_NAME}
         paths = {title: str(folder / name) for title, name in named.items() if name in run.report.files}
     for title, nouns in {
-        "better_peers": ("improve_peers",),
+        "better_peers": ("improve_peers", "collaborate_peers"),
         "trials": ("distill_pairs", "tune_pairs"),
         "networks": ("train_pcl",),
         "peers": ("pretrain_peers",),

@@ -29,7 +29,9 @@ _STORED_DATA: Final = re.compile(r"store:(dataset/[0-9a-f]{16}|partition_data/[0
 _NAME_RULE: Final = (
     "be 1 to 63 letters, digits, spaces, dots, hyphens and underscores, with a letter or digit first and last"
 )
-_KEY_RULE: Final = "be pretrain_peers/ or improve_peers/ and 16 hexadecimal digits, as 'peerkd show RUN' prints it"
+_KEY_RULE: Final = (
+    "be pretrain_peers/, improve_peers/ or collaborate_peers/ and 16 hexadecimal digits, as 'peerkd show RUN' prints it"
+)
 
 PeerName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?$", json_schema_extra={"rule": _NAME_RULE})
@@ -38,7 +40,11 @@ PeerName = Annotated[
 
 
 PublishedKey = Annotated[
-    str, Field(pattern=r"^(pretrain_peers|improve_peers)/[0-9a-f]{16}$", json_schema_extra={"rule": _KEY_RULE})
+    str,
+    Field(
+        pattern=r"^(pretrain_peers|improve_peers|collaborate_peers)/[0-9a-f]{16}$",
+        json_schema_extra={"rule": _KEY_RULE},
+    ),
 ]
 """The key of an artifact with the weights of peers."""
 

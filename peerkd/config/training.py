@@ -75,10 +75,10 @@ class PeersConfig(StrictConfig):
     ``architectures``."""
 
     from_: PublishedKey | None = Field(default=None, alias="from")
-    """The key of the peers that an earlier run has published in the same store, ``pretrain_peers/...`` or
-    ``improve_peers/...``. The study starts from their weights and trains no peer beforehand; weights of ``given`` have
-    no effect. Networks, data set and partition must be those of the earlier run. Null: peers are pre-trained or
-    given."""
+    """The key of the peers that an earlier run has published in the same store, ``pretrain_peers/...``,
+    ``improve_peers/...`` or ``collaborate_peers/...``. The study starts from their weights and trains no peer
+    beforehand; weights of ``given`` have no effect. Networks, data set and partition must be those of the earlier run.
+    Null: peers are pre-trained or given."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

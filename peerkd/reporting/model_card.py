@@ -59,6 +59,37 @@ class CardSetting:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CardRounds:
+    """The rounds in which the network was trained after its pre-training."""
+
+    method: str
+    """The title of the method."""
+
+    num_rounds: int
+    num_accepted: int
+    """The number of rounds whose proposal the peer accepted."""
+
+    topology: str
+    """The kind of the graph of partners."""
+
+    epochs: int
+    """The number of epochs of each training in a round."""
+
+    learning_rate: float
+    setting: str
+    """What a peer imitates and how, as a phrase that follows "with"; empty if it imitates nothing."""
+
+    def in_words(self) -> str:
+        """Return the rounds as a phrase that follows "the peer"."""
+        trained = f"{plural(self.epochs, 'epoch')} each, learning rate {number(self.learning_rate)}"
+        how = f" with {self.setting}" if self.setting else ""
+        return (
+            f"took part in {plural(self.num_rounds, 'round')} of {self.method}{how}, topology {self.topology}; "
+            f"{trained}; it accepted {self.num_accepted} of them"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
     """The facts about one published network. Accuracies are fractions; a fingerprint is a SHA-256 in hex."""
 
@@ -111,14 +142,21 @@ class ModelCard:
     """The fingerprints of the inputs of the training, by name: data set, partition, peers and trials."""
 
     trials: str
-    """The key of the artifact with the trials among which the training was chosen."""
+    """The key of the artifact with the trials among which the training was chosen, or of the artifact with the
+    rounds."""
 
     device: str
     versions: Mapping[str, str]
 
+    rounds: CardRounds | None = None
+    """The rounds after which the network was published. None for a student of a study on pairs."""
+
     def to_json(self) -> str:
         """Return the card as JSON."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2, allow_nan=False) + "\n"
+        values = asdict(self)
+        if self.rounds is None:
+            del values["rounds"]
+        return json.dumps({"format": FORMAT, **values}, indent=2, allow_nan=False) + "\n"
 
     def to_markdown(self) -> str:
         """Return the card as a page of Markdown."""
@@ -136,6 +174,7 @@ def from_json(text: str) -> ModelCard:
         values = json.loads(text)
         known = values.pop("format") == FORMAT
         values["setting"] = values["setting"] and CardSetting(**values["setting"])
+        values["rounds"] = CardRounds(**values["rounds"]) if "rounds" in values else None
         for name in ("image_shape", "class_names", "channel_mean", "channel_std", "conventions"):
             values[name] = tuple(values[name])
         card = ModelCard(**values)
@@ -148,6 +187,8 @@ def from_json(text: str) -> ModelCard:
 
 def what_was_done(card: ModelCard) -> str:
     """Return a sentence about the training of the network."""
+    if card.rounds is not None:
+        return f"The peer {card.rounds.in_words()}."
     if card.setting is None:
         return (
             f"The student was left unchanged: on validation no training improved its {card.chosen_by} by more than "
@@ -168,6 +209,14 @@ def what_was_done(card: ModelCard) -> str:
 
 def how_it_was_chosen(card: ModelCard) -> str:
     """Return a sentence about the choice of the training."""
+    if card.rounds is not None:
+        drop = card.max_own_drop
+        limit = "if it was finite"
+        if drop is not None:
+            limit = f"if its own accuracy on validation was at most {100 * drop:g} points below that before the rounds"
+        return (
+            f"It is the network after the last round. The peer accepted a round {limit}; test data took no part in it."
+        )
     if card.chosen_by is None:
         return "A person has named this training; the study may have preferred another one."
     drop = card.max_own_drop
@@ -176,7 +225,8 @@ def how_it_was_chosen(card: ModelCard) -> str:
 
 
 def _head(card: ModelCard) -> list[str]:
-    return [f"# Student {card.student}", "", what_was_done(card), how_it_was_chosen(card), ""]
+    noun = "Student" if card.rounds is None else "Peer"
+    return [f"# {noun} {card.student}", "", what_was_done(card), how_it_was_chosen(card), ""]
 
 
 def _accuracies(card: ModelCard) -> list[str]:
@@ -224,10 +274,11 @@ def _loading(card: ModelCard) -> list[str]:
 
 
 def _origin(card: ModelCard) -> list[str]:
-    lines = ["## Origin", "", f"- Trials: {card.trials}, seed {card.seed}, trained on {card.device}."]
+    noun = "Trials" if card.rounds is None else "Rounds"
+    lines = ["## Origin", "", f"- {noun}: {card.trials}, seed {card.seed}, trained on {card.device}."]
     lines += [f"- SHA-256 of the {name}: {value}" for name, value in card.fingerprints.items()]
     lines.append(f"- Versions: {', '.join(f'{name} {value}' for name, value in card.versions.items())}.")
-    if card.setting is not None and card.setting.temperature is not None:
+    if (card.setting is not None and card.setting.temperature is not None) or (card.rounds and card.rounds.setting):
         lines += ["", "The loss, and what temperature and alpha leave open:", "", "```text", card.loss, "```", ""]
         lines += [f"- {sentence}" for sentence in card.conventions]
     return [*lines, ""]

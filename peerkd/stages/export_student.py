@@ -1,7 +1,7 @@
 """The export of one student's network from a finished study to a file for other programs: ``peerkd export``."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -10,7 +10,9 @@ from peerkd.artifacts import references
 from peerkd.artifacts.filesystem import check_writable
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.architectures import network_modules
+from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.peer_experiment import ComputeConfig
 from peerkd.data.streamed import open_dataset
 from peerkd.excerpt import plain, plain_path
@@ -21,7 +23,7 @@ from peerkd.results import choices
 from peerkd.results.named_trials import Value, find_named, read_setting
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE, LOSS, TARGET
 from peerkd.results.table import Record
-from peerkd.stages import improve_peers, machine, tune_pairs
+from peerkd.stages import collaborate_peers, improve_peers, machine, pretrain_peers, tune_pairs
 from peerkd.stages.division import evaluation_sets
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.work.improving.candidates import best_with_teacher
@@ -77,6 +79,9 @@ def export_student(address: str, request: ExportRequest) -> Iterator[str]:
     _check_file(request.file, export_format)
     store = open_stage_store(NAME, address)
     improved = _find_improved(store, address, request.study)
+    if improved.key.startswith(f"{collaborate_peers.NAME}/"):
+        yield from _export_of_rounds(improved, store, request, export_format)
+        return
     trials = references.follow(improved.metadata["inputs"]["trials"], store)
     study = judged_study(ExperimentConfig.from_mapping(improved.metadata["config"]), trials, store)
     for field, peer in (("student", request.student), ("teacher", request.teacher)):
@@ -92,23 +97,67 @@ def export_student(address: str, request: ExportRequest) -> Iterator[str]:
         if task is not None and not _is_published(study, task, card):
             weights = Path(scratch) / weights_name(request.student)
             card = _train(study, task, store, Path(scratch), request)
-        card = replace(card, file=request.file.name)
-        inputs = ExportInputs(
-            network=study.config.networks[request.student],
-            weights=weights,
-            dataset_folder=store.fetch(study.dataset.key),
-            partition_folder=store.fetch(study.partition.key),
-            file=request.file,
-            format_name=request.format_name,
+        written = _write(
+            request, export_format, card, weights, study.config.networks[request.student], study.partition, store
         )
-        ((_, compared),) = run_in_processes(
-            "peerkd.training.export:start", (inputs,), [(NAME, card.to_json())], num_processes=0
-        )
-    yield f"Student {request.student} of {_describe(improved)}. {what_was_done(card)} {how_it_was_chosen(card)}"
+    yield from _lines(improved, card, written)
+
+
+def _export_of_rounds(
+    rounds: Manifest, store: ArtifactStore, request: ExportRequest, export_format: ExportFormat
+) -> Iterator[str]:
+    """Write the network of a peer after its rounds, and yield lines about it."""
+    config = CollaborateConfig.from_mapping(rounds.metadata["config"])
+    for field, value in (("setting", request.setting), ("teacher", request.teacher)):
+        if value is not None:
+            raise ValueError(
+                f"{field} must not be given for a run of collaborate, which has one network of each peer, got "
+                f"{plain(str(value))}."
+            )
+    peers = references.follow(rounds.metadata["inputs"]["peers"], store)
+    partition = references.follow(peers.metadata["inputs"]["partition"], store)
+    taking_part = pretrain_peers.finite_peers(peers.metadata["peers"])
+    _check_student("student", request.student, taking_part, config.partition.num_peers)
+    folder = store.fetch(rounds.key)
+    card = from_json((folder / f"{student_name(request.student)}.json").read_text(encoding="utf-8"))
+    request.file.parent.mkdir(parents=True, exist_ok=True)
+    network = config.networks[request.student]
+    written = _write(request, export_format, card, folder / card.file, network, partition, store)
+    yield from _lines(rounds, card, written)
+
+
+def _write(
+    request: ExportRequest,
+    export_format: ExportFormat,
+    card: ModelCard,
+    weights: Path,
+    network: PeerNetwork,
+    partition: Manifest,
+    store: ArtifactStore,
+) -> str:
+    """Write the file of a network with its card, and return a sentence about the comparison of logits."""
+    inputs = ExportInputs(
+        network=network,
+        weights=weights,
+        dataset_folder=store.fetch(references.follow(partition.metadata["inputs"]["dataset"], store).key),
+        partition_folder=store.fetch(partition.key),
+        file=request.file,
+        format_name=request.format_name,
+    )
+    card = replace(card, file=request.file.name)
+    ((_, compared),) = run_in_processes(
+        "peerkd.training.export:start", (inputs,), [(NAME, card.to_json())], num_processes=0
+    )
+    return _in_words(request, export_format, compared)
+
+
+def _lines(published: Manifest, card: ModelCard, written: str) -> Iterator[str]:
+    noun = "Student" if card.rounds is None else "Peer"
+    yield f"{noun} {card.student} of {_describe(published)}. {what_was_done(card)} {how_it_was_chosen(card)}"
     before, after = (each["test_global_accuracy"] for each in (card.accuracy_before, card.accuracy_after))
     if before is not None and after is not None:
         yield f"Accuracy on the global test set: {percent(before)} before, {percent(after)} after."
-    yield _in_words(request, export_format, compared)
+    yield written
 
 
 def _in_words(request: ExportRequest, export_format: ExportFormat, compared: Any) -> str:
@@ -142,19 +191,20 @@ def _check_file(file: Path, export_format: ExportFormat) -> None:
 
 
 def _find_improved(store: ArtifactStore, address: str, key: str | None) -> Manifest:
-    """Return the artifact with the better peers of a study.
+    """Return the artifact with the better peers of a study, or with the peers after rounds.
 
     Raises:
         ValueError: If the store has no such artifact, if none has the given key, or if there are several and no key is
             given.
     """
-    keys = [each for each in store.keys() if each.startswith(f"{improve_peers.NAME}/")]  # noqa: SIM118
+    kinds = tuple(f"{name}/" for name in (improve_peers.NAME, collaborate_peers.NAME))
+    keys = [each for each in store.keys() if each.startswith(kinds)]  # noqa: SIM118
     # An artifact of an earlier version has no config.
     found = [each for each in map(store.find, keys) if each is not None and "config" in each.metadata]
     if not found:
         raise ValueError(
-            f"store must contain a finished run of jointkd, got none in {plain_path(address)}; run peerkd run jointkd "
-            "first."
+            f"store must contain a finished run of jointkd or collaborate, got none in {plain_path(address)}; run "
+            "peerkd run jointkd first."
         )
     chosen = [each for each in found if key in (None, each.key)]
     if len(chosen) == 1:
@@ -168,13 +218,18 @@ def _find_improved(store: ArtifactStore, address: str, key: str | None) -> Manif
 def _describe(improved: Manifest) -> str:
     """Describe a study in a few words, given the artifact with its better peers."""
     config = improved.metadata["config"]
+    if improved.key.startswith(f"{collaborate_peers.NAME}/"):
+        return f"the rounds {config['name']}, seed {config['seed']}"
     kind = "tuned study" if improved.metadata["inputs"]["trials"]["key"].startswith(tune_pairs.NAME) else "sweep"
     return f"the {kind} {config['name']}, seed {config['seed']}"
 
 
 def _check_peer(study: JudgedStudy, field: str, peer: int | None) -> None:
-    num_peers = study.config.partition.num_peers
-    if peer is None or peer in study.students:
+    _check_student(field, peer, study.students, study.config.partition.num_peers)
+
+
+def _check_student(field: str, peer: int | None, taking_part: Sequence[int], num_peers: int) -> None:
+    if peer is None or peer in taking_part:
         return
     if not 0 <= peer < num_peers:
         raise ValueError(f"{field} must be a peer of the study, from 0 to {num_peers - 1}, got {peer}.")

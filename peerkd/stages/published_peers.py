@@ -13,11 +13,11 @@ from peerkd.data.packed import raw_fingerprint
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.wording import listed
 from peerkd.excerpt import plain
-from peerkd.stages import improve_peers, pretrain_peers
+from peerkd.stages import collaborate_peers, improve_peers, pretrain_peers
 from peerkd.stages.given_peers import NETWORKS_NAME, described_networks
 from peerkd.training.inputs import peer_name, student_name
 
-_KINDS: Final = (pretrain_peers.NAME, improve_peers.NAME)
+_KINDS: Final = (pretrain_peers.NAME, improve_peers.NAME, collaborate_peers.NAME)
 
 
 class PublishedPeers(NamedTuple):
@@ -52,7 +52,7 @@ def find_published(config: PeerExperimentConfig, store: ArtifactStore) -> Publis
             f"peers.from must be the key of an artifact in the store with peers, got {key}; "
             f"{references.similar_keys(key, store, kinds=_KINDS)}."
         )
-    is_improved = key.startswith(f"{improve_peers.NAME}/")
+    is_improved = not key.startswith(f"{pretrain_peers.NAME}/")
     peers = references.follow(manifest.metadata["inputs"]["peers"], store) if is_improved else manifest
     records = peers.metadata["peers"]
     if len(records) != config.partition.num_peers:

@@ -7,6 +7,7 @@ from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.architectures import network_modules
 from peerkd.config.collaborate import CollaborateConfig
+from peerkd.data.streamed import open_dataset
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, print_line
@@ -18,6 +19,8 @@ from peerkd.stages.journals import Record
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import Shard
 from peerkd.stages.training_progress import TrainingProgress
+from peerkd.stages.work.improving.cards import write_card
+from peerkd.stages.work.round_cards import round_cards
 from peerkd.training.inputs import RoundDone, RoundsInputs
 from peerkd.training.process_pool import run_in_processes
 
@@ -56,15 +59,28 @@ def perform(config: CollaborateConfig, peers: Manifest, store: ArtifactStore, wo
             records = {record["method"]: record for record in queue.records()}
         table = rounds.assemble(_rows(records), methods=config.rounds.methods)
         rounds.write_rounds(table, workspace.folder / TABLE_NAME)
+        described = {"device": device, "versions": machine.software_versions()}
+        for card in round_cards(
+            config,
+            records[config.rounds.methods[0]]["history"],
+            key=artifact,
+            fingerprint=rounds.fingerprint(table),
+            peers=peers,
+            partition=partition,
+            dataset=open_dataset(inputs.dataset_folder),
+            machine=described,
+        ):
+            write_card(card, workspace.folder)
         manifest = store.publish(
             artifact,
             metadata={
                 "inputs": {"peers": references.reference(peers)},
+                # Whoever has only the store can find the experiment of a network.
+                "config": config.model_dump(mode="json"),
                 "fingerprint": rounds.fingerprint(table),
                 "num_rounds": num_rounds,
                 "reached": {method: _reached(records[method], num_rounds) for method in config.rounds.methods},
-                "device": device,
-                "versions": machine.software_versions(),
+                **described,
                 "machine": machine.describe_processor(),
             },
         )

@@ -10,17 +10,21 @@ import pytest
 from peerkd.artifacts.open import open_store
 from peerkd.config.pipelines import COLLABORATE
 from peerkd.config.resolve import resolve
+from peerkd.reporting.model_card import from_json
 from peerkd.results.rounds import fingerprint, read_rounds
 from peerkd.rounds import ROUND_METHODS
 from peerkd.stages import collaborate_peers
+from peerkd.stages.export_student import ExportRequest, export_student
 from peerkd.stages.in_process import run_in_process
+from peerkd.stages.published_peers import find_published
 from peerkd.stages.stored_runs import find_run, list_runs
 from tests.pages import Page, check_that_it_needs_nothing_from_elsewhere
 
-TINY = (
-    "partition.num_peers=3 data.max_train_samples=450 data.max_test_samples=150 pretrain.epochs=2 rounds.num_rounds=2 "
-    "rounds.epochs=1 peers.architectures=[mlp] compute.device=cpu"
+TINY_DATA = (
+    "partition.num_peers=3 data.max_train_samples=450 data.max_test_samples=150 rounds.num_rounds=2 rounds.epochs=1 "
+    "peers.architectures=[mlp] compute.device=cpu"
 )
+TINY = f"{TINY_DATA} pretrain.epochs=2"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,7 @@ def test_every_method_has_every_round_of_every_peer_and_one_start(finished) -> N
     manifest = json.loads((rounds_folder(store) / "manifest.json").read_text())
     assert manifest["metadata"]["fingerprint"] == fingerprint(table)
     assert {name for name in manifest["files"] if name.startswith("student-")} == {
-        f"student-00{peer}.safetensors" for peer in range(3)
+        f"student-00{peer}.{end}" for peer in range(3) for end in ("safetensors", "json", "md")
     }
 
 
@@ -86,6 +90,49 @@ def test_the_report_has_every_method_and_no_missing_number(finished) -> None:
     summary = (report / "summary.txt").read_text()
     assert max(map(len, summary.splitlines())) <= 100
     assert "one seed" in summary
+
+
+def test_a_peer_is_published_with_its_card_and_can_be_exported(finished, tmp_path) -> None:
+    store, _ = finished
+    file = tmp_path / "peer.safetensors"
+    lines = list(export_student(str(store), ExportRequest(student=2, format_name="safetensors", file=file)))
+    assert lines[0].startswith(
+        "Peer 2 of the rounds digits, seed 0. The peer took part in 2 rounds of joint distillation "
+    )
+    assert "bit for bit" in lines[-1]
+    published = rounds_folder(store)
+    card = from_json((published / "student-002.json").read_text())
+    assert card.rounds is not None
+    assert card.rounds.num_accepted == 2
+    last = [row for row in read_rounds(published / collaborate_peers.TABLE_NAME).to_pylist() if row["peer"] == 2]
+    row = next(row for row in last if (row["method"], row["round"]) == ("predictions", 2))
+    assert card.accuracy_after == {name: row[name] for name in card.accuracy_after}
+    text = (published / "student-002.md").read_text()
+    assert text.startswith("# Peer 2\n")
+    assert f"- Rounds: collaborate_peers/{published.name}, seed 0" in text
+    with pytest.raises(ValueError, match=r"^teacher must not be given for a run of collaborate, .* got 1\.$"):
+        list(
+            export_student(
+                str(store),
+                ExportRequest(student=2, format_name="safetensors", file=file.with_name("b.safetensors"), teacher=1),
+            )
+        )
+    with pytest.raises(ValueError, match=r"^student must be a peer of the study, from 0 to 2, got 3\.$"):
+        list(
+            export_student(
+                str(store), ExportRequest(student=3, format_name="safetensors", file=file.with_name("b.safetensors"))
+            )
+        )
+
+
+def test_a_study_can_start_from_the_peers_after_their_rounds(finished) -> None:
+    store, _ = finished
+    key = f"collaborate_peers/{rounds_folder(store).name}"
+    found = find_published(
+        resolve(COLLABORATE, preset="digits", overrides=f"{TINY_DATA} peers.from={key}"), open_store(str(store))
+    )
+    assert found is not None
+    assert found.files == tuple(f"student-00{peer}.safetensors" for peer in range(3))
 
 
 def test_the_run_is_listed_with_its_result(finished) -> None:

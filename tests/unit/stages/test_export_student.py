@@ -308,7 +308,7 @@ def test_the_command_writes_a_file_and_says_how_it_was_checked(
     assert (code, err) == (2, "peerkd: best must not be given together with teacher, which names another network.\n")
     code, _, err = peerkd(str(tmp_path / "no store"), "--student", "0", "--to", str(tmp_path / "a.safetensors"))
     assert code == 2
-    assert err.startswith("peerkd: store must contain a finished run of jointkd, got none in ")
+    assert err.startswith("peerkd: store must contain a finished run of jointkd or collaborate, got none in ")
 
 
 def test_a_store_with_two_studies_asks_for_the_key(swept: Finished, tuned: Finished, tmp_path: Path) -> None:

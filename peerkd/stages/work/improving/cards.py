@@ -52,12 +52,7 @@ def build_card(
         **interface(config.networks[student], dataset)._asdict(),
         accuracy_before=record["before"],
         accuracy_after=record["after"],
-        num_samples={
-            "validation_global": sizes["num_validation"],
-            "validation_own": sizes["num_own_validation"][student],
-            "test_global": sizes["num_test"],
-            "test_own": sizes["num_own_test"][student],
-        },
+        num_samples=num_evaluated(sizes, student),
         chosen_by=chosen_by,
         max_own_drop=None if chosen_by is None else study.objective.max_own_drop,
         loss=loss_formula(recipe),
@@ -73,6 +68,16 @@ def build_card(
         device=machine["device"],
         versions=machine["versions"],
     )
+
+
+def num_evaluated(partition: Mapping[str, Any], peer: int) -> dict[str, int]:
+    """Return the sizes of the evaluation sets of a peer by name, given the metadata of the partition."""
+    return {
+        "validation_global": partition["num_validation"],
+        "validation_own": partition["num_own_validation"][peer],
+        "test_global": partition["num_test"],
+        "test_own": partition["num_own_test"][peer],
+    }
 
 
 class Interface(NamedTuple):
