@@ -39,7 +39,7 @@ class AtEqualCost(NamedTuple):
 
 
 class Taught(NamedTuple):
-    """Whose knowledge a peer has accepted."""
+    """The peers whose knowledge a peer has accepted."""
 
     peer: str
     num_rounds: int

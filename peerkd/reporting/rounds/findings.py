@@ -44,7 +44,7 @@ class MethodRounds:
     table does not have it."""
 
     shares_RP: Sequence[Sequence[Mapping[int, float]]] = ()
-    """For each round and peer, the share of each peer in what the round proposed to the peer, the largest first. Empty
+    """The share of each peer in what a round proposed to a peer, by round and peer, the largest first. It is empty
     where a peer learned from itself alone. Peers are counted from 0, those that diverged included."""
 
     @property
