@@ -64,6 +64,11 @@ class FilesystemStore:
         self._shared: set[str] = set()
         """The keys of the workspaces that this store has opened with ``shared=True``."""
 
+    @property
+    def root(self) -> Path:
+        """The folder of the store."""
+        return self._root
+
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of a published artifact, or None."""
         text = self._manifest_text(key)

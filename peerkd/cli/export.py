@@ -1,11 +1,13 @@
 """``peerkd export``: the network of one student, in a file for other programs."""
 
+import json
 from pathlib import Path
 
 import typer
 
 from peerkd.artifacts.open import check_address
-from peerkd.stages.export_student import ExportRequest, export_student
+from peerkd.metrics.progress import taking_lines
+from peerkd.stages.export_student import ExportRequest, export_network
 
 
 def export(
@@ -18,6 +20,7 @@ def export(
     teacher: int | None,
     setting: str | None,
     study: str | None,
+    as_json: bool,
 ) -> None:
     """Write the network of one student to a file. Print which network it is, and how the file was checked.
 
@@ -31,6 +34,7 @@ def export(
         teacher: The number of the teacher of the training whose network is written; None if the user names no teacher.
         setting: The setting of this training, as ``NAME=VALUE,...``; None if the user names no setting.
         study: The key of the artifact with the better peers; None if the store has only one such artifact.
+        as_json: Print the facts as JSON instead of text.
 
     Raises:
         ValueError: If an option does not fit the others, the store or the network.
@@ -43,5 +47,11 @@ def export(
     request = ExportRequest(
         student=student, format_name=export_format, file=to, teacher=teacher, setting=setting, study=study
     )
-    for line in export_student(store, request):
-        typer.echo(line)
+    if not as_json:
+        for line in export_network(store, request).lines():
+            typer.echo(line)
+        return
+    # The progress of a network that is trained once more belongs on stderr, because stdout is for the JSON text.
+    with taking_lines(lambda stage, text: typer.echo(f"{stage}: {text}", err=True)):
+        exported = export_network(store, request)
+    typer.echo(json.dumps(exported.to_json(), indent=2, allow_nan=False))

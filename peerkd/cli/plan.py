@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 import typer
 
@@ -19,6 +20,7 @@ from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import Pipeline
 from peerkd.config.strict import StrictConfig
 from peerkd.config.tuning import check_grid, check_strategy
+from peerkd.metrics.tracking.sinks import check_sinks
 from peerkd.stages import split_data
 from peerkd.stages.dataset import read_dataset
 from peerkd.stages.planning import data_lines, prepare
@@ -68,10 +70,12 @@ def plan(
     has_torch = find_spec("torch") is not None
     if measure and not has_torch:
         raise ValueError("measure must be false if torch is not installed, got true.")
+    assert isinstance(config, PeerExperimentConfig | PclConfig)
+    # The store may have no folder yet; what a run with a store in S3 also needs is known only when it begins.
+    check_sinks(config.compute.tracking, folder=Path())
     if isinstance(config, PclConfig):
         _plan_study(config)
         return
-    assert isinstance(config, PeerExperimentConfig)
     if isinstance(config, ExperimentConfig) and strategy is not None:
         check_grid(config.sweep, strategy)
     about_data, samples, given_bytes = prepare(config, _open_store(config, place))

@@ -1,9 +1,11 @@
 """``peerkd run``: a pipeline whose tasks run on this machine, with the jobs on this machine or on a cluster."""
 
+import json
 import os
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -23,6 +25,7 @@ from peerkd.config.tuning import check_strategy
 from peerkd.launch.invocations.files import invoking
 from peerkd.launch.local_pipeline import compiled_pipeline, run_pipeline
 from peerkd.stages.run_record import find_route
+from peerkd.stages.tracking import check_tracking
 from peerkd.suggestions import check_choice
 
 LOCAL, KUBERNETES = "local", "kubernetes"
@@ -43,6 +46,7 @@ def run(
     output: Path,
     strategy: str | None = None,
     dry_run: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Check everything that can be checked beforehand, run the pipeline, and show its summary.
 
@@ -55,6 +59,7 @@ def run(
         output: The folder of the store. If ``--store`` names another store, only the report is copied to this folder.
         strategy: How settings are chosen; None for a pipeline without that choice.
         dry_run: Print the jobs instead of running them.
+        as_json: Print the summary as JSON instead of text.
 
     Raises:
         ValueError: If the config breaks a rule, the output folder cannot be written, or a stage refuses its input.
@@ -72,6 +77,8 @@ def run(
         raise ValueError(
             f"backend must be {KUBERNETES} with --dry-run, which prints the jobs of a cluster, got {backend}."
         )
+    if dry_run and as_json:
+        raise ValueError("json must not be given together with dry-run, which prints the jobs as YAML.")
     if dry_run:
         from peerkd.cli.dry_run import show_jobs
         from peerkd.launch.kubernetes.kinds import PYTORCHJOB
@@ -84,6 +91,7 @@ def run(
     assert isinstance(config, PeerExperimentConfig | PclConfig)
     # This sends no request, and raises an error if the environment lacks a setting of a remote store.
     opened = open_store(store)
+    check_tracking(config, opened)
     with (
         invoking(output, pipeline=route.title, experiment=config.name, stages=route.stages) as invocation,
         in_use(Path(store)) if is_folder else nullcontext(),
@@ -103,10 +111,24 @@ def run(
         # The report is copied to the folder where it would be after a run with a local store.
         shutil.copytree(folder, output / key, dirs_exist_ok=True)
         folder = output.absolute() / key
-    typer.echo((folder / "summary.txt").read_text(encoding="utf-8"))
-    typer.echo(f"\nReport: {folder / 'report.html'}")
     if is_folder:
         write_index(store)
+    if as_json:
+        typer.echo(json.dumps(_facts(key, folder), indent=2))
+        return
+    typer.echo((folder / "summary.txt").read_text(encoding="utf-8"))
+    typer.echo(f"\nReport: {folder / 'report.html'}")
+
+
+def _facts(key: str, folder: Path) -> dict[str, Any]:
+    """Return the key of the report in ``folder``, its headline numbers, its summary and the paths of its files."""
+    values = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return {
+        "report": key,
+        "metrics": {name: value for name, value in values.items() if not isinstance(value, dict)},
+        "summary": (folder / "summary.txt").read_text(encoding="utf-8"),
+        "files": {path.name: str(path) for path in sorted(folder.iterdir()) if path.name != "manifest.json"},
+    }
 
 
 def describe_launch(jobs: Jobs, backend: str) -> LaunchConfig:

@@ -33,6 +33,10 @@ class ComputeConfig(StrictConfig):
     """The number of single-threaded processes on one machine. Null: one for each GPU or, on a machine without GPUs, one
     for each CPU core."""
 
+    tracking: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+    """The services that also record curves, the config and the headline numbers. Each needs the extra of its name, as
+    in ``pip install 'peerkd[mlflow]'``."""
+
 
 class PeerExperimentConfig(StrictConfig):
     """The data, their partition among peers, and the pre-training of the peers.

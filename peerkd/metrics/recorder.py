@@ -32,6 +32,25 @@ class _Silent:
         pass
 
 
+class _Both:
+    """A recorder that passes all values on to two others."""
+
+    def __init__(self, first: Recorder, second: Recorder) -> None:
+        self._first, self._second = first, second
+
+    def set(self, metric: Metric, value: float, **labels: str) -> None:
+        self._first.set(metric, value, **labels)
+        self._second.set(metric, value, **labels)
+
+    def add(self, metric: Metric, amount: float, **labels: str) -> None:
+        self._first.add(metric, amount, **labels)
+        self._second.add(metric, amount, **labels)
+
+    def describe(self, architecture: str) -> None:
+        self._first.describe(architecture)
+        self._second.describe(architecture)
+
+
 _SILENT: Final = _Silent()
 _current: Recorder = _SILENT
 
@@ -45,6 +64,13 @@ def recording_to(recorder: Recorder | None) -> Iterator[None]:
         yield
     finally:
         _current = before
+
+
+@contextmanager
+def also_recording_to(recorder: Recorder) -> Iterator[None]:
+    """Send the values that stages report in this context to a recorder, besides the one that already receives them."""
+    with recording_to(_Both(_current, recorder)):
+        yield
 
 
 def progress(unit: str, *, num_new: int, num_done: int, num_left: int) -> None:

@@ -12,6 +12,7 @@ from peerkd.launch.worker import this_worker
 from peerkd.metrics.endpoint import recording
 from peerkd.stages.launched_stage import LaunchedStage
 from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.tracking import tracked
 
 LAUNCHED: Final = ("pretrain_peers", "distill_pairs", "tune_pairs", "improve_peers", "train_pcl", "collaborate_peers")
 """The names of the launched stages. Each is also the name of the module that declares the stage."""
@@ -33,7 +34,9 @@ def perform(name: str, *, config_json: str, store: str, inputs: Sequence[str]) -
         found = {name: references.follow(reference, opened) for name, reference in read_inputs(inputs).items()}
         if set(found) != {stage.input_name}:
             raise ValueError(f"input must name {stage.input_name}, got {plain(', '.join(found) or 'none')}.")
-        stage.work(stage.read_config(config_json), found[stage.input_name], opened, worker)
+        config = stage.read_config(config_json)
+        with tracked(name, config, opened, is_first=worker.is_first):
+            stage.work(config, found[stage.input_name], opened, worker)
 
 
 def find_stage(name: str) -> LaunchedStage[Any]:

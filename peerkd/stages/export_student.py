@@ -1,5 +1,6 @@
 """The export of one student's network from a finished study to a file for other programs: ``peerkd export``."""
 
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -62,8 +63,50 @@ class ExportRequest(NamedTuple):
     """The key of the artifact with the better peers of a study. None means the only such artifact in the store."""
 
 
+class Exported(NamedTuple):
+    """A network that was written to a file, and how the file was checked."""
+
+    request: ExportRequest
+    published: Manifest
+    """The artifact from which the network is: the better peers of a study, or the peers after their rounds."""
+
+    card: ModelCard
+    compared: Any
+    """The comparison of the logits, as ``peerkd.training.export`` returns it."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield lines for the terminal."""
+        card = self.card
+        noun = "Student" if card.rounds is None else "Peer"
+        yield f"{noun} {card.student} of {_describe(self.published)}. {what_was_done(card)} {how_it_was_chosen(card)}"
+        before, after = (each["test_global_accuracy"] for each in (card.accuracy_before, card.accuracy_after))
+        if before is not None and after is not None:
+            yield f"Accuracy on the global test set: {percent(before)} before, {percent(after)} after."
+        yield _in_words(self.request, find_format(self.request.format_name), self.compared)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts as JSON values."""
+        compared = self.compared
+        return {
+            "file": str(self.request.file.absolute()),
+            "format": self.request.format_name,
+            "study": self.published.key,
+            "card": json.loads(self.card.to_json()),
+            "check": {
+                "num_images": int(compared.num_images),
+                "num_same_class": int(compared.num_same_class),
+                "largest_difference": float(compared.largest_difference),
+            },
+        }
+
+
 def export_student(address: str, request: ExportRequest) -> Iterator[str]:
-    """Write the network of a student to a file, and yield lines about it for the terminal.
+    """Write the network of a student to a file, and yield lines about it for the terminal; see ``export_network``."""
+    yield from export_network(address, request).lines()
+
+
+def export_network(address: str, request: ExportRequest) -> Exported:
+    """Write the network of a student to a file.
 
     Everything that the user may have to correct is checked before any network is trained.
 
@@ -80,8 +123,7 @@ def export_student(address: str, request: ExportRequest) -> Iterator[str]:
     store = open_stage_store(NAME, address)
     improved = _find_improved(store, address, request.study)
     if improved.key.startswith(f"{collaborate_peers.NAME}/"):
-        yield from _export_of_rounds(improved, store, request, export_format)
-        return
+        return _export_of_rounds(improved, store, request)
     trials = references.follow(improved.metadata["inputs"]["trials"], store)
     study = judged_study(ExperimentConfig.from_mapping(improved.metadata["config"]), trials, store)
     for field, peer in (("student", request.student), ("teacher", request.teacher)):
@@ -97,16 +139,12 @@ def export_student(address: str, request: ExportRequest) -> Iterator[str]:
         if task is not None and not _is_published(study, task, card):
             weights = Path(scratch) / weights_name(request.student)
             card = _train(study, task, store, Path(scratch), request)
-        written = _write(
-            request, export_format, card, weights, study.config.networks[request.student], study.partition, store
-        )
-    yield from _lines(improved, card, written)
+        network = study.config.networks[request.student]
+        return _write(request, improved, card, weights, network, study.partition, store)
 
 
-def _export_of_rounds(
-    rounds: Manifest, store: ArtifactStore, request: ExportRequest, export_format: ExportFormat
-) -> Iterator[str]:
-    """Write the network of a peer after its rounds, and yield lines about it."""
+def _export_of_rounds(rounds: Manifest, store: ArtifactStore, request: ExportRequest) -> Exported:
+    """Write the network of a peer after its rounds."""
     config = CollaborateConfig.from_mapping(rounds.metadata["config"])
     for field, value in (("setting", request.setting), ("teacher", request.teacher)):
         if value is not None:
@@ -122,20 +160,19 @@ def _export_of_rounds(
     card = from_json((folder / f"{student_name(request.student)}.json").read_text(encoding="utf-8"))
     request.file.parent.mkdir(parents=True, exist_ok=True)
     network = config.networks[request.student]
-    written = _write(request, export_format, card, folder / card.file, network, partition, store)
-    yield from _lines(rounds, card, written)
+    return _write(request, rounds, card, folder / card.file, network, partition, store)
 
 
 def _write(
     request: ExportRequest,
-    export_format: ExportFormat,
+    published: Manifest,
     card: ModelCard,
     weights: Path,
     network: PeerNetwork,
     partition: Manifest,
     store: ArtifactStore,
-) -> str:
-    """Write the file of a network with its card, and return a sentence about the comparison of logits."""
+) -> Exported:
+    """Write the file of a network with its card, and compare its logits with those of the network."""
     inputs = ExportInputs(
         network=network,
         weights=weights,
@@ -148,16 +185,7 @@ def _write(
     ((_, compared),) = run_in_processes(
         "peerkd.training.export:start", (inputs,), [(NAME, card.to_json())], num_processes=0
     )
-    return _in_words(request, export_format, compared)
-
-
-def _lines(published: Manifest, card: ModelCard, written: str) -> Iterator[str]:
-    noun = "Student" if card.rounds is None else "Peer"
-    yield f"{noun} {card.student} of {_describe(published)}. {what_was_done(card)} {how_it_was_chosen(card)}"
-    before, after = (each["test_global_accuracy"] for each in (card.accuracy_before, card.accuracy_after))
-    if before is not None and after is not None:
-        yield f"Accuracy on the global test set: {percent(before)} before, {percent(after)} after."
-    yield written
+    return Exported(request, published, card, compared)
 
 
 def _in_words(request: ExportRequest, export_format: ExportFormat, compared: Any) -> str:
@@ -303,7 +331,7 @@ def _is_published(study: JudgedStudy, task: StudentTask, card: ModelCard) -> boo
     if published is None or published.epochs != task.num_epochs:
         return False
     samples = {"num_transfer_samples": published.num_transfer_samples, "epochs": task.num_epochs}
-    return card_setting(study.config, {**trial.to_record(), **samples}) == published
+    return card_setting(study.config, {**trial.to_record(), **samples}) == replace(published, teacher_name=None)
 
 
 def _train(

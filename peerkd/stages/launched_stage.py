@@ -24,6 +24,7 @@ from peerkd.launch.worker import Worker
 from peerkd.metrics.endpoint import recording
 from peerkd.metrics.progress import print_line
 from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.tracking import tracked
 
 Config = TypeVar("Config", bound=StrictConfig)
 
@@ -183,7 +184,7 @@ class LaunchedStage(Generic[Config]):
 
     def _work_here(self, config: Config, source: Manifest, store: ArtifactStore) -> Sequence[JobAccount]:
         started = time.monotonic()
-        with recording(self.name):
+        with recording(self.name), tracked(self.name, config, store):
             self.work(config, source, store, Worker(is_in_process=True))
         seconds = time.monotonic() - started
         # One process uses one GPU.

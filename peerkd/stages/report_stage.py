@@ -22,6 +22,7 @@ from peerkd.stages.dataset import published_remarks
 from peerkd.stages.measured_studies import FinishedRun, measured_studies
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.run_record import now, run_of_report
+from peerkd.stages.tracking import tracked
 
 Config = TypeVar("Config", bound=StrictConfig)
 
@@ -164,6 +165,9 @@ class ReportStage(Generic[Config]):
             "run": run_of_report(config, source, store, report_stage=self.name),
         }
         manifest = _publish(key, contents, store, table_name=self.table_name, metadata=metadata)
+        with tracked(self.name, config, store) as tracker:
+            if tracker:
+                tracker.summarise(contents.metrics)
         print_line(self.name, contents.line)
         return manifest
 

@@ -23,6 +23,7 @@ from peerkd.stages.free_space import check_free_space
 from peerkd.stages.hold_out import hold_out
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.run_record import find_route, record_run
+from peerkd.stages.tracking import check_tracking
 from peerkd.training.bounds import batch_bounds, part_of
 from peerkd.training.file_sizes import weights_bytes
 from peerkd.training.forecast import packed_bytes
@@ -69,8 +70,9 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
 
     Raises:
         ValueError: If an architecture does not accept the images, the data cannot be split as the config requires, or
-            the store has too little space for the results.
+            the store has too little space for the results, or a package for ``compute.tracking`` is missing.
     """
+    check_tracking(config, store)
     source = open_source(NAME, config.data, seed=config.seed, store=store)
     print_remarks(NAME, source.dataset)
     # All checks come before anything is written, so that a refused study leaves nothing in the store.

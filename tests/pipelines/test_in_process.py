@@ -4,6 +4,8 @@ import json
 import shutil
 import signal
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -67,13 +69,39 @@ def test_a_tuned_study_runs_in_one_process(run_here, tmp_path, capsys):
     assert list((tmp_path / "runs").glob("tune_pairs/*/features.parquet"))
 
 
-def test_a_study_of_methods_runs_in_one_process(run_here, tmp_path):
-    assert run_here(tmp_path / "runs", SMALL_STUDY, pipeline="pcl") == 0
+def test_a_study_of_methods_runs_in_one_process(run_here, tmp_path, capsys):
+    assert run_here(tmp_path / "runs", SMALL_STUDY, "--json", pipeline="pcl") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert all(Path(path).is_file() for path in facts["files"].values())
+    assert facts["summary"] == Path(facts["files"]["summary.txt"]).read_text()
+    assert facts["metrics"]
     (path,) = (tmp_path / "runs").glob("train_pcl/*/curves.parquet")
     assert read_curves(path).num_rows
     (run,) = list_runs(open_store(str(tmp_path / "runs")), notify=pytest.fail)
     assert (run.pipeline, run.is_finished) == ("pcl", True)
     assert run.key.startswith("run/")
+
+
+@pytest.mark.skipif(
+    find_spec("tensorboard") is None, reason="needs the extra tensorboard, which the lock does not have"
+)
+def test_tracking_changes_no_result_and_no_key(run_here, tmp_path):
+    curves = []
+    for name, more in (("plain", ()), ("tracked", ("compute.tracking=[tensorboard]",))):
+        assert run_here(tmp_path / name, (*SMALL_STUDY, *more), pipeline="pcl") == 0
+        curves += (tmp_path / name).glob("train_pcl/*/curves.parquet")
+    plain, tracked = curves
+    assert plain.parent.name == tracked.parent.name
+    assert read_curves(plain).equals(read_curves(tracked))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tags = set()
+    for file in (tmp_path / "tracked" / "tracking" / "tensorboard").glob("*/*"):
+        events = EventAccumulator(str(file))
+        events.Reload()
+        tags |= set(events.Tags()["scalars"])
+    assert {"train_pcl/epochs_done", "train_pcl/loss/loss"} <= tags
+    assert any(tag.startswith("summary/") for tag in tags)
 
 
 def test_an_interrupted_run_says_so_and_continues(run_here, tmp_path, capsys, monkeypatch):

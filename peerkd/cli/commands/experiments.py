@@ -91,6 +91,7 @@ def run_jointkd(
     strategy: Strategy = "sweep",
     backend: RunBackend = "local",
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Joint distillation: divide the data, train the peers, distil every pair, and write a report.
 
@@ -99,7 +100,17 @@ def run_jointkd(
     from peerkd.cli.run import run
     from peerkd.config.pipelines import JOINTKD
 
-    run(JOINTKD, experiment, jobs, verbosity, output=output, strategy=strategy, backend=backend, dry_run=dry_run)
+    run(
+        JOINTKD,
+        experiment,
+        jobs,
+        verbosity,
+        output=output,
+        strategy=strategy,
+        backend=backend,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
 
 
 @run_app.command("pcl")
@@ -110,6 +121,7 @@ def run_pcl(
     output: Output = Path("runs"),
     backend: RunBackend = "local",
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Peer collaborative learning: split the data, train networks by every method, and compare the methods.
 
@@ -118,7 +130,7 @@ def run_pcl(
     from peerkd.cli.run import run
     from peerkd.config.pipelines import PCL
 
-    run(PCL, experiment, jobs, verbosity, output=output, backend=backend, dry_run=dry_run)
+    run(PCL, experiment, jobs, verbosity, output=output, backend=backend, dry_run=dry_run, as_json=as_json)
 
 
 @run_app.command("collaborate")
@@ -129,6 +141,7 @@ def run_collaborate(
     output: Output = Path("runs"),
     backend: RunBackend = "local",
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Rounds: divide the data, train the peers, let them exchange and train in rounds, and write a report.
 
@@ -137,7 +150,7 @@ def run_collaborate(
     from peerkd.cli.run import run
     from peerkd.config.pipelines import COLLABORATE
 
-    run(COLLABORATE, experiment, jobs, verbosity, output=output, backend=backend, dry_run=dry_run)
+    run(COLLABORATE, experiment, jobs, verbosity, output=output, backend=backend, dry_run=dry_run, as_json=as_json)
 
 
 @plan_app.command("jointkd")

@@ -170,6 +170,7 @@ def export(
         str | None,
         typer.Option(metavar="KEY", help="Key of the better peers of a study, if the store has several studies."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the network of one student to a file.
 
@@ -190,6 +191,7 @@ def export(
         teacher=teacher,
         setting=setting,
         study=study,
+        as_json=as_json,
     )
 
 

@@ -245,6 +245,7 @@ def test_the_options_of_a_run_reach_it(peerkd, monkeypatch: pytest.MonkeyPatch) 
         "backend": "local",
         "strategy": "sweep",
         "dry_run": False,
+        "as_json": False,
     }
     of_pcl = {name: value for name, value in default.items() if name != "strategy"} | {"pipeline": PCL}
     experiment = Experiment(preset="poster", override=["seed=1", "name=a b"])

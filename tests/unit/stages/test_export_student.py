@@ -1,5 +1,6 @@
 """The files of students: what is written is what the study has judged, and other programs read it."""
 
+import json
 import random
 import re
 import shutil
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 from peerkd.artifacts import references
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.store import Manifest
+from peerkd.cli.export import export
 from peerkd.cli.main import main
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
@@ -137,6 +139,29 @@ def test_the_published_network_is_taken_as_it_is(swept: Finished, tmp_path: Path
         published = load_file(folder / f"student-{student:03d}.safetensors")
         written = load_file(tmp_path / f"{student}.safetensors")
         assert all(torch.equal(written[name], published[name]) for name in published)
+
+
+def test_an_export_as_json_has_the_card_and_the_check(
+    swept: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "student.safetensors"
+    export(
+        str(swept.root),
+        student=1,
+        to=file,
+        export_format="safetensors",
+        is_best=True,
+        teacher=None,
+        setting=None,
+        study=None,
+        as_json=True,
+    )
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["file"], facts["format"], facts["study"]) == (str(file), "safetensors", swept.improved.key)
+    assert from_json(json.dumps(facts["card"])) == card_of(file)
+    check = facts["check"]
+    assert check["num_images"] == check["num_same_class"] > 0
+    assert check["largest_difference"] == 0
 
 
 def test_a_network_that_is_in_the_store_is_not_trained_again(
