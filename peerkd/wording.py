@@ -34,3 +34,8 @@ def format_duration(seconds: float) -> str:
         return f"{minutes} min"
     hours = round(seconds / 3600)
     return f"{hours} h" if hours < 48 else f"{hours // 24:,} d {hours % 24} h"
+
+
+def called(peer_name: str) -> str:
+    """Return what a peer is called in a sentence: its name, or ``peer 3`` if it has only a number."""
+    return f"peer {peer_name}" if peer_name.isdigit() else peer_name

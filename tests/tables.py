@@ -109,9 +109,11 @@ class Study:
         selection_metric: str = "global_accuracy",
         by_epoch: bool = False,
         distill: DistillConfig | None = None,
+        names: tuple[str, ...] = (),
     ) -> None:
         self.rng = np.random.default_rng(seed)
         self.teaching, self.by_epoch = teaching, by_epoch
+        self.names = names or tuple(map(str, range(num_peers)))
         self.num_samples = {"validation": num_validation_samples, "test": num_test_samples}
         self.num_classes = num_classes
         self.config = ExperimentConfig(
@@ -235,6 +237,7 @@ class Study:
                 accuracy[split, scope] = dict(zip(self.table["student"].to_pylist(), column, strict=True))
         return ExperimentFacts(
             config=self.config,
+            names=self.names,
             config_fingerprint="c0ffee" * 10,
             fingerprints={"data set": "ab" * 32, "partition": "cd" * 32, "peers": "ef" * 32, "trials": "01" * 32},
             versions={"peerkd": "0.1.0", "python": "3.11.2", "torch": "2.11.0", "numpy": "2.4.6"},

@@ -138,18 +138,21 @@ def interval_chart(estimates: Mapping[str, Estimate], *, write: Callable[[float]
     return IntervalChart(points_axis(bounds), rows)
 
 
-def scatter_chart(distance_PP: FloatArray, gain_PP: FloatArray, *, distance_label: str) -> XYChart:
+def scatter_chart(
+    distance_PP: FloatArray, gain_PP: FloatArray, *, names: Sequence[str], distance_label: str
+) -> XYChart:
     """Return the chart of gain against distance, with a dot for each ordered pair that has a gain.
 
     Args:
         distance_PP: (num_peers, num_peers) distances from 0 to 1.
         gain_PP: (num_peers, num_peers) gains as fractions, NaN where a pair has none.
+        names: What each peer is called.
         distance_label: Title of the axis of distances.
     """
     dots = []
     for student, teacher in np.argwhere(~np.isnan(gain_PP)).tolist():
         gain, distance = float(gain_PP[student, teacher]), float(distance_PP[student, teacher])
-        title = f"student {student}, teacher {teacher}: {points(gain)} points at {distance:.2f}"
+        title = f"student {names[student]}, teacher {names[teacher]}: {points(gain)} points at {distance:.2f}"
         dots.append(Dot(distance, gain, title))
     return XYChart(
         x=Axis(0, 1, "number", title=distance_label, has_grid=False),

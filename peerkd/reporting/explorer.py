@@ -2,6 +2,8 @@
 
 Arrays are little-endian. The script rounds 32-bit floats to 8 decimals. This restores every difference of accuracies
 exactly if they are measured on at most ten million samples.
+
+Shape suffixes: N = trials, P = peers, S = settings.
 """
 
 import base64
@@ -12,10 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from peerkd.arrays import FloatArray, IntArray
-from peerkd.config.experiment import ExperimentConfig
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings
 from peerkd.results.importance import importance
+from peerkd.results.intervals import mean_over_pairs
 from peerkd.results.pair_advice import DECISIONS
 from peerkd.study.defaults import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 
@@ -35,7 +37,7 @@ def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any
     # The reader first sees the pair that should distil with the largest predicted gain, or else the first pair.
     pairs = advice.pairs_to_distil() or [(int(s), int(t)) for s, t in np.argwhere(findings.choice.chosen >= 0)]
     return {
-        "peers": peer_names(facts.config),
+        "peers": facts.names,
         "scope": findings.scope,
         "transfer_sets": findings.transfer_sets,
         "num_test_samples": facts.num_test_samples,
@@ -57,6 +59,10 @@ def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any
             "own": packed(results.own_gain, "<f4"),
             "forgetting": packed(results.forgetting, "<f4"),
             "from_teacher": packed(results.gain_from_teacher, "<f4"),
+        },
+        "mean_intervals": {
+            measure: {bound: packed(values_S, "<f4") for bound, values_S in bounds.items()}
+            for measure, bounds in mean_intervals(findings, num_peers=facts.num_peers).items()
         },
         "roles": {
             role: {name: packed(rows_PP, "<i4") for name, rows_PP in by_set.items()}
@@ -92,6 +98,37 @@ def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any
     }
 
 
+def mean_intervals(findings: SweepFindings, *, num_peers: int) -> dict[str, dict[str, FloatArray]]:
+    """Return the bounds ``low`` and ``high`` of each setting's mean over pairs, by measure: (num_settings,) each.
+
+    They are 95 % bootstrap intervals in which the peers are drawn. They are NaN for a control, and for all settings if
+    there are too few peers.
+    """
+    results = findings.results
+    is_finite = ~np.isnan(results.own_gain)
+    measures = {
+        "global": np.where(is_finite, results.global_gain, np.nan),
+        "own": results.own_gain,
+        "forgetting": results.forgetting,
+        "teacher": results.gain_from_teacher,
+    }
+    bounds = {name: {bound: np.full(len(results.settings), np.nan) for bound in ("low", "high")} for name in measures}
+    if not findings.has_intervals:
+        return bounds
+    order = np.argsort(results.setting, kind="stable")
+    starts = np.searchsorted(results.setting[order], np.arange(len(results.settings) + 1))
+    for index, setting in enumerate(results.settings):
+        if setting.is_control:
+            continue
+        rows = order[starts[index] : starts[index + 1]]
+        for name, values_N in measures.items():
+            values_PP = np.full((num_peers, num_peers), np.nan)
+            values_PP[results.student[rows], results.teacher[rows]] = values_N[rows]
+            estimate = mean_over_pairs(values_PP)
+            bounds[name]["low"][index], bounds[name]["high"][index] = estimate.low, estimate.high
+    return bounds
+
+
 def importance_of_dimensions(findings: SweepFindings) -> dict[str, float]:
     """Return the share of the variance of gains that each dimension explains alone, largest share first.
 
@@ -111,12 +148,6 @@ def importance_of_dimensions(findings: SweepFindings) -> dict[str, float]:
     }
     shares = importance(results.gain[is_distillation], dimensions)
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-
-def peer_names(config: ExperimentConfig) -> list[str]:
-    """Return what each peer is called: the name that the user has given it, or else its number."""
-    given = config.peers.given
-    return [given[peer].name if given else str(peer) for peer in range(config.partition.num_peers)]
 
 
 def packed(values: ArrayLike, dtype: str) -> dict[str, str]:

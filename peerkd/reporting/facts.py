@@ -5,6 +5,7 @@ Shape suffixes: P = peers, K = classes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from peerkd.arrays import FloatArray, IntArray
 from peerkd.config.collaborate import CollaborateConfig
@@ -17,6 +18,24 @@ from peerkd.results.published import Published, find_published, published_data_s
 from peerkd.study.moved_bytes import MovedBytes
 from peerkd.study.splits import EvaluationSets
 from peerkd.study.student_choice import StudentDecision
+
+
+class SampleStrip(NamedTuple):
+    """Images of one class of a peer, side by side in one picture."""
+
+    class_name: str
+    num_images: int
+    address: str
+    """The picture as a ``data:`` address."""
+
+
+class PeerSamples(NamedTuple):
+    """Sample images of one peer."""
+
+    name: str
+    """What the peer is called."""
+
+    strips: tuple[SampleStrip, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +67,9 @@ class RunFacts:
 
     data_warnings: tuple[str, ...] = ()
     """Sentences on parts of the data that have too few samples."""
+
+    samples: tuple[PeerSamples, ...] = ()
+    """A few images of each peer. Empty if the study has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +133,9 @@ class ExperimentFacts(RunFacts):
 
     config: ExperimentConfig
 
+    names: tuple[str, ...]
+    """What each peer is called: the name that the user has given it, the origin of its samples, or its number."""
+
     train_counts_PK: IntArray
     """(num_peers, num_classes) number of training samples of each peer and class."""
 
@@ -158,6 +183,8 @@ class ExperimentFacts(RunFacts):
             raise ValueError(
                 f"train_counts_PK must have shape ({num_peers}, {num_classes}), got {self.train_counts_PK.shape}."
             )
+        if len(self.names) != num_peers:
+            raise ValueError(f"names must be {num_peers} as the peers, got {len(self.names)}.")
         for name, distance_PP in self.distances.items():
             if distance_PP.shape != (num_peers, num_peers):
                 raise ValueError(

@@ -25,7 +25,7 @@ from peerkd.reporting.wording import (
 from peerkd.results.intervals import Estimate
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
 from peerkd.results.without_tuning import WithoutTuning
-from peerkd.wording import plural
+from peerkd.wording import called, plural
 
 TREATMENT_NAMES: Final[Mapping[Treatment, str]] = {
     "chosen": "best setting",
@@ -45,7 +45,7 @@ class Headline(NamedTuple):
 def headline(findings: SweepFindings, facts: ExperimentFacts) -> list[Headline]:
     """Return the findings in words, the most important first. All numbers are from the test set."""
     named = [
-        Headline("Who learns from whom", _advice(findings)),
+        Headline("Who learns from whom", _advice(findings, facts)),
         Headline("Gain", _gain(findings, facts)),
         Headline("Tuning", _tuning(findings)),
         Headline("Away from the default", _away(findings)),
@@ -60,18 +60,18 @@ def headline(findings: SweepFindings, facts: ExperimentFacts) -> list[Headline]:
         named.append(Headline("Edge of the grid", edges))
     if not findings.has_intervals:
         named.insert(0, Headline("Intervals", NO_INTERVALS))
-    if text := diverged(findings):
+    if text := diverged(findings, facts):
         named.insert(0, Headline("Diverged", text))
     return named
 
 
-def diverged(findings: SweepFindings) -> str:
+def diverged(findings: SweepFindings, facts: ExperimentFacts) -> str:
     """Return which trainings diverged, and which means therefore omit some pairs. Empty if none diverged."""
     missing = [
         f"{TREATMENT_NAMES[name]} ({plural(num, 'pair')})" for name, num in findings.num_pairs_without.items() if num
     ]
     pairs = f" These means lack pairs, all of whose trainings diverged: {', '.join(missing)}." if missing else ""
-    return wording.diverged(findings.divergence) + pairs
+    return wording.diverged(findings.divergence, facts.names) + pairs
 
 
 def verdict(estimate: Estimate) -> str:
@@ -99,7 +99,7 @@ def remarks(estimate: Estimate, noun: str = "") -> str:
     return f" ({'; '.join(parts)})" if parts else ""
 
 
-def _advice(findings: SweepFindings) -> str:
+def _advice(findings: SweepFindings, facts: ExperimentFacts) -> str:
     advice, came = findings.advice, findings.advice_on_test
     text = (
         f"In {advice.count('distil'):,} of {plural(findings.num_pairs, 'ordered pair')}, the student should learn from "
@@ -113,7 +113,7 @@ def _advice(findings: SweepFindings) -> str:
     student, teacher = pairs[0]
     over_both = came.over_best_control
     return (
-        f"{text} The largest predicted gain: peer {student} from peer {teacher}, "
+        f"{text} The largest predicted gain: {called(facts.names[student])} from {called(facts.names[teacher])}, "
         f"{prediction(advice.gain, pairs[0])}. On test, the students that should learn from their teacher gain "
         f"{points_with_interval(over_both)} over the better of the two controls{_verdict_after(', ', over_both)}; "
         f"{came.num_worse:,} of {len(pairs):,} are worse."

@@ -61,7 +61,7 @@ def render(findings: SweepFindings, facts: ExperimentFacts) -> str:
 
 
 def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
-    names = explorer.peer_names(facts.config)
+    names = facts.names
     advised, shares = findings.advice.pairs_to_distil(), explorer.importance_of_dimensions(findings)
     labels = treatment_labels(findings)
     return {
@@ -157,4 +157,4 @@ def _scatter(findings: SweepFindings, facts: ExperimentFacts) -> charts.XYChart 
         return None
     name, distance_PP = next(iter(facts.distances.items()))
     label = wording.DISTANCE_LABELS.get(name, name)
-    return charts.scatter_chart(distance_PP, findings.gains["chosen"], distance_label=label)
+    return charts.scatter_chart(distance_PP, findings.gains["chosen"], names=facts.names, distance_label=label)

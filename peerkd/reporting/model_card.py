@@ -14,7 +14,7 @@ from peerkd.study.controls import is_control
 from peerkd.study.splits import SCOPES, SPLITS
 from peerkd.study.student_choice import StudentDecision
 from peerkd.study.transfer_sets import TRANSFER_SETS
-from peerkd.wording import plural
+from peerkd.wording import called, plural
 
 FORMAT: Final = 2
 """The version of the card's JSON format."""
@@ -43,19 +43,26 @@ class CardSetting:
     target: str | None = None
     """The loss and the target, each None if the study tried only one. ``ModelCard.loss`` has the formula."""
 
+    teacher_name: str | None = None
+    """What the teacher is called. None: its number."""
+
+    @property
+    def _teacher(self) -> str:
+        return f"peer {self.teacher}" if self.teacher_name is None else called(self.teacher_name)
+
     def in_words(self) -> str:
         """Return the setting as a phrase that follows "the student"."""
         trained = f"{plural(self.epochs, 'epoch')}, learning rate {number(self.learning_rate)}"
         if self.temperature is None:
             data = f"transfer set {self.transfer_set}"
-            owner = "" if self.teacher is None else f" of peer {self.teacher}"
+            owner = "" if self.teacher is None else f" of {self._teacher}"
             return f"was fine-tuned without a teacher on {data}{owner}; {trained}"
         words = setting(self.transfer_set, self.temperature, self.alpha, loss=self.loss, target=self.target)
         if is_control(self.distillation_weight, self.target):
             is_of_peer = TRANSFER_SETS[self.transfer_set].depends_on_teacher
-            owner = f", data of peer {self.teacher}" if is_of_peer else ""
+            owner = f", data of {self._teacher}" if is_of_peer else ""
             return f"learned from its old self, without a teacher, with {words}{owner}; {trained}"
-        return f"learned from peer {self.teacher} with {words}; {trained}"
+        return f"learned from {self._teacher} with {words}; {trained}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -152,7 +152,7 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         f"pairs that should learn from the teacher: {advice.count('distil')}, without one: "
         f"{advice.count('fine_tune')}, not at all: {advice.count('leave')}",
         f"accuracy forgotten per class, by set: {', '.join(forgotten)}",
-        *textwrap.wrap(diverged(findings), width=_NUM_COLUMNS),
+        *textwrap.wrap(diverged(findings, facts), width=_NUM_COLUMNS),
         terminal_line(facts.improved),
     ]
     return "\n".join(lines)

@@ -64,6 +64,9 @@ class TrialResults:
     gain: FloatArray
     """The gain on test, in the accuracy by which settings are chosen."""
 
+    num_test_samples: int
+    """The size of the global test set."""
+
     roles: Mapping[str, Mapping[str, IntArray]]
     """(num_peers, num_peers) row of the trial with a role for each pair, by role and transfer set. A role is the name
     of a treatment, such as ``chosen``. The empty name stands for all transfer sets together."""
@@ -73,6 +76,11 @@ class TrialResults:
 
     curves: Mapping[tuple[int, int], Mapping[str, list[float | None]]]
     """The test accuracies after each epoch by pair and role. Empty if they were not measured."""
+
+    @property
+    def global_gain(self) -> FloatArray:
+        """The gain of global accuracy on test. 0 if the trial diverged."""
+        return (self.num_right - self.num_wrong) / self.num_test_samples
 
 
 def trial_results(
@@ -112,6 +120,7 @@ def trial_results(
         forgetting=_floats(table, "test_forgetting"),
         gain_from_teacher=_floats(table, f"test_{scope}_gain_from_teacher"),
         gain=_floats(table, f"test_{scope}_gain"),
+        num_test_samples=num_test_samples,
         roles=roles,
         class_changes={role: _class_changes(table, rows_PP) for role, rows_PP in whole.items()},
         curves=_curves(table, whole, scope),

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from peerkd.reporting.charts import MAX_ARROWS
-from peerkd.reporting.explorer import peer_names
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings
 from peerkd.reporting.wording import percent, points_with_interval
 from peerkd.results.cost import RunCost
 from peerkd.study.student_choice import StudentDecision
-from peerkd.wording import plural
+from peerkd.wording import called, plural
 
 _MAX_NAMES: Final = 6
 """The number of peers that a sentence names; the others are counted."""
@@ -93,12 +92,7 @@ def _students(facts: ExperimentFacts, decision: StudentDecision) -> list[int]:
 
 
 def _names(facts: ExperimentFacts) -> list[str]:
-    return [called(name) for name in peer_names(facts.config)]
-
-
-def called(name: str) -> str:
-    """Return what a peer is called in a sentence: its name, or ``peer 3`` if it has only a number."""
-    return f"peer {name}" if name.isdigit() else name
+    return [called(name) for name in facts.names]
 
 
 def few(names: Sequence[str]) -> str:

@@ -211,11 +211,16 @@ def single_setting(single: SingleSetting | None) -> str:
     )
 
 
-def diverged(divergence: Divergence) -> str:
-    """Return in a few sentences which trainings diverged. The text is empty if none did."""
+def diverged(divergence: Divergence, names: Sequence[str]) -> str:
+    """Return in a few sentences which trainings diverged. The text is empty if none did.
+
+    Args:
+        divergence: The trainings that diverged.
+        names: What each peer is called.
+    """
     sentences = []
     if divergence.peers:
-        named = ", ".join(map(str, divergence.peers))
+        named = ", ".join(names[peer] for peer in divergence.peers)
         sentences.append(
             f"In pre-training, {plural(len(divergence.peers), 'peer')} diverged ({named}): "
             f"{plural(divergence.num_pairs_left_out, 'ordered pair')} with a peer that diverged were not tried."

@@ -10,6 +10,7 @@ decides everything, the interval is too narrow: it covers the truth in 87 % of t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -68,7 +69,7 @@ def mean_over_pairs(values_PP: FloatArray) -> Estimate:
     value = float(values_PP[known_PP].mean())
     # If peer p is drawn w_p times, the pair (p, q) counts w_p w_q times. The mean of a draw is sum_pq w_p v_pq w_q
     # divided by the same sum over 1 in place of v_pq, in both cases over the pairs that have a value.
-    weights = np.array([np.bincount(peers, minlength=len(values_PP)) for peers in _draws(len(values_PP))], dtype=float)
+    weights = _weights(len(values_PP))
     sums = np.einsum("dp,pq,dq->d", weights, np.where(known_PP, values_PP, 0), weights, optimize=True)
     totals = np.einsum("dp,pq,dq->d", weights, known_PP.astype(float), weights, optimize=True)
     return _estimate(value, sums[totals > 0] / totals[totals > 0], num=num, num_peers=len(values_PP))
@@ -120,6 +121,12 @@ def _draws(num_peers: int) -> IntArray:
     holds_a_pair = (draws != draws[:, :1]).any(axis=1)
     usable: IntArray = draws[holds_a_pair]
     return usable
+
+
+@cache
+def _weights(num_peers: int) -> FloatArray:
+    """Return how often each peer is drawn: (num_draws, num_peers)."""
+    return np.array([np.bincount(peers, minlength=num_peers) for peers in _draws(num_peers)], dtype=float)
 
 
 def _estimate(value: float, draws: FloatArray, *, num: int, num_peers: int) -> Estimate:

@@ -18,7 +18,9 @@ from peerkd.stages import distill_pairs, improve_peers, pretrain_peers
 from peerkd.stages.cost import Accounts
 from peerkd.stages.division import batch_warnings, evaluation_sets
 from peerkd.stages.measured_studies import PAIRS_NAME
+from peerkd.stages.peer_names import peer_names
 from peerkd.stages.report_stage import ReportContents, ReportStage, common_facts
+from peerkd.stages.sample_images import find_samples
 from peerkd.study.moved_bytes import MovedBytes, TeacherSizes, moved_bytes
 from peerkd.training.inputs import peer_name
 
@@ -73,6 +75,7 @@ def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactSt
     described = partition.metadata
     train_counts_PK = np.array(described["class_counts"], dtype=np.int64)
     moved, bytes_to_one_student = _moved(config, peers, described)
+    names = peer_names(config, partition)
     return ExperimentFacts(
         **common_facts(
             config,
@@ -82,6 +85,8 @@ def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactSt
             warnings=batch_warnings(config, train_counts_PK.sum(axis=1)),
         ),
         config=config,
+        names=names,
+        samples=find_samples(partition, names, store),
         fingerprints={
             "data set": dataset.metadata["fingerprint"],
             "partition": described["fingerprint"],

@@ -29,8 +29,11 @@ from peerkd.stages.given_check import check_given_peers
 from peerkd.stages.given_weights import Weights, file_sizes, found_weights, publish_weights
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.peer_data import open_data
+from peerkd.stages.peer_names import names_of_origins
 from peerkd.stages.published_peers import check_same_data, find_published
 from peerkd.stages.run_record import find_route, record_run
+from peerkd.stages.sample_images import publish_samples
+from peerkd.stages.tracking import check_tracking
 from peerkd.training.forecast import dataset_bytes, forecast, measure_partition, peer_bytes
 from peerkd.wording import plural
 
@@ -94,10 +97,12 @@ def partition(
 
     Raises:
         ValueError: If the grid does not fit the strategy, or the data set, a given peer or the peers of an earlier run
-            do not fit the experiment, or the store has too little space for the results.
+            do not fit the experiment, or the store has too little space for the results, or a package for
+            ``compute.tracking`` is missing.
     """
     if isinstance(config, ExperimentConfig):
         check_grid(config.sweep, strategy)
+    check_tracking(config, store)
     # A mistake in peers.from is found before the data are read.
     published = find_published(config, store)
     source = open_data(NAME, config, store=store)
@@ -133,12 +138,22 @@ def partition(
         print_line(NAME, f"already done: {summary}")
         record_run(config, done, store, route=route)
         return done
+    samples = publish_samples(artifact, source.dataset, assignment, store)
+    names = names_of_origins(config, source.dataset, assignment)
     with store.open_workspace(artifact) as workspace:
         assignment.save(workspace.folder)
-        inputs = {"dataset": references.reference(dataset), **({"weights": weights} if any(weights) else {})}
-        manifest = store.publish(
-            artifact, metadata={"inputs": inputs, "warnings": too_little, **_describe(assignment, source.dataset)}
-        )
+        inputs = {
+            "dataset": references.reference(dataset),
+            "samples": references.reference(samples),
+            **({"weights": weights} if any(weights) else {}),
+        }
+        metadata = {
+            "inputs": inputs,
+            "warnings": too_little,
+            **({"peer_names": names} if names else {}),
+            **_describe(assignment, source.dataset),
+        }
+        manifest = store.publish(artifact, metadata=metadata)
     print_line(NAME, summary)
     record_run(config, manifest, store, route=route)
     return manifest

@@ -15,7 +15,10 @@ from peerkd.results.rounds import read_rounds
 from peerkd.stages import collaborate_peers, pretrain_peers
 from peerkd.stages.cost import Accounts
 from peerkd.stages.division import batch_warnings
+from peerkd.stages.peer_names import peer_names
 from peerkd.stages.report_stage import ReportContents, ReportStage, common_facts
+from peerkd.stages.sample_images import find_samples
+from peerkd.wording import called
 
 NAME: Final = "report_rounds"
 CLASSES_NAME: Final = "classes.csv"
@@ -57,6 +60,7 @@ def gather_facts(config: CollaborateConfig, rounds: Manifest, store: ArtifactSto
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
     dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
     sizes_P = np.array(partition.metadata["class_counts"], dtype=np.int64).sum(axis=1)
+    names = tuple(map(called, peer_names(config, partition)))
     taking_part = pretrain_peers.finite_peers(peers.metadata["peers"])
     return RoundsFacts(
         **common_facts(
@@ -74,7 +78,8 @@ def gather_facts(config: CollaborateConfig, rounds: Manifest, store: ArtifactSto
             "rounds": rounds.metadata["fingerprint"],
         },
         peer_numbers=taking_part,
-        peers=tuple(config.describe_peer(peer) for peer in taking_part),
+        samples=find_samples(partition, names, store),
+        peers=tuple(names[peer] for peer in taking_part),
         networks=tuple(config.architectures[peer] for peer in taking_part),
         num_train_samples=tuple(int(sizes_P[peer]) for peer in taking_part),
         num_public_samples=partition.metadata["num_public"],

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,24 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from peerkd.config.collaborate import CollaborateConfig
+from peerkd.config.experiment import ExperimentConfig
 from peerkd.reporting import html as sweep_html
 from peerkd.reporting.choices import html as choices_html
-from peerkd.reporting.facts import RoundsFacts
+from peerkd.reporting.compare import html as compare_html
+from peerkd.reporting.facts import ComparedFacts, PeerSamples, RoundsFacts, SampleStrip
 from peerkd.reporting.findings import SweepFindings, compute_findings
 from peerkd.reporting.methods import html as methods_html
 from peerkd.reporting.methods.findings import compute_findings as compute_methods
 from peerkd.reporting.rounds import html as rounds_html
 from peerkd.reporting.rounds.findings import MethodRounds
+from peerkd.results.compared_studies import MeasuredStudy, Quantity, StudyComparison, compare_studies
 from tests.curves import MethodStudy
 from tests.tables import Study
 from tests.unit.reporting.choices.conftest import conclude, concluded  # noqa: F401 (fixtures)
 
-KINDS = ("sweep", "tuned", "methods", "rounds")
+KINDS = ("sweep", "tuned", "methods", "rounds", "compare")
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+SAMPLES = (PeerSamples("<b>St. Mary</b> & co", (SampleStrip("<b>dog</b>", 1, f"data:image/png;base64,{PIXEL}"),)),)
 WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 480, "height": 800}
 
 
@@ -44,6 +50,7 @@ def sweep() -> Study:
         alphas=(0.1, 0.5),
         transfer_sets=("student", "both", "public_unlabelled"),
         by_epoch=True,
+        names=("0", "<b>St. Mary</b> & co", "2", "3", "4"),
         num_validation_samples=90,
         num_test_samples=150,
     )
@@ -58,17 +65,37 @@ def sweep_findings(sweep: Study) -> SweepFindings:
 def pages(sweep, sweep_findings, concluded, tmp_path_factory) -> dict[str, Path]:  # noqa: F811
     """The file of each kind of page."""
     study = MethodStudy(methods=("plain", "pcl"), num_seeds=3, epochs=4)
+    facts = replace(sweep.facts, samples=SAMPLES)
     texts = {
-        "sweep": sweep_html.render(sweep_findings, sweep.facts),
+        "sweep": sweep_html.render(sweep_findings, facts),
         "tuned": choices_html.render(concluded, Study(num_peers=3, temperatures=(1.0,), alphas=(0.5,)).facts),
         "methods": methods_html.render(compute_methods(study.table, study.facts), study.facts),
         "rounds": rounds_html.render(*rounds()),
+        "compare": compare_html.render(*compared()),
     }
     folder = tmp_path_factory.mktemp("pages")
     paths = {name: folder / f"{name}.html" for name in texts}
     for name, text in texts.items():
         paths[name].write_text(text, encoding="utf-8")
     return paths
+
+
+def compared() -> tuple[StudyComparison, ComparedFacts]:
+    """Two groups of studies with two seeds each."""
+    gain = Quantity("global gain, best setting", is_accuracy=False)
+    accuracy = Quantity("accuracy, PCL with <mlp>", is_accuracy=True)
+    studies = [
+        MeasuredStudy(
+            run=f"run-{seed}-{skew}",
+            seed=seed,
+            settings={"skew": skew},
+            peers="",
+            values={gain: np.array(0.1 + seed / 100), accuracy: np.array(0.5 + seed / 20)},
+        )
+        for skew in ("iid", "<b>natural</b>")
+        for seed in (0, 1)
+    ]
+    return compare_studies(studies), ComparedFacts(pipeline="jointkd", config=ExperimentConfig())
 
 
 def rounds() -> tuple[dict[str, MethodRounds], RoundsFacts]:

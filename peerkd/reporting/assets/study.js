@@ -43,6 +43,7 @@
       named: data.peers.map(peerkd.format.nameOf),
       classes: data.classes && unpackAll(data.classes),
       predicted: unpackAll(data.predicted),
+      meanIntervals: Object.fromEntries(Object.entries(data.mean_intervals).map(([measure, bounds]) => [measure, unpackAll(bounds)])),
       pairs: d3.cross(d3.range(num), d3.range(num)).filter(([student, teacher]) => distillations.has(student * num + teacher)),
 
       /** Return a measure of a trial as a fraction, NaN for a trial that diverged or does not exist. */

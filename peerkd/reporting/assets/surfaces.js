@@ -36,7 +36,9 @@
         Plot.cell(cells, { ...place, fill: (cell) => `var(--${shade(cell.value, limit) || "soft"})` }),
         Plot.cell(cells.filter((cell) => cell.isEdge), { ...place, fill: "none", stroke: "var(--edge)", strokeWidth: 2, strokeDasharray: "4 3", inset: 1 }),
         Plot.cell(cells.filter((cell) => cell.isMarked), { ...place, fill: "none", stroke: "var(--ink)", strokeWidth: 2.5, inset: 1 }),
-        Plot.text(cells, { ...place, text: (cell) => cell.lines.join("\n"), fontSize: 11, fill: (cell) => `var(--${shade(cell.value, limit) || "soft"}-ink)` }),
+        ...[true, false].map((isCertain) => Plot.text(cells.filter((cell) => Boolean(cell.isCertain) === isCertain), {
+          ...place, text: (cell) => cell.lines.join("\n"), fontSize: 11, fontWeight: isCertain ? 700 : 400, fill: (cell) => `var(--${shade(cell.value, limit) || "soft"}-ink)`,
+        })),
         Plot.tip(cells, Plot.pointer({ ...place, title: "title", maxRadius: 30 })),
       ],
     });
@@ -65,11 +67,16 @@
     return study.settings.flatMap((setting, index) => {
       if (setting.is_control || !counts[index]) return [];
       const value = sums[index] / counts[index];
-      const written = measure === "forgetting" ? magnitude(value) : points(value);
+      const write = measure === "forgetting" ? magnitude : points;
+      const written = write(value);
+      const [low, high] = ["low", "high"].map((bound) => study.meanIntervals[measure][bound][index]);
+      const interval = Number.isNaN(low) ? "" : `\n95 % interval over pairs: ${write(low)} to ${write(high)}`;
       return [{
         ...cellOf(setting), value: measure === "forgetting" ? -value : value, lines: [written, chosen[index] ? `${chosen[index]}\u00d7` : ""].filter(Boolean), num: counts[index], chosen: chosen[index],
+        low: measure === "forgetting" ? -high : low, high: measure === "forgetting" ? -low : high,
+        isCertain: low > 0 || high < 0,
         isMarked: peerkd.isDefault(study, setting), isEdge: isAtEdge(study, setting),
-        title: `${peerkd.settingText(setting)}\n${written} points, mean of ${counts[index]} pairs\nbest for ${chosen[index]} pairs`,
+        title: `${peerkd.settingText(setting)}\n${written} points, mean of ${counts[index]} pairs${interval}\nbest for ${chosen[index]} pairs`,
       }];
     });
   };
@@ -81,10 +88,13 @@
       && setting.learning_rate === learning_rate && setting.loss === loss && setting.target === target;
   };
 
+  const inPoints = (fraction) => (Number.isNaN(fraction) ? null : Number((100 * fraction).toPrecision(6)));
+
   /** Return the data of cells, for a file. */
-  peerkd.rowsOfCells = (cells) => cells.map(({ set, temperature, alpha, others, value, num, chosen, standardError }) => ({
+  peerkd.rowsOfCells = (cells) => cells.map(({ set, temperature, alpha, others, value, num, chosen, low, high, standardError }) => ({
     transfer_set: set, temperature, alpha, others, points: Number((100 * value).toPrecision(8)),
-    ...(num === undefined ? { standard_error_points: standardError } : { num_pairs: num, num_pairs_that_choose_it: chosen }),
+    ...(num === undefined ? { standard_error_points: standardError }
+      : { low_points: inPoints(low), high_points: inPoints(high), num_pairs: num, num_pairs_that_choose_it: chosen }),
   }));
 
   /** Draw the mean over pairs, with a choice of the measure. */

@@ -1,19 +1,18 @@
 """The findings of a tuned study in a few sentences."""
 
 from peerkd.reporting.choices.findings import TuningFindings
-from peerkd.reporting.explorer import peer_names
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.headline import Headline
-from peerkd.reporting.verdict import called, few
+from peerkd.reporting.verdict import few
 from peerkd.reporting.wording import BOTH_CONTROLS, NO_INTERVALS, diverged, points, points_with_interval, setting
 from peerkd.results.advice import COVERAGE
-from peerkd.wording import plural
+from peerkd.wording import called, plural
 
 
-def headline(findings: TuningFindings) -> list[Headline]:
+def headline(findings: TuningFindings, facts: ExperimentFacts) -> list[Headline]:
     """Return the findings in words, the most important first."""
     named = [
-        Headline("Plan", _plan(findings)),
+        Headline("Plan", _plan(findings, facts)),
         Headline("Gain", _gain(findings)),
         Headline("Cost", _cost(findings)),
         Headline("Experience", _experience(findings)),
@@ -22,14 +21,14 @@ def headline(findings: TuningFindings) -> list[Headline]:
         named.append(Headline("Not tried", _untried(findings)))
     if findings.mean_expected.num and not findings.mean_expected.has_interval:
         named.insert(0, Headline("Intervals", NO_INTERVALS))
-    if text := diverged(findings.divergence):
+    if text := diverged(findings.divergence, facts.names):
         named.insert(0, Headline("Diverged", text))
     return named
 
 
 def verdict(findings: TuningFindings, facts: ExperimentFacts) -> list[str]:
     """Return three sentences: who should learn from whom, who should not, and what it cost to know."""
-    names = [called(name) for name in peer_names(facts.config)]
+    names = [called(name) for name in facts.names]
     num_both = len(findings.plan) + findings.num_pairs_unchanged
     named = [
         f"{names[advice.choice.student]} from {names[advice.choice.teacher]}"
@@ -51,7 +50,7 @@ def verdict(findings: TuningFindings, facts: ExperimentFacts) -> list[str]:
     ]
 
 
-def describe(findings: TuningFindings, place: int) -> str:
+def describe(findings: TuningFindings, facts: ExperimentFacts, place: int) -> str:
     """Return the recommendation at the index ``place`` of the plan in words."""
     choice = findings.plan[place].choice
     assert choice.transfer_set is not None
@@ -61,10 +60,11 @@ def describe(findings: TuningFindings, place: int) -> str:
     words = setting(choice.transfer_set, choice.temperature, choice.alpha, *others)
     # Without a trial, the epoch to stop after is unknown.
     stop = f", for {plural(choice.epochs, 'epoch')}" if findings.chooses_epochs and choice.epochs else ""
-    return f"peer {choice.student} should learn from peer {choice.teacher} with {words}{stop}"
+    student, teacher = called(facts.names[choice.student]), called(facts.names[choice.teacher])
+    return f"{student} should learn from {teacher} with {words}{stop}"
 
 
-def _plan(findings: TuningFindings) -> str:
+def _plan(findings: TuningFindings, facts: ExperimentFacts) -> str:
     num_both = len(findings.plan) + findings.num_pairs_unchanged
     if not findings.plan:
         where = "Neither peer should" if num_both == 1 else f"In none of {num_both:,} pairs of peers should one"
@@ -78,7 +78,7 @@ def _plan(findings: TuningFindings) -> str:
     return (
         f"In {len(findings.plan):,} of {plural(num_both, 'pair')} of peers, one should learn from the other: on "
         f"validation, this beats {BOTH_CONTROLS} by more than its noise. The largest expected gain: "
-        f"{describe(findings, 0)}"
+        f"{describe(findings, facts, 0)}"
         + (f", {points(gain)} points{bounds}." if gain is not None else ".")
         + f" {_others(findings)}"
     )

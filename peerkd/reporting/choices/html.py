@@ -7,7 +7,6 @@ from peerkd.reporting import charts, heatmaps, page, wording
 from peerkd.reporting.choices.charts import curve_chart, front_chart, regret_chart
 from peerkd.reporting.choices.findings import PairChoice, TuningFindings
 from peerkd.reporting.choices.headline import headline, verdict
-from peerkd.reporting.explorer import peer_names
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.headline import Headline
 from peerkd.reporting.improved import decision_in_words
@@ -46,7 +45,7 @@ def render(findings: TuningFindings, facts: ExperimentFacts) -> str:
 
 
 def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
-    objective, names = facts.config.objective, peer_names(facts.config)
+    objective, names = facts.config.objective, facts.names
     at_edges = wording.at_edges(findings.edges(facts.config))
     edges = [Headline("Edge of the grid", at_edges)] if at_edges else []
     limit = heatmaps.shared_limit([findings.expected_PP, findings.test_PP])
@@ -60,7 +59,7 @@ def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "regret": regret_chart(findings.curve),
         # The verdict says once what cannot be said of few peers.
         "headline": [
-            *(each for each in headline(findings) if each.topic != "Intervals"),
+            *(each for each in headline(findings, facts) if each.topic != "Intervals"),
             *edges,
             better_peers(facts.improved),
         ],

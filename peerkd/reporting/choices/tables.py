@@ -62,7 +62,7 @@ def summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
 def terminal_summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     """Return the findings for a terminal."""
     lines = [summary(findings, facts), f"  loss: {tried_losses_in_words(facts.config)}"]
-    lines += [f"  {named.text}" for named in headline(findings) if named.topic != "Plan"]
+    lines += [f"  {named.text}" for named in headline(findings, facts) if named.topic != "Plan"]
     if findings.plan:
         shown = f", {_NUM_SHOWN} of {len(findings.plan):,}" if len(findings.plan) > _NUM_SHOWN else ""
         lines += [
@@ -71,5 +71,5 @@ def terminal_summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
         ]
     for place, advice in enumerate(findings.plan[:_NUM_SHOWN]):
         gain = advice.choice.expected_gain
-        lines.append(f"  {'' if gain is None else points(gain):>7}  {describe(findings, place)}")
+        lines.append(f"  {'' if gain is None else points(gain):>7}  {describe(findings, facts, place)}")
     return "\n".join([*lines, terminal_line(facts.improved)])

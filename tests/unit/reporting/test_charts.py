@@ -23,11 +23,13 @@ def test_the_axis_of_intervals_contains_their_bounds():
 
 def test_every_pair_with_a_gain_is_a_dot():
     distance = np.array([[0, 0.5], [0.25, 0]])
-    chart = charts.scatter_chart(distance, np.array([[NAN, 0.05], [-0.02, NAN]]), distance_label="distance")
+    chart = charts.scatter_chart(
+        distance, np.array([[NAN, 0.05], [-0.02, NAN]]), names=("0", "north"), distance_label="distance"
+    )
     (series,) = chart.series
     assert series.dots == [
-        charts.Dot(0.5, 0.05, "student 0, teacher 1: +5.0 points at 0.50"),
-        charts.Dot(0.25, -0.02, "student 1, teacher 0: -2.0 points at 0.25"),
+        charts.Dot(0.5, 0.05, "student 0, teacher north: +5.0 points at 0.50"),
+        charts.Dot(0.25, -0.02, "student north, teacher 0: -2.0 points at 0.25"),
     ]
     assert chart.x.title == "distance"
 

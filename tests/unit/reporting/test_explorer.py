@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from peerkd.reporting.explorer import importance_of_dimensions, packed, study_data
+from peerkd.reporting.findings import compute_findings
+from peerkd.results.intervals import mean_over_pairs
+from tests.tables import Study
 
 
 def unpacked(array):
@@ -63,3 +66,32 @@ def test_the_shares_of_dimensions_begin_with_the_largest(findings):
     assert set(shares) == {"student", "teacher", "transfer set", "temperature", "alpha"}
     assert [*shares.values()] == sorted(shares.values(), reverse=True)
     assert sum(shares.values()) < 1
+
+
+def test_every_setting_has_the_interval_of_its_mean_over_pairs(study, data):
+    columns = {
+        "global": "global_gain",
+        "own": "own_gain",
+        "forgetting": "forgetting",
+        "teacher": "global_gain_from_teacher",
+    }
+    index = next(i for i, setting in enumerate(data["settings"]) if setting.transfer_set == "teacher" and setting.alpha)
+    setting = data["settings"][index]
+    for measure, column in columns.items():
+        values_PP = np.full((len(data["peers"]),) * 2, np.nan)
+        for row in study.table.to_pylist():
+            tried = row["transfer_set"], row["temperature"], row["alpha"]
+            if row["distillation_weight"] and tried == (setting.transfer_set, setting.temperature, setting.alpha):
+                values_PP[row["student"], row["teacher"]] = row[f"test_{column}"]
+        expected = mean_over_pairs(values_PP)
+        assert expected.num == 90
+        bounds = [unpacked(data["mean_intervals"][measure][bound])[index] for bound in ("low", "high")]
+        np.testing.assert_allclose(bounds, [expected.low, expected.high], atol=1e-7)
+
+
+def test_controls_and_few_peers_have_no_interval(data):
+    is_control = [setting.is_control for setting in data["settings"]]
+    np.testing.assert_array_equal(np.isnan(unpacked(data["mean_intervals"]["own"]["low"])), is_control)
+    few = Study(num_peers=3, temperatures=(1.0,), alphas=(0.5,))
+    bounds = study_data(compute_findings(few.table, few.facts), few.facts)["mean_intervals"]
+    assert np.isnan(unpacked(bounds["global"]["low"])).all()

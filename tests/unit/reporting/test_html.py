@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from peerkd.reporting.facts import PeerSamples, SampleStrip
 from peerkd.reporting.findings import compute_findings
 from peerkd.reporting.html import SECTIONS, render
 from peerkd.reporting.page import config_sections
@@ -80,12 +81,17 @@ def test_names_cannot_break_out_of_the_page():
         "</style>",
         "\u732b",
     )
-    study = Study(num_peers=4, num_classes=6, class_names=hostile, temperatures=(1.0, 2.0), alphas=(0.5,))
+    study = Study(
+        num_peers=4, num_classes=6, class_names=hostile, temperatures=(1.0, 2.0), alphas=(0.5,), names=hostile[:4]
+    )
     object.__setattr__(study.config, "name", "<b>bold</b></title><script>")
-    page = render(compute_findings(study.table, study.facts), study.facts)
-    Page(page)
+    samples = (PeerSamples(hostile[1], (SampleStrip(hostile[0], 1, "data:image/png;base64,AA=="),)),)
+    facts = replace(study.facts, samples=samples)
+    page = render(compute_findings(study.table, facts), facts)
+    check_that_it_needs_nothing_from_elsewhere(page)
     assert markup(page).count("<script>") == 3  # d3, Plot and ours
-    assert "<img" not in page
+    assert page.count("<img") == 1
+    assert "<img src=x" not in page
     assert "<b>" not in page
     assert "&lt;b&gt;bold" in page
     assert "{{ 7*7 }}" in page

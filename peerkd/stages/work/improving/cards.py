@@ -1,6 +1,7 @@
 """The model cards of the students, made from the records of their trainings and the artifacts of the study."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from peerkd.reporting.model_card import CardSetting, ModelCard
 from peerkd.reporting.wording import conventions_in_words, loss_formula
 from peerkd.results.schema import LOSS, TARGET
 from peerkd.stages.journals import Record
+from peerkd.stages.peer_names import peer_names
 from peerkd.stages.work.improving.judged import JudgedStudy
 from peerkd.training.inputs import student_name
 
@@ -44,7 +46,7 @@ def build_card(
     return ModelCard(
         student=student,
         decision=record["decision"],
-        setting=card_setting(config, record["trial"]),
+        setting=_named(card_setting(config, record["trial"]), peer_names(config, study.partition)),
         is_reproduced=is_reproduced,
         file=weights_name(student),
         architecture=peer["architecture"],
@@ -122,6 +124,12 @@ def card_setting(config: ExperimentConfig, trial: Mapping[str, Any] | None) -> C
         epochs=trial["epochs"],
         num_transfer_samples=trial["num_transfer_samples"],
     )
+
+
+def _named(setting: CardSetting | None, names: Sequence[str]) -> CardSetting | None:
+    if setting is None or setting.teacher is None:
+        return setting
+    return replace(setting, teacher_name=names[setting.teacher])
 
 
 def weights_name(student: int) -> str:

@@ -3,7 +3,10 @@ import pytest
 
 from peerkd.reporting.choices.headline import headline
 from peerkd.reporting.choices.tables import metrics, plan_csv
+from tests.tables import Study
 from tests.unit.reporting.choices.conftest import ROWS, SETTING, row
+
+FACTS = Study(num_peers=3, temperatures=(1.0,), alphas=(0.5,), names=("0", "north", "2")).facts
 
 
 def test_of_two_peers_the_one_with_the_larger_expected_gain_learns(concluded):
@@ -36,9 +39,9 @@ def test_means_cover_all_pairs_and_test_gains_only_measured_ones(concluded):
 
 
 def test_the_headline_says_plan_gain_cost_and_what_was_not_tried(concluded):
-    texts = {finding.topic: finding.text for finding in headline(concluded)}
+    texts = {finding.topic: finding.text for finding in headline(concluded, FACTS)}
     assert list(texts) == ["Intervals", "Plan", "Gain", "Cost", "Experience", "Not tried"]
-    assert "peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9, +6.0 points" in texts["Plan"]
+    assert "north should learn from peer 2 with transfer set both, T=4, alpha=0.9, +6.0 points" in texts["Plan"]
     assert "The student should learn from the teacher in 3 of 6 ordered pairs" in texts["Gain"]
     assert "For 0 of 6 ordered pairs, the student should train on without a teacher, and for 3" in texts["Plan"]
     assert "no interval" not in texts["Gain"]
@@ -54,7 +57,11 @@ def test_the_headline_says_plan_gain_cost_and_what_was_not_tried(concluded):
 
 def test_the_headline_says_whether_the_tuner_had_experience_and_if_not_why(conclude):
     texts = [
-        next(finding.text for finding in headline(conclude(why_no_experience=why)) if finding.topic == "Experience")
+        next(
+            finding.text
+            for finding in headline(conclude(why_no_experience=why), FACTS)
+            if finding.topic == "Experience"
+        )
         for why in (None, "tune.experience is false")
     ]
     assert texts == [
@@ -65,7 +72,7 @@ def test_the_headline_says_whether_the_tuner_had_experience_and_if_not_why(concl
 
 def test_the_headline_says_if_nothing_helps(conclude):
     findings = conclude([row(0, 1, trials=2), row(1, 0, trials=2)], untried=())
-    texts = {finding.topic: finding.text for finding in headline(findings)}
+    texts = {finding.topic: finding.text for finding in headline(findings, FACTS)}
     assert texts["Plan"].startswith("Neither peer should learn from the other")
     assert "their test accuracy is unknown" in texts["Gain"]
     assert list(texts) == ["Intervals", "Plan", "Gain", "Cost", "Experience"]
