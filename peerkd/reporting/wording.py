@@ -214,9 +214,7 @@ def single_setting(single: SingleSetting | None) -> str:
 def diverged(divergence: Divergence, names: Sequence[str]) -> str:
     """Return in a few sentences which trainings diverged. The text is empty if none did.
 
-    Args:
-        divergence: The trainings that diverged.
-        names: What each peer is called.
+    ``names`` has what each peer is called.
     """
     sentences = []
     if divergence.peers:
