@@ -73,6 +73,8 @@ COVERED_BY = {
     "peerkd.rounds.fedprox": "unit/training/rounds/test_methods.py",
     "peerkd.rounds.joining": "unit/training/rounds/test_methods.py",
     "peerkd.rounds.method": "unit/training/rounds/test_methods.py",
+    "peerkd.rounds.pairwise": "unit/training/rounds/test_methods.py",
+    "peerkd.rounds.pooled": "unit/training/rounds/test_methods.py",
     "peerkd.rounds.predictions": "unit/training/rounds/test_methods.py",
     "peerkd.stages.artifact_graph": "unit/stages/test_stored_runs.py",
     "peerkd.stages.build_report": "pipelines/test_jointkd.py",

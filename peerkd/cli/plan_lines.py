@@ -46,7 +46,7 @@ def rounds_lines(config: CollaborateConfig, expected: RoundsForecast) -> Iterato
     )
     for name, num in expected.num_training_samples.items():
         predicted = expected.num_predicted_samples[name]
-        yield line(f"rounds of {name}", f"{num:,}", f"and {predicted:,} public samples predicted" if predicted else "")
+        yield line(f"rounds of {name}", f"{num:,}", f"and {predicted:,} samples predicted" if predicted else "")
     yield line("evaluation, forward", f"{expected.num_evaluation_samples:,}")
     yield ""
     yield "Bytes (approximate):"

@@ -102,11 +102,11 @@ class RoundsConfig(DistillConfig):
     public set, an epoch is one pass over the set that has more batches."""
 
     temperature: float = Field(default=1.0, gt=0)
-    """The temperature T in the loss of the method ``predictions``. The logits of the target and of the student are
-    divided by T."""
+    """The temperature T in the loss of the methods ``predictions`` and ``pairwise``. The logits of the target and of
+    the student are divided by T."""
 
     alpha: float = Field(default=0.5, ge=0, le=1)
-    """The weight alpha in the loss of the method ``predictions``. It weighs the divergence, unless
+    """The weight alpha in the loss of the methods ``predictions`` and ``pairwise``. It weighs the divergence, unless
     ``conventions.alpha_weighs`` names the cross entropy."""
 
     rampup_rounds: int = Field(default=0, ge=0)
@@ -121,7 +121,8 @@ class RoundsConfig(DistillConfig):
     max_own_drop: float | None = Field(default=None, ge=0, le=1)
     """The limit, as a fraction, on how far the accuracy of a peer may fall below its accuracy before the first round,
     on the peer's own validation samples. If the weights that a round proposes would exceed this limit, the peer rejects
-    them and keeps its network unchanged in this round. Null: the peer accepts all proposed weights that are finite."""
+    them and keeps its network unchanged in this round. Null: the peer accepts all proposed weights that are finite. No
+    peer rejects the method pooled, which is an upper bound."""
 
     proximal_weight: float = Field(default=0.01, gt=0)
     """The weight mu of the proximal term of the method fedprox."""
@@ -194,7 +195,7 @@ class CollaborateConfig(PeerExperimentConfig):
                     f"{field} must be {wanted} when rounds.methods contains {method.name}, whose peers predict public "
                     f"samples, got {'peers' if self.has_peer_data else 0}."
                 )
-            if method.sends == "weights":
+            if method.needs_one_network:
                 self._check_same_networks(method)
         self._check_topology()
         return self
@@ -204,7 +205,7 @@ class CollaborateConfig(PeerExperimentConfig):
         for peer, network in enumerate(others, start=1):
             if network != first:
                 raise ValueError(
-                    f"rounds.methods must not contain {method.name}, which exchanges weights, when peers have "
+                    f"rounds.methods must not contain {method.name}, which shares one network, when peers have "
                     f"different networks, got {first} for {self.describe_peer(0)} and {network} for "
                     f"{self.describe_peer(peer)}."
                 )

@@ -26,13 +26,12 @@ _FIELDS_OF_DIVISION: Final = (
 
 
 _METHODS_OF_FIELDS: Final = {
-    **dict.fromkeys(
-        ("loss.kind", "target.kind", "target.prior_adjusted", "temperature", "alpha", "rampup_rounds"), "predictions"
-    ),
-    "proximal_weight": "fedprox",
-    "reduction_temperature": "ds_fl",
+    **dict.fromkeys(("loss.kind", "temperature", "alpha", "rampup_rounds"), ("predictions", "pairwise")),
+    **dict.fromkeys(("target.kind", "target.prior_adjusted"), ("predictions",)),
+    "proximal_weight": ("fedprox",),
+    "reduction_temperature": ("ds_fl",),
 }
-"""The fields of ``rounds`` that only one method reads, each with this method."""
+"""The fields of ``rounds`` that only some methods read, each with these methods."""
 
 
 class _UseOfField(NamedTuple):
@@ -65,9 +64,9 @@ def _uses_of_fields(config: StrictConfig) -> Iterator[_UseOfField]:
         case CollaborateConfig():
             yield from _uses_of_recipe("rounds", config.rounds)
             yield from _uses_of_peers(config)
-            for field, method in _METHODS_OF_FIELDS.items():
-                is_read = method in config.rounds.methods
-                yield _UseOfField(f"rounds.{field}", is_read, f"rounds.methods contains {method}")
+            for field, readers in _METHODS_OF_FIELDS.items():
+                is_read = not {*readers}.isdisjoint(config.rounds.methods)
+                yield _UseOfField(f"rounds.{field}", is_read, f"rounds.methods contains {' or '.join(readers)}")
         case PclConfig():
             yield from _uses_of_recipe("training", config.training)
             yield _UseOfField("data.columns_path", False, "jointkd divides the data among peers by a column")

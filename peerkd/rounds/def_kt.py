@@ -29,7 +29,8 @@ METHOD: Final = RoundMethod(
     propose=propose,
     sends="weights",
     needs_public_set=False,
-    sends_in_pairs=True,
+    sends_along="pairs",
+    needs_one_network=True,
     meaning="In random pairs, one peer trains on its own samples and sends its network to the other, where both "
     "networks learn from the labels there and from each other.",
     formula="w_i <- minimise CE_i from w_i, sent to j; w_j <- minimise CE_j(z_j) + KL(p_i || p_j) from w_j, while the "

@@ -28,6 +28,7 @@ METHOD: Final = RoundMethod(
     propose=propose,
     sends="weights",
     needs_public_set=False,
+    needs_one_network=True,
     meaning=(
         "Every peer trains on its own samples, and the weights of its neighbourhood are then averaged, weighted by "
         "numbers of samples. If all peers are partners, all have the same weights after a round."

@@ -36,6 +36,7 @@ METHOD: Final = RoundMethod(
     propose=propose,
     sends="weights",
     needs_public_set=True,
+    needs_one_network=True,
     meaning="Every peer trains on its own samples, the weights of its neighbourhood are averaged, and the average then "
     "imitates the mean logits of the networks of the neighbourhood on the public samples.",
     formula="v_j <- minimise CE_j from w_j; w_i <- minimise KL(softmax(mean_{j in N(i)} z_j) || p) from the average of "

@@ -17,6 +17,7 @@ METHOD: Final = RoundMethod(
     propose=propose,
     sends="weights",
     needs_public_set=False,
+    needs_one_network=True,
     meaning="FedAvg, with a term in the loss that keeps each peer near the weights with which it began the round.",
     formula="v_j <- minimise CE_j + mu/2 ||v_j - w_j||^2 from w_j; then as FedAvg",
     source="Li et al. 2020, arXiv:1812.06127, equation 2, solved by the same number of steps as all methods",

@@ -50,6 +50,15 @@ class RoundRules(NamedTuple):
     """The temperature of the entropy reduction of DS-FL."""
 
 
+class Imitation(NamedTuple):
+    """The loss with which a peer imitates something, and its weight."""
+
+    term: DistillationTerm
+    temperature: float
+    distillation_weight: float
+    """The weight w of the divergence, from 0 to 1."""
+
+
 class Teaching(NamedTuple):
     """What a peer imitates on the public samples, and the weight of this imitation in the loss."""
 
@@ -60,6 +69,11 @@ class Teaching(NamedTuple):
     temperature: float
     distillation_weight: float
     """The weight w of the divergence, from 0 to 1. It is 1 if a peer trains on public samples alone."""
+
+    @property
+    def imitation(self) -> Imitation:
+        """The loss alone."""
+        return Imitation(self.term, self.temperature, self.distillation_weight)
 
 
 class Round(Protocol):
@@ -76,6 +90,10 @@ class Round(Protocol):
     @property
     def pairs(self) -> Sequence[tuple[int, int]]:
         """Random pairs (sender, receiver) of partners in this round. No peer is in two of them."""
+
+    @property
+    def teachers(self) -> Mapping[int, int]:
+        """A random partner of each peer in this round. A peer without partners has no entry."""
 
     @property
     def num_samples(self) -> Mapping[int, int]:
@@ -105,6 +123,23 @@ class Round(Protocol):
             teachings: What each peer imitates, required unless the samples are ``own``.
             proximal_weight: The weight mu of the proximal term ``mu / 2 ||weights - start||^2``, which is added to the
                 loss.
+        """
+
+    def train_with_teachers(self, starts: PeerWeights, teachers: Mapping[int, tuple[int, Weights]]) -> PeerWeights:
+        """Train the networks of some peers on their own samples, with labels and a teacher for the same samples.
+
+        The loss is ``w D + (1 - w) CE`` with the settings of the round. A teacher predicts each batch in evaluation
+        mode before the training.
+
+        Args:
+            starts: The weights from which each peer starts.
+            teachers: The teacher of each of these peers: the peer whose network it is, and the weights of the network.
+        """
+
+    def train_pooled(self, start: Weights) -> Weights:
+        """Train one network on the own samples of all peers together, and return its weights.
+
+        The training has as many steps as the trainings of all peers on their own samples together.
         """
 
     def record_shares(self, shares: Mapping[int, Mapping[int, float]]) -> None:
@@ -142,8 +177,8 @@ class RoundMethod(NamedTuple):
     each peer proposes at the end of the round, and does not change its arguments. A peer without an entry in the result
     proposes to stay as it is."""
 
-    sends: Literal["nothing", "predictions", "weights"]
-    """What a peer sends to its partners."""
+    sends: Literal["nothing", "predictions", "weights", "samples"]
+    """What a peer sends. Samples are sent only once, in the first round."""
 
     needs_public_set: bool
     """Whether the peers need a public set, without labels."""
@@ -157,9 +192,15 @@ class RoundMethod(NamedTuple):
     source: str
     """Paper and section, and how the method here differs from the paper."""
 
-    sends_in_pairs: bool = False
-    """Whether only the sender of each of ``Round.pairs`` sends, and only to its receiver. Otherwise every peer sends to
-    all of its partners."""
+    sends_along: Literal["partners", "pairs", "teachers", "everyone"] = "partners"
+    """Whom a peer sends to: all of its partners; in each of ``Round.pairs``, the receiver; in ``Round.teachers``, the
+    peers whose teacher it is; or all other peers."""
+
+    needs_one_network: bool = False
+    """Whether all peers must have the same network, because weights are averaged or taken over."""
+
+    is_bound: bool = False
+    """Whether the method is an upper bound on what any exchange can reach. No peer may reject its proposals."""
 
 
 def neighbourhood(round: Round, peer: int) -> tuple[int, ...]:

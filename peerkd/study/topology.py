@@ -150,6 +150,11 @@ def random_pairs(partners_of: Mapping[int, Sequence[int]], rng: "np.random.Gener
     return sorted(pairs)
 
 
+def random_teachers(partners_of: Mapping[int, Sequence[int]], rng: "np.random.Generator") -> dict[int, int]:
+    """Return a random partner of each peer. A peer without partners has no entry."""
+    return {peer: int(rng.choice(others)) for peer, others in partners_of.items() if others}
+
+
 def _edge(one: int, other: int) -> Edge:
     return (one, other) if one < other else (other, one)
 

@@ -30,7 +30,7 @@ class RoundsForecast:
     """The approximate number of samples on which the peers train in all rounds, by method."""
 
     num_predicted_samples: Mapping[str, int]
-    """The number of public samples that the peers predict for one another in all rounds, by method."""
+    """The number of samples that the peers predict for one another in all rounds, by method."""
 
     num_evaluation_samples: int
     """The number of samples on which all peers are evaluated, before the first round and after each, by all methods."""
@@ -61,11 +61,12 @@ def forecast_rounds(
     bytes_P = peer_bytes(config, samples, given_bytes=given_bytes)
     message_bytes = {
         method.name: _message_bytes(method, samples, mean_weights_bytes=sum(bytes_P) / num_peers)
+        * (1 if method.sends == "samples" else rounds.num_rounds)
         for method in rounds.round_methods
     }
     num_public = samples.public * num_peers
     num_evaluated = samples.validation + samples.test + samples.own
-    pairs = {method.name: num_peers // 2 for method in rounds.round_methods if method.sends_in_pairs}
+    num_sent = {method.name: _num_messages(method, num_peers, num_partners) for method in rounds.round_methods}
     return RoundsForecast(
         num_peers=num_peers,
         num_rounds=rounds.num_rounds,
@@ -79,20 +80,15 @@ def forecast_rounds(
             for method in rounds.round_methods
         },
         num_predicted_samples={
-            method.name: rounds.num_rounds * num_public if method.needs_public_set else 0
+            method.name: rounds.num_rounds
+            * _num_predicted(method, samples, num_public=num_public, epochs=rounds.epochs)
             for method in rounds.round_methods
         },
         num_evaluation_samples=num_evaluated * num_peers * (1 + rounds.num_rounds * len(rounds.methods)),
         dataset_bytes=dataset_bytes(config, samples),
         weights_bytes=sum(bytes_P),
-        sent_bytes={
-            name: round(rounds.num_rounds * size * pairs.get(name, num_peers if num_partners else 0))
-            for name, size in message_bytes.items()
-        },
-        received_bytes={
-            name: round(rounds.num_rounds * size * pairs.get(name, num_peers * num_partners))
-            for name, size in message_bytes.items()
-        },
+        sent_bytes={name: round(size * num_sent[name][0]) for name, size in message_bytes.items()},
+        received_bytes={name: round(size * num_sent[name][1]) for name, size in message_bytes.items()},
     )
 
 
@@ -140,10 +136,33 @@ def recipe_to_measure(config: CollaborateConfig) -> ExperimentConfig:
     return ExperimentConfig(**shared, distill=DistillConfig(**recipe), sweep=sweep)
 
 
+def _num_messages(method: RoundMethod, num_peers: int, num_partners: float) -> tuple[float, float]:
+    """Return how many messages leave all peers in a round, and how many are read, approximately."""
+    match method.sends_along:
+        case "pairs":
+            return num_peers // 2, num_peers // 2
+        case "teachers":
+            # A peer is the teacher of nobody if each of its partners draws another one.
+            share = 1 - (1 - 1 / num_partners) ** num_partners if num_partners else 0
+            return share * num_peers, num_peers if num_partners else 0
+        case "everyone":
+            return num_peers, num_peers * (num_peers - 1)
+    return num_peers if num_partners else 0, num_peers * num_partners
+
+
+def _num_predicted(method: RoundMethod, samples: PartitionSizes, *, num_public: int, epochs: int) -> int:
+    """Return the number of samples that the peers predict for one another in a round."""
+    if method.needs_public_set:
+        return num_public
+    return samples.training * epochs if method.sends_along == "teachers" else 0
+
+
 def _message_bytes(method: RoundMethod, samples: PartitionSizes, *, mean_weights_bytes: float) -> float:
     match method.sends:
         case "predictions":
             return logits_bytes(samples.public, samples.num_classes)
         case "weights":
             return math.ceil(mean_weights_bytes)
+        case "samples":
+            return samples.training / len(samples.training_by_peer) * math.prod(samples.image_shape_CHW)
     return 0

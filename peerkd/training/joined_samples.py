@@ -85,14 +85,24 @@ class JoinedSamples:
         return [values[its_epoch][its_batch] for its_epoch, its_batch in places]
 
     def _part(self, samples: SampleSet, epoch: int) -> Iterator[Batch]:
-        """Return an iterator over one set's part of the batches of an epoch.
+        """Return an iterator over one set's part of the batches of an epoch."""
+        return batches_of_passes(samples, epoch * self.num_batches, self.num_batches)
 
-        Batch g of a training, counted from 0 over all epochs, contains batch ``g mod m`` of the set's epoch
-        ``g div m``, where m is the number of batches of the set.
-        """
-        its_epoch, num_skipped = divmod(epoch * self.num_batches, samples.num_batches)
-        endless = chain.from_iterable(map(samples.batches, count(its_epoch)))
-        return islice(endless, num_skipped, num_skipped + self.num_batches)
+
+def batches_of_passes(samples: SampleSet, first_batch: int, num_batches: int) -> Iterator[Batch]:
+    """Return an iterator over some batches of a training that passes through a set again and again.
+
+    Batch g of the training, counted from 0, contains batch ``g mod m`` of the set's epoch ``g div m``, where m is the
+    number of batches of the set.
+
+    Args:
+        samples: The set.
+        first_batch: The first batch to return.
+        num_batches: The number of batches to return.
+    """
+    its_epoch, num_skipped = divmod(first_batch, samples.num_batches)
+    endless = chain.from_iterable(map(samples.batches, count(its_epoch)))
+    return islice(endless, num_skipped, num_skipped + num_batches)
 
 
 TransferSamples: TypeAlias = SampleSet | JoinedSamples

@@ -114,15 +114,15 @@ def terminal_summary(found: Found, facts: RoundsFacts) -> str:
         f"test accuracy in % ({facts.num_test_samples:,} samples), mean and worst over the peers; own:",
         "mean over the peers on samples with their own class distribution",
         "",
-        f"{'':<20}{'round 1':>9}{'last':>8}{'worst':>8}{'own':>8}{'sent by a peer':>18}",
-        f"{'before the rounds':<20}{'':>9}{_percent(first.mean_by_round[0]):>8}{_percent(first.worst_by_round[0]):>8}"
+        f"{'':<22}{'round 1':>9}{'last':>8}{'worst':>8}{'own':>8}{'sent by a peer':>16}",
+        f"{'before the rounds':<22}{'':>9}{_percent(first.mean_by_round[0]):>8}{_percent(first.worst_by_round[0]):>8}"
         f"{_percent(first.own_mean_by_round[0]):>8}",
     ]
     for method, each in found.items():
-        line = f"{ROUND_METHODS[method].title:<20}{_percent(each.mean_by_round[1]):>9}"
+        line = f"{ROUND_METHODS[method].title:<22}{_percent(each.mean_by_round[1]):>9}"
         line += f"{_percent(each.mean_by_round[-1]):>8}"
         line += f"{_percent(each.worst_by_round[-1]):>8}{_percent(each.own_mean_by_round[-1]):>8}"
-        line += f"{format_bytes(round(float(each.sent_bytes_by_round[-1]))):>18}"
+        line += f"{format_bytes(round(float(each.sent_bytes_by_round[-1]))):>16}"
         lines.append(line)
     lines += ["", *_classes_lines(first, facts)] if first.class_changes is not None else []
     rejected = {method: each.num_rejected for method, each in found.items() if each.num_rejected}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ from peerkd.training.joined_samples import JoinedSamples
 from peerkd.training.kept_results import kept_results
 from peerkd.training.pair_targets import class_counts
 from peerkd.training.peers import build_peer, sample_set, weights_name
-from peerkd.training.rounds.samples import OwnPart, RoundSamples
+from peerkd.training.rounds.samples import OwnPart, RepeatedPasses, RoundSamples
 from peerkd.training.samples import SampleSet
 from peerkd.training.stacked.students import should_stack
 
@@ -52,6 +53,7 @@ class RoundsData:
         self.network = kept_results(self._build_network)
         self._own = kept_results(self._read_own, maxsize=_NUM_KEPT_SETS)
         self.public = kept_results(self._read_public)
+        self._pooled = kept_results(self._read_pooled, maxsize=1)
 
     @property
     def num_public(self) -> int:
@@ -75,6 +77,14 @@ class RoundsData:
             return own
         joined = JoinedSamples(own, self.public())
         return joined if kind == "own_and_public" else OwnPart(joined)
+
+    def pooled_samples(self, peers: Sequence[int]) -> RepeatedPasses:
+        """Return the own samples of several peers as one set.
+
+        An epoch has as many batches as an epoch of each of these peers on its own samples, all together.
+        """
+        num_batches = sum(self.samples("own", peer).num_batches for peer in peers)
+        return RepeatedPasses(self._pooled(tuple(peers)), num_batches)
 
     def public_images(self) -> Iterator[Tensor]:
         """Yield the public images in the order of the set: batches of shape BCHW, normalised, without augmentation."""
@@ -106,6 +116,9 @@ class RoundsData:
 
     def _read_public(self) -> SampleSet:
         return self._sample_set(self.assignment.public, name="rounds public")
+
+    def _read_pooled(self, peers: tuple[int, ...]) -> SampleSet:
+        return self._sample_set(np.concatenate([self.assignment.train[peer] for peer in peers]), name="rounds pooled")
 
     def _sample_set(self, indices_N: IntArray, *, name: str) -> SampleSet:
         return sample_set(

@@ -79,10 +79,10 @@ def exchanged_bytes(
                 return logits_bytes(data.num_public, data.dataset.num_classes)
             case "weights":
                 return weights_bytes(weights[peer])
+            case "samples":
+                return round.num_samples[peer] * math.prod(data.dataset.image_shape) if round.number == 1 else 0
 
-    senders: dict[int, Sequence[int]] = dict(round.partners)
-    if method.sends_in_pairs:
-        senders = dict.fromkeys(senders, ()) | {receiver: (sender,) for sender, receiver in round.pairs}
+    senders = _senders(method, round)
     read = {sender for each in senders.values() for sender in each}
     return {
         peer: {
@@ -91,6 +91,20 @@ def exchanged_bytes(
         }
         for peer in senders
     }
+
+
+def _senders(method: RoundMethod, round: TrainingRound) -> dict[int, Sequence[int]]:
+    """Return for each peer the peers whose messages it reads."""
+    peers = sorted(round.partners)
+    match method.sends_along:
+        case "partners":
+            return dict(round.partners)
+        case "pairs":
+            return dict.fromkeys(peers, ()) | {receiver: (sender,) for sender, receiver in round.pairs}
+        case "teachers":
+            return dict.fromkeys(peers, ()) | {peer: (teacher,) for peer, teacher in round.teachers.items()}
+        case "everyone":
+            return {peer: [other for other in peers if other != peer] for peer in peers}
 
 
 def teacher_columns(shares: Mapping[int, float] | None) -> dict[str, list[Any] | None]:

@@ -5,6 +5,7 @@ Shape suffixes: S = public samples, K = classes, G = networks, B = batch.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -19,14 +20,15 @@ from peerkd.config.collaborate import (
 )
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.losses.targets.target import Prediction
-from peerkd.rounds.method import PeerWeights, RoundRules, Samples, Teaching, Weights
+from peerkd.rounds.method import Imitation, PeerWeights, RoundRules, Samples, Teaching, Weights
 from peerkd.seeds import derive_seed, generator
 from peerkd.study import topology
+from peerkd.training.checkpoints import copy_state
 from peerkd.training.devices import autocast
-from peerkd.training.distill import TeacherLogits
+from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.joined_samples import JoinedSamples
 from peerkd.training.rounds.data import RoundsData
-from peerkd.training.rounds.samples import LaterEpochs, OwnPart, RoundSamples
+from peerkd.training.rounds.samples import LaterEpochs, OwnPart, RepeatedPasses, RoundSamples
 from peerkd.training.rounds.students import predictions_of, train_mutually, train_students
 from peerkd.training.samples import SampleSet
 
@@ -43,9 +45,10 @@ class TrainingRound:
             number: The number of the round, counted from 1.
             peers: The peers that take part, ascending.
         """
-        self._config, self._data, self._number = config, data, number
+        self._config, self._data, self.number = config, data, number
         edges = edges_of_round(config, number)
         self.partners: Mapping[int, Sequence[int]] = topology.partners(edges, peers)
+        self.teachers = topology.random_teachers(self.partners, generator(config.seed, "teachers", number))
         self.pairs = topology.random_pairs(self.partners, generator(config.seed, "pairs", number))
         self.num_samples = {peer: len(data.assignment.train[peer]) for peer in peers}
         rounds = config.rounds
@@ -108,7 +111,7 @@ class TrainingRound:
                     [starts[peer] for peer in group],
                     batches,
                     targets=targets,
-                    teachings=taught,
+                    imitations=[each and each.imitation for each in taught],
                     recipe=self._config.rounds,
                     proximal_weight=proximal_weight,
                     noise_seeds=[self._noise_seed(peer, samples) for peer in group],
@@ -136,11 +139,64 @@ class TrainingRound:
             self._count([peer], "own", batches)
         return trained
 
+    def train_with_teachers(
+        self, starts: PeerWeights, teachers: Mapping[int, tuple[int, Weights]]
+    ) -> dict[int, Weights]:
+        """Train the networks of some peers on their own samples with teachers, as ``Round`` specifies."""
+        trained: dict[int, Weights] = {}
+        recipe, rules = self._config.rounds, self.rules
+        for peer, start in starts.items():
+            teacher, weights = teachers[peer]
+            samples = self._data.samples("own", peer)
+            network = self._data.network(self._config.networks[teacher])
+            copy_state(weights, network)
+            targets = teacher_logits(
+                network,
+                self._batches(samples),
+                epochs=range(recipe.epochs),
+                mode=recipe.conventions.teacher_mode,
+                precision=recipe.precision,
+            )
+            batches = self._batches(samples)
+            (trained[peer],) = train_students(
+                self._data,
+                self._config.networks[peer],
+                [start],
+                batches,
+                targets=[targets],
+                imitations=[Imitation(rules.term, rules.temperature, rules.distillation_weight)],
+                recipe=recipe,
+                noise_seeds=[self._noise_seed(peer, "own")],
+            )
+            self._count([peer], "own", batches)
+        return trained
+
+    def train_pooled(self, start: Weights) -> Weights:
+        """Train one network on the own samples of all peers together, as ``Round.train_pooled`` specifies."""
+        peers = sorted(self.num_samples)
+        batches = self._batches(self._data.pooled_samples(peers))
+        (trained,) = train_students(
+            self._data,
+            self._config.networks[peers[0]],
+            [start],
+            batches,
+            targets=[None],
+            imitations=[None],
+            recipe=self._config.rounds,
+            noise_seeds=[self._noise_seed(peers[0], "own")],
+        )
+        # The samples of each peer are used as often as those of the others.
+        bounds = [0, *accumulate(self.num_samples[peer] for peer in peers)]
+        for peer, (first, last) in zip(peers, pairwise(bounds), strict=True):
+            seen = [batches.num_labelled * place // bounds[-1] for place in (first, last)]
+            self.num_own_samples[peer] += seen[1] - seen[0]
+        return trained
+
     @property
     def _first_epoch(self) -> int:
-        return (self._number - 1) * self._config.rounds.epochs
+        return (self.number - 1) * self._config.rounds.epochs
 
-    def _batches(self, samples: RoundSamples) -> LaterEpochs:
+    def _batches(self, samples: RoundSamples | RepeatedPasses) -> LaterEpochs:
         return LaterEpochs(samples, self._first_epoch)
 
     def _in_batches(self, target_SK: Tensor, samples: RoundSamples) -> TeacherLogits:
@@ -169,7 +225,7 @@ class TrainingRound:
         return groups
 
     def _noise_seed(self, peer: int, samples: Samples) -> int:
-        return derive_seed(self._config.seed, "noise of rounds", peer, self._number, samples)
+        return derive_seed(self._config.seed, "noise of rounds", peer, self.number, samples)
 
     def _count(self, peers: Iterable[int], samples: Samples, batches: LaterEpochs) -> None:
         for peer in peers:

@@ -110,7 +110,7 @@ def do_round(
         accepted = is_accepted(
             measured.get(peer) if peer in proposals else _accuracies(before[peer]),
             _accuracies(start[peer]),
-            max_own_drop=config.rounds.max_own_drop,
+            max_own_drop=None if method.is_bound else config.rounds.max_own_drop,
         )
         if accepted and peer in proposals:
             # Peers of one neighbourhood may share tensors, which a checkpoint cannot represent.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from peerkd.training.joined_samples import JoinedSamples
+from peerkd.training.joined_samples import JoinedSamples, batches_of_passes
 from peerkd.training.samples import Batch, Batches, SampleSet
 
 
@@ -23,6 +23,21 @@ class OwnPart:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return an iterator over the batches of one epoch, counted from 0."""
         return self._joined.labelled_batches(epoch)
+
+
+class RepeatedPasses:
+    """A set of samples whose epochs have another number of batches than a pass over the set.
+
+    Passes continue from one epoch to the next, so that all samples are used equally often.
+    """
+
+    def __init__(self, samples: SampleSet, num_batches: int) -> None:
+        self._samples, self.num_batches = samples, num_batches
+        self.device = samples.device
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Return an iterator over the batches of one epoch, counted from 0."""
+        return batches_of_passes(self._samples, epoch * self.num_batches, self.num_batches)
 
 
 class LaterEpochs:

@@ -14,7 +14,7 @@ from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.training import DistillConfig
 from peerkd.losses.distillation import joint_loss
 from peerkd.losses.pairs.term import HINTON
-from peerkd.rounds.method import Teaching, Weights
+from peerkd.rounds.method import Imitation, Weights
 from peerkd.training.checkpoints import copy_state
 from peerkd.training.devices import autocast, seeded, widened
 from peerkd.training.distill import TeacherLogits, distill
@@ -39,7 +39,7 @@ def train_students(
     samples: Batches,
     *,
     targets: Sequence[TeacherLogits | None],
-    teachings: Sequence[Teaching | None],
+    imitations: Sequence[Imitation | None],
     recipe: DistillConfig,
     proximal_weight: float = 0.0,
     noise_seeds: Sequence[int],
@@ -52,18 +52,18 @@ def train_students(
         starts: The weights from which each student starts.
         samples: The batches.
         targets: For each student, the logits that it imitates, by epoch and batch; None for a training on labels alone.
-        teachings: For each student, the loss with which it imitates its target; None if it has no target. The
-            distillation term must be the same for all students.
+        imitations: The loss with which each student imitates its target; None if it has no target. The distillation
+            term must be the same for all students.
         recipe: Epochs, optimiser and schedule.
         proximal_weight: mu, the weight of the proximal term ``mu / 2 ||w - w_0||^2`` that is added to each student's
             loss. w are the student's parameters and w_0 their values at the start.
         noise_seeds: For each student, the seed of the random numbers that the network draws. The networks of peerkd
             draw none.
     """
-    terms = {id(each.term): each.term for each in teachings if each}
+    terms = {id(each.term): each.term for each in imitations if each}
     term = next(iter(terms.values()), HINTON)
-    weights = [each.distillation_weight if each else 0.0 for each in teachings]
-    temperatures = [each.temperature if each else None for each in teachings]
+    weights = [each.distillation_weight if each else 0.0 for each in imitations]
+    temperatures = [each.temperature if each else None for each in imitations]
     if data.is_stacked(network):
         students = Students(
             network.name, starts, image_shape_CHW=data.dataset.image_shape, num_classes=data.dataset.num_classes

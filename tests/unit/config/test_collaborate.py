@@ -80,11 +80,11 @@ def test_a_method_with_public_samples_needs_a_public_set() -> None:
 
 def test_weights_of_different_networks_are_not_exchanged() -> None:
     mixed = {**PUBLIC, "peers": {"architectures": ["mlp", "mlp", "small_cnn"]}}
-    assert CollaborateConfig.from_mapping({**mixed, "rounds": {"methods": ["predictions", "fedmd"]}})
+    assert CollaborateConfig.from_mapping({**mixed, "rounds": {"methods": ["predictions", "fedmd", "pairwise"]}})
     with pytest.raises(
         ValueError,
-        match=r"^rounds\.methods must not contain fedavg, which exchanges weights, when peers have different networks, "
-        r"got mlp for peer 0 and small_cnn for peer 2\.$",
+        match=r"^rounds\.methods must not contain fedavg, which shares one network, when peers have different "
+        r"networks, got mlp for peer 0 and small_cnn for peer 2\.$",
     ):
         CollaborateConfig.from_mapping({**mixed, "rounds": {"methods": ["predictions", "fedavg"]}})
 

@@ -54,6 +54,24 @@ def test_bytes_are_those_of_predictions_or_weights_and_count_once_for_the_sender
         assert [found[peer]["received_bytes"] for peer in PEERS] == [message, 2 * message, message]
 
 
+def test_a_teacher_sends_its_weights_to_its_students(line: Line) -> None:
+    found, round = exchanged(line, "pairwise")
+    weights = weights_bytes(line.weights[0])
+    assert {peer for peer, each in found.items() if each["sent_bytes"]} == set(round.teachers.values())
+    assert [each["received_bytes"] for each in found.values()] == [weights] * 3
+    assert all(teacher in round.partners[peer] for peer, teacher in round.teachers.items())
+
+
+def test_pooled_training_moves_all_raw_samples_once(line: Line) -> None:
+    found, round = exchanged(line, "pooled")
+    sizes = [64 * round.num_samples[peer] for peer in PEERS]
+    assert [each["sent_bytes"] for each in found.values()] == sizes
+    assert [each["received_bytes"] for each in found.values()] == [sum(sizes) - size for size in sizes]
+    later = TrainingRound(line.config, line.data, number=2, peers=PEERS)
+    moved = exchanged_bytes(ROUND_METHODS["pooled"], later, line.weights, line.data)
+    assert not any(each["sent_bytes"] or each["received_bytes"] for each in moved.values())
+
+
 def test_only_the_senders_of_pairs_send(line: Line) -> None:
     found, round = exchanged(line, "def_kt")
     ((sender, receiver),) = round.pairs

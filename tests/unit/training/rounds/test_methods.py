@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from itertools import chain, islice
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -202,7 +203,40 @@ def def_kt(by_hand, weights, pairs):
     return after
 
 
-BY_HAND = {each.__name__: each for each in (predictions, alone, fedavg, fedprox, fedmd, ds_fl, feddf, def_kt)}
+def pairwise(by_hand, weights, teachers):
+    # At T = 2 and w = 0.3.
+    after = {}
+    for peer, teacher in teachers.items():
+        own, _ = by_hand.own_and_public(peer)
+        with torch.no_grad():
+            p = [(by_hand.network(weights[teacher]).eval()(batch.images_NCHW) / 2).softmax(1) for batch in own]
+
+        def loss(network, step, own=own, p=p):
+            z = network(own[step].images_NCHW)
+            kl = (p[step] * (p[step].log() - (z / 2).log_softmax(1))).sum(1).mean()
+            return 0.7 * F.cross_entropy(z, own[step].labels_B) + 0.3 * 2**2 * kl
+
+        after[peer] = by_hand.minimise(weights[peer], loss, len(own))
+    return after
+
+
+def pooled(by_hand, weights):
+    # All peers together take as many steps as each of them alone.
+    num_steps = sum(len(by_hand.own_and_public(peer)[0]) for peer in PEERS)
+    data, options = by_hand.line.data, {"batch_size": by_hand.recipe.batch_size, "config": by_hand.line.config}
+    indices = np.concatenate([data.assignment.train[peer] for peer in PEERS])
+    everything = sample_set(data.dataset, indices, name="rounds pooled", device=torch.device("cpu"), **options)
+    endless = chain.from_iterable(everything.batches(epoch) for epoch in range(40))
+    batches = [*islice(endless, (NUMBER - 1) * num_steps, NUMBER * num_steps)]
+
+    def loss(network, step):
+        return F.cross_entropy(network(batches[step].images_NCHW), batches[step].labels_B)
+
+    return dict.fromkeys(PEERS, by_hand.minimise(weights[0], loss, num_steps))
+
+
+METHODS = (predictions, alone, fedavg, fedprox, fedmd, ds_fl, feddf, def_kt, pairwise, pooled)
+BY_HAND = {each.__name__: each for each in METHODS}
 
 
 def test_every_method_is_written_out() -> None:
@@ -215,7 +249,7 @@ def test_a_round_is_the_formula_written_out(line: Line, name: str) -> None:
     round = TrainingRound(line.config, line.data, number=NUMBER, peers=PEERS)
     before = {peer: {key: tensor.clone() for key, tensor in state.items()} for peer, state in line.weights.items()}
     got = ROUND_METHODS[name].propose(round, line.weights)
-    arguments = (round.pairs,) if name == "def_kt" else ()
+    arguments = {"def_kt": (round.pairs,), "pairwise": (round.teachers,)}.get(name, ())
     expected = BY_HAND[name](WrittenOut(line), line.weights, *arguments)
     assert got.keys() == expected.keys()
     for peer, state in expected.items():

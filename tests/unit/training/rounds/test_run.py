@@ -77,8 +77,20 @@ def test_a_peer_that_would_lose_too_much_at_home_stays_as_it_is(line: Line, tiny
 def test_all_methods_train_on_the_same_own_samples(line: Line) -> None:
     history = before_rounds(line.config, line.data, line.weights)
     num = {}
-    for name in ("alone", "predictions", "fedavg"):
+    for name in ("alone", "predictions", "fedavg", "pairwise", "pooled"):
         _, rows = do_round(line.config, line.data, ROUND_METHODS[name], line.weights, history, number=1)
         num[name] = [row["num_own_samples"] for row in rows]
         assert any(row["num_public_samples"] for row in rows) == (name == "predictions")
-    assert num["alone"] == num["predictions"] == num["fedavg"]
+    assert num["alone"] == num["predictions"] == num["fedavg"] == num["pairwise"]
+    # The set that all peers share has batches of other sizes, of which the last one of a pass may be smaller.
+    assert sum(num["pooled"]) == pytest.approx(sum(num["alone"]), rel=0.1)
+
+
+def test_no_peer_rejects_the_upper_bound(line: Line, tiny) -> None:
+    config = line_config(max_own_drop=0.0)
+    data = open_data(config, tiny)
+    # No network is as accurate at home as these peers were before the first round.
+    history = [row | {"validation_own_accuracy": 1.1} for row in before_rounds(config, data, line.weights)]
+    for name, accepts in (("alone", False), ("pooled", True)):
+        _, rows = do_round(config, data, ROUND_METHODS[name], line.weights, history, number=1)
+        assert [row["is_accepted"] for row in rows] == [accepts] * 3
