@@ -7,7 +7,6 @@ from peerkd.config.cluster import ClusterConfig, resolve_cluster
 from peerkd.launch.doctor.check import CheckResult
 from peerkd.launch.doctor.examine import examine
 from peerkd.launch.kubernetes.client import connect
-from peerkd.launch.kubernetes.kinds import JOB_KINDS
 
 
 def check_cluster(jobs: Jobs, *, namespace: str | None, task_account: str) -> Iterator[CheckResult]:
@@ -23,8 +22,4 @@ def check_cluster(jobs: Jobs, *, namespace: str | None, task_account: str) -> It
     def resolve(environment: Mapping[str, str]) -> ClusterConfig:
         return resolve_cluster(launch, environment=environment)
 
-    return iter(
-        examine(
-            cluster, settings, JOB_KINDS, store_address=jobs.store or "", resolve=resolve, task_account=task_account
-        )
-    )
+    return iter(examine(cluster, settings, store_address=jobs.store or "", resolve=resolve, task_account=task_account))

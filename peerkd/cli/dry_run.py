@@ -10,7 +10,7 @@ from peerkd.config.cluster import ClusterConfig
 from peerkd.config.pipelines import COLLABORATE, JOINTKD, PCL
 from peerkd.config.strict import StrictConfig
 from peerkd.launch.kubernetes import names
-from peerkd.launch.kubernetes.kinds.kind import JobKind
+from peerkd.launch.kubernetes.kinds.kind import JobKind, name_of
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.stages.command import find_stage
 
@@ -76,8 +76,12 @@ def jobs(
         order = find_stage(stage).order(config, source, key=f"{stage}/{_UNKNOWN_KEY}", store=store)
         job, prerequisites = manifest_for(order, settings, kind=kind)
         labels = job["metadata"]["labels"]
+        name = f"peerkd-{stage.replace('_', '-')}-{_UNKNOWN_DIGEST}"
+        # The name of a prerequisite may be longer than that of the job, so it is replaced first.
+        longer = [each for each in map(name_of, (each.manifest for each in prerequisites)) if each != name_of(job)]
         derived = {
-            job["metadata"]["name"]: f"peerkd-{stage.replace('_', '-')}-{_UNKNOWN_DIGEST}",
+            **dict.fromkeys(longer, f"{name}-{_UNKNOWN_KEY}"),
+            name_of(job): name,
             labels[names.LABEL_RUN]: f"local-{_UNKNOWN_DIGEST}",
             labels[names.LABEL_SPEC]: _UNKNOWN_KEY,
         }

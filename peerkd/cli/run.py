@@ -81,9 +81,12 @@ def run(
         raise ValueError("json must not be given together with dry-run, which prints the jobs as YAML.")
     if dry_run:
         from peerkd.cli.dry_run import show_jobs
-        from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+        from peerkd.launch.kubernetes.kinds import JOB_KINDS
+        from peerkd.launch.kubernetes.kinds.choice import find_kind
 
-        show_jobs(pipeline.name, config, settings, kind=PYTORCHJOB, store=store, strategy=strategy)
+        # A dry run asks no cluster which kinds it has.
+        kind = find_kind(settings.job_kind) or JOB_KINDS[0]
+        show_jobs(pipeline.name, config, settings, kind=kind, store=store, strategy=strategy)
         return
     check_writable(output)
     is_folder = not store.startswith(S3_SCHEME)

@@ -104,6 +104,9 @@ class ClusterConfig(StrictConfig):
     """The namespace of the jobs. Null: the namespace of the launcher's pod or, outside a cluster, the namespace in the
     kubeconfig."""
 
+    job_kind: Literal["auto", "pytorchjob", "trainjob"] = "auto"
+    """The kind of the jobs. auto: PyTorchJobs if the cluster has them, else TrainJobs."""
+
     image: str | None = None
     """The image of the workers. Null: the image that the variable PEERKD_TRAINER_IMAGE names, or else the published
     image of this version."""

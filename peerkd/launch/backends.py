@@ -66,9 +66,8 @@ def open_backend(
 
             return LocalWorkers(cluster)
         case "kubernetes":
-            from peerkd.launch.kubernetes.kinds import PYTORCHJOB
             from peerkd.launch.kubernetes.run import KubernetesJobs
 
-            return KubernetesJobs(cluster, kind=PYTORCHJOB, run_id=run_id)
+            return KubernetesJobs(cluster, run_id=run_id)
         case name:
             raise AssertionError(name)

@@ -12,7 +12,10 @@ NAMESPACE = "peerkd"
 
 
 class Operator:
-    """The controller of jobs of one kind, modelled on the training operator."""
+    """The controller of jobs of one kind, modelled on the training operator. Subclasses model other controllers."""
+
+    succeeded, failed = "Succeeded", "Failed"
+    """The types of the conditions with which a job ends."""
 
     def __init__(self, kubernetes: FakeKubernetes, kind: JobKind = PYTORCHJOB) -> None:
         self._kubernetes, self._store, self._kind = kubernetes, kubernetes.store, kind
@@ -22,8 +25,17 @@ class Operator:
         (job,) = self._store.list(self._plural, NAMESPACE)
         return job
 
+    def new_pod_name(self, worker: int) -> str:
+        """Return the name of the next pod of a worker."""
+        return self.pod_name(worker)
+
     def pod_name(self, worker: int = 0) -> str:
+        """Return the name of the newest pod of a worker."""
         return self._kind.worker_host(self.job()["metadata"]["name"], worker)
+
+    def acknowledge(self) -> None:
+        """Notice a job."""
+        self.set_condition("Created")
 
     def set_condition(self, kind: str, *, message: str = "", status: str = "True", **times: str) -> None:
         job = self.job()
@@ -42,7 +54,7 @@ class Operator:
         self._store.put(self._plural, NAMESPACE, merged(self.job(), change))
 
     def make_pod(self, worker: int = 0, **status: Any) -> Object:
-        name = self.pod_name(worker)
+        name = self.new_pod_name(worker)
         self._kubernetes.logs.pop(name, None)
         labels = {
             self._kind.job_label: self.job()["metadata"]["name"],
@@ -67,10 +79,14 @@ class Operator:
 
     def start(self, num_workers: int = 1) -> None:
         """Let all workers run."""
-        self.set_condition("Created")
+        self.acknowledge()
         for worker in range(num_workers):
             self.make_pod(worker)
             self.run_pod(worker)
+        self.report_running()
+
+    def report_running(self) -> None:
+        """Report that all workers run."""
         self.set_condition("Running")
 
     def end_pod(self, worker: int, exit_code: int, *, reason: str = "", message: str = "", at: str = "") -> None:
@@ -102,13 +118,29 @@ class Operator:
     def succeed(self, num_workers: int = 1) -> None:
         for worker in range(num_workers):
             self.end_pod(worker, 0)
-        self.set_condition("Succeeded", completionTime=now())
+        self.complete()
+
+    def complete(self, *, at: str = "") -> None:
+        """Report that a job has succeeded."""
+        self.set_condition(self.succeeded, completionTime=at or now())
 
     def fail(self, message: str = "1 Worker replica(s) failed.") -> None:
-        self.set_condition("Failed", message=message)
+        self.set_condition(self.failed, message=message)
+
+    def started(self, at: str) -> None:
+        """Report when the job started."""
+        self.change_job({"status": {"startTime": at}})
+
+    @property
+    def is_suspended(self) -> bool:
+        return bool(self.job()["spec"]["runPolicy"].get("suspend"))
 
     def suspend(self, suspend: bool) -> None:
         self.change_job({"spec": {"runPolicy": {"suspend": suspend}}})
+
+    def refuse_pods(self, message: str) -> None:
+        """Report that a pod of the job cannot be created."""
+        self.warn(self.job(), "FailedCreatePod", message)
 
     def warn(self, about: Object, reason: str, message: str) -> None:
         uid = about["metadata"]["uid"]

@@ -139,6 +139,14 @@ class FakeKubernetes:
                     return fault
         return None
 
+    def jobs(self, namespace: str) -> list[Object]:
+        """Return the jobs of all kinds."""
+        return [job for plural in self._job_labels for job in self.store.list(plural, namespace)]
+
+    def asked_for_jobs(self, method: str) -> list[Request]:
+        """Return the requests so far that concern jobs."""
+        return [each for each in self.asked(method) if any(f"/{plural}" in each.path for plural in self._job_labels)]
+
     def asked(self, method: str, path: str = "") -> list[Request]:
         """Return the requests so far that have a method, and a path that contains a text."""
         return [each for each in list(self.requests) if each.method == method and path in each.path]
@@ -156,20 +164,22 @@ class FakeKubernetes:
             self.store.changed.notify_all()
 
     def delete_later(self, plural: str, namespace: str, name: str, *, foreground: bool) -> None:
-        """Delete an object and the pods of a job, immediately or after ``seconds_until_gone``.
+        """Delete an object, the pods of a job and what the object owns, immediately or after ``seconds_until_gone``.
 
-        In the foreground, the job exists as long as its pods. In the background, the pods exist longer than the job.
+        In the foreground, the object exists as long as what it owns. In the background, that exists for longer.
         """
+        seen = self.store.get(plural, namespace, name)
 
         def finish() -> None:
             time.sleep(self.seconds_until_gone)
             for pod in self.store.list("pods", namespace) if plural in self._job_labels else ():
                 if pod["metadata"].get("labels", {}).get(self._job_labels[plural]) == name:
                     self.store.remove("pods", namespace, pod["metadata"]["name"])
+            if seen is not None:
+                self.store.remove_owned_by(seen["metadata"]["uid"])
             if foreground:
                 self.store.remove(plural, namespace, name)
 
-        seen = self.store.get(plural, namespace, name)
         if not foreground:
             self.store.remove(plural, namespace, name)
         if seen is not None and self.seconds_until_gone:

@@ -60,6 +60,17 @@ class Store:
                 self._note("DELETED", plural, gone)
             return gone
 
+    def remove_owned_by(self, uid: str) -> None:
+        """Delete all objects that an object with this UID owns, as the garbage collector does."""
+        with self.changed:
+            owned = [
+                key
+                for key, seen in self._objects.items()
+                if any(each["uid"] == uid for each in seen["metadata"].get("ownerReferences") or ())
+            ]
+            for key in owned:
+                self.remove(*key)
+
     def list(self, plural: str, namespace: str) -> list[Object]:
         with self.changed:
             return [

@@ -8,7 +8,7 @@ import yaml
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.launch.kubernetes import names
-from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.kinds import JOB_KINDS
 from pipelines.pods import STORE_SECRET_NAME
 from tests.manifests.built import OVERLAYS, Object, build, build_here, of_kind, settings, templates
 
@@ -46,12 +46,23 @@ def test_a_failure_of_the_policy_is_a_refusal(overlay: str) -> None:
 
 def test_jobs_and_pods_are_checked_when_created_and_jobs_when_changed() -> None:
     rules = policy(build("base"))["matchConstraints"]["resourceRules"]
-    assert {(rule["resources"][0], operation) for rule in rules for operation in rule["operations"]} == {
-        ("pytorchjobs", "CREATE"),
-        ("pytorchjobs", "UPDATE"),
-        ("pods", "CREATE"),
+    checked = {
+        (group, resource, operation)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for operation in rule["operations"]
     }
+    assert checked == {("", "pods", "CREATE")} | {(*each, verb) for each in CREATED for verb in ("CREATE", "UPDATE")}
 
+
+CREATED = {
+    (each.resource.group, each.resource.plural)
+    for kind in JOB_KINDS
+    for each in kind.permissions
+    if "create" in each.verbs
+}
+"""The resources that a launcher creates."""
 
 FIELDS = (
     "serviceAccountName",
@@ -118,7 +129,7 @@ def test_a_run_may_choose_only_the_namespace_of_its_launcher(overlay: str) -> No
 
 def test_the_policy_selects_workers_by_label_and_no_other_pod_of_the_manifests() -> None:
     (condition, _) = policy(build("base"))["matchConditions"]
-    assert PYTORCHJOB.job_label in condition["expression"]
+    assert all(kind.job_label in condition["expression"] for kind in JOB_KINDS)
     assert f"'{names.LABEL_COMPONENT}'].orValue('') == '{names.OUR_LABELS[names.LABEL_COMPONENT]}'" in repr(condition)
     for template in templates(build("overlays/kind")):
         assert template.labels[names.LABEL_COMPONENT] != names.OUR_LABELS[names.LABEL_COMPONENT], template.name
@@ -128,7 +139,9 @@ def test_launcher_and_reaper_may_change_jobs_with_the_label_of_launchers() -> No
     kept = policy(build("base"), "peerkd-jobs-of-others")
     assert f"'{names.LABEL_MANAGED_BY}'" in kept["validations"][0]["expression"]
     assert f"'{names.OUR_LABELS[names.LABEL_MANAGED_BY]}'" in kept["validations"][0]["expression"]
-    assert {"UPDATE", "DELETE"} == set(kept["matchConstraints"]["resourceRules"][0]["operations"])
+    rules = kept["matchConstraints"]["resourceRules"]
+    assert all({"UPDATE", "DELETE"} == set(rule["operations"]) for rule in rules)
+    assert {(rule["apiGroups"][0], resource) for rule in rules for resource in rule["resources"]} == CREATED
 
 
 def test_a_shared_namespace_has_the_policy_and_the_lists_too(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from peerkd.launch.kubernetes import names
-from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.kinds import JOB_KINDS
 from tests.manifests.built import MANIFESTS, Object, build, build_here, of_kind, templates
 
 OBJECTS = ("overlays/gpu", "examples/team")
@@ -177,7 +177,8 @@ def test_the_gateway_accepts_connections_from_launchers_and_not_from_workers() -
     for labels in (TASK, REAPER):
         assert allows(objects, labels, "egress", GATEWAY, 9091)
         assert allows(objects, GATEWAY, "ingress", labels, 9091)
-    for worker in (WORKER, {**WORKER, PYTORCHJOB.job_label: "x"}, {**WORKER, PYTORCHJOB.job_label: "x", **TASK}):
+    labelled = [{**WORKER, kind.job_label: "x"} for kind in JOB_KINDS]
+    for worker in (WORKER, *labelled, *({**each, **TASK} for each in labelled)):
         assert not allows(objects, GATEWAY, "ingress", worker, 9091)
     assert not allows(objects, WORKER, "egress", GATEWAY, 9091)
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from peerkd.config.cluster import ClusterConfig
-from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.kinds import JOB_KINDS, PYTORCHJOB
+from peerkd.launch.kubernetes.kinds.kind import JobKind
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.order import StageOrder
 from tests.manifests.built import OVERLAYS, build, of_kind, templates
@@ -75,14 +76,17 @@ def test_every_service_reaches_a_port_of_a_pod(overlay: str) -> None:
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports, name
 
 
-def test_a_worker_satisfies_restricted_and_our_additional_rules() -> None:
+@pytest.mark.parametrize("kind", JOB_KINDS, ids=lambda kind: kind.name)
+def test_a_worker_satisfies_restricted_and_our_additional_rules(kind: JobKind) -> None:
     order = StageOrder(
         stage="distill_pairs", config_json="{}", store="s3://peerkd/runs", inputs={}, key="distill_pairs/1"
     )
-    job = manifest_for(
-        order, ClusterConfig(image="registry.example/peerkd/trainer:1"), kind=PYTORCHJOB, environment={}
-    ).job
-    spec = job["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
+    made = manifest_for(order, ClusterConfig(image="registry.example/peerkd/trainer:1"), kind=kind, environment={})
+    if kind is PYTORCHJOB:
+        spec = made.job["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
+    else:
+        ((_, runtime),) = made.prerequisites
+        spec = runtime["spec"]["template"]["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     assert [*breaches(spec), *shortcomings(spec)] == []
 
 

@@ -20,7 +20,6 @@ _TARGETS = "peerkd/losses/targets/__init__.py"
 _TARGETS_TEST = "tests/unit/losses/targets/test_targets.py"
 _TRANSFER_SETS = "peerkd/study/transfer_sets.py"
 _KINDS = "peerkd/launch/kubernetes/kinds/__init__.py"
-_BACKENDS = "peerkd/launch/backends.py"
 _REPORT = "peerkd/reporting/html.py"
 _FINDINGS = "peerkd/reporting/findings.py"
 _PRESETS = "peerkd/config/presets.py"
@@ -84,14 +83,6 @@ _CODISTILLATION = """\
         shares_trunk=False,
         ensemble="average",
     ),
-"""
-
-_SAMPLEJOB_BACKEND = """\
-        case "samplejob":
-            from peerkd.launch.kubernetes.kinds.samplejob import SAMPLEJOB
-            from peerkd.launch.kubernetes.run import KubernetesJobs
-
-            return KubernetesJobs(cluster, kind=SAMPLEJOB, run_id=run_id)
 """
 
 _LAUNCHER_RULES = """\
@@ -289,16 +280,22 @@ RECIPES: Final = {
                 below="from peerkd.launch.kubernetes.kinds.samplejob import SAMPLEJOB\n",
             ),
             Edit(_KINDS, "JobKind, ...]] = (", instead="JobKind, ...]] = (SAMPLEJOB, "),
-            Edit("peerkd/config/launch.py", "BACKENDS: Final = (", instead='BACKENDS: Final = ("samplejob", '),
-            Edit(_BACKENDS, 'case "kubernetes":', above=_SAMPLEJOB_BACKEND),
+            Edit(
+                "peerkd/config/cluster.py",
+                'job_kind: Literal["auto", ',
+                instead='job_kind: Literal["auto", "samplejob", ',
+            ),
             Edit("manifests/base/launcher-role.yaml", "rules:", below=_LAUNCHER_RULES),
             Edit("manifests/base/reaper-role.yaml", "rules:", below=_REAPER_RULES),
         ),
         copies={"peerkd/launch/kubernetes/kinds/samplejob.py": "tests/fake_kubernetes/samplejob.py"},
         word="sample",
-        max_package_files=4,
-        tests=("tests/unit/launch/kubernetes/kinds/test_samplejob.py",),
-        selected="test_samplejob",
+        max_package_files=3,
+        tests=(
+            "tests/unit/launch/kubernetes/kinds/test_samplejob.py",
+            "tests/unit/launch/kubernetes/kinds/test_choice.py",
+        ),
+        selected="test_samplejob or name_each_kind",
     ),
     "report_section": Recipe(
         "A section of a report:",

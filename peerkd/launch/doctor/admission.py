@@ -4,13 +4,14 @@ The cluster must accept the jobs of a launcher, and refuse a job that could cont
 """
 
 import os
+from collections.abc import Iterator
 from typing import Any, Final
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterRefusedError
 from peerkd.launch.doctor.check import CheckResult, check, not_allowed
 from peerkd.launch.kubernetes.client import NODES, PODS, SERVICE_ACCOUNTS, Cluster, Resource
-from peerkd.launch.kubernetes.kinds.kind import JobKind
+from peerkd.launch.kubernetes.kinds.kind import JobKind, Prerequisite
 from peerkd.launch.kubernetes.manifest import manifest_for, pod_template_for, trainer_image
 from peerkd.launch.order import StageOrder
 
@@ -32,8 +33,12 @@ def check_job(cluster: Cluster, settings: ClusterConfig, store: str, kind: JobKi
     The cluster validates the job against the schema of this kind, and applies all webhooks and admission policies to
     the job.
     """
-    job = manifest_for(sample_order(store), settings, kind=kind).job
-    return _try(cluster, "job", kind.resource, job, "a job", action=f"create {kind.name}s")
+    accepts = kind.missing_prerequisite
+    results = [
+        _try(cluster, "job", resource, body, "a job", action=f"create {body['kind']}s", accepts=accepts)
+        for resource, body in _objects(settings, store, kind)
+    ]
+    return next((result for result in results if not result.ok), results[-1])
 
 
 def check_worker(cluster: Cluster, settings: ClusterConfig, store: str, kind: JobKind) -> CheckResult:
@@ -56,18 +61,18 @@ def check_worker(cluster: Cluster, settings: ClusterConfig, store: str, kind: Jo
 def check_policy(cluster: Cluster, settings: ClusterConfig, store: str, kind: JobKind) -> CheckResult:
     """Check that the cluster refuses a job that mounts the root of its node."""
     forbidden = settings.model_copy(update={"volumes": (*settings.volumes, _HOST_PATH)})
-    job = manifest_for(sample_order(store), forbidden, kind=kind).job
-    try:
-        cluster.create(kind.resource, job, is_dry_run=True)
-    except ClusterRefusedError as error:
-        if _DENIED in str(error):
+    refusal = None
+    for resource, manifest in _objects(forbidden, store, kind):
+        refusal = refusal or _refusal(cluster, resource, manifest, accepts=kind.missing_prerequisite)
+    if refusal is not None:
+        if _DENIED in str(refusal):
             return CheckResult(
                 _POLICY, True, f"The cluster refuses a job that mounts the root of its node in {cluster.namespace}."
             )
         return CheckResult(
             _POLICY,
             None,
-            f"This was not checked, because the cluster refuses the job for another reason: {error}",
+            f"This was not checked, because the cluster refuses the job for another reason: {refusal}",
             "Correct what the message names, and run peerkd doctor again.",
         )
     return CheckResult(
@@ -133,14 +138,41 @@ def _has(node: dict[str, Any], image: str) -> bool:
     return any(image in (each.get("names") or []) for each in node["status"].get("images") or [])
 
 
-def _try(
-    cluster: Cluster, name: str, resource: Resource, body: dict[str, Any], what: str, *, action: str
-) -> CheckResult:
+def _objects(settings: ClusterConfig, store: str, kind: JobKind) -> Iterator[Prerequisite]:
+    """Yield the objects that a launcher creates for a job: its prerequisites, and the job itself."""
+    made = manifest_for(sample_order(store), settings, kind=kind)
+    yield from made.prerequisites
+    yield Prerequisite(kind.resource, made.job)
+
+
+def _refusal(
+    cluster: Cluster, resource: Resource, body: dict[str, Any], *, accepts: str = ""
+) -> ClusterRefusedError | None:
+    """Return the error with which the cluster refuses an object in a dry run; None if it accepts the object.
+
+    A message that contains ``accepts`` is no refusal, unless ``accepts`` is empty.
+    """
     try:
         cluster.create(resource, body, is_dry_run=True)
     except ClusterRefusedError as error:
-        # Missing permissions and refusals of policies both have the status 403; only the former contain these words.
-        if error.status == _STATUS_FORBIDDEN and " cannot create resource " in str(error):
-            return not_allowed(name, action)
-        return CheckResult(name, False, f"The cluster does not accept {what}: {error}", "Correct what it names.")
-    return CheckResult(name, True, f"The cluster accepts {what} in {cluster.namespace}.")
+        return None if accepts and accepts in str(error) else error
+    return None
+
+
+def _try(
+    cluster: Cluster,
+    name: str,
+    resource: Resource,
+    body: dict[str, Any],
+    what: str,
+    *,
+    action: str,
+    accepts: str = "",
+) -> CheckResult:
+    error = _refusal(cluster, resource, body, accepts=accepts)
+    if error is None:
+        return CheckResult(name, True, f"The cluster accepts {what} in {cluster.namespace}.")
+    # Missing permissions and refusals of policies both have the status 403; only the former contain these words.
+    if error.status == _STATUS_FORBIDDEN and " cannot create resource " in str(error):
+        return not_allowed(name, action)
+    return CheckResult(name, False, f"The cluster does not accept {what}: {error}", "Correct what it names.")

@@ -7,7 +7,7 @@ from typing import Any, Final
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterRefusedError
 from peerkd.launch.doctor.check import CheckResult, check
-from peerkd.launch.kubernetes.client import LOCAL_QUEUES, WORKFLOWS, Cluster, Resource
+from peerkd.launch.kubernetes.client import LOCAL_QUEUES, WORKFLOWS, Cluster
 from peerkd.launch.kubernetes.kinds.kind import JobKind
 
 MIN_MINOR: Final = 27
@@ -17,7 +17,6 @@ Older versions lack parts of the Jobs API, or security settings of pods that the
 """
 
 _OLD_KUEUE: Final = "v1beta1"
-_STATUS_NOT_FOUND: Final = 404
 
 
 @check("cluster", action="ask for its version")
@@ -36,7 +35,7 @@ def check_reachable(cluster: Cluster) -> CheckResult:
 @check("job kind", action="ask which resources exist")
 def check_kind(cluster: Cluster, kind: JobKind) -> CheckResult:
     """Check that the cluster serves a kind of job."""
-    if _serves(cluster, kind.resource):
+    if cluster.serves(kind.resource):
         return CheckResult("job kind", True, f"The cluster has {kind.name}s.")
     controller = kind.controller
     return CheckResult(
@@ -50,7 +49,7 @@ def check_kind(cluster: Cluster, kind: JobKind) -> CheckResult:
 def has_workflows(cluster: Cluster) -> bool:
     """Return whether the cluster serves Argo Workflows; False if the user lacks the permission to ask."""
     try:
-        return _serves(cluster, WORKFLOWS)
+        return cluster.serves(WORKFLOWS)
     except ClusterRefusedError:
         return False
 
@@ -58,7 +57,7 @@ def has_workflows(cluster: Cluster) -> bool:
 @check("workflows", action="ask which resources exist")
 def check_workflows(cluster: Cluster) -> CheckResult:
     """Check whether the cluster serves Argo Workflows, without which Kubeflow Pipelines cannot run."""
-    if _serves(cluster, WORKFLOWS):
+    if cluster.serves(WORKFLOWS):
         return CheckResult("workflows", True, "The cluster has Argo Workflows: Kubeflow Pipelines can run here.")
     return CheckResult(
         "workflows",
@@ -100,9 +99,9 @@ def check_kueue(cluster: Cluster, settings: ClusterConfig) -> CheckResult | None
     """Check that Kueue is installed. Return None if the settings name no queue, because Kueue is then not needed."""
     if settings.queue is None:
         return None
-    if _serves(cluster, LOCAL_QUEUES):
+    if cluster.serves(LOCAL_QUEUES):
         return CheckResult("kueue", True, f"The cluster has Kueue's queues ({LOCAL_QUEUES.version}).")
-    if _serves(cluster, LOCAL_QUEUES._replace(version=_OLD_KUEUE)):
+    if cluster.serves(LOCAL_QUEUES._replace(version=_OLD_KUEUE)):
         return CheckResult(
             "kueue",
             False,
@@ -115,17 +114,6 @@ def check_kueue(cluster: Cluster, settings: ClusterConfig) -> CheckResult | None
         f"The queue {settings.queue} is set, and the cluster has no Kueue.",
         "Install Kueue, or remove queue from the cluster's settings.",
     )
-
-
-def _serves(cluster: Cluster, resource: Resource) -> bool:
-    """Return whether the API serves a resource. This requires no permission."""
-    try:
-        answer = cluster.request("GET", f"/apis/{resource.group}/{resource.version}")
-    except ClusterRefusedError as error:
-        if error.status == _STATUS_NOT_FOUND:
-            return False
-        raise
-    return any(each["name"] == resource.plural for each in answer.get("resources", []))
 
 
 def _join(version: tuple[int, ...]) -> str:

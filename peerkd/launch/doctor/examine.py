@@ -1,16 +1,18 @@
 """All checks of a cluster, in order."""
 
+import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from peerkd.config.cluster import ClusterConfig
-from peerkd.errors import ClusterUnavailableError
+from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.doctor import access, admission, api, capacity, configuration, namespace, queue
 from peerkd.launch.doctor.check import CheckResult
 from peerkd.launch.kubernetes.client import Cluster
-from peerkd.launch.kubernetes.kinds.kind import JobKind
+from peerkd.launch.kubernetes.kinds import JOB_KINDS
+from peerkd.launch.kubernetes.kinds.choice import choose_kind
 from peerkd.launch.kubernetes.manifest import trainer_image
 
 _PACKAGES: Final = ("peerkd", "kubernetes", "kubeflow-training", "kfp", "minio")
@@ -22,7 +24,6 @@ Check = Callable[[], CheckResult | None]
 def examine(
     cluster: Cluster,
     local: ClusterConfig,
-    kinds: Sequence[JobKind],
     *,
     store_address: str,
     resolve: Callable[[Mapping[str, str]], ClusterConfig],
@@ -35,47 +36,41 @@ def examine(
     Args:
         cluster: The cluster, with the namespace in which jobs are created.
         local: The settings of jobs that this machine launches.
-        kinds: The kinds of jobs that are checked.
         store_address: The address of the artifact store; empty if the store is not to be checked.
         resolve: A function that returns the settings with which a launcher creates jobs, given the launcher's
             environment variables.
         task_account: The service account under which the tasks of pipelines run.
     """
     yield check_versions()
-    settings = local
+    settings, kind = local, JOB_KINDS[0]
 
     def check_settings() -> CheckResult:
-        nonlocal settings
+        nonlocal settings, kind
         settings, result = configuration.check_settings_of_tasks(cluster, local, resolve)
+        with contextlib.suppress(ClusterRefusedError):
+            kind = choose_kind(settings.job_kind, cluster)
         return result
-
-    def checks_of_cluster(kind: JobKind) -> list[Check]:
-        return [lambda: api.check_kind(cluster, kind), lambda: api.check_controller(cluster, kind)]
-
-    def checks_of_jobs(kind: JobKind) -> list[Check]:
-        return [
-            lambda: admission.check_job(cluster, settings, store_address, kind),
-            lambda: admission.check_policy(cluster, settings, store_address, kind),
-            lambda: admission.check_worker(cluster, settings, store_address, kind),
-        ]
 
     checks: list[Check] = [
         lambda: api.check_reachable(cluster),
         lambda: namespace.check_namespace(cluster),
         check_settings,
-        lambda: access.check_access(cluster, kinds),
-        lambda: access.check_task_access(cluster, task_account, kinds) if api.has_workflows(cluster) else None,
-        *(each for kind in kinds for each in checks_of_cluster(kind)),
+        lambda: access.check_access(cluster, [kind]),
+        lambda: access.check_task_access(cluster, task_account, [kind]) if api.has_workflows(cluster) else None,
+        lambda: api.check_kind(cluster, kind),
+        lambda: api.check_controller(cluster, kind),
         lambda: api.check_workflows(cluster),
         lambda: api.check_kueue(cluster, settings),
         lambda: queue.check_queue(cluster, settings),
         lambda: queue.check_cluster_queue(cluster, settings),
         lambda: admission.check_service_account(cluster, settings),
         lambda: configuration.check_secret(cluster, settings.store_secret),
-        *(each for kind in kinds for each in checks_of_jobs(kind)),
+        lambda: admission.check_job(cluster, settings, store_address, kind),
+        lambda: admission.check_policy(cluster, settings, store_address, kind),
+        lambda: admission.check_worker(cluster, settings, store_address, kind),
         lambda: admission.check_image(cluster, settings),
         lambda: _check_local_image(cluster, local, settings),
-        lambda: capacity.check_quota(cluster, settings, kinds),
+        lambda: capacity.check_quota(cluster, settings, [kind]),
         lambda: capacity.check_nodes(cluster, settings),
     ]
     for each in checks:

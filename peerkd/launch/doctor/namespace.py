@@ -25,6 +25,7 @@ _OTHERS: Final = frozenset(
         "gatekeeper-system",
         "ingress-nginx",
         "istio-system",
+        "jobset-system",
         "knative-serving",
         "kserve",
         "kubeflow",

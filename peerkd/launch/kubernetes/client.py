@@ -221,6 +221,21 @@ class Cluster:
         """Send a request that no other method covers, and return the JSON answer."""
         return self._transport.json(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
 
+    def serves(self, resource: Resource) -> bool:
+        """Return whether the API serves a resource. This requires no permission.
+
+        Raises:
+            ClusterRefusedError: If the API refuses to say which resources it serves.
+            ClusterUnavailableError: If the API cannot be reached.
+        """
+        try:
+            answer = self.request("GET", f"/apis/{resource.group}/{resource.version}")
+        except ClusterRefusedError as error:
+            if error.status == _STATUS_NOT_FOUND:
+                return False
+            raise
+        return any(each["name"] == resource.plural for each in answer.get("resources", []))
+
     def dry_run_warnings(self, resource: Resource, name: str, change: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the warnings with which the API would answer a merge patch of an object. Nothing changes.
 

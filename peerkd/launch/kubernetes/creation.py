@@ -7,6 +7,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from peerkd.errors import ClusterRefusedError, JobFailedError
@@ -72,6 +73,8 @@ class JobCreator:
             existing = self._kind.read(found)
             if self._may_adopt(existing):
                 self._on_signal.set_job(existing.name, existing.uid)
+                # The launcher that created the job may have been killed before it completed this.
+                retries.call(partial(self._give_prerequisites_to, existing))
                 return existing
             self.remove(existing)
 
@@ -89,7 +92,7 @@ class JobCreator:
         retries.call(lambda: self._cluster.delete(resource, job.name, uid=job.uid, propagation_policy=policy))
         for _ in range(int(_DELETION_LIMIT_SECONDS / _DELETION_POLL_SECONDS)):
             found = retries.call(lambda: self._cluster.get(resource, job.name))
-            if (found is None or uid_of(found) != job.uid) and not retries.call(lambda: self._has_pods(job)):
+            if (found is None or uid_of(found) != job.uid) and not retries.call(lambda: self._has_dependents(job)):
                 self._on_signal.clear_job()
                 return
             self._sleep(_DELETION_POLL_SECONDS)
@@ -97,10 +100,12 @@ class JobCreator:
             f"The job {job.name} or one of its pods still exists {_DELETION_LIMIT_SECONDS:.0f} s after its deletion."
         )
 
-    def _has_pods(self, job: Job) -> bool:
-        # After a deletion in the background, the pods exist for longer than the job.
+    def _has_dependents(self, job: Job) -> bool:
+        # After a deletion in the background, the objects that the job owns exist for longer than the job.
         if self._kind.propagation_policy == "Foreground":
             return False
+        if any(self._cluster.get(resource, job.name) for resource in self._kind.dependents):
+            return True
         return bool(self._cluster.list(PODS, labels=self._kind.pod_labels(job.name))["items"])
 
     def _create(self) -> dict[str, Any]:
@@ -115,9 +120,7 @@ class JobCreator:
             metadata["annotations"][names.ANNOTATION_WORKFLOW] = f"{self._cluster.namespace}/{self._owner['name']}"
         self._create_prerequisites()
         job = self._cluster.create(self._kind.resource, manifest)
-        for resource, prerequisite in self._manifest.prerequisites:
-            change = {"metadata": {"ownerReferences": [_reference_to(job, manifest)]}}
-            self._cluster.patch(resource, name_of(prerequisite), change)
+        self._give_prerequisites_to(self._kind.read(job))
         return job
 
     def _create_prerequisites(self) -> None:
@@ -127,6 +130,27 @@ class JobCreator:
             except ClusterRefusedError as error:
                 if error.status != _STATUS_CONFLICT:
                     raise
+
+    def _give_prerequisites_to(self, job: Job) -> None:
+        """Make a job the owner of its prerequisites, so that they exist exactly as long as the job.
+
+        A prerequisite that existed before may have had an earlier job as its owner. If it was deleted together with
+        that job in the meantime, it is created again.
+        """
+        manifest = self._manifest.job
+        owner = {
+            "apiVersion": manifest["apiVersion"],
+            "kind": manifest["kind"],
+            "name": job.name,
+            "uid": job.uid,
+            "blockOwnerDeletion": False,
+            "controller": False,
+        }
+        change = {"metadata": {"ownerReferences": [owner]}}
+        for resource, prerequisite in self._manifest.prerequisites:
+            if self._cluster.patch(resource, name_of(prerequisite), change) is None:
+                metadata = {**prerequisite["metadata"], **change["metadata"]}
+                self._cluster.create(resource, {**prerequisite, "metadata": metadata})
 
     def _may_adopt(self, job: Job) -> bool:
         expected = self._manifest.job["metadata"]["labels"]
@@ -151,14 +175,3 @@ class JobCreator:
             return False
         self._notify(f"the job {job.name} exists already; waiting for its end")
         return True
-
-
-def _reference_to(job: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "apiVersion": manifest["apiVersion"],
-        "kind": manifest["kind"],
-        "name": name_of(job),
-        "uid": uid_of(job),
-        "blockOwnerDeletion": False,
-        "controller": False,
-    }

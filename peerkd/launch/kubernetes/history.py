@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from peerkd.launch.kubernetes.kinds.kind import Job, JobKind, uid_of
+from peerkd.launch.kubernetes.kinds.kind import Job, JobKind, read_time, uid_of
 from peerkd.launch.kubernetes.pods import Pod, PodFailure, failure_of, is_running, startup_problem_of
 
 
@@ -73,7 +73,8 @@ class PodHistory:
 
     def replace_pods(self, pods: Iterable[Pod]) -> None:
         """Record a complete list of the existing pods. A known pod that is missing from the list counts as deleted."""
-        listed = list(pods)
+        # A worker may have several pods, if its controller keeps pods that have failed. The newest one must come last.
+        listed = sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp") or "")
         existing = {uid_of(pod) for pod in listed}
         for uid in self._pods.keys() - existing:
             self.change_pod("DELETED", self._pods[uid])
@@ -175,8 +176,26 @@ def pod_creation_failure(job: Job, pods: Mapping[int, Pod], events: Iterable[Map
     """Return why pods of a job cannot be created. Return None if all pods exist, or if no event gives a reason."""
     if len(pods) >= job.status.num_workers:
         return None
-    failures = [event for event in events if event.get("reason") in job.kind.pod_creation_failures]
+    failures = [
+        event
+        for event in events
+        if event.get("reason") in job.kind.pod_creation_failures and not _is_about_earlier_job(event, job)
+    ]
     if not failures:
         return None
-    latest = max(failures, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
+    latest = max(failures, key=_time_text)
     return str(latest.get("message") or "no reason given").strip().rstrip(".")
+
+
+def _is_about_earlier_job(event: Mapping[str, Any], job: Job) -> bool:
+    """Return whether an event is about an earlier job of the same name, or about an object of that job."""
+    if (event.get("involvedObject") or {}).get("uid") == job.uid:
+        return False
+    happened_at = read_time(_time_text(event))
+    return happened_at is not None and job.created_at is not None and happened_at < job.created_at
+
+
+def _time_text(event: Mapping[str, Any]) -> str:
+    """Return the time at which an event happened last; empty if it is unknown."""
+    series: Mapping[str, Any] = event.get("series") or {}
+    return str(event.get("lastTimestamp") or series.get("lastObservedTime") or event.get("eventTime") or "")

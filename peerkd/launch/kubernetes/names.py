@@ -34,6 +34,9 @@ Its value is the launcher's time, which is only for people to read. The reaper c
 because the clocks of two machines may differ."""
 
 ANNOTATION_LEASE_SECONDS: Final = "peerkd.io/lease-seconds"
+ANNOTATION_TTL_SECONDS: Final = "peerkd.io/ttl-seconds-after-finished"
+"""The annotation with the time for which a finished job is kept, for kinds of jobs that have no field for it."""
+
 ANNOTATION_ATTEMPT: Final = "peerkd.io/attempt"
 ANNOTATION_WORKFLOW: Final = "peerkd.io/workflow"
 """The annotation with the namespace and the name of the Workflow that the launcher belongs to."""

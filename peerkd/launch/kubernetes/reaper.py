@@ -7,7 +7,8 @@ therefore be left behind, and the reaper deletes it for one of two reasons:
   job immediately.
 - The lease of the job has not been renewed for ``lease_seconds``. This works for launchers outside of Kubeflow as well.
 
-The reaper also deletes jobs that ended long ago, because the training operator leaves some failed jobs behind.
+The reaper also deletes jobs that ended long ago, because the training operator leaves some failed jobs behind, and the
+Trainer all jobs.
 """
 
 import math
@@ -69,6 +70,7 @@ class Reaper:
         self._requeued_at = -math.inf
         self._is_api_away = False
         self._refused: frozenset[str] = frozenset()
+        self._unlisted: dict[str, str] = {}
 
     def run_once(self) -> None:
         """Make one pass: delete jobs for which no launcher waits and, if it is time, requeue jobs without nodes."""
@@ -93,18 +95,21 @@ class Reaper:
                 self._log(f"waiting: {error}")
             self._is_api_away = True
         except ClusterRefusedError as error:
-            self._log(f"cannot list the jobs: {error}")
+            self._log(f"cannot read the Workflow of a job: {error}")
 
     def _list(self) -> Iterator[Job]:
         for kind in self._kinds:
             try:
                 items = self._cluster.list(kind.resource, labels=names.OUR_LABELS)["items"]
             except ClusterRefusedError as error:
-                if error.status != _STATUS_NOT_FOUND:
-                    raise
                 # A cluster need not serve all kinds. An API server that has just started serves none for a moment,
                 # which only delays deletions.
+                refused = "" if error.status == _STATUS_NOT_FOUND else str(error)
+                if refused and refused != self._unlisted.get(kind.name):
+                    self._log(f"cannot list the {kind.name}s: {refused}")
+                self._unlisted[kind.name] = refused
                 continue
+            self._unlisted[kind.name] = ""
             yield from map(kind.read, items)
 
     def _reason_to_delete(self, job: Job) -> str:

@@ -12,6 +12,7 @@ from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.assessment import Assessment, JobPhase
 from peerkd.launch.kubernetes.client import Cluster, connect
 from peerkd.launch.kubernetes.creation import JobCreator
+from peerkd.launch.kubernetes.kinds.choice import choose_kind
 from peerkd.launch.kubernetes.kinds.kind import Job, JobKind
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.kubernetes.monitor import JobMonitor
@@ -31,13 +32,16 @@ An API server that has just started may, for a moment, know neither its users no
 
 
 class KubernetesJobs:
-    """Carries out orders as jobs of one kind on a Kubernetes cluster."""
+    """Carries out orders as jobs of one kind on a Kubernetes cluster.
+
+    If no kind is given, the settings name it, or it depends on what the cluster serves.
+    """
 
     def __init__(
         self,
         cluster: ClusterConfig,
         *,
-        kind: JobKind,
+        kind: JobKind | None = None,
         run_id: str = "",
         connection: Cluster | None = None,
         environment: Mapping[str, str] = os.environ,
@@ -61,19 +65,18 @@ class KubernetesJobs:
             ClusterUnavailableError: If the API cannot be reached for longer than ``patience_seconds``.
         """
         requested_at = datetime.now(UTC)
-        manifest = manifest_for(
-            order, self._cluster, kind=self._kind, run_id=self._run_id, environment=self._environment
-        )
         connection = self._connection or connect(namespace=self._cluster.namespace)
+        kind = self._kind or self._retries().call(lambda: choose_kind(self._cluster.job_kind, connection))
+        manifest = manifest_for(order, self._cluster, kind=kind, run_id=self._run_id, environment=self._environment)
         printer = Printer(num_workers=self._cluster.num_workers)
         pod = self._environment.get(POD_VARIABLE)
-        with DeleteOnSignal(connection.separate(), self._kind.resource) as on_signal:
+        with DeleteOnSignal(connection.separate(), kind.resource) as on_signal:
             owner = self._retries().call(lambda: owner_reference_for(connection, pod))
             if pod and owner is None:
                 printer.print_line(order.stage, f"the pod {pod} has no Workflow: its job remains if the run is deleted")
             creator = JobCreator(
                 connection,
-                self._kind,
+                kind,
                 manifest,
                 owner=owner,
                 on_signal=on_signal,
@@ -148,7 +151,7 @@ class KubernetesJobs:
         on_signal: DeleteOnSignal,
     ) -> None:
         job = monitor.last_job
-        lines = last_lines(end, kind=self._kind, cluster=connection, history=monitor.history, printer=printer)
+        lines = last_lines(end, kind=job.kind, cluster=connection, history=monitor.history, printer=printer)
         if end.phase is not JobPhase.DELETED and not job.status.has_failed:
             self._delete(connection, job)
         on_signal.clear_job()
@@ -162,7 +165,7 @@ class KubernetesJobs:
         """
         with contextlib.suppress(PeerKDError):
             retries = ClusterRetries(_DELETION_SECONDS, has_answered=True)
-            retries.call(lambda: connection.delete(self._kind.resource, job.name, uid=job.uid))
+            retries.call(lambda: connection.delete(job.kind.resource, job.name, uid=job.uid))
 
     def _account(self, monitor: JobMonitor) -> JobAccount:
         job = monitor.last_job

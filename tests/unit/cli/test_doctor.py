@@ -20,7 +20,7 @@ FOUND = [
 def _examined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "here")
     monkeypatch.setattr(cluster_checks, "connect", lambda *, namespace: f"cluster of {namespace}")
-    monkeypatch.setattr(cluster_checks, "examine", lambda cluster, settings, kinds, **_: iter(FOUND))
+    monkeypatch.setattr(cluster_checks, "examine", lambda cluster, settings, **_: iter(FOUND))
 
 
 @pytest.mark.usefixtures("_examined")
@@ -55,7 +55,7 @@ def test_the_settings_of_a_job_are_those_that_are_checked(peerkd, monkeypatch: p
     options = ("--workers", "2", "--gpus", "8", "--cluster", "queue=q namespace=theirs", "--store", "s3://b/p")
     assert peerkd("doctor", *options).exit_code == 0
     assert peerkd("doctor", *options, "--namespace", "mine").exit_code == 0
-    (cluster, settings, _), more = given[0]
+    (cluster, settings), more = given[0]
     assert (cluster, settings.num_workers, settings.gpus_per_worker, settings.queue) == ("theirs", 2, 8, "q")
     assert (more["store_address"], more["task_account"]) == ("s3://b/p", "peerkd-launcher")
     of_tasks = more["resolve"]({"PEERKD_CLUSTER": "queue: theirs\nimage: registry.example/trainer:7\n"})

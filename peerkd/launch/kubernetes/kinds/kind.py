@@ -83,7 +83,8 @@ class JobStatus:
     """The time of the last start. A job that was suspended and resumed started when it was resumed."""
 
     running_since: datetime | None
-    """The time at which the job began to run, as its controller reports it; None if the job is not running."""
+    """The time at which the job began to run, or of its last start if its controller does not report that time; None if
+    the job is not running."""
 
     restarting_since: datetime | None
     """The time at which the controller began to replace failed pods; None if it has not, or if the job runs again."""
@@ -141,8 +142,18 @@ class JobKind:
     """The maximum length of a job's name. A longer name would make the names of its pods too long."""
 
     prerequisites: Callable[[JobSpec], tuple[Prerequisite, ...]] = lambda _: ()
-    """A function that returns, given the desired job, the objects that must be created before the job, in this
-    order."""
+    """A function that returns, given the desired job, the objects that must be created before the job, in this order.
+    An object of the same name that exists already is used as it is, so the name should contain a hash of the
+    contents."""
+
+    missing_prerequisite: str = ""
+    """Words in the message with which the cluster refuses a job whose prerequisites do not exist. A dry run creates no
+    prerequisites, so these words show that the cluster has no other objection to the job. Empty: the cluster does not
+    refuse such a job."""
+
+    dependents: tuple[Resource, ...] = ()
+    """The resources of objects that the controller creates under the job's name, and whose status it copies to the job.
+    After a deletion in the background they exist for longer than the job, and would give their status to a new job."""
 
     def read(self, obj: Object) -> "Job":
         """Return a job of this kind from its object."""

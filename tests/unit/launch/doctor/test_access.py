@@ -4,7 +4,7 @@ from typing import Any
 import yaml
 
 from peerkd.launch.doctor.access import check_access, check_task_access, launcher_permissions, task_permissions
-from peerkd.launch.kubernetes.kinds import JOB_KINDS
+from peerkd.launch.kubernetes.kinds import JOB_KINDS, PYTORCHJOB
 from tests.unit.launch.doctor.conftest import Answering
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -37,7 +37,7 @@ def test_a_missing_permission_is_named_as_in_a_role(cluster: Answering) -> None:
         return {"status": {"allowed": asked["verb"] != "delete" and not asked["subresource"]}}
 
     cluster.answers[REVIEWS] = allow
-    result = check_access(cluster, JOB_KINDS)
+    result = check_access(cluster, [PYTORCHJOB])
     assert result.ok is False
     assert result.sentence.endswith(": delete pytorchjobs, get pods/log.")
 

@@ -5,7 +5,7 @@ import pytest
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterRefusedError
 from peerkd.launch.doctor.admission import check_image, check_job, check_policy, check_service_account, check_worker
-from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB, TRAINJOB
 from tests.unit.launch.doctor.conftest import Answering
 
 JOBS = "/apis/kubeflow.org/v1/namespaces/peerkd/pytorchjobs"
@@ -13,6 +13,12 @@ PODS = "/api/v1/namespaces/peerkd/pods"
 NODES = "/api/v1/nodes"
 STORE = "s3://peerkd/runs"
 DENIED = "ValidatingAdmissionPolicy 'peerkd-workloads' denied request: A volume of a worker must be (status 403)."
+RUNTIMES = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/peerkd/trainingruntimes"
+TRAINJOBS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/peerkd/trainjobs"
+NO_RUNTIME = (
+    'admission webhook "validator.trainjob.trainer.kubeflow.org" denied the request: spec.runtimeRef: Invalid value: '
+    "{}: not found: specified trainingRuntime must be created before the TrainJob is created (status 403)."
+)
 NO_RIGHT = 'User "you" cannot create resource "pytorchjobs" in API group "kubeflow.org" (status 403).'
 
 
@@ -95,3 +101,25 @@ def test_a_refusal_by_a_policy_passes_and_a_missing_permission_is_unknown(
 ) -> None:
     cluster.answers[JOBS] = ClusterRefusedError(message, status=403)
     assert check_policy(cluster, ClusterConfig(), STORE, PYTORCHJOB).ok is ok
+
+
+def test_a_job_with_a_runtime_is_accepted_although_a_dry_run_creates_no_runtime(cluster: Answering) -> None:
+    cluster.answers |= {RUNTIMES: {}, TRAINJOBS: ClusterRefusedError(NO_RUNTIME, status=403)}
+    result = check_job(cluster, ClusterConfig(), STORE, TRAINJOB)
+    assert (result.ok, result.sentence) == (True, "The cluster accepts a job in peerkd.")
+    assert [(path, body["kind"]) for _, path, body in cluster.asked] == [
+        (RUNTIMES, "TrainingRuntime"),
+        (TRAINJOBS, "TrainJob"),
+    ]
+    cluster.answers[TRAINJOBS] = ClusterRefusedError("spec.trainer: Invalid value (status 422).", status=422)
+    assert check_job(cluster, ClusterConfig(), STORE, TRAINJOB).ok is False
+    cluster.answers[RUNTIMES] = ClusterRefusedError(NO_RIGHT.replace("pytorchjobs", "trainingruntimes"), status=403)
+    result = check_job(cluster, ClusterConfig(), STORE, TRAINJOB)
+    assert (result.ok, result.sentence) == (None, "You may not create TrainingRuntimes, so this was not checked.")
+
+
+def test_the_policy_must_refuse_the_runtime_and_a_missing_runtime_is_no_refusal(cluster: Answering) -> None:
+    cluster.answers |= {RUNTIMES: {}, TRAINJOBS: ClusterRefusedError(NO_RUNTIME, status=403)}
+    assert check_policy(cluster, ClusterConfig(), STORE, TRAINJOB).ok is False
+    cluster.answers[RUNTIMES] = ClusterRefusedError(DENIED, status=403)
+    assert check_policy(cluster, ClusterConfig(), STORE, TRAINJOB).ok is True

@@ -9,7 +9,6 @@ from peerkd.errors import ClusterUnavailableError
 from peerkd.launch.doctor import examine as module
 from peerkd.launch.doctor.configuration import check_artifacts, check_secret
 from peerkd.launch.doctor.examine import check_versions, examine
-from peerkd.launch.kubernetes.kinds import JOB_KINDS
 from tests.unit.launch.doctor.conftest import Answering
 
 
@@ -21,9 +20,7 @@ def test_on_an_empty_cluster_all_checks_run_and_each_failure_says_how_to_fix_it(
     cluster: Answering, tmp_path: Path
 ) -> None:
     cluster.answers["/version"] = {"gitVersion": "v1.34.0"}
-    found = list(
-        examine(cluster, ClusterConfig(queue="research"), JOB_KINDS, store_address=str(tmp_path), resolve=no_settings)
-    )
+    found = list(examine(cluster, ClusterConfig(queue="research"), store_address=str(tmp_path), resolve=no_settings))
     assert {result.name for result in found} >= {
         *("versions", "cluster", "namespace", "permissions", "job kind", "operator", "workflows", "kueue", "queue"),
         *("service account", "store secret", "job", "worker", "image", "quota", "nodes"),
@@ -32,9 +29,33 @@ def test_on_an_empty_cluster_all_checks_run_and_each_failure_says_how_to_fix_it(
     assert [result.ok for result in found if result.name.startswith("store: ")] != []
 
 
+@pytest.mark.parametrize(
+    ("served", "local", "of_tasks", "kind"),
+    [
+        (["kubeflow.org/v1 pytorchjobs", "trainer.kubeflow.org/v1alpha1 trainjobs"], "auto", None, "PyTorchJob"),
+        (["trainer.kubeflow.org/v1alpha1 trainjobs"], "auto", None, "TrainJob"),
+        (["kubeflow.org/v1 pytorchjobs", "trainer.kubeflow.org/v1alpha1 trainjobs"], "trainjob", None, "TrainJob"),
+        (["kubeflow.org/v1 pytorchjobs", "trainer.kubeflow.org/v1alpha1 trainjobs"], "auto", "trainjob", "TrainJob"),
+    ],
+)
+def test_the_kind_of_jobs_that_launchers_create_is_checked(
+    cluster: Answering, served: list[str], local: str, of_tasks: str | None, kind: str
+) -> None:
+    cluster.answers["/version"] = {"gitVersion": "v1.34.0"}
+    for each in served:
+        version, plural = each.split()
+        cluster.answers[f"/apis/{version}"] = {"resources": [{"name": plural}]}
+    if of_tasks:
+        data = {"cluster.yaml": f"job_kind: {of_tasks}"}
+        cluster.answers["/api/v1/namespaces/peerkd/configmaps/peerkd"] = {"data": data}
+    settings = ClusterConfig.from_mapping({"job_kind": local})
+    found = {each.name: each for each in examine(cluster, settings, store_address="", resolve=no_settings)}
+    assert found["job kind"].sentence == f"The cluster has {kind}s."
+
+
 def test_if_the_cluster_does_not_answer_only_the_store_is_checked(cluster: Answering, tmp_path: Path) -> None:
     cluster.answers["/version"] = ClusterUnavailableError("The cluster's API cannot be reached: refused.")
-    found = list(examine(cluster, ClusterConfig(), JOB_KINDS, store_address="", resolve=no_settings))
+    found = list(examine(cluster, ClusterConfig(), store_address="", resolve=no_settings))
     assert [(result.name, result.ok) for result in found] == [
         ("versions", True),
         ("cluster", False),
@@ -101,9 +122,7 @@ def test_the_image_of_tasks_and_that_of_this_machine_are_checked(
         "/api/v1/namespaces/peerkd/configmaps/peerkd": {"data": {"cluster.yaml": "image: registry.example/trainer:7"}},
         "/api/v1/nodes": {"items": [node]},
     }
-    found = {
-        each.name: each for each in examine(cluster, ClusterConfig(), JOB_KINDS, store_address="", resolve=no_settings)
-    }
+    found = {each.name: each for each in examine(cluster, ClusterConfig(), store_address="", resolve=no_settings)}
     assert found["image"].sentence == "registry.example/trainer:7 is on 1 of 1 nodes."
     assert found["image from here"].ok is None
     assert "ghcr.io/peerkd/peerkd-trainer:" in found["image from here"].sentence

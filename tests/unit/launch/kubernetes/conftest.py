@@ -8,19 +8,25 @@ from kubernetes.client import Configuration
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.launch.kubernetes.client import Cluster
-from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.kinds import JOB_KINDS, PYTORCHJOB
+from peerkd.launch.kubernetes.kinds.kind import JobKind
 from peerkd.launch.kubernetes.run import KubernetesJobs
 from peerkd.launch.kubernetes.transport import Transport
 from peerkd.launch.order import JobAccount, StageOrder
 from tests.fake_kubernetes.operator import NAMESPACE, Operator
 from tests.fake_kubernetes.server import FakeKubernetes
+from tests.fake_kubernetes.trainjob import controller_of
 
 # An expected event must happen. The tests do not check how soon.
 PATIENCE_SECONDS = 20.0
 
 
+of_all_kinds = pytest.mark.parametrize("kind", JOB_KINDS, ids=lambda kind: kind.name)
+"""A decorator for tests that run with each kind of job. Other tests use PyTorchJobs."""
+
+
 def jobs(kubernetes: FakeKubernetes) -> list[dict[str, Any]]:
-    return kubernetes.store.list("pytorchjobs", NAMESPACE)
+    return kubernetes.jobs(NAMESPACE)
 
 
 def eventually(holds: Callable[[], Any], *, what: str = "") -> None:
@@ -74,8 +80,13 @@ def kubernetes() -> Iterator[FakeKubernetes]:
 
 
 @pytest.fixture
-def operator(kubernetes: FakeKubernetes) -> Operator:
-    return Operator(kubernetes)
+def kind() -> JobKind:
+    return PYTORCHJOB
+
+
+@pytest.fixture
+def operator(kubernetes: FakeKubernetes, kind: JobKind) -> Operator:
+    return controller_of(kubernetes, kind.name)
 
 
 @pytest.fixture
@@ -95,18 +106,18 @@ def order() -> StageOrder:
 
 
 @pytest.fixture
-def launch(kubernetes: FakeKubernetes, connection: Cluster, order: StageOrder) -> Callable[..., Launch]:
+def launch(kubernetes: FakeKubernetes, connection: Cluster, order: StageOrder, kind: JobKind) -> Callable[..., Launch]:
     """Start a launcher, and wait until its job exists and is watched, unless ``made`` is false."""
 
     def start(*, made: bool = True, environment: dict[str, str] | None = None, **settings: Any) -> Launch:
         cluster = ClusterConfig.model_validate({"start_seconds": 0.1, "patience_seconds": 10.0, **settings})
         backend = KubernetesJobs(
-            cluster, kind=PYTORCHJOB, run_id="run-1", connection=connection, environment=environment or {}
+            cluster, kind=kind, run_id="run-1", connection=connection, environment=environment or {}
         )
         started = Launch(backend, order)
         if made:
-            eventually(lambda: kubernetes.asked("POST", "pytorchjobs"))
-            eventually(lambda: kubernetes.store.list("pytorchjobs", NAMESPACE))
+            eventually(lambda: kubernetes.asked_for_jobs("POST"))
+            eventually(lambda: jobs(kubernetes))
             # From here on, no change of a pod is missed.
             eventually(lambda: [each for each in kubernetes.asked("GET", "/pods") if each.is_watch])
         return started

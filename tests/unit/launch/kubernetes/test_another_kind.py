@@ -110,13 +110,17 @@ def test_a_refused_template_is_reported_by_the_events_of_this_kind(start: Any, o
         started.result()
 
 
-def test_the_reaper_deletes_the_jobs_of_all_kinds_that_the_cluster_serves(
-    connection: Cluster, kubernetes: FakeKubernetes
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(404, []), (403, ["cannot list the PyTorchJobs: The cluster refused to GET /apis/kubeflow.org/v1"])],
+)
+def test_the_reaper_deletes_the_jobs_of_all_kinds_that_it_may_list(
+    connection: Cluster, kubernetes: FakeKubernetes, status: int, told: list[str]
 ) -> None:
     annotations = {names.ANNOTATION_LEASE_RENEWED: "1", names.ANNOTATION_LEASE_SECONDS: "10"}
     metadata = {"name": "left", "labels": names.OUR_LABELS, "annotations": annotations}
     kubernetes.store.put("samplejobs", NAMESPACE, {"metadata": metadata})
-    kubernetes.fail(404, times=100, path="/pytorchjobs", message="the server could not find the requested resource")
+    kubernetes.fail(status, times=100, path="/pytorchjobs", message="the server could not find the requested resource")
     logged: list[str] = []
     now = [0.0]
     workflows = Workflows(connection, log=logged.append)
@@ -124,7 +128,9 @@ def test_the_reaper_deletes_the_jobs_of_all_kinds_that_the_cluster_serves(
     for _ in range(5):
         reaper.run_once()
         now[0] += 3
-    assert logged == ["deleted left, because its lease has not been renewed for 12 s."]
+    *first, last = logged
+    assert [line[: len(beginning)] for line, beginning in zip(first, told, strict=True)] == told
+    assert last == "deleted left, because its lease has not been renewed for 12 s."
     assert kubernetes.store.list("samplejobs", NAMESPACE) == []
 
 
@@ -140,6 +146,7 @@ def test_doctor_checks_the_kinds_that_it_is_given() -> None:
         "The sample controller is not installed: no job would start.",
         "Install version 2.3.",
     )
+    cluster.answers["/api/v1/namespaces/peerkd/configmaps"] = {}
     cluster.answers["/apis/sample.example/v1alpha1/namespaces/peerkd/samplejobs"] = {}
     cluster.answers["/api/v1/namespaces/peerkd/pods"] = ClusterRefusedError(
         "no such container (status 422).", status=422
@@ -161,12 +168,18 @@ def test_a_dry_run_prints_the_template_before_the_job() -> None:
     assert printed[:2] == ["ConfigMap", "SampleJob"]
 
 
-def test_the_constants_of_a_kind_are_in_its_file_alone() -> None:
-    """A second kind is one file only as long as no other file has a constant of the first."""
-    fields = ("kubeflow.org", "pytorchReplicaSpecs", "runPolicy", '"Restarting"', '"pytorch"')
+@pytest.mark.parametrize(
+    ("file", "fields"),
+    [
+        ("pytorchjob.py", ('"kubeflow.org', "pytorchReplicaSpecs", "runPolicy", '"Restarting"', '"pytorch"')),
+        ("trainjob.py", ("trainer.kubeflow.org", "jobset-name", "runtimeRef", "numNodes", '"Complete"')),
+    ],
+)
+def test_the_constants_of_a_kind_are_in_its_file_alone(file: str, fields: tuple[str, ...]) -> None:
+    """A new kind is one file only as long as no other file has a constant of a kind."""
     found = {
         str(path.relative_to(LAUNCH))
         for path in LAUNCH.rglob("*.py")
         if any(field in path.read_text(encoding="utf-8") for field in fields)
     }
-    assert found == {"kubernetes/kinds/pytorchjob.py"}
+    assert found == {f"kubernetes/kinds/{file}"}

@@ -334,7 +334,15 @@ def test_a_refused_deletion_is_reported_once_and_tried_again(scene: Scene) -> No
 def test_unreadable_jobs_are_reported(scene: Scene) -> None:
     scene.memory.refused["list pytorchjobs"] = ClusterRefusedError("The cluster refused to list.", status=403)
     scene.reaper.run_once()
-    assert scene.logged == ["cannot list the jobs: The cluster refused to list."]
+    assert scene.logged == ["cannot list the PyTorchJobs: The cluster refused to list."]
+
+
+def test_unreadable_workflows_are_reported(scene: Scene) -> None:
+    scene.workflows.follow_once()
+    scene.job("job", workflow="run")
+    scene.memory.refused["get workflows"] = ClusterRefusedError("The cluster refused.", status=403)
+    scene.reaper.run_once()
+    assert scene.logged == ["cannot read the Workflow of a job: The cluster refused."]
 
 
 def test_deleted_jobs_leave_no_state_behind(scene: Scene) -> None:

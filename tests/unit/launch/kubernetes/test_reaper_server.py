@@ -8,11 +8,11 @@ import pytest
 from peerkd.errors import JobFailedError
 from peerkd.launch.kubernetes import reaper, workflows
 from peerkd.launch.kubernetes.client import Cluster
-from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.kinds import JOB_KINDS
 from peerkd.launch.kubernetes.reaper import run_reaper
 from tests.fake_kubernetes.operator import NAMESPACE, Operator
 from tests.fake_kubernetes.server import FakeKubernetes
-from tests.unit.launch.kubernetes.conftest import Launch, eventually, jobs
+from tests.unit.launch.kubernetes.conftest import Launch, eventually, jobs, of_all_kinds
 
 WORKFLOW = {"metadata": {"name": "run-x", "uid": "uid-of-run"}, "spec": {}, "status": {"phase": "Running"}}
 POD = {
@@ -35,12 +35,13 @@ def logged(kubernetes: FakeKubernetes, connection: Cluster, monkeypatch: pytest.
     kubernetes.store.put("pods", NAMESPACE, POD)
     logged: list[str] = []
     stop = threading.Event()
-    run_reaper(connection, [PYTORCHJOB], stop=stop, log=logged.append)
+    run_reaper(connection, JOB_KINDS, stop=stop, log=logged.append)
     eventually(lambda: any(each.is_watch for each in kubernetes.asked("GET", "workflows")))
     yield logged
     stop.set()
 
 
+@of_all_kinds
 def test_the_job_of_a_terminated_run_is_deleted_and_not_created_again(
     logged: list[str], kubernetes: FakeKubernetes, operator: Operator, launch: Callable[..., Launch]
 ) -> None:

@@ -4,18 +4,20 @@ import pytest
 
 from peerkd.errors import JobFailedError
 from peerkd.launch.kubernetes import names
+from peerkd.launch.kubernetes.kinds.kind import JobKind
 from tests.fake_kubernetes.operator import NAMESPACE, Operator, waiting
 from tests.fake_kubernetes.server import FakeKubernetes
-from tests.unit.launch.kubernetes.conftest import StartLaunch, eventually, jobs
+from tests.unit.launch.kubernetes.conftest import StartLaunch, eventually, jobs, of_all_kinds
 
 
+@of_all_kinds
 def test_a_job_that_succeeds_is_done_and_accounted_for(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
 ) -> None:
     started = launch(num_workers=2, gpus_per_worker=4)
     operator.start(2)
-    operator.change_job({"status": {"startTime": "2026-01-01T00:00:00Z"}})
-    operator.set_condition("Succeeded", completionTime="2026-01-01T00:01:40Z")
+    operator.started("2026-01-01T00:00:00Z")
+    operator.complete(at="2026-01-01T00:01:40Z")
     (account,) = started.result()
     assert (account.seconds, account.num_workers, account.gpus_per_worker) == (100.0, 2, 4)
     assert account.gpu_seconds == 800
@@ -41,7 +43,7 @@ def test_the_lease_is_renewed_while_the_job_is_waited_for(
     def renewals() -> set[str]:
         return {
             request.body["metadata"]["annotations"][names.ANNOTATION_LEASE_RENEWED]
-            for request in kubernetes.asked("PATCH", "pytorchjobs")
+            for request in kubernetes.asked_for_jobs("PATCH")
         }
 
     eventually(lambda: len(renewals()) >= 3)
@@ -51,6 +53,7 @@ def test_the_lease_is_renewed_while_the_job_is_waited_for(
 
 
 class TestTakingOn:
+    @of_all_kinds
     def test_a_launcher_that_is_started_again_adopts_the_job_of_the_first(
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
@@ -58,7 +61,7 @@ class TestTakingOn:
         operator.start()
         uid = operator.job()["metadata"]["uid"]
         second = launch()
-        eventually(lambda: len(kubernetes.asked("POST", "pytorchjobs")) == 2)
+        eventually(lambda: len(kubernetes.asked_for_jobs("POST")) == 2)
         operator.succeed()
         first.result()
         second.result()
@@ -78,7 +81,7 @@ class TestTakingOn:
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
         first = launch()
-        operator.set_condition("Succeeded", completionTime="2026-01-01T00:01:40Z")
+        operator.complete(at="2026-01-01T00:01:40Z")
         first.result()
         uid = operator.job()["metadata"]["uid"]
         second = launch()
@@ -87,8 +90,9 @@ class TestTakingOn:
         operator.succeed()
         second.result()
 
+    @of_all_kinds
     def test_a_failed_job_is_deleted_and_created_again_afterwards(
-        self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+        self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, kind: JobKind
     ) -> None:
         first = launch()
         operator.start()
@@ -101,12 +105,13 @@ class TestTakingOn:
         second = launch()
         eventually(lambda: [job for job in jobs(kubernetes) if job["metadata"]["uid"] != uid])
         (delete,) = kubernetes.asked("DELETE")
-        assert delete.body == {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
+        assert delete.body == {"propagationPolicy": kind.propagation_policy, "preconditions": {"uid": uid}}
         assert operator.job()["metadata"]["annotations"][names.ANNOTATION_ATTEMPT] == "2"
         operator.start()
         operator.succeed()
         second.result()
 
+    @of_all_kinds
     def test_a_job_of_the_run_with_other_settings_is_created_again(
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
@@ -129,9 +134,10 @@ class TestTakingOn:
         with pytest.raises(ValueError, match="must be of this run"):
             launch().result()
         assert kubernetes.asked("DELETE") == []
-        operator.set_condition("Succeeded")
+        operator.complete()
         first.result()
 
+    @of_all_kinds
     def test_a_job_whose_creation_was_not_acknowledged_is_adopted(
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
@@ -140,7 +146,7 @@ class TestTakingOn:
 
         kubernetes.on_create = hang_up
         started = launch()
-        eventually(lambda: len(kubernetes.asked("POST", "pytorchjobs")) == 2)
+        eventually(lambda: len(kubernetes.asked_for_jobs("POST")) == 2)
         operator.start()
         operator.succeed()
         started.result()
@@ -161,13 +167,13 @@ class TestOwner:
         assert (owner["kind"], owner["name"], owner["uid"]) == ("Workflow", "wf", "2")
         assert owner["blockOwnerDeletion"] is False
         assert operator.job()["metadata"]["annotations"][names.ANNOTATION_WORKFLOW] == "peerkd/wf"
-        operator.set_condition("Succeeded")
+        operator.complete()
         started.result()
 
     def test_without_a_pipeline_nothing_owns_the_job(self, launch: StartLaunch, operator: Operator) -> None:
         started = launch()
         assert "ownerReferences" not in operator.job()["metadata"]
-        operator.set_condition("Succeeded")
+        operator.complete()
         started.result()
 
 
@@ -176,17 +182,18 @@ class TestStarting:
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
         started = launch()
-        operator.set_condition("Created")
+        operator.acknowledge()
         operator.make_pod(0, **waiting("ErrImagePull", "manifest unknown"))
         with pytest.raises(JobFailedError, match="worker 0 cannot start: ErrImagePull: manifest unknown"):
             started.result()
         assert jobs(kubernetes) == []
 
+    @of_all_kinds
     def test_refused_pods_are_reported_and_the_job_deleted(
         self, launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
     ) -> None:
         started = launch()
-        operator.warn(operator.job(), "FailedCreatePod", 'pods "w-0" is forbidden: violates PodSecurity "restricted"')
+        operator.refuse_pods('pods "w-0" is forbidden: violates PodSecurity "restricted"')
         with pytest.raises(JobFailedError, match=r'refuses to create its pods: .*violates PodSecurity "restricted"'):
             started.result()
         assert jobs(kubernetes) == []
@@ -195,7 +202,7 @@ class TestStarting:
         self, launch: StartLaunch, operator: Operator, capsys: pytest.CaptureFixture[str]
     ) -> None:
         started = launch()
-        operator.set_condition("Created")
+        operator.acknowledge()
         unschedulable = {
             "type": "PodScheduled",
             "status": "False",
@@ -210,11 +217,12 @@ class TestStarting:
         operator.succeed()
         started.result()
 
+    @of_all_kinds
     def test_waiting_in_a_queue_is_reported_and_not_counted_as_running(
         self, launch: StartLaunch, operator: Operator, capsys: pytest.CaptureFixture[str]
     ) -> None:
         started = launch(queue="research", deadline_seconds=0.2)
-        assert operator.job()["spec"]["runPolicy"]["suspend"] is True
+        assert operator.is_suspended
         said: list[str] = []
         eventually(lambda: said.append(capsys.readouterr().out) or "queued in research" in "".join(said))
         operator.suspend(False)

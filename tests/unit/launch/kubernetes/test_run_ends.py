@@ -3,9 +3,10 @@
 import pytest
 
 from peerkd.errors import JobFailedError
-from tests.fake_kubernetes.operator import NAMESPACE, Operator, ended
+from peerkd.launch.kubernetes.kinds.kind import JobKind
+from tests.fake_kubernetes.operator import NAMESPACE, Operator
 from tests.fake_kubernetes.server import FakeKubernetes
-from tests.unit.launch.kubernetes.conftest import StartLaunch, eventually, jobs
+from tests.unit.launch.kubernetes.conftest import StartLaunch, eventually, jobs, of_all_kinds
 
 
 def test_what_a_user_can_fix_is_a_value_error_with_the_workers_sentence(
@@ -19,6 +20,7 @@ def test_what_a_user_can_fix_is_a_value_error_with_the_workers_sentence(
         started.result()
 
 
+@of_all_kinds
 def test_a_failure_names_the_first_worker_and_its_last_lines(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
 ) -> None:
@@ -49,15 +51,16 @@ def test_a_failed_job_is_kept_for_inspection(
     assert kubernetes.asked("DELETE") == []
 
 
+@of_all_kinds
 def test_a_job_deleted_by_hand_is_not_created_again(
-    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, kind: JobKind
 ) -> None:
     started = launch()
     operator.start()
-    kubernetes.store.remove("pytorchjobs", NAMESPACE, operator.job()["metadata"]["name"])
+    kubernetes.store.remove(kind.resource.plural, NAMESPACE, operator.job()["metadata"]["name"])
     with pytest.raises(JobFailedError, match="was deleted before it had ended"):
         started.result()
-    assert len(kubernetes.asked("POST", "pytorchjobs")) == 1
+    assert len(kubernetes.asked_for_jobs("POST")) == 1
 
 
 def test_a_job_replaced_by_another_with_its_name_counts_as_deleted(
@@ -74,6 +77,7 @@ def test_a_job_replaced_by_another_with_its_name_counts_as_deleted(
         started.result()
 
 
+@of_all_kinds
 def test_out_of_memory_twice_says_what_to_raise(launch: StartLaunch, operator: Operator) -> None:
     started = launch(num_workers=2)
     operator.start(2)
@@ -93,6 +97,7 @@ def test_an_evicted_worker_is_waited_for(launch: StartLaunch, operator: Operator
     assert len(started.result()) == 1
 
 
+@of_all_kinds
 @pytest.mark.parametrize("how", ["by the kubelet", "by the API", "with its node"])
 def test_a_worker_evicted_five_times_ends_well(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, how: str
@@ -113,12 +118,13 @@ def test_a_worker_evicted_five_times_ends_well(
     assert account.num_restarts == 5
 
 
+@of_all_kinds
 def test_a_job_that_failed_by_evictions_is_created_again_without_a_retry(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
 ) -> None:
     started = launch(max_retries=0)
     for number in (1, 2, 3):
-        eventually(lambda num=number: len(kubernetes.asked("POST", "pytorchjobs")) == num and jobs(kubernetes))
+        eventually(lambda num=number: len(kubernetes.asked_for_jobs("POST")) == num and jobs(kubernetes))
         operator.start()
         if number < 3:
             # A worker that ends with a code below 128 after SIGTERM fails its job.
@@ -133,7 +139,7 @@ def test_disruptions_are_bounded_over_all_attempts(
 ) -> None:
     started = launch(max_disruptions=2)
     for number in (1, 2, 3):
-        eventually(lambda num=number: len(kubernetes.asked("POST", "pytorchjobs")) == num and jobs(kubernetes))
+        eventually(lambda num=number: len(kubernetes.asked_for_jobs("POST")) == num and jobs(kubernetes))
         operator.start()
         operator.disrupt_pod(0, "PreemptionByScheduler", exit_code=1)
         operator.fail()
@@ -141,6 +147,7 @@ def test_disruptions_are_bounded_over_all_attempts(
         started.result()
 
 
+@of_all_kinds
 def test_restarts_of_a_worker_are_bounded(launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes) -> None:
     started = launch(max_restarts=2)
     operator.start()
@@ -153,12 +160,13 @@ def test_restarts_of_a_worker_are_bounded(launch: StartLaunch, operator: Operato
     assert jobs(kubernetes) == []
 
 
+@of_all_kinds
 def test_a_job_that_failed_for_a_transient_reason_is_created_again(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
 ) -> None:
     started = launch(num_workers=2, max_retries=1)
     operator.start(2)
-    operator.set_pod(1, ended(143, at="2026-01-01T00:00:01Z"))
+    operator.end_pod(1, 143, at="2026-01-01T00:00:01Z")
     operator.end_pod(0, 1, at="2026-01-01T00:00:02Z")
     uid = operator.job()["metadata"]["uid"]
     operator.fail()
@@ -171,7 +179,7 @@ def test_a_job_that_failed_for_a_transient_reason_is_created_again(
 def test_new_attempts_are_bounded(launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes) -> None:
     started = launch(max_retries=1)
     for num_jobs in (1, 2):
-        eventually(lambda num=num_jobs: len(kubernetes.asked("POST", "pytorchjobs")) == num and jobs(kubernetes))
+        eventually(lambda num=num_jobs: len(kubernetes.asked_for_jobs("POST")) == num and jobs(kubernetes))
         operator.start()
         operator.end_pod(0, 143)
         operator.fail()

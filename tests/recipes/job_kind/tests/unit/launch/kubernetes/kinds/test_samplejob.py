@@ -1,18 +1,15 @@
 from peerkd.config.cluster import ClusterConfig
-from peerkd.config.launch import LaunchConfig
-from peerkd.launch.backends import open_backend
 from peerkd.launch.doctor.access import launcher_permissions
 from peerkd.launch.kubernetes.kinds import JOB_KINDS
+from peerkd.launch.kubernetes.kinds.choice import find_kind
 from peerkd.launch.kubernetes.kinds.samplejob import SAMPLEJOB
 from peerkd.launch.kubernetes.manifest import manifest_for
-from peerkd.launch.kubernetes.run import KubernetesJobs
 from peerkd.launch.order import StageOrder
 
 
-def test_a_backend_creates_jobs_of_this_kind() -> None:
-    backend = open_backend(LaunchConfig(backend="samplejob"), cluster=ClusterConfig(), environment={})
-    assert isinstance(backend, KubernetesJobs)
-    assert SAMPLEJOB in vars(backend).values()
+def test_the_settings_name_it() -> None:
+    settings = ClusterConfig.from_mapping({"job_kind": "samplejob"})
+    assert find_kind(settings.job_kind) is SAMPLEJOB
 
 
 def test_the_manifest_is_one_of_this_kind() -> None:
