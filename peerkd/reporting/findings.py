@@ -17,7 +17,7 @@ from peerkd.reporting.trial_results import TrialResults, trial_results
 from peerkd.results.divergence import Divergence, divergence
 from peerkd.results.forgetting import Forgetting, forgetting
 from peerkd.results.grid_edges import GridEdge, edges_of_choice
-from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs, spearman
+from peerkd.results.intervals import Estimate, mean_over_pairs, spearman_over_pairs
 from peerkd.results.pair_advice import AdviceOnTest, PairAdvice, advise_pairs, on_test
 from peerkd.results.pairs import TuningComparison, at, compare
 from peerkd.results.position import Position, gain_standard_error, position
@@ -292,9 +292,7 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
         results=trial_results(
             table, trials, _roles(rows, choice_within), scope=scope, num_test_samples=facts.num_test_samples
         ),
-        skew={
-            name: over_pairs(spearman, distance_PP, gains["chosen"]) for name, distance_PP in facts.distances.items()
-        },
+        skew={name: spearman_over_pairs(distance_PP, gains["chosen"]) for name, distance_PP in facts.distances.items()},
     )
 
 
@@ -365,8 +363,10 @@ def _settings(table: pa.Table, trials: Candidates, choice: ChosenRows) -> PairSe
 
 
 def _counts(table: pa.Table, trials: Candidates, choice: ChosenRows) -> ChoiceCounts:
-    tried = table.filter(~trials.is_control)
-    chosen = table.take(choice.chosen[choice.chosen != NO_ROW])
+    # The other columns of a large table take hundreds of megabytes.
+    counted = table.select(["transfer_set", "temperature", "alpha", *trials.default.dimensions])
+    tried = counted.filter(~trials.is_control)
+    chosen = counted.take(choice.chosen[choice.chosen != NO_ROW])
 
     with_labels = ~pc.field("transfer_set").isin(names_without_labels())
     own = list(filter(sets_temperature, PAIR_LOSSES))
@@ -375,8 +375,8 @@ def _counts(table: pa.Table, trials: Candidates, choice: ChosenRows) -> ChoiceCo
 
     def count(column: str, *, where: pc.Expression | None = None) -> dict[Any, int]:
         chosen_rows, tried_rows = (each if where is None else each.filter(where) for each in (chosen, tried))
-        counted = Counter(chosen_rows[column].to_pylist())
-        return {value: counted[value] for value in sorted(set(tried_rows[column].to_pylist()))}
+        num_of = Counter(chosen_rows[column].to_pylist())
+        return {value: num_of[value] for value in sorted(pc.unique(tried_rows[column]).to_pylist())}
 
     sets = count("transfer_set")
     return ChoiceCounts(

@@ -3,7 +3,7 @@
 Shape suffixes: N = trials (rows of the table), P = peers (row: student, column: teacher), K = classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -102,12 +102,15 @@ def trial_results(
     """
     is_control = trials.is_control
     numbers: dict[TrialSetting, int] = {}
-    setting_N = np.array(
-        [
-            numbers.setdefault(_setting(trials, row, bool(is_control[row])), len(numbers))
-            for row in range(len(is_control))
-        ]
-    )
+    # Many rows have the same values, of which one decides for all.
+    number_of: dict[tuple[object, ...], int] = {}
+    setting_N = np.empty(len(is_control), dtype=np.int64)
+    for row, values in enumerate(_values_of_settings(trials)):
+        number = number_of.get(values)
+        if number is None:
+            setting = _setting(trials, row, bool(is_control[row]))
+            number = number_of[values] = numbers.setdefault(setting, len(numbers))
+        setting_N[row] = number
     whole = {role: by_set[""] for role, by_set in roles.items() if role in _COMPARED}
     return TrialResults(
         student=trials.student,
@@ -125,6 +128,16 @@ def trial_results(
         class_changes={role: _class_changes(table, rows_PP) for role, rows_PP in whole.items()},
         curves=_curves(table, whole, scope),
     )
+
+
+def _values_of_settings(trials: Candidates) -> Iterator[tuple[object, ...]]:
+    """Yield the values of each row that decide its setting. A missing number is None, which equals itself."""
+    numbers = (
+        np.where(np.isnan(values), None, values.astype(np.object_)).tolist()
+        for values in (trials.temperature, trials.alpha, trials.learning_rate)
+    )
+    others = (trials.transfer_set, trials.loss, trials.target, trials.is_control)
+    return zip(*numbers, *(values.tolist() for values in others), strict=True)
 
 
 def _setting(trials: Candidates, row: int, is_control: bool) -> TrialSetting:

@@ -18,6 +18,7 @@ Shape suffixes: N = trials of one student, C = trials that may be the best one, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results import validation_noise
 from peerkd.results.outcome import gains
 from peerkd.results.schema import IS_FINITE, TARGET
-from peerkd.results.validation_noise import gain_covariance
+from peerkd.results.validation_noise import gain_covariances
 from peerkd.study import ties
 from peerkd.study.controls import are_controls
 from peerkd.study.objective import Objective
@@ -148,28 +149,37 @@ def advise(
         best[0] = distillation
     places_C = _compared(gains_N, is_control_N, is_finite_N, best)
     distilled, control = (None if place is None else int(np.searchsorted(places_C, place)) for place in best)
-    measured = {name: [columns[name][place] for place in places_C] for name in validation_noise.COLUMNS}
+    measured = {name: _take(columns[name], places_C) for name in validation_noise.COLUMNS}
     on_validation_CC, on_test_CC = (
-        gain_covariance(measured, objective, validation=sets.validation, wanted=wanted)
+        gain_covariances(measured, objective, validation=sets.validation, wanted=(sets.validation, sets.test))
         if places_C.size
-        else np.empty((0, 0))
-        for wanted in (sets.validation, sets.test)
+        else (np.empty((0, 0)), np.empty((0, 0)))
     )
     gains_C, is_control_C = gains_N[places_C], is_control_N[places_C]
     noise_BC = _draw(on_validation_CC)
+    errors_B: dict[bool, FloatArray] = {}
+    """The errors of the choice among the distillations, and among the controls."""
+
+    def errors_of(place: int) -> FloatArray:
+        is_control = bool(is_control_C[place])
+        if is_control not in errors_B:
+            errors_B[is_control] = _errors_of_choice(gains_C, noise_BC, is_control_C == is_control)
+        return errors_B[is_control]
 
     def predict(place: int | None, minus: int | None = None) -> Prediction | None:
         if place is None:
             return None
-        value, error_B = gains_C[place], _errors_of_choice(gains_C, noise_BC, is_control_C == is_control_C[place])
-        sign_C = np.eye(len(gains_C))[place]
+        value, error_B = gains_C[place], errors_of(place)
+        test_variance = on_test_CC[place, place]
         if minus is not None:
-            value, sign_C = value - gains_C[minus], sign_C - np.eye(len(gains_C))[minus]
-            error_B = error_B - _errors_of_choice(gains_C, noise_BC, is_control_C == is_control_C[minus])
+            value, error_B = value - gains_C[minus], error_B - errors_of(minus)
+            sign_C = np.zeros(len(gains_C))
+            sign_C[place], sign_C[minus] = 1, -1
+            test_variance = sign_C @ on_test_CC @ sign_C
         return Prediction(
             value=float(value - error_B.mean()),
             deviation=float(error_B.std()),
-            test_deviation=float(np.sqrt(max(sign_C @ on_test_CC @ sign_C, 0))),
+            test_deviation=float(np.sqrt(max(test_variance, 0))),
         )
 
     gain, control_gain = predict(distilled), predict(control)
@@ -205,6 +215,10 @@ def _gains(columns: Mapping[str, Sequence[Any]], objective: Objective) -> FloatA
     return objective.penalised_gains(gains(columns, objective, split="validation"))
 
 
+def _take(column: Sequence[Any], places: IntArray) -> Sequence[Any]:
+    return column[places] if isinstance(column, np.ndarray) else [column[place] for place in places]
+
+
 def _best(gains_N: FloatArray, ranks_N: IntArray, places: IntArray) -> int | None:
     return int(places[ties.best(gains_N[places], ranks_N[places])]) if places.size else None
 
@@ -229,9 +243,14 @@ def _draw(covariance_CC: FloatArray) -> FloatArray:
     # All advice uses one seed, so that no difference comes from different draws. Rounding may make the smallest
     # eigenvalues negative.
     values_C, vectors_CC = np.linalg.eigh(covariance_CC)
-    normal_BC = np.random.default_rng(_SEED).standard_normal((_NUM_DRAWS, len(values_C)))
-    noise_BC: FloatArray = normal_BC @ (vectors_CC * np.sqrt(np.maximum(values_C, 0))).T
+    noise_BC: FloatArray = _normal(len(values_C)) @ (vectors_CC * np.sqrt(np.maximum(values_C, 0))).T
     return noise_BC
+
+
+@lru_cache(maxsize=16)
+def _normal(num: int) -> FloatArray:
+    """Return standard normal draws: (B, num). Pairs often have equally many trials, and then share them."""
+    return np.random.default_rng(_SEED).standard_normal((_NUM_DRAWS, num))
 
 
 def _errors_of_choice(gains_C: FloatArray, noise_BC: FloatArray, is_kind_C: BoolArray) -> FloatArray:

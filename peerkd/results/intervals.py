@@ -89,10 +89,12 @@ def over_pairs(statistic: Callable[[FloatArray, FloatArray], float], x_PP: Float
     x_PP, y_PP, is_known_PP = x_PP[kept], y_PP[kept], is_known_PP[kept]
     num_peers = len(x_PP)
 
+    x, y, is_known = (values.ravel() for values in (x_PP, y_PP, is_known_PP))
+
     def of(peers: IntArray) -> float:
-        rows, columns = np.nonzero(is_known_PP[np.ix_(peers, peers)])
-        pairs = peers[rows], peers[columns]
-        return statistic(x_PP[pairs], y_PP[pairs]) if len(rows) > 1 else np.nan
+        pairs = (peers[:, None] * num_peers + peers).ravel()
+        pairs = pairs[is_known[pairs]]
+        return statistic(x[pairs], y[pairs]) if len(pairs) > 1 else np.nan
 
     draws = np.array([of(peers) for peers in _draws(num_peers)])
     return _estimate(of(np.arange(num_peers)), draws[~np.isnan(draws)], num=int(is_known_PP.sum()), num_peers=num_peers)
@@ -111,6 +113,35 @@ def spearman(x: FloatArray, y: FloatArray) -> float:
     # Spearman's correlation is Pearson's correlation of the ranks. An interval takes 2,000 of these.
     # scipy.stats.spearmanr also computes a p-value, which takes most of its time.
     return float(np.corrcoef(scipy.stats.rankdata(x), scipy.stats.rankdata(y))[0, 1])
+
+
+def spearman_over_pairs(x_PP: FloatArray, y_PP: FloatArray) -> Estimate:
+    """Return Spearman's rank correlation over pairs with its interval, as ``over_pairs`` with ``spearman`` does.
+
+    Ranks of drawn values are counted instead of sorted, which takes a tenth of the time with 100 peers.
+    """
+    return over_pairs(_spearman_of_codes, _codes(x_PP), _codes(y_PP))
+
+
+def _codes(values: FloatArray) -> FloatArray:
+    """Return the position of each value among the distinct values in ascending order; NaN remains NaN."""
+    is_known = ~np.isnan(values)
+    codes = np.full(values.shape, np.nan)
+    codes[is_known] = np.unique(values[is_known], return_inverse=True)[1]
+    return codes
+
+
+def _spearman_of_codes(x: FloatArray, y: FloatArray) -> float:
+    if not np.ptp(x) or not np.ptp(y):
+        return np.nan
+    return float(np.corrcoef(_ranks(x.astype(np.int64)), _ranks(y.astype(np.int64)))[0, 1])
+
+
+def _ranks(codes: IntArray) -> FloatArray:
+    """Return the rank of each code, from 1. Equal codes share the mean of their ranks."""
+    counts = np.bincount(codes)
+    ranks: FloatArray = (np.cumsum(counts) - (counts - 1) / 2)[codes]
+    return ranks
 
 
 def _draws(num_peers: int) -> IntArray:

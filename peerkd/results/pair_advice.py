@@ -5,7 +5,7 @@ Shape suffixes: P = peers (row: student, column: teacher).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -121,7 +121,7 @@ def advise_pairs(
     decision_PP = np.full(shape, "", dtype="U9")
     rows_PP = {name: np.full(shape, NO_ROW, dtype=np.int64) for name in ("distillation", "control")}
     predicted_PP = {name: np.full((3, *shape), np.nan) for name in ("gain", "control_gain", "advantage")}
-    measured = table.select(COLUMNS)
+    measured = _in_memory(table)
     weights_and_targets = (table[name].to_pylist() for name in ("distillation_weight", TARGET))
     is_control = np.array(are_controls(*weights_and_targets), dtype=np.bool_)
     for student, teacher, rows in pairs:
@@ -129,7 +129,7 @@ def advise_pairs(
         if given == NO_ROW:
             rows = rows[is_control[rows]]
         advice = advise(
-            measured.take(rows).to_pydict(),
+            {name: values[rows] for name, values in measured.items()},
             objective,
             sets_P[student],
             ranks_N=ranks[rows],
@@ -148,6 +148,28 @@ def advise_pairs(
         control_gain=Predictions(*predicted_PP["control_gain"]),
         advantage=Predictions(*predicted_PP["advantage"]),
     )
+
+
+def _in_memory(table: pa.Table) -> dict[str, NDArray[Any]]:
+    """Return the columns from which advice is computed, as arrays whose rows can be taken quickly."""
+    return {name: _values(table[name]) for name in COLUMNS}
+
+
+def _values(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return numbers and lists of equally many numbers as floats, NaN for null, and other values as objects."""
+    if pa.types.is_floating(column.type):
+        numbers: NDArray[Any] = column.to_numpy()
+        return numbers
+    if pa.types.is_list(column.type):
+        column = column.combine_chunks()
+        is_known = column.is_valid().to_numpy(zero_copy_only=False)
+        lists = column.flatten().to_numpy(zero_copy_only=False).reshape(int(is_known.sum()), -1)
+        rows = np.full((len(column), lists.shape[1]), np.nan)
+        rows[is_known] = lists
+        return rows
+    values = np.empty(len(column), dtype=np.object_)
+    values[:] = column.to_pylist()
+    return values
 
 
 def on_test(advice: PairAdvice, table: pa.Table, objective: Objective) -> AdviceOnTest:

@@ -1,12 +1,12 @@
 """Comparisons of two trials of each pair on the test set, such as the chosen setting and the untuned default."""
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import scipy
+from numpy.typing import NDArray
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.intervals import Estimate, mean_over_pairs
@@ -19,6 +19,9 @@ NUM_STANDARD_ERRORS: Final = 2.0
 CHANCE_OF_A_WIN: Final = 0.023
 """The expected share of pairs that win by noise alone. It is the probability that a standard normal variable is above
 ``NUM_STANDARD_ERRORS``."""
+
+_MAX_COMPARED_AT_ONCE: Final = 1000
+"""The number of pairs whose answers are unpacked at once, which limits memory."""
 
 
 def at(table: pa.Table, column: str, rows_PP: IntArray) -> FloatArray:
@@ -62,32 +65,37 @@ def compare_on_test(
         ValueError: If the number of bits of a row does not match ``num_test_samples``.
     """
     bits = table[CORRECT_BITS["test"]]
-    shape = first_PP.shape
-    difference, standard_error, p_value = (np.full(shape, np.nan) for _ in range(3))
-    for pair in np.argwhere((first_PP != NO_ROW) & (second_PP != NO_ROW)):
-        place = tuple(pair)
-        first, second = (bits[int(rows[place])].as_py() for rows in (first_PP, second_PP))
-        if first is None or second is None:
-            continue
-        only_first, only_second = _disagreements(first, second, num_samples=num_test_samples)
+    has_bits = bits.is_valid().to_numpy()
+    difference, standard_error, p_value = (np.full(first_PP.shape, np.nan) for _ in range(3))
+    places = np.argwhere((first_PP != NO_ROW) & (second_PP != NO_ROW))
+    places = places[has_bits[first_PP[tuple(places.T)]] & has_bits[second_PP[tuple(places.T)]]]
+    for start in range(0, len(places), _MAX_COMPARED_AT_ONCE):
+        part = tuple(places[start : start + _MAX_COMPARED_AT_ONCE].T)
+        first, second = (_unpacked(bits, rows[part], num_samples=num_test_samples) for rows in (first_PP, second_PP))
+        only_first, only_second = (first > second).sum(axis=1), (first < second).sum(axis=1)
         net = only_first - only_second
-        difference[place] = net / num_test_samples
+        difference[part] = net / num_test_samples
         variance = only_first + only_second - net**2 / num_test_samples
-        standard_error[place] = math.sqrt(variance) / num_test_samples
-        p_value[place] = mcnemar_p_value(only_first, only_second)
+        standard_error[part] = np.sqrt(variance) / num_test_samples
+        p_value[part] = mcnemar_p_values(only_first, only_second)
     return PairedDifference(difference=difference, standard_error=standard_error, p_value=p_value)
 
 
-def mcnemar_p_value(only_first: int, only_second: int) -> float:
-    """Return the exact two-sided p-value of the hypothesis that each trial is equally likely to win a disagreement.
+def mcnemar_p_values(only_first: IntArray, only_second: IntArray) -> FloatArray:
+    """Return the exact two-sided p-values of the hypothesis that each trial is equally likely to win a disagreement.
+
+    Under this hypothesis, the wins of one side among ``n`` disagreements are binomial with a probability of one half.
+    With ``m`` wins of the side that wins fewer, the results that are at most as likely are those with at most ``m`` or
+    at least ``n - m`` wins.
 
     Args:
-        only_first: The number of samples on which only the first trial is right.
+        only_first: The number of samples on which only the first trial is right, for each comparison.
         only_second: The number of samples on which only the second trial is right.
     """
-    total = only_first + only_second
-    # Under the null hypothesis, the wins of one side are binomial with a probability of one half.
-    return float(scipy.stats.binomtest(only_first, total, 0.5).pvalue) if total else 1.0
+    total, fewer = only_first + only_second, np.minimum(only_first, only_second)
+    p_values = scipy.stats.binom.cdf(fewer, total, 0.5) + scipy.stats.binom.sf(total - fewer - 1, total, 0.5)
+    # If both sides win equally often, every result is at most as likely.
+    return np.where(2 * fewer == total, 1.0, p_values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,15 +172,14 @@ def ratio_of_gains(chosen: Estimate, default: Estimate) -> Ratio:
     return Ratio(value=None, reason="the interval of the default's mean gain includes 0")
 
 
-def _disagreements(first: bytes, second: bytes, *, num_samples: int) -> tuple[int, int]:
-    """Return how many samples only the first trial gets right, and how many only the second trial gets right."""
+def _unpacked(bits: pa.ChunkedArray, rows: IntArray, *, num_samples: int) -> NDArray[np.uint8]:
+    """Return for each row whether each sample is right, as 1 or 0: (len(rows), num_samples)."""
     num_bytes = -(-num_samples // 8)
-    if len(first) != num_bytes or len(second) != num_bytes:
-        raise ValueError(
-            f"test_correct_bits must have {num_bytes} bytes for {num_samples} test samples, "
-            f"got {len(first)} and {len(second)}."
-        )
-    first_bits, second_bits = (
-        np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=num_samples) for bits in (first, second)
-    )
-    return int((first_bits > second_bits).sum()), int((first_bits < second_bits).sum())
+    texts = bits.take(pa.array(rows)).to_pylist()
+    for text in texts:
+        if len(text) != num_bytes:
+            raise ValueError(
+                f"test_correct_bits must have {num_bytes} bytes for {num_samples} test samples, got {len(text)}."
+            )
+    packed = np.frombuffer(b"".join(texts), dtype=np.uint8).reshape(len(texts), num_bytes)
+    return np.unpackbits(packed, axis=1, count=num_samples)

@@ -239,17 +239,16 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
     ranks = ranks_of(trials, default_transfer_set)
     settings: dict[tuple[str, float, float, float | None, str | None, str | None], list[int]] = {}
     is_distillation = ~trials.is_control
-    for row in np.flatnonzero(is_distillation):
-        rate = float(trials.learning_rate[row])
-        key = (
-            str(trials.transfer_set[row]),
-            float(trials.temperature[row]),
-            float(trials.alpha[row]),
-            None if np.isnan(rate) else rate,
-            trials.loss[row],
-            trials.target[row],
-        )
-        settings.setdefault(key, []).append(int(row))
+    rows_of_distillations = np.flatnonzero(is_distillation)
+    rates = trials.learning_rate[rows_of_distillations]
+    columns = (
+        *(getattr(trials, name)[rows_of_distillations] for name in ("transfer_set", "temperature", "alpha")),
+        np.where(np.isnan(rates), None, rates.astype(np.object_)),
+        *(getattr(trials, name)[rows_of_distillations] for name in ("loss", "target")),
+    )
+    keys = zip(*(values.tolist() for values in columns), strict=True)
+    for row, key in zip(rows_of_distillations.tolist(), keys, strict=True):
+        settings.setdefault(key, []).append(row)
     tried = [rows for rows in settings.values() if len(rows) == trials.is_pair_PP.sum()]
     if not tried:
         raise ValueError("At least one setting must have been tried for every pair, got none.")

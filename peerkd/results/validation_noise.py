@@ -42,15 +42,24 @@ def gain_covariance(
         wanted: The sizes of the sets for which the noise is computed, such as the test sets. None means the validation
             sets.
     """
-    wanted = wanted or validation
+    (covariance_NN,) = gain_covariances(columns, objective, validation=validation, wanted=(wanted or validation,))
+    return covariance_NN
+
+
+def gain_covariances(
+    columns: Columns, objective: Objective, *, validation: NumSamples, wanted: Sequence[NumSamples]
+) -> list[FloatArray]:
+    """Return the covariance of ``gain_covariance`` for sets of several sizes."""
     weights = {"global": 1 - objective.own_weight, "own": objective.own_weight}
-    by_scope = {
-        "global": lambda: _on_global_set(columns, validation) / wanted.global_set,
-        "own": lambda: _on_own_set(columns) / wanted.own_set,
-    }
-    parts = [weight**2 * by_scope[scope]() for scope, weight in weights.items() if weight]
-    # The sets may have samples in common. For any two variables, Var(x + y) is at most 2 Var(x) + 2 Var(y).
-    return np.asarray(len(parts) * sum(parts))
+    on_one_sample = {"global": lambda: _on_global_set(columns, validation), "own": lambda: _on_own_set(columns)}
+    of_scopes = {scope: on_one_sample[scope]() for scope, weight in weights.items() if weight}
+    covariances = []
+    for sizes in wanted:
+        num = {"global": sizes.global_set, "own": sizes.own_set}
+        parts = [weights[scope] ** 2 * (of_scope / num[scope]) for scope, of_scope in of_scopes.items()]
+        # The sets may have samples in common. For any two variables, Var(x + y) is at most 2 Var(x) + 2 Var(y).
+        covariances.append(np.asarray(len(parts) * sum(parts)))
+    return covariances
 
 
 def _on_global_set(columns: Columns, validation: NumSamples) -> FloatArray:
@@ -69,7 +78,7 @@ def _on_global_set(columns: Columns, validation: NumSamples) -> FloatArray:
     if any(bits is None for bits in columns[CORRECT_BITS["validation"]]):
         # A table from before the bits were recorded does not show how much of the changes two trials have in common.
         return np.diag(change_variance_N) + unseen_NN
-    right_NM = np.stack([_unpacked(bits) for bits in columns[CORRECT_BITS["validation"]]])
+    right_NM = _unpacked(columns[CORRECT_BITS["validation"]])
     # Let a_s be 1 if a sample is right after trial s, else 0, and b the same before. The gain of s is the mean of
     # a_s - b, so
     #     Cov(a_s - b, a_t - b) = Cov(a_s, a_t) - Cov(a_s, b) - Cov(a_t, b) + Var(b).
@@ -130,6 +139,7 @@ def _on_own_set(columns: Columns) -> FloatArray:
     return covariance_NN
 
 
-def _unpacked(bits: bytes | str) -> FloatArray:
-    packed = bytes.fromhex(bits) if isinstance(bits, str) else bits
-    return np.unpackbits(np.frombuffer(packed, dtype=np.uint8)).astype(np.float64)
+def _unpacked(bits_of_trials: Sequence[bytes | str]) -> FloatArray:
+    packed = [bytes.fromhex(bits) if isinstance(bits, str) else bits for bits in bits_of_trials]
+    bytes_N = np.frombuffer(b"".join(packed), dtype=np.uint8).reshape(len(packed), -1)
+    return np.unpackbits(bytes_N, axis=1).astype(np.float64)

@@ -76,13 +76,16 @@ def ranks(columns: Mapping[str, Sequence[Any] | NDArray[Any]], *, default: Untun
         _floats(columns[name]) for name in ("temperature", "distillation_weight", "learning_rate")
     )
     changes_N: NDArray[np.int64] = (temperature_N != DEFAULT_TEMPERATURE).astype(np.int64)
-    changes_N += weight_N != np.array([default_weight(name) for name in names])
+    listed = np.asarray(names).tolist()
+    default_weights = {name: default_weight(name) for name in set(listed)}
+    changes_N += weight_N != np.array([default_weights[name] for name in listed])
     changes_N += ~np.isnan(rate_N) & (rate_N != _floats(default.learning_rate))
     if default.transfer_set is not None:
         changes_N += np.asarray(names) != default.transfer_set
     by_name_N = np.zeros_like(changes_N)
     for name, usual in (("loss", default.loss), ("target", default.target)):
-        by_name_N += np.array([value is not None and value != usual for value in columns[name]], dtype=np.bool_)
+        values = np.asarray(columns[name], dtype=np.object_).tolist()
+        by_name_N += np.array([value is not None and value != usual for value in values], dtype=np.bool_)
     # At most loss and target are changed by name, so their number only decides between equal numbers of changes.
     return 3 * (changes_N + by_name_N) + by_name_N
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs, spearman
+from peerkd.results.intervals import Estimate, mean_over_pairs, over_pairs, spearman, spearman_over_pairs
 
 
 def off_diagonal(values):
@@ -112,3 +112,12 @@ def test_a_statistic_uses_the_pairs_that_have_both_quantities():
     nothing = over_pairs(spearman, x, np.full((5, 5), np.nan))
     assert nothing.num == 0
     assert np.isnan([nothing.value, nothing.low, nothing.high]).all()
+
+
+@pytest.mark.parametrize("num_peers", [3, 6])
+def test_counted_ranks_give_the_correlation_of_sorted_ones(num_peers):
+    rng = np.random.default_rng(0)
+    x, y = (off_diagonal(rng.integers(0, 5, (num_peers, num_peers)) / 7) for _ in range(2))
+    y[0, 1] = np.nan
+    for values in (y, np.full_like(y, np.nan), off_diagonal(np.ones_like(y))):
+        np.testing.assert_equal(spearman_over_pairs(x, values), over_pairs(spearman, x, values))
