@@ -13,7 +13,7 @@ import pyarrow as pa
 from peerkd.arrays import FloatArray, IntArray
 from peerkd.losses.pairs import sets_temperature
 from peerkd.results.schema import BY_EPOCH_COLUMNS
-from peerkd.results.selection import NO_ROW, Candidates
+from peerkd.results.selection import NO_ROW, Candidates, none_for_nan
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 _COMPARED: Final = ("chosen", "control")
@@ -132,10 +132,7 @@ def trial_results(
 
 def _values_of_settings(trials: Candidates) -> Iterator[tuple[object, ...]]:
     """Yield the values of each row that decide its setting. A missing number is None, which equals itself."""
-    numbers = (
-        np.where(np.isnan(values), None, values.astype(np.object_)).tolist()
-        for values in (trials.temperature, trials.alpha, trials.learning_rate)
-    )
+    numbers = map(none_for_nan, (trials.temperature, trials.alpha, trials.learning_rate))
     others = (trials.transfer_set, trials.loss, trials.target, trials.is_control)
     return zip(*numbers, *(values.tolist() for values in others), strict=True)
 

@@ -22,6 +22,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results import validation_noise
@@ -36,6 +37,9 @@ from peerkd.study.student_choice import StudentDecision
 
 COLUMNS: Final = (IS_FINITE, "distillation_weight", TARGET, *validation_noise.COLUMNS)
 """The columns of the table of trials from which advice is computed."""
+
+Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
+"""The values of ``COLUMNS`` for trials of one student, by name."""
 
 NUM_DEVIATIONS: Final = 1.0
 """A difference counts if it exceeds this number of standard deviations of its noise.
@@ -122,7 +126,7 @@ class StudentAdvice:
 
 
 def advise(
-    columns: Mapping[str, Sequence[Any]],
+    columns: Columns,
     objective: Objective,
     sets: EvaluationSets,
     *,
@@ -211,11 +215,11 @@ def decide(gain: Prediction | None, control_gain: Prediction | None, advantage: 
     return "fine_tune" if control_gain is not None and control_gain.is_above_noise else "leave"
 
 
-def _gains(columns: Mapping[str, Sequence[Any]], objective: Objective) -> FloatArray:
+def _gains(columns: Columns, objective: Objective) -> FloatArray:
     return objective.penalised_gains(gains(columns, objective, split="validation"))
 
 
-def _take(column: Sequence[Any], places: IntArray) -> Sequence[Any]:
+def _take(column: Sequence[Any] | NDArray[Any], places: IntArray) -> Sequence[Any] | NDArray[Any]:
     return column[places] if isinstance(column, np.ndarray) else [column[place] for place in places]
 
 

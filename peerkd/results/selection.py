@@ -226,6 +226,14 @@ def best_of_pairs(trials: Candidates, allowed: BoolArray, default_transfer_set: 
     return best_PP
 
 
+def none_for_nan(values: FloatArray) -> list[float | None]:
+    """Return numbers as a list with None in place of NaN, so that equal entries are equal."""
+    objects = values.astype(np.object_)
+    objects[np.isnan(values)] = None
+    listed: list[float | None] = objects.tolist()
+    return listed
+
+
 def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSetting | None:
     """Return the setting with the best mean validation accuracy over all ordered pairs. Ties are broken as for a pair.
 
@@ -240,13 +248,10 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
     settings: dict[tuple[str, float, float, float | None, str | None, str | None], list[int]] = {}
     is_distillation = ~trials.is_control
     rows_of_distillations = np.flatnonzero(is_distillation)
-    rates = trials.learning_rate[rows_of_distillations]
-    columns = (
-        *(getattr(trials, name)[rows_of_distillations] for name in ("transfer_set", "temperature", "alpha")),
-        np.where(np.isnan(rates), None, rates.astype(np.object_)),
-        *(getattr(trials, name)[rows_of_distillations] for name in ("loss", "target")),
-    )
-    keys = zip(*(values.tolist() for values in columns), strict=True)
+    names = ("transfer_set", "temperature", "alpha", "loss", "target")
+    name, temperature, alpha, loss, target = (getattr(trials, each)[rows_of_distillations].tolist() for each in names)
+    rates = none_for_nan(trials.learning_rate[rows_of_distillations])
+    keys = zip(name, temperature, alpha, rates, loss, target, strict=True)
     for row, key in zip(rows_of_distillations.tolist(), keys, strict=True):
         settings.setdefault(key, []).append(row)
     tried = [rows for rows in settings.values() if len(rows) == trials.is_pair_PP.sum()]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from peerkd.arrays import FloatArray, IntArray
 from peerkd.results.schema import CORRECT_BITS
@@ -26,7 +27,7 @@ COLUMNS: Final = (
 )
 """The columns of trials from which the noise is computed."""
 
-Columns = Mapping[str, Sequence[Any]]
+Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
 """The values of ``COLUMNS`` for N trials. Bits are bytes, or hexadecimal as in a journal."""
 
 
@@ -139,7 +140,7 @@ def _on_own_set(columns: Columns) -> FloatArray:
     return covariance_NN
 
 
-def _unpacked(bits_of_trials: Sequence[bytes | str]) -> FloatArray:
+def _unpacked(bits_of_trials: Sequence[bytes | str] | NDArray[Any]) -> FloatArray:
     packed = [bytes.fromhex(bits) if isinstance(bits, str) else bits for bits in bits_of_trials]
     bytes_N = np.frombuffer(b"".join(packed), dtype=np.uint8).reshape(len(packed), -1)
     return np.unpackbits(bytes_N, axis=1).astype(np.float64)
