@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from peerkd.launch.kubernetes.kinds import JOB_KINDS
 from tests.manifests.built import MANIFESTS, build, of_kind
 
 GPU = "nvidia.com/gpu"
@@ -122,5 +123,6 @@ def test_the_queue_has_three_priorities() -> None:
 def test_kueue_manages_jobs_and_requeues_those_without_nodes() -> None:
     text = (MANIFESTS / "third-party/kueue/settings.yaml").read_text(encoding="utf-8")
     told = yaml.safe_load(yaml.safe_load(text)["data"]["controller_manager_config.yaml"])
-    assert "kubeflow.org/pytorchjob" in told["integrations"]["frameworks"]
+    of_jobs = {f"{kind.resource.group}/{kind.name.lower()}" for kind in JOB_KINDS}
+    assert of_jobs <= set(told["integrations"]["frameworks"])
     assert {"timeout", "recoveryTimeout"} <= set(told["waitForPodsReady"])
