@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+from peerkd.cli.idle_options import check_options
 from peerkd.excerpt import plain
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -20,8 +21,8 @@ class StrictCommand(TyperCommand):
         """Parse the arguments of a command line.
 
         Raises:
-            ValueError: If an option with one value is given twice, is empty but needs a value, or is followed by
-                another option instead of its value.
+            ValueError: If an option does nothing where it is given, or if an option with one value is given twice, is
+                empty but needs a value, or is followed by another option instead of its value.
         """
         if ctx.resilient_parsing:
             # A shell asks for completions of a command line that is not complete yet.
@@ -38,6 +39,10 @@ class StrictCommand(TyperCommand):
             for each in value if isinstance(value, list) else [value]:
                 if isinstance(each, str) and each.startswith("--"):
                     raise ValueError(f"{name} must be given a value, got the option {plain(each)}.")
+        options = {parameter.name: parameter.opts[0] for parameter in given}
+        # The path begins with the name of the program.
+        command = ctx.command_path.partition(" ")[2]
+        check_options(command, options, {name: values.get(name) for name in options})
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:

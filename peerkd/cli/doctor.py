@@ -1,22 +1,18 @@
 """``peerkd doctor``: it checks a cluster, or this machine if no cluster is configured, and proposes fixes."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
 import typer
 
+from peerkd.cli.idle_options import is_cluster_configured
 from peerkd.cli.machine_checks import check_machine
 from peerkd.cli.options import Experiment, Jobs
 from peerkd.config.pipelines import find_pipeline
 from peerkd.launch.doctor.check import CheckResult
 
 _MARKS = {True: "ok", False: "NO", None: "??"}
-_CLUSTER_VARIABLES: Final = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST")
-"""The environment variables that show that a cluster is configured: the first is set outside a cluster, the second
-inside a pod."""
 
 
 def doctor(
@@ -44,7 +40,7 @@ def doctor(
             "preset, config and set must not be given together with options of a cluster, because an experiment is "
             "checked on this machine."
         )
-    if experiment != Experiment() or not (is_about_cluster or _is_cluster_configured()):
+    if experiment != Experiment() or not (is_about_cluster or is_cluster_configured()):
         return _show(check_machine(find_pipeline(pipeline), experiment, output=output), as_json=as_json)
     # Imported here because a machine without a cluster may lack the packages.
     from peerkd.cli.cluster_checks import check_cluster
@@ -71,7 +67,3 @@ def _show(checks: Iterable[CheckResult], *, as_json: bool) -> int:
     else:
         typer.echo(f"\n{len(results)} checks, {num_failed} failed.")
     return 1 if num_failed else 0
-
-
-def _is_cluster_configured() -> bool:
-    return any(map(os.environ.get, _CLUSTER_VARIABLES)) or Path("~/.kube/config").expanduser().is_file()

@@ -16,7 +16,6 @@ def export(
     student: int,
     to: Path,
     export_format: str,
-    is_best: bool,
     teacher: int | None,
     setting: str | None,
     study: str | None,
@@ -29,8 +28,6 @@ def export(
         student: The number of the student.
         to: The path of the file.
         export_format: The name of the format: ``safetensors``, ``torch`` or ``onnx``.
-        is_best: Whether the user asks for the published network by ``--best``. If neither this option nor ``teacher``
-            nor ``setting`` is given, the published network is the default.
         teacher: The number of the teacher of the training whose network is written; None if the user names no teacher.
         setting: The setting of this training, as ``NAME=VALUE,...``; None if the user names no setting.
         study: The key of the artifact with the better peers; None if the store has only one such artifact.
@@ -41,9 +38,6 @@ def export(
         PeerKDError: If the file gives other logits than the network, or the store fails.
     """
     check_address(store)
-    if is_best and (teacher is not None or setting is not None):
-        other = "teacher" if setting is None else "setting"
-        raise ValueError(f"best must not be given together with {other}, which names another network.")
     request = ExportRequest(
         student=student, format_name=export_format, file=to, teacher=teacher, setting=setting, study=study
     )

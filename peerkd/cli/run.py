@@ -77,8 +77,6 @@ def run(
         raise ValueError(
             f"backend must be {KUBERNETES} with --dry-run, which prints the jobs of a cluster, got {backend}."
         )
-    if dry_run and as_json:
-        raise ValueError("json must not be given together with dry-run, which prints the jobs as YAML.")
     if dry_run:
         from peerkd.cli.dry_run import show_jobs
         from peerkd.launch.kubernetes.kinds import JOB_KINDS

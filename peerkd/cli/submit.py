@@ -51,9 +51,6 @@ def submit(
         ClusterUnavailableError: If the server cannot be reached.
         ClusterRefusedError: If the server refuses the run.
     """
-    for option, value in watching._asdict().items():
-        if value is not None and not wait:
-            raise ValueError(f"{option} must come with --watch, got {value:g}.")
     package = read_package(file)
     arguments = read_arguments(package, pairs)
     _check_experiment(package, arguments)

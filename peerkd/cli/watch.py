@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
-from uuid import UUID
 
 import typer
 from rich.console import Group
@@ -20,14 +19,6 @@ EXIT_CODES: Final = {FINISHED: 0, FAILED: 1, INTERRUPTED: 3, STOPPED: 3, RUNNING
 """The exit code for each state in which ``peerkd watch`` ends. Runs on Kubeflow Pipelines have the same exit codes."""
 
 _INTERVAL_SECONDS: Final = 0.5
-
-
-def is_pipeline_run(text: str) -> bool:
-    """Return whether a text is the id of a run on Kubeflow Pipelines, which is a UUID."""
-    try:
-        return str(UUID(text)) == text.lower()
-    except ValueError:
-        return False
 
 
 def started_from(output: Path | None) -> Path:

@@ -37,7 +37,8 @@ def watch(
 
     Example: peerkd watch latest
     """
-    from peerkd.cli.watch import is_pipeline_run, started_from, watch_here
+    from peerkd.cli.idle_options import is_pipeline_run
+    from peerkd.cli.watch import started_from, watch_here
 
     if is_pipeline_run(run):
         from peerkd.cli.submit import watch_run
@@ -80,7 +81,7 @@ def runs(place: StorePlace, as_json: AsJson = False) -> None:
 
 @results_app.command("show")
 def show(run: RunName, place: StorePlace, as_json: AsJson = False) -> None:
-    """Print the summary of a run and the paths of its results.
+    """Print the summary and the paths of a run.
 
     Example: peerkd show latest
     """
@@ -187,7 +188,6 @@ def export(
         student=student,
         to=to,
         export_format=export_format,
-        is_best=is_best,
         teacher=teacher,
         setting=setting,
         study=study,
@@ -211,7 +211,7 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete the given runs, and everything that no run needs.
+    """Delete given runs and all that no run needs.
 
     The command first prints what it would delete, with the size, and asks. It deletes nothing that a remaining run
     needs, and nothing at all while a run is going on in the folder.

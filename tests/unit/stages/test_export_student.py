@@ -150,7 +150,6 @@ def test_an_export_as_json_has_the_card_and_the_check(
         student=1,
         to=file,
         export_format="safetensors",
-        is_best=True,
         teacher=None,
         setting=None,
         study=None,
@@ -330,7 +329,8 @@ def test_the_command_writes_a_file_and_says_how_it_was_checked(
     assert f"{file} was written, and read again with torch: its logits for 90 validation images are those" in out
     assert file.is_file()
     code, _, err = peerkd(str(swept.root), "--student", "0", "--best", "--teacher", "1", "--to", str(file))
-    assert (code, err) == (2, "peerkd: best must not be given together with teacher, which names another network.\n")
+    refused = "--best must not be given together with --teacher or --setting, which name another network.\n"
+    assert (code, err) == (2, f"peerkd: {refused}")
     code, _, err = peerkd(str(tmp_path / "no store"), "--student", "0", "--to", str(tmp_path / "a.safetensors"))
     assert code == 2
     assert err.startswith("peerkd: store must contain a finished run of jointkd or collaborate, got none in ")
