@@ -22,6 +22,10 @@ from peerkd.launch.retries import ClusterRetries
 _STATUS_CONFLICT: Final = 409
 _DELETION_POLL_SECONDS: Final = 0.5
 _DELETION_LIMIT_SECONDS: Final = 300.0
+_MISSING_POLL_SECONDS: Final = 0.1
+_MISSING_LIMIT_SECONDS: Final = 15.0
+"""The time for which a job is created again and again although the cluster says that a prerequisite does not exist."""
+
 _CLOCK_TOLERANCE: Final = timedelta(seconds=60)
 """The greatest difference that is assumed between the clocks of two machines."""
 
@@ -58,10 +62,17 @@ class JobCreator:
             ClusterUnavailableError: If the API cannot be reached for too long.
         """
         retries, name = self._retries(), str(self._manifest.job["metadata"]["name"])
+        num_misses_left = int(_MISSING_LIMIT_SECONDS / _MISSING_POLL_SECONDS)
         while True:
             try:
                 created = retries.call(lambda: self._on_signal.create(self._create))
             except ClusterRefusedError as error:
+                missing = self._kind.missing_prerequisite
+                if missing and missing in str(error) and num_misses_left:
+                    # The controller reads from a cache, which may not contain a prerequisite that was just created.
+                    num_misses_left -= 1
+                    self._sleep(_MISSING_POLL_SECONDS)
+                    continue
                 if error.status != _STATUS_CONFLICT:
                     raise
             else:

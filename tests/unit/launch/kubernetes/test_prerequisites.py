@@ -72,6 +72,18 @@ def test_the_runtime_of_an_earlier_job_that_is_about_to_be_deleted_is_created_ag
     second.result()
 
 
+def test_a_trainer_that_does_not_know_the_runtime_yet_is_asked_again(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+) -> None:
+    kubernetes.fail(
+        403, times=3, method="POST", path="/trainjobs", message=f"not found: {TRAINJOB.missing_prerequisite}"
+    )
+    started = launch()
+    assert len(kubernetes.asked("POST", "/trainjobs")) == 4
+    operator.complete()
+    assert len(started.result()) == 1
+
+
 def test_a_launcher_that_adopts_a_job_completes_the_work_of_a_killed_one(
     launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
 ) -> None:
