@@ -34,8 +34,8 @@ test: setup ## Run all tests that this machine can run; ARGS="tests/unit", or an
 	@# Files keep their order. If they were sorted by number of tests, the few tests that take minutes would come last.
 	@$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
-e2e: setup ## Run studies and faults on the cluster that KUBECONFIG names; run `make images` first
-	@PEERKD_E2E=1 $(BIN)/pytest tests/e2e $(ARGS)
+e2e: setup ## Run studies and faults on the cluster that KUBECONFIG names; run `make images` first; JOB_KIND=trainjob
+	@PEERKD_E2E=1 JOB_KIND=$(JOB_KIND) $(BIN)/pytest tests/e2e $(ARGS)
 
 faults: setup ## Run the fault harness for hours; ARGS="--families store --scale 0.1", or --help
 	@$(BIN)/python -m tests.faults $(ARGS)

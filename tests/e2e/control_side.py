@@ -21,13 +21,12 @@ def _peak_mib() -> float:
 
 def _launcher(told: dict[str, Any]) -> dict[str, Any]:
     from peerkd.config.cluster import ClusterConfig
-    from peerkd.launch.kubernetes.kinds import PYTORCHJOB
     from peerkd.launch.kubernetes.run import KubernetesJobs
     from peerkd.launch.order import StageOrder
 
-    (account,) = KubernetesJobs(ClusterConfig.from_mapping(told["cluster"]), kind=PYTORCHJOB, environment={}).run(
-        StageOrder(**told["order"])
-    )
+    # The settings name the kind of the jobs.
+    jobs = KubernetesJobs(ClusterConfig.from_mapping(told["cluster"]), environment={})
+    (account,) = jobs.run(StageOrder(**told["order"]))
     return {"job": account.name, "queue_seconds": account.queue_seconds, "seconds": account.seconds}
 
 

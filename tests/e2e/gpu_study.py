@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from peerkd.launch.kubernetes.client import PODS, Cluster, connect
-from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB, TRAINJOB
 from tests.e2e import pools
 from tests.e2e.footprint import Watcher
+from tests.e2e.kind import KIND
 from tests.e2e.kubectl import wait_until
 from tests.e2e.ledger import Entry, Ledger
 from tests.e2e.pools import TEAMS, Share, namespace_of
@@ -73,6 +74,16 @@ class Record:
     ledger: Ledger | None = None
 
 
+_CONTROLLERS: Final = {
+    PYTORCHJOB.name: {"training-operator": ("kubeflow", "control-plane=kubeflow-training-operator")},
+    TRAINJOB.name: {
+        "trainer": ("kubeflow-system", "app.kubernetes.io/name=trainer"),
+        "jobset": ("jobset-system", "control-plane=controller-manager"),
+    },
+}
+"""The namespace and the label of each controller whose resources are measured, by the kind of the jobs."""
+
+
 def run_study(shares: dict[tuple[str, str], Share]) -> Record:
     """Run the study, from the empty pool to the end of the last job."""
     record = Record(shares=shares)
@@ -80,7 +91,7 @@ def run_study(shares: dict[tuple[str, str], Share]) -> Record:
     ledger.start()
     controllers = {
         "kueue": ("kueue-system", "control-plane=controller-manager"),
-        "training-operator": ("kubeflow", "control-plane=kubeflow-training-operator"),
+        **_CONTROLLERS[KIND.name],
     }
     record.begun = time.time()
     with Watcher(controllers) as watcher:
@@ -133,7 +144,7 @@ def admission_rate(ledger: Ledger, *, within_seconds: float) -> float:
     return most / within_seconds
 
 
-def _first(team: str, index: int) -> dict[str, Any]:
+def _first(team: str, index: int) -> list[dict[str, Any]]:
     workers = 2 if team == OTHER and index % _EVERY == 0 else 1
     return pools.job(team, index, seconds=SECONDS, workers=workers)
 
@@ -238,12 +249,12 @@ def _look_after_many(record: Record) -> None:
     """Measure a reaper that starts in a namespace with many jobs."""
     pools.send(pools.held_jobs(NUM_HELD, lease="2026-01-01T00:00:00.000+00:00"))
     cluster = connect(namespace=namespace_of("reaper"))
-    assert len(cluster.list(PYTORCHJOB.resource)["items"]) == NUM_HELD
+    assert len(cluster.list(KIND.resource)["items"]) == NUM_HELD
     reaper = _start_reaper(namespace_of("reaper"))
     time.sleep(_REAPER_SECONDS)
     reaper.terminate()
     record.reaper = end_control(reaper)
-    record.reaper["num_left"] = len(cluster.list(PYTORCHJOB.resource)["items"])
+    record.reaper["num_left"] = len(cluster.list(KIND.resource)["items"])
 
 
 def _evictions(entry: Entry, *, after: float) -> list[str]:

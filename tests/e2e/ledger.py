@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from peerkd.errors import PeerKDError
 from peerkd.launch.kubernetes.client import WORKLOADS, Cluster, Resource
-from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from peerkd.launch.kubernetes.kinds.kind import condition
+from tests.e2e.kind import KIND
 from tests.e2e.pools import GPU, Share
 
 _WATCH_SECONDS: Final = 600.0
@@ -62,7 +62,7 @@ class Ledger:
 
     def start(self) -> None:
         """Start to watch, after reading all existing objects."""
-        for resource, take in ((WORKLOADS, self._take_workload), (PYTORCHJOB.resource, self._take_job)):
+        for resource, take in ((WORKLOADS, self._take_workload), (KIND.resource, self._take_job)):
             listed = self._cluster.list(resource, all_namespaces=True)
             for each in listed["items"]:
                 take("ADDED", each)
@@ -99,7 +99,7 @@ class Ledger:
     def _take_job(self, kind: str, job: dict[str, Any]) -> None:
         if kind == "BOOKMARK" or job["metadata"]["namespace"] not in self._namespaces:
             return
-        name, status = job["metadata"]["name"], PYTORCHJOB.read_status(job)
+        name, status = job["metadata"]["name"], KIND.read_status(job)
         if status.has_succeeded:
             self.succeeded.setdefault(name, time.time())
         elif status.has_failed:

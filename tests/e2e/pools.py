@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import Any, Final
 import yaml
 
 from peerkd.config.cluster import ClusterConfig
-from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.order import StageOrder
+from tests.e2e import kind
 from tests.e2e import kubectl as kube
 
 ROOT: Final = Path(__file__).parents[2]
@@ -130,6 +131,7 @@ def cluster_of(team: str, *, priority: str = "peerkd-normal", num_workers: int =
     """Return the settings of a team whose workers use a whole node each."""
     return ClusterConfig(
         namespace=namespace_of(team),
+        job_kind=kind.NAME,
         queue=team,
         priority=priority,
         num_workers=num_workers,
@@ -147,33 +149,48 @@ def order_of(team: str, index: int) -> StageOrder:
     )
 
 
-def job(team: str, index: int, *, seconds: float, priority: str = "peerkd-normal", workers: int = 1) -> dict[str, Any]:
-    """Return the job that a launcher creates for an order, with a duration for its simulated pods."""
+def job(
+    team: str, index: int, *, seconds: float, priority: str = "peerkd-normal", workers: int = 1
+) -> list[dict[str, Any]]:
+    """Return the objects that a launcher creates for an order, with a duration for the simulated pods.
+
+    The job is the last one.
+    """
     cluster = cluster_of(team, priority=priority, num_workers=workers)
-    made = manifest_for(order_of(team, index), cluster, kind=PYTORCHJOB, environment={}).job
-    made["metadata"]["namespace"] = cluster.namespace
-    template = made["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]
+    made = manifest_for(order_of(team, index), cluster, kind=kind.KIND, environment={})
+    (template,) = kind.pod_templates(kind.holder_of_pods(made)).values()
     template["metadata"]["annotations"]["simulated-duration"] = f"{seconds:g}s"
-    return made
+    objects = kind.objects_of(made)
+    for each in objects:
+        each["metadata"]["namespace"] = cluster.namespace
+    return objects
 
 
-def held_jobs(num_jobs: int, *, lease: str) -> list[dict[str, Any]]:
-    """Return jobs of one namespace that wait forever, each with the lease of a launcher."""
+def held_jobs(num_jobs: int, *, lease: str) -> list[list[dict[str, Any]]]:
+    """Return the objects of jobs of one namespace that wait forever, each job with the lease of a launcher."""
     made = []
     for index in range(num_jobs):
-        each = job(TEAMS[0], index, seconds=1)
-        each["metadata"]["namespace"] = namespace_of("reaper")
-        del each["metadata"]["labels"]["kueue.x-k8s.io/queue-name"]
-        del each["metadata"]["labels"]["kueue.x-k8s.io/priority-class"]
-        each["metadata"]["annotations"]["peerkd.io/lease-renewed"] = lease
-        made.append(each)
+        objects = job(TEAMS[0], index, seconds=1)
+        for each in objects:
+            each["metadata"]["namespace"] = namespace_of("reaper")
+        metadata = objects[-1]["metadata"]
+        del metadata["labels"]["kueue.x-k8s.io/queue-name"]
+        del metadata["labels"]["kueue.x-k8s.io/priority-class"]
+        metadata["annotations"]["peerkd.io/lease-renewed"] = lease
+        made.append(objects)
     return made
 
 
-def send(jobs: Sequence[Mapping[str, Any]]) -> None:
-    """Create jobs in batches."""
+def send(jobs: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    """Create jobs in batches, each after the objects that must exist before."""
     for start in range(0, len(jobs), _BATCH):
-        kube.apply(*jobs[start : start + _BATCH])
+        batch = jobs[start : start + _BATCH]
+        before = [each for objects in batch for each in objects[:-1]]
+        if before:
+            kube.apply(*before)
+            # The controller of the jobs reads these objects from a cache.
+            time.sleep(1)
+        kube.apply(*(objects[-1] for objects in batch))
 
 
 def _taint(num_nodes: int) -> None:

@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.e2e.kind import SETTING
+
 NAMESPACE = os.environ.get("PEERKD_E2E_NAMESPACE", "peerkd-e2e")
 
 SHORT = (
@@ -97,7 +99,7 @@ class Study:
         if self.strategy:
             command += ["--strategy", self.strategy]
         if self.backend == "kubernetes":
-            settings = " ".join((f"namespace={NAMESPACE}", *self.settings))
+            settings = " ".join((f"namespace={NAMESPACE}", SETTING, *self.settings))
             command += ["--backend", "kubernetes", "--workers", str(self.workers), "--store", self.store]
             command += ["--cluster", settings]
         return command

@@ -17,9 +17,10 @@ from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterRefusedError
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.client import Cluster, connect
-from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB, TRAINJOB
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.order import StageOrder
+from tests.e2e.kind import KIND, RESOURCE, holder_of_pods, objects_of, pod_templates
 from tests.e2e.kubectl import KubectlError, apply, kubectl, wait_until
 from tests.manifests.admission import FORBIDDEN, Forbidden, Spec
 from tests.manifests.built import build
@@ -37,9 +38,8 @@ class Place(NamedTuple):
 
     def ask(self, body: Mapping[str, Any]) -> None:
         """Ask the server whether it would accept an object."""
-        jobs = body["kind"] == "PyTorchJob"
-        root = "/apis/kubeflow.org/v1" if jobs else "/api/v1"
-        path = f"{root}/namespaces/{self.name}/{'pytorchjobs' if jobs else 'pods'}"
+        root = f"/api/{body['apiVersion']}" if body["kind"] == "Pod" else f"/apis/{body['apiVersion']}"
+        path = f"{root}/namespaces/{self.name}/{body['kind'].lower()}s"
         self.cluster.request("POST", path, query=[("dryRun", "All")], body=dict(body))
 
     def refusal(self, body: Mapping[str, Any]) -> str:
@@ -91,17 +91,26 @@ def _is_refused(place: Place, body: Mapping[str, Any]) -> bool:
     return False
 
 
-def job(*, replicas: tuple[str, ...] = ("Worker",)) -> dict[str, Any]:
-    """Return the job of a launcher, with additional replicas that are like the workers."""
-    made = manifest_for(ORDER, SETTINGS, kind=PYTORCHJOB, environment={}).job
-    specs = made["spec"]["pytorchReplicaSpecs"]
-    for replica in replicas:
-        specs[replica] = {**deepcopy(specs["Worker"]), "replicas": 1}
-    return made
+def job(*, more: bool = False) -> dict[str, Any]:
+    """Return the object with the pod templates of a launcher's job, with a replica more that is like the workers."""
+    holder = holder_of_pods(manifest_for(ORDER, SETTINGS, kind=KIND, environment={}))
+    if more and KIND is PYTORCHJOB:
+        specs = holder["spec"]["pytorchReplicaSpecs"]
+        specs["Master"] = {**deepcopy(specs["Worker"]), "replicas": 1}
+    elif more:
+        jobs = holder["spec"]["template"]["spec"]["replicatedJobs"]
+        jobs.append({**deepcopy(jobs[0]), "name": "more"})
+    return holder
 
 
-def spec_of(made: dict[str, Any], replica: str = "Worker") -> Spec:
-    spec: Spec = made["spec"]["pytorchReplicaSpecs"][replica]["template"]["spec"]
+def template_of(made: dict[str, Any], index: int = 0) -> dict[str, Any]:
+    """Return the pod template of a replica."""
+    return [*pod_templates(made).values()][index]
+
+
+def spec_of(made: dict[str, Any], index: int = 0) -> Spec:
+    """Return the spec of the pods of a replica."""
+    spec: Spec = template_of(made, index)["spec"]
     return spec
 
 
@@ -120,33 +129,26 @@ def task() -> dict[str, Any]:
 
 
 def other_peoples_job() -> dict[str, Any]:
-    """Return a job that violates every rule and has no sign of belonging to peerkd."""
-    return {
-        "apiVersion": "kubeflow.org/v1",
-        "kind": "PyTorchJob",
-        "metadata": {"name": "theirs"},
-        "spec": {
-            "pytorchReplicaSpecs": {
-                "Worker": {
-                    "replicas": 1,
-                    "template": {
-                        "spec": {
-                            "hostNetwork": True,
-                            "containers": [{"name": "pytorch", "image": "x:1"}],
-                            "volumes": [{"name": "node", "hostPath": {"path": "/"}}],
-                        }
-                    },
-                }
-            }
-        },
+    """Return an object that violates every rule and has no sign of belonging to peerkd."""
+    theirs = job()
+    theirs["metadata"] = {"name": "theirs"}
+    template_of(theirs)["metadata"] = {}
+    spec = spec_of(theirs)
+    name = spec["containers"][0]["name"]
+    spec.clear()
+    spec |= {
+        "hostNetwork": True,
+        "containers": [{"name": name, "image": "x:1"}],
+        "volumes": [{"name": "node", "hostPath": {"path": "/"}}],
     }
+    return theirs
 
 
 def test_the_job_of_a_launcher_is_accepted(ours: Place, shared: Place) -> None:
     for place in (ours, shared):
         place.ask(job())
-        place.ask(job(replicas=("Master",)))
-        place.ask(pod(names.OUR_LABELS | {PYTORCHJOB.job_label: "x"}))
+        place.ask(job(more=True))
+        place.ask(pod(names.OUR_LABELS | {KIND.job_label: "x"}))
         place.ask(task())
 
 
@@ -159,11 +161,11 @@ def test_the_settings_of_each_container_are_checked_too(ours: Place) -> None:
     ours.ask(made)
 
 
-@pytest.mark.parametrize("replica", ["Worker", "Master"])
+@pytest.mark.parametrize("index", [0, 1])
 @pytest.mark.parametrize("forbidden", FORBIDDEN, ids=lambda each: each.name)
-def test_a_job_that_requests_more_is_refused_in_a_sentence(ours: Place, forbidden: Forbidden, replica: str) -> None:
-    made = job(replicas=(replica,))
-    forbidden.change(spec_of(made, replica))
+def test_a_job_that_requests_more_is_refused_in_a_sentence(ours: Place, forbidden: Forbidden, index: int) -> None:
+    made = job(more=True)
+    forbidden.change(spec_of(made, index))
     said = ours.refusal(made)
     assert "denied request: " in said
     sentence = said.partition("denied request: ")[2]
@@ -175,7 +177,7 @@ def test_a_job_that_requests_more_is_refused_in_a_sentence(ours: Place, forbidde
 
 @pytest.mark.parametrize("forbidden", FORBIDDEN, ids=lambda each: each.name)
 def test_a_pod_of_a_job_is_refused_for_the_same_reasons(ours: Place, forbidden: Forbidden) -> None:
-    made = pod({PYTORCHJOB.job_label: "x"})
+    made = pod({KIND.job_label: "x"})
     forbidden.change(made["spec"])
     said = ours.refusal(made)
     # The server may refuse it first, for a missing account or a contradiction in the pod.
@@ -216,9 +218,9 @@ def test_a_worker_cannot_have_labels_that_services_and_network_policies_trust(
     ours: Place, labels: dict[str, str]
 ) -> None:
     made = job()
-    made["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["metadata"]["labels"].update(labels)
+    template_of(made)["metadata"]["labels"].update(labels)
     assert "The labels of a worker must not be those of" in ours.refusal(made)
-    assert "The labels of a worker must not be those of" in ours.refusal(pod({PYTORCHJOB.job_label: "x", **labels}))
+    assert "The labels of a worker must not be those of" in ours.refusal(pod({KIND.job_label: "x", **labels}))
     if labels is not TASK_LABELS:
         posing = task()
         posing["metadata"]["labels"].update(labels)
@@ -236,22 +238,61 @@ def test_a_launcher_cannot_bypass_the_policy_by_omitting_labels(shared: Place) -
 
 
 def test_launcher_and_reaper_cannot_change_jobs_of_others(shared: Place) -> None:
-    theirs, own = other_peoples_job(), job()
-    # The job is suspended, so that the operator creates no pod for it.
-    for each in (theirs, own):
+    (*before, own) = objects_of(manifest_for(ORDER, SETTINGS, kind=KIND, environment={}))
+    # The job is suspended, so that its controller creates no pod for it.
+    if KIND is PYTORCHJOB:
+        own["spec"]["runPolicy"] = {"suspend": True}
+    else:
+        own["spec"]["suspend"] = True
+    theirs = {**deepcopy(own), "metadata": {"name": "theirs"}}
+    for each in (*before, own, theirs):
         each["metadata"]["namespace"] = shared.name
-        each["spec"]["runPolicy"] = {"suspend": True}
-    apply(theirs, own)
+    apply(*before)
+    wait_until(lambda: _are_applied(own, theirs), seconds=30, what="the controller knows what the jobs need")
     for account in ("peerkd-launcher", "peerkd-reaper"):
         with pytest.raises(KubectlError, match="peerkd may change and delete only the jobs that it has made"):
-            _as(account, shared, "delete", "pytorchjob", "theirs")
-    patch = ("patch", "pytorchjob", "theirs", "--type=merge", "--patch", '{"metadata": {"labels": {"a": "b"}}}')
+            _as(account, shared, "delete", RESOURCE, "theirs")
+    patch = ("patch", RESOURCE, "theirs", "--type=merge", "--patch", '{"metadata": {"labels": {"a": "b"}}}')
     with pytest.raises(KubectlError, match="peerkd may change and delete only the jobs that it has made"):
         _as("peerkd-launcher", shared, *patch)
     name = own["metadata"]["name"]
     lease = json.dumps({"metadata": {"annotations": {names.ANNOTATION_LEASE_RENEWED: "now"}}})
-    _as("peerkd-launcher", shared, "patch", "pytorchjob", name, "--type=merge", "--patch", lease)
-    _as("peerkd-reaper", shared, "delete", "pytorchjob", name)
+    _as("peerkd-launcher", shared, "patch", RESOURCE, name, "--type=merge", "--patch", lease)
+    _as("peerkd-reaper", shared, "delete", RESOURCE, name)
+
+
+def _are_applied(*objects: Mapping[str, Any]) -> bool:
+    try:
+        apply(*objects)
+    except KubectlError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(KIND is not TRAINJOB, reason="only a TrainJob has a runtime")
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"runtimeRef": {"kind": "ClusterTrainingRuntime", "name": "torch-distributed"}}, "A TrainJob must use"),
+        ({"trainer": {"command": ["sh"]}}, "A TrainJob must use"),
+        ({"trainer": {"env": [{"name": "A", "value": "b"}]}}, "A TrainJob must use"),
+        ({"runtimePatches": [{"serviceAccountName": "admin"}]}, "A patch of a TrainJob may set"),
+        (
+            {"runtimePatches": [{"volumes": [{"name": "n", "hostPath": {"path": "/"}}]}]},
+            "A patch of a TrainJob may set",
+        ),
+    ],
+    ids=str,
+)
+def test_a_trainjob_cannot_change_what_its_runtime_contains(ours: Place, change: dict[str, Any], sentence: str) -> None:
+    (*_, made) = objects_of(manifest_for(ORDER, SETTINGS, kind=KIND, environment={}))
+    change = deepcopy(change)
+    for number, spec in enumerate(change.get("runtimePatches", [])):
+        jobs = [{"name": "node", "template": {"spec": {"template": {"spec": spec}}}}]
+        patch = {"template": {"spec": {"replicatedJobs": jobs}}}
+        change["runtimePatches"][number] = {"manager": "peerkd.io/test", "trainingRuntimeSpec": patch}
+    made["spec"] |= change
+    assert sentence in ours.refusal(made)
 
 
 def test_an_operator_can_extend_the_lists(ours: Place) -> None:

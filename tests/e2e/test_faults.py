@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.kfp_pods import Pipeline, environment
+from tests.e2e.kind import KIND, RESOURCE, SETTING, read
 from tests.e2e.kubectl import KubectlError, apply, items, kubectl, wait_until
 from tests.e2e.studies import LONG, LONG_TUNED, NAMESPACE, Site, Study, choices_fingerprint, trials_fingerprint
 
@@ -67,7 +68,7 @@ class Running:
 @pytest.fixture(autouse=True)
 def _no_jobs_left(site: Site) -> Iterator[None]:
     yield
-    kubectl("delete", "pytorchjobs", "--all", "-n", NAMESPACE)
+    kubectl("delete", RESOURCE, "--all", "--cascade=background", "-n", NAMESPACE)
 
 
 @pytest.fixture
@@ -97,20 +98,17 @@ def jobs(stage: str = "distill_pairs") -> list[dict[str, Any]]:
 
 
 def unfinished() -> list[dict[str, Any]]:
-    ends = ("Succeeded", "Failed")
-    return [
-        job
-        for job in items("pytorchjobs", namespace=NAMESPACE)
-        if not any(
-            each["type"] in ends and each["status"] == "True" for each in job.get("status", {}).get("conditions", [])
-        )
-    ]
+    return [job for job in items(RESOURCE, namespace=NAMESPACE) if not read(job).has_ended]
 
 
-def at_work() -> list[str]:
-    """Return the names of the pods of workers that use resources of the cluster."""
+def at_work(worker: int | None = None) -> list[str]:
+    """Return the names of the pods of workers, or of one worker, that use resources of the cluster."""
     pods = items("pods", namespace=NAMESPACE, labels=OURS)
-    return [name(each) for each in pods if each["status"]["phase"] not in ("Succeeded", "Failed")]
+    return [
+        name(each)
+        for each in pods
+        if each["status"]["phase"] not in ("Succeeded", "Failed") and worker in (None, KIND.worker_index(each))
+    ]
 
 
 def evict(pod: str) -> None:
@@ -119,10 +117,6 @@ def evict(pod: str) -> None:
     path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction"
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
     kubectl("create", "--raw", path, "-f", "-", text=json.dumps(eviction))
-
-
-def conditions(job: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(job.get("status", {}).get("conditions", []))
 
 
 def make_workflow(workflow: str) -> None:
@@ -172,7 +166,8 @@ def test_a_launcher_that_is_killed_and_started_again_adopts_the_job(
 def test_a_launcher_pod_that_is_killed_and_retried_adopts_the_job(site: Site, undisturbed: str) -> None:
     """The launcher is a task of a pipeline, which Kubeflow Pipelines retries in a new pod."""
     store = f"s3://peerkd/{secrets.token_hex(4)}"
-    arguments = {"overrides": " ".join(LONG), "store": store, "num_workers": "2", "cluster": " ".join(SMALL_WORKERS)}
+    arguments = {"overrides": " ".join(LONG), "store": store, "num_workers": "2"}
+    arguments["cluster"] = " ".join((SETTING, *SMALL_WORKERS))
     pipeline = Pipeline.load(ROOT / "pipelines" / "jointkd.yaml", arguments, run_id=secrets.token_hex(4))
     of_all: dict[str, Any] = {
         "namespace": NAMESPACE,
@@ -196,7 +191,7 @@ def test_a_launcher_pod_that_is_killed_and_retried_adopts_the_job(site: Site, un
     kubectl("wait", "pod/retried-first", "-n", NAMESPACE, failed, "--timeout=30s")
     log = pipeline.run(task, pod="retried-second", **of_all)
     assert f"the job {name(job)} exists already; waiting for its end" in log
-    assert [uid(each) for each in items("pytorchjobs", namespace=NAMESPACE) if name(each) == name(job)] == [uid(job)]
+    assert [uid(each) for each in items(RESOURCE, namespace=NAMESPACE) if name(each) == name(job)] == [uid(job)]
     assert trials_fingerprint(log) == undisturbed
 
 
@@ -225,7 +220,7 @@ def test_the_job_of_a_workflow_that_ended_is_gone_within_ten_seconds(study: Stud
     owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "ending", "controller": True}
     (workflow,) = items("workflows.argoproj.io", namespace=NAMESPACE)
     patch = {"metadata": {"ownerReferences": [{**owner, "uid": uid(workflow)}]}}
-    kubectl("patch", "pytorchjob", name(job), "-n", NAMESPACE, "--type=merge", "-p", json.dumps(patch))
+    kubectl("patch", RESOURCE, name(job), "-n", NAMESPACE, "--type=merge", "-p", json.dumps(patch))
     running.kill()
     end = {"spec": {"activeDeadlineSeconds": 0}}
     kubectl("patch", "workflow", "ending", "-n", NAMESPACE, "--type=merge", "-p", json.dumps(end))
@@ -234,7 +229,7 @@ def test_the_job_of_a_workflow_that_ended_is_gone_within_ten_seconds(study: Stud
 
 @pytest.mark.parametrize("how", ["deleted", "evicted", "killed"])
 def test_a_lost_worker_costs_no_trial(running: Running, undisturbed: str, how: str) -> None:
-    (pod,) = [each for each in at_work() if each.endswith("worker-1")]
+    (pod,) = at_work(1)
     if how == "deleted":
         kubectl("delete", "pod", pod, "-n", NAMESPACE, "--wait=false")
     elif how == "evicted":
@@ -257,16 +252,17 @@ def test_evictions_beyond_the_limit_of_restarts_cost_no_trial(running: Running, 
             (
                 pod
                 for pod in pods
-                if name(pod).endswith("worker-1") and uid(pod) not in evicted and pod["status"]["phase"] == "Running"
+                if KIND.worker_index(pod) == 1 and uid(pod) not in evicted and pod["status"]["phase"] == "Running"
             ),
             None,
         )
 
     for _ in range(5):
-        pod = wait_until(next_one, seconds=120, what=f"worker 1 runs again after {len(evicted)} evictions")
+        # The Job of a TrainJob waits longer after each eviction: 10 s, 20 s, 40 s and so on.
+        pod = wait_until(next_one, seconds=240, what=f"worker 1 runs again after {len(evicted)} evictions")
         evicted.add(uid(pod))
         evict(name(pod))
-    assert running.end(seconds=600) == 0, running.printed
+    assert running.end(seconds=900) == 0, running.printed
     assert trials_fingerprint(running.printed) == undisturbed
 
 
@@ -278,7 +274,7 @@ def test_a_tuned_study_continues_whichever_worker_is_lost(site: Site, tmp_path: 
     running = Running(Study(site, tmp_path / "there", LONG_TUNED, strategy="tune"))
     try:
         running.wait_for("tune_pairs: [worker 0] iteration ")
-        (pod,) = [each for each in at_work() if each.endswith(f"worker-{place}")]
+        (pod,) = at_work(place)
         kubectl("delete", "pod", pod, "-n", NAMESPACE, "--grace-period=0", "--force")
         assert "trials for" not in running.printed, "the study was over before"
         assert running.end() == 0, running.printed
@@ -302,14 +298,16 @@ def test_an_outage_of_the_api_server_for_a_minute_costs_nothing(running: Running
 
 
 def test_an_operator_that_restarts_changes_nothing(running: Running, undisturbed: str) -> None:
-    kubectl("rollout", "restart", "deployment/training-operator", "-n", "kubeflow")
+    field = f"metadata.name={KIND.controller.deployment}"
+    (found,) = json.loads(kubectl("get", "deployments", "-A", "--field-selector", field, "-o", "json"))["items"]
+    kubectl("rollout", "restart", f"deployment/{name(found)}", "-n", found["metadata"]["namespace"])
     assert running.end() == 0, running.printed
     assert trials_fingerprint(running.printed) == undisturbed
 
 
 def test_a_job_deleted_by_hand_ends_the_run_in_a_sentence(running: Running) -> None:
     (job,) = jobs()
-    kubectl("delete", "pytorchjob", name(job), "-n", NAMESPACE, "--wait=false")
+    kubectl("delete", RESOURCE, name(job), "-n", NAMESPACE, "--wait=false")
     assert running.end(seconds=30) == 1
     assert "was deleted" in running.printed.splitlines()[-1]
     assert not unfinished()

@@ -23,6 +23,7 @@ import pytest
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import load
 from peerkd.metrics.names import METRICS
+from tests.e2e.kind import KIND
 from tests.e2e.kubectl import KubectlError, items, kubectl, wait_until
 from tests.e2e.studies import LONG, NAMESPACE, Site, Study
 from tests.e2e.test_faults import Running, name, unfinished
@@ -199,7 +200,7 @@ def sweep(site: Site, watch: Watch, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="class")
 def pod(sweep: Running) -> dict[str, Any]:
     (job,) = unfinished()
-    (found,) = items("pods", namespace=NAMESPACE, labels=f"training.kubeflow.org/job-name={name(job)}")
+    (found,) = items("pods", namespace=NAMESPACE, labels=f"{KIND.job_label}={name(job)}")
     return found
 
 

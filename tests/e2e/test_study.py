@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.kfp_pods import Pipeline, environment
+from tests.e2e.kind import RESOURCE, SETTING
 from tests.e2e.kubectl import items
 from tests.e2e.studies import (
     NAMESPACE,
@@ -73,7 +74,7 @@ def test_pcl_with_two_workers_gives_the_results_of_two_processes_on_a_laptop(sit
 def test_each_component_runs_as_a_pod_of_a_pipeline(site: Site, fingerprint_here: str) -> None:
     logs = _as_pods(site, strategy="sweep", overrides=SHORT)
     assert trials_fingerprint(logs["distill-pairs"]) == fingerprint_here
-    assert items("pytorchjobs", namespace=NAMESPACE)
+    assert items(RESOURCE, namespace=NAMESPACE)
 
 
 def test_each_component_of_a_tuned_study_runs_as_a_pod_of_a_pipeline(site: Site, choices_here: str) -> None:
@@ -89,6 +90,7 @@ def _as_pods(site: Site, *, strategy: str, overrides: tuple[str, ...]) -> dict[s
         "overrides": " ".join(overrides),
         "store": f"s3://peerkd/kfp-{run_id}",
         "num_workers": "2",
+        "cluster": SETTING,
     }
     pipeline = Pipeline.load(ROOT / "pipelines" / "jointkd.yaml", arguments, run_id=run_id)
     return {
