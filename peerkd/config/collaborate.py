@@ -10,6 +10,7 @@ from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.strict import StrictConfig, refuse_repeats
 from peerkd.config.targets import TargetConfig
 from peerkd.config.training import DistillConfig
+from peerkd.config.unreliable import UnreliableConfig
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.targets import PAIR_TARGETS, class_counts
 from peerkd.rounds import ROUND_METHODS
@@ -130,6 +131,18 @@ class RoundsConfig(DistillConfig):
     reduction_temperature: float = Field(default=0.1, gt=0)
     """The temperature of the entropy reduction of the method ds_fl. A low temperature sharpens the mean prediction."""
 
+    unreliable: tuple[UnreliableConfig, ...] = ()
+    """The peers that leave, come back or lie in some rounds, to measure the harm that they do to the others. Lies are
+    about predictions, so no method may send anything else. Empty: all peers are reliable."""
+
+    def absent_peers(self, round: int) -> frozenset[int]:
+        """Return the peers that take no part in a round, counted from 1."""
+        return frozenset(each.peer for each in self.unreliable if not each.is_lie and each.is_in(round))
+
+    def lies(self, round: int) -> dict[int, UnreliableConfig]:
+        """Return the lies of a round, counted from 1, by peer. Of several lies of a peer, the last one counts."""
+        return {each.peer: each for each in self.unreliable if each.is_lie and each.is_in(round)}
+
     @property
     def round_methods(self) -> tuple[RoundMethod, ...]:
         """The registered methods that the field ``methods`` names, in this order."""
@@ -175,6 +188,19 @@ class CollaborateConfig(PeerExperimentConfig):
         """The first words of messages about the divergence, keyed by the name of its loss."""
         return {self.rounds.loss.kind: "rounds.loss.kind must"}
 
+    def check_num_classes(self, num_classes: int) -> None:
+        """Check that each constant prediction of an unreliable peer is a class of the data set.
+
+        Raises:
+            ValueError: If one is not.
+        """
+        for each in self.rounds.unreliable:
+            if each.predicted_class >= num_classes:
+                raise ValueError(
+                    f"rounds.unreliable.predicted_class must be below the number of classes, {num_classes}, got "
+                    f"{each.predicted_class} for peer {each.peer}."
+                )
+
     @property
     def highest_temperature(self) -> tuple[str, float]:
         """The name of the field with the temperature, and the temperature."""
@@ -198,7 +224,30 @@ class CollaborateConfig(PeerExperimentConfig):
             if method.needs_one_network:
                 self._check_same_networks(method)
         self._check_topology()
+        self._check_unreliable()
         return self
+
+    def _check_unreliable(self) -> None:
+        num_peers, unreliable = self.partition.num_peers, self.rounds.unreliable
+        for each in unreliable:
+            if each.peer >= num_peers:
+                raise ValueError(f"rounds.unreliable must name peers from 0 to {num_peers - 1}, got {each.peer}.")
+            if each.last_round is not None and each.last_round < each.first_round:
+                raise ValueError(
+                    f"rounds.unreliable must have a last_round that is not before first_round, {each.first_round}, got "
+                    f"{each.last_round} for peer {each.peer}."
+                )
+            for method in self.rounds.round_methods:
+                if each.is_lie and method.sends not in ("predictions", "nothing"):
+                    raise ValueError(
+                        f"rounds.unreliable must not contain {each.kind} when rounds.methods contains {method.name}, "
+                        f"which sends {method.sends}: lies are about predictions."
+                    )
+        absent = {each.peer for each in unreliable if not each.is_lie}
+        if len(absent) > num_peers - 2:
+            raise ValueError(
+                f"rounds.unreliable must leave at least 2 peers that are never absent, got {num_peers - len(absent)}."
+            )
 
     def _check_same_networks(self, method: RoundMethod) -> None:
         first, *others = self.networks

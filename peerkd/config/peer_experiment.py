@@ -132,6 +132,13 @@ class PeerExperimentConfig(StrictConfig):
         """The first words of messages about each divergence of the experiment, keyed by the name of its loss."""
         return {}
 
+    def check_num_classes(self, num_classes: int) -> None:
+        """Check that the config names only classes of the data set by their numbers.
+
+        Raises:
+            ValueError: If it names another one.
+        """
+
     @property
     def highest_temperature(self) -> tuple[str, float]:
         """The name of the field with the temperatures of the divergences, and the highest of them."""

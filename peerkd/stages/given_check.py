@@ -69,7 +69,7 @@ def check_given_peers(
 def check_classes(
     config: PeerExperimentConfig, labels_N: IntArray, train: Sequence[IntArray], *, class_names: Sequence[str]
 ) -> None:
-    """Check that peers whose networks lack classes can take part.
+    """Check that the config names classes of the data set, and that peers whose networks lack classes can take part.
 
     Args:
         config: The experiment.
@@ -78,10 +78,11 @@ def check_classes(
         class_names: The names of the K classes.
 
     Raises:
-        ValueError: If a network names a class that the data set does not have, if two peers have no class in common, if
-            a peer has training samples of a class that its network does not know, or if the loss or a temperature does
-            not allow networks that lack classes.
+        ValueError: If the config or a network names a class that the data set does not have, if two peers have no class
+            in common, if a peer has training samples of a class that its network does not know, or if the loss or a
+            temperature does not allow networks that lack classes.
     """
+    config.check_num_classes(len(class_names))
     known: list[set[int]] = []
     for peer, network in enumerate(config.networks):
         try:

@@ -110,8 +110,25 @@ def headline(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> list[tupl
                 "rounds.rampup_rounds gives the divergence less weight in the first rounds.",
             )
         )
+    if facts.config.rounds.unreliable:
+        said.append(("Unreliable peers", unreliable_peers(main, facts)))
     said.append(("How sure", "All numbers are of one seed. Before you rely on a small difference, set num_seeds."))
     return said
+
+
+def unreliable_peers(main: MethodRounds, facts: RoundsFacts) -> str:
+    """Return sentences on the peers that were absent or lied, and on the accuracy of the others."""
+    named = ", ".join(
+        f"{facts.config.describe_peer(each.peer)} ({each.kind.replace('_', ' ')})"
+        for each in facts.config.rounds.unreliable
+    )
+    numbers = {each.peer for each in facts.config.rounds.unreliable}
+    others = [index for index, number in enumerate(facts.peer_numbers) if number not in numbers]
+    before, after = (_percent(main.global_RP[round, others].mean()) for round in (0, -1))
+    return (
+        f"In some rounds, these peers were absent or lied: {named}. The mean accuracy of the other peers goes from "
+        f"{before} to {after}."
+    )
 
 
 def conventions(facts: RoundsFacts) -> list[str]:

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.given_peers import PeerNetwork
@@ -18,6 +18,10 @@ from peerkd.training.rounds.students import predictions_of
 
 Accuracies = Mapping[str, Any]
 """The accuracies of a peer by name: ``{validation,test}_{global,own}_accuracy`` and ``test_class_accuracies``."""
+
+
+NO_BYTES: Final[Mapping[str, int]] = {"sent_bytes": 0, "received_bytes": 0}
+"""The bytes of a peer that is absent."""
 
 
 def measure(config: CollaborateConfig, data: RoundsData, weights: PeerWeights) -> dict[int, Accuracies]:

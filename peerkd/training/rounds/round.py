@@ -28,6 +28,7 @@ from peerkd.training.devices import autocast
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.joined_samples import JoinedSamples
 from peerkd.training.rounds.data import RoundsData
+from peerkd.training.rounds.lies import told
 from peerkd.training.rounds.samples import LaterEpochs, OwnPart, RepeatedPasses, RoundSamples
 from peerkd.training.rounds.students import predictions_of, train_mutually, train_students
 from peerkd.training.samples import SampleSet
@@ -75,7 +76,10 @@ class TrainingRound:
 
     @torch.no_grad()
     def predict(self, weights: PeerWeights) -> dict[int, Prediction]:
-        """Return the predictions of the networks of some peers on the public set, in evaluation mode."""
+        """Return the predictions of some peers on the public set, in evaluation mode.
+
+        A peer that lies sends other predictions than those of its network.
+        """
         predictions: dict[int, Prediction] = {}
         for network, peers in self._by_network(weights).items():
             parts_GBK: list[list[Tensor]] = []
@@ -84,7 +88,7 @@ class TrainingRound:
                     parts_GBK.append([predict(images).float() for images in self._data.public_images()])
             logits_GSK = torch.cat([torch.cat(parts, dim=1) for parts in parts_GBK])
             for peer, logits_SK in zip(peers, logits_GSK, strict=True):
-                predictions[peer] = Prediction(logits_SK, self._data.counts_PK[peer])
+                predictions[peer] = self._sent(peer, Prediction(logits_SK, self._data.counts_PK[peer]))
         return {peer: predictions[peer] for peer in weights}
 
     def train(
@@ -217,6 +221,13 @@ class TrainingRound:
             case OwnPart():
                 raise ValueError("samples must include public samples if a peer imitates something, got own ones.")
         return {epoch - self._first_epoch: batches for epoch, batches in values.items()}
+
+    def _sent(self, peer: int, prediction: Prediction) -> Prediction:
+        """Return what a peer sends as its prediction, which may be a lie."""
+        lie = self._config.rounds.lies(self.number).get(peer)
+        if lie is None:
+            return prediction
+        return told(prediction, lie, rng=generator(self._config.seed, "lies", peer, self.number))
 
     def _by_network(self, peers: Iterable[int]) -> Mapping[PeerNetwork, list[int]]:
         groups: defaultdict[PeerNetwork, list[int]] = defaultdict(list)

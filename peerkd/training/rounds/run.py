@@ -17,7 +17,15 @@ from peerkd.training.devices import gpu_bytes, process_device
 from peerkd.training.inputs import MethodDone, RoundDone, RoundsInputs
 from peerkd.training.process_pool import TaskFunction
 from peerkd.training.rounds.data import RoundsData
-from peerkd.training.rounds.measure import Accuracies, exchanged_bytes, first_row, is_accepted, measure, teacher_columns
+from peerkd.training.rounds.measure import (
+    NO_BYTES,
+    Accuracies,
+    exchanged_bytes,
+    first_row,
+    is_accepted,
+    measure,
+    teacher_columns,
+)
 from peerkd.training.rounds.round import TrainingRound
 
 History = list[dict[str, Any]]
@@ -97,11 +105,12 @@ def do_round(
         history: The rows of measurements of all earlier rounds.
         number: The number of the round, counted from 1.
     """
-    peers = sorted(weights)
-    round = TrainingRound(config, data, number=number, peers=peers)
-    proposals = method.propose(round, weights)
+    peers, absent = sorted(weights), config.rounds.absent_peers(number)
+    present = {peer: weights[peer] for peer in peers if peer not in absent}
+    round = TrainingRound(config, data, number=number, peers=sorted(present))
+    proposals = method.propose(round, present)
     measured = measure(config, data, proposals)
-    exchanged = exchanged_bytes(method, round, weights, data)
+    exchanged = exchanged_bytes(method, round, present, data)
     before = {row["peer"]: row for row in history[-len(peers) :]}
     start = {row["peer"]: row for row in history[: len(peers)]}
     after: dict[int, Weights] = dict(weights)
@@ -120,7 +129,7 @@ def do_round(
                 "round": number,
                 "peer": peer,
                 **(measured[peer] if accepted and peer in proposals else _accuracies(before[peer])),
-                **exchanged[peer],
+                **exchanged.get(peer, NO_BYTES),
                 "num_own_samples": round.num_own_samples[peer],
                 "num_public_samples": round.num_public_samples[peer],
                 "is_accepted": accepted,

@@ -54,6 +54,23 @@ def config(**rounds: Any) -> CollaborateConfig:
             "rounds.conventions.teacher_mode must be eval, because all peers predict the public set once a round, got "
             "train.",
         ),
+        (
+            {"unreliable": [{"kind": "absent", "peer": 3}]},
+            "rounds.unreliable must name peers from 0 to 2, got 3.",
+        ),
+        (
+            {"unreliable": [{"kind": "absent", "peer": 1, "first_round": 3, "last_round": 2}]},
+            "rounds.unreliable must have a last_round that is not before first_round, 3, got 2 for peer 1.",
+        ),
+        (
+            {"unreliable": [{"kind": "flipped_labels", "peer": 1}]},
+            "rounds.unreliable must not contain flipped_labels when rounds.methods contains fedavg, which sends "
+            "weights: lies are about predictions.",
+        ),
+        (
+            {"unreliable": [{"kind": "absent", "peer": 0, "last_round": 1}, {"kind": "absent", "peer": 1}]},
+            "rounds.unreliable must leave at least 2 peers that are never absent, got 1.",
+        ),
         ({"methods": ["alone", "alone"]}, 'rounds.methods must not repeat a value, got ["alone", "alone"].'),
     ],
 )

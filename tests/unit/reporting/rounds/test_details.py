@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -117,3 +118,12 @@ def test_a_table_of_an_earlier_version_has_a_report_without_teachers_and_classes
     assert "Classes" not in html.render(bare, facts)
     assert "classes gain" not in tables.terminal_summary(bare, facts)
     assert "Who taught whom" in html.render(found(), facts)
+
+
+def test_the_accuracy_of_reliable_peers_is_reported_apart(facts: RoundsFacts) -> None:
+    rounds = {"num_rounds": 2, "methods": ["predictions"], "unreliable": [{"kind": "flipped_labels", "peer": 2}]}
+    config = CollaborateConfig.from_mapping({"partition": {"num_peers": 3, "public_fraction": 0.1}, "rounds": rounds})
+    assert html.unreliable_peers(found()["predictions"], replace(facts, config=config)) == (
+        "In some rounds, these peers were absent or lied: peer 2 (flipped labels). The mean accuracy of the other "
+        "peers goes from 50.0 % to 70.0 %."
+    )
