@@ -29,13 +29,16 @@ run: setup ## Run PIPELINE (jointkd, pcl, collaborate) with PRESET (digits) and 
 	@$(BIN)/peerkd run "$(PIPELINE)" $(if $(PRESET),--preset "$(PRESET)") --output "$(OUTPUT)" $(ARGS)
 
 ##@ Test
-.PHONY: test e2e faults planted check lint types imports
+.PHONY: test e2e wheel-check faults planted check lint types imports
 test: setup ## Run all tests that this machine can run; ARGS="tests/unit", or any of pytest's
 	@# Files keep their order. If they were sorted by number of tests, the few tests that take minutes would come last.
 	@$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 e2e: setup ## Run studies and faults on the cluster that KUBECONFIG names; run `make images` first; JOB_KIND=trainjob
 	@PEERKD_E2E=1 JOB_KIND=$(JOB_KIND) $(BIN)/pytest tests/e2e $(ARGS)
+
+wheel-check: setup ## Install the wheel without extras in an empty environment, and check what works there
+	@PEERKD_WHEEL=1 $(BIN)/pytest tests/test_wheel.py $(ARGS)
 
 faults: setup ## Run the fault harness for hours; ARGS="--families store --scale 0.1", or --help
 	@$(BIN)/python -m tests.faults $(ARGS)

@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -21,6 +21,21 @@ EXIT_BROKEN_PIPE: Final = 141
 
 _UsageError: Final[type[Any]] = typer.BadParameter.__mro__[1]
 """The error of a wrong command line, which Typer raises and does not export."""
+
+
+_EXTRAS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("kfp", "kfp_kubernetes"), "pipeline"),
+    "jinja2": "report",
+    **dict.fromkeys(("PIL", "sklearn"), "data"),
+    **dict.fromkeys(("torch", "torchvision", "safetensors"), "train"),
+    **dict.fromkeys(("kubeflow", "kubernetes", "urllib3"), "cluster"),
+    "minio": "s3",
+    "prometheus_client": "metrics",
+}
+"""The extra that installs each module of another project that a command imports."""
+
+_LOCAL_EXTRAS: Final = ("pipeline", "report", "data", "train")
+"""The extras that ``peerkd[local]`` contains."""
 
 
 @contextmanager
@@ -55,6 +70,11 @@ def exiting_on_errors() -> Iterator[None]:
     except PeerKDError as error:
         # The message may contain the last lines of a process, so it is not cut to one line.
         _exit(str(error), EXIT_FAILURE)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in _EXTRAS:
+            raise
+        _exit(_missing(module), EXIT_USER_ERROR)
     except BrokenPipeError:
         _discard_stdout()
         sys.exit(EXIT_BROKEN_PIPE)
@@ -83,6 +103,12 @@ def check_arguments(arguments: Sequence[str]) -> None:
             raise ValueError(
                 f"Each argument must be text in {encoding}, the encoding of this environment, got {plain(argument)}."
             ) from error
+
+
+def _missing(module: str) -> str:
+    extra = _EXTRAS[module]
+    local = ", or peerkd[local] for everything that a run on this machine needs" if extra in _LOCAL_EXTRAS else ""
+    return f"This command needs the package {module}, which is not installed here; install peerkd[{extra}]{local}."
 
 
 def _exit(message: str, exit_code: int) -> None:

@@ -21,9 +21,7 @@ import numpy.typing as npt
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.packed import read_packed
 from peerkd.data.skipped import SkippedEntries, from_json
-from peerkd.data.sources.decode_pool import ReportProgress, decode_images
-from peerkd.data.sources.decoding import WHITE, PixelRules
-from peerkd.data.sources.image_folder import survey_image_folder
+from peerkd.data.sources.pixel_rules import WHITE, PixelRules, ReportProgress
 from peerkd.data.storage import content_fingerprint, describing_metadata, read_array, read_metadata, write_metadata
 from peerkd.data.wording import printable
 from peerkd.errors import ArtifactCorruptError, DataSourceError
@@ -83,6 +81,9 @@ class StreamedDataset:
         Raises:
             DataSourceError: If a file is missing or has changed since it was indexed.
         """
+        # Imported here because it needs Pillow, which packed data sets do not.
+        from peerkd.data.sources.decode_pool import decode_images
+
         paths = [self.root / os.fsdecode(path) for path in self.relative_paths_N[indices_B]]
         rules = PixelRules(self.image_size_pixels, self.pixel_range, self.background)
         return decode_images(paths, rules, digests=[digest.tobytes() for digest in self.digests_N32[indices_B]])
@@ -117,6 +118,9 @@ def index_image_folder(
         DataSourceError: If the folder does not have the layout of an image folder, or an image cannot be read and
             ``skip_damaged`` is False.
     """
+    # Imported here because it needs Pillow, which packed data sets do not.
+    from peerkd.data.sources.image_folder import survey_image_folder
+
     image_size_pixels = rules.image_size_pixels
     if image_size_pixels is None or image_size_pixels < 1:
         raise ValueError(f"data.image_size_pixels must be at least 1, got {image_size_pixels}.")

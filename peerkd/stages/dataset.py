@@ -12,8 +12,7 @@ from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.packed import write_packed
 from peerkd.data.skipped import SkippedEntries, describe, from_json, to_json
 from peerkd.data.sources import limit_samples, move_to_test, read_source
-from peerkd.data.sources.decode_pool import ReportProgress
-from peerkd.data.sources.decoding import PixelRules
+from peerkd.data.sources.pixel_rules import PixelRules, ReportProgress
 from peerkd.data.sources.signature import signature
 from peerkd.data.streamed import StreamedDataset, index_image_folder, open_dataset, write_index
 from peerkd.metrics.progress import print_line

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from peerkd.artifacts.keys import fingerprint
 from peerkd.config.given_peers import S3_SCHEME
-from peerkd.data.sources.decode_pool import ReportProgress
+from peerkd.data.sources.pixel_rules import ReportProgress
 from peerkd.data.sources.signature import signature
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import print_line

@@ -173,7 +173,7 @@ RECIPES: Final = {
     "data_source": Recipe(
         "A data source:",
         (
-            Edit(_SOURCES, "from peerkd.data.sources.image_folder import", above=_READ_IDX),
+            Edit(_SOURCES, "from peerkd.data.sources.npz import", above=_READ_IDX),
             Edit(_SOURCES, "readers: dict[", below='        "example_idx": read_example_idx,\n'),
             Edit(_DATA, "    source: Literal[", instead='    source: Literal["example_idx", '),
             Edit(

@@ -10,11 +10,9 @@ import numpy.typing as npt
 from peerkd.data.dataset import RawDataset
 from peerkd.data.partition.split import stratified_sample
 from peerkd.data.sources.cifar import CIFAR10, CIFAR100, read_cifar
-from peerkd.data.sources.decode_pool import ReportProgress
-from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.digits import read_digits
-from peerkd.data.sources.image_folder import read_image_folder
 from peerkd.data.sources.npz import read_npz
+from peerkd.data.sources.pixel_rules import PixelRules, ReportProgress
 from peerkd.data.wording import listed
 from peerkd.wording import plural
 
@@ -56,16 +54,23 @@ def read_source(
         if path is not None:
             raise ValueError(f"data.path must not be given with data.source digits, got {path!r}.")
         return read_digits()
-    readers: dict[str, Callable[[Path], RawDataset]] = {
-        "cifar10": lambda folder: read_cifar(folder, CIFAR10),
-        "cifar100": lambda folder: read_cifar(folder, CIFAR100),
-        "image_folder": lambda folder: read_image_folder(
+
+    def read_images(folder: Path) -> RawDataset:
+        # Imported here because it needs Pillow, which other sources do not.
+        from peerkd.data.sources.image_folder import read_image_folder
+
+        return read_image_folder(
             folder,
             rules,
             skip_damaged=skip_damaged,
             columns_path=None if columns_path is None else Path(columns_path).expanduser(),
             progress=progress,
-        ),
+        )
+
+    readers: dict[str, Callable[[Path], RawDataset]] = {
+        "cifar10": lambda folder: read_cifar(folder, CIFAR10),
+        "cifar100": lambda folder: read_cifar(folder, CIFAR100),
+        "image_folder": read_images,
         "npz": lambda file: read_npz(file, pixel_range=rules.pixel_range),
     }
     if source not in readers:

@@ -15,12 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from peerkd.data.memory import check_memory
-from peerkd.data.sources.decoding import Decoded, PixelRules, decode_file
+from peerkd.data.sources.decoding import Decoded, decode_file
+from peerkd.data.sources.pixel_rules import PixelRules, ReportProgress
 from peerkd.data.wording import listed, printable
 from peerkd.errors import DataSourceError
-
-ReportProgress = Callable[[int, int], None]
-"""A function that is called repeatedly with the number of processed files and the number of all files."""
 
 _MAX_FILES_PER_TASK: Final = 64  # The overhead of a task is about 0.1 ms, the time in which a small image is decoded.
 _NUM_LISTED: Final = 10

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import numpy as np
 
 from peerkd.data.sources.folders import special_kind
+from peerkd.data.sources.pixel_rules import PixelRules
 from peerkd.data.sources.scaling import scale_to_uint8
 from peerkd.data.wording import printable
 from peerkd.errors import DataSourceError
@@ -27,11 +28,7 @@ from peerkd.errors import DataSourceError
 try:
     from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 except ModuleNotFoundError as error:
-    raise DataSourceError(
-        "Reading data sets needs Pillow, which is not installed here; install peerkd[data]."
-    ) from error
-
-WHITE: Final = (255, 255, 255)
+    raise DataSourceError("Reading images needs Pillow, which is not installed here; install peerkd[data].") from error
 
 _TWELVE_BITS: Final = (0.0, 4_095.0)
 _SIXTEEN_BITS: Final = (0.0, 65_535.0)
@@ -66,23 +63,6 @@ def image_suffixes() -> Mapping[str, str]:
         if name in Image.OPEN and name not in _REFUSED_FORMATS
     }
     return {**formats, ".mpo": "JPEG"}
-
-
-class PixelRules(NamedTuple):
-    """Rules for converting the content of a file to RGB of 8 bits."""
-
-    image_size_pixels: int | None = None
-    """The height and width after resizing the shorter side and cropping the centre. None keeps the size."""
-
-    pixel_range: tuple[float, float] | None = None
-    """The values that become 0 and 255 in files of more than 8 bits per channel.
-
-    None uses 0 and 4095 for 12 bits and 0 and 65535 for unsigned 16 bits, and refuses other types. PGM and PPM files
-    state their own range.
-    """
-
-    background: tuple[int, int, int] = WHITE
-    """The colour behind transparent pixels, in RGB."""
 
 
 class Decoded(NamedTuple):

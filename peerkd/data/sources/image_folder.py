@@ -22,15 +22,14 @@ from peerkd.data.dataset import RawDataset
 from peerkd.data.skipped import SkippedEntries, Tally, describe
 from peerkd.data.sources.columns_file import Columns, read_columns
 from peerkd.data.sources.decode_pool import (
-    ReportProgress,
     Survey,
     decode_readable,
     list_unreadable,
     survey_images,
 )
-from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.folders import FolderId, folder_id
 from peerkd.data.sources.layout import EMPTY_CLASSES, FolderLayout, find_layout, list_class
+from peerkd.data.sources.pixel_rules import PixelRules, ReportProgress
 from peerkd.data.sources.splits import Split, split_of, split_remarks, validation_is_for_choices
 from peerkd.data.wording import listed, printable
 from peerkd.errors import DataSourceError

@@ -47,11 +47,25 @@ def test_a_hundred_peers_are_planned_without_torch() -> None:
 def test_without_pillow_the_missing_extra_is_named() -> None:
     script = (
         "import sys; sys.modules['PIL'] = None; from peerkd.cli.main import main\n"
-        "sys.argv = 'peerkd plan jointkd --no-measure'.split(); main()"
+        "sys.argv = 'peerkd plan jointkd --no-measure --set data.source=image_folder --set data.path=.'.split(); main()"
     )
     ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
-    told = "peerkd: Reading data sets needs Pillow, which is not installed here; install peerkd[data].\n"
+    told = "peerkd: Reading images needs Pillow, which is not installed here; install peerkd[data].\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", told)
+
+
+def test_a_command_names_the_extra_of_a_package_that_it_lacks() -> None:
+    script = (
+        "import sys; sys.modules['kfp'] = None; from peerkd.cli.main import main\n"
+        "sys.argv = 'peerkd run jointkd'.split(); main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (
+        2,
+        "",
+        "peerkd: This command needs the package kfp, which is not installed here; install peerkd[pipeline], or "
+        "peerkd[local] for everything that a run on this machine needs.\n",
+    )
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD_INPUTS)

@@ -10,8 +10,8 @@ from PIL import Image
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.packed import PackedDataset, write_packed
 from peerkd.data.skipped import SkippedEntries
-from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.image_folder import UNREADABLE, read_image_folder
+from peerkd.data.sources.pixel_rules import PixelRules
 from peerkd.data.streamed import (
     IMAGENET_CHANNEL_MEAN,
     IMAGENET_CHANNEL_STD,

@@ -8,7 +8,7 @@ from PIL import Image
 
 from peerkd.data.dataset import RawDataset
 from peerkd.data.packed import read_packed, write_packed
-from peerkd.data.sources.decoding import PixelRules
+from peerkd.data.sources.pixel_rules import PixelRules
 from peerkd.data.streamed import index_image_folder
 from peerkd.errors import DataSourceError
 from peerkd.training import pixels

@@ -8,7 +8,7 @@ import pytest
 from peerkd.data.packed import read_packed, write_packed
 from peerkd.data.sources import read_source
 from peerkd.data.sources.columns_file import OTHER_ROWS, read_columns
-from peerkd.data.sources.decoding import PixelRules
+from peerkd.data.sources.pixel_rules import PixelRules
 from peerkd.data.streamed import index_image_folder, open_dataset, write_index
 from peerkd.errors import DataSourceError
 

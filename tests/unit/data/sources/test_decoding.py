@@ -14,7 +14,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from peerkd.data.sources.decode_pool import decode_images
-from peerkd.data.sources.decoding import PixelRules, decode_file
+from peerkd.data.sources.decoding import decode_file
+from peerkd.data.sources.pixel_rules import PixelRules
 from peerkd.errors import DataSourceError
 
 RANDOM = np.random.default_rng(0)

@@ -11,8 +11,8 @@ from torchvision.transforms import functional as reference
 
 from peerkd.data.packed import read_packed, write_packed
 from peerkd.data.sources.decode_pool import decode_images
-from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.image_folder import UNREADABLE, list_image_files, read_image_folder
+from peerkd.data.sources.pixel_rules import PixelRules
 from peerkd.errors import DataSourceError
 
 SPLIT_TREE = {

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from peerkd.data.sources.decoding import PixelRules
 from peerkd.data.sources.image_folder import list_image_files, read_image_folder
 from peerkd.data.sources.layout import (
     EMPTY_CLASSES,
@@ -13,6 +12,7 @@ from peerkd.data.sources.layout import (
     OUTSIDE_SPLITS,
     SPECIAL_FILES,
 )
+from peerkd.data.sources.pixel_rules import PixelRules
 from peerkd.errors import DataSourceError
 
 SPLIT_TREE = {

@@ -6,7 +6,7 @@ import pytest
 
 from peerkd.data.dataset import RawDataset
 from peerkd.data.sources import limit_samples, move_to_test, read_source
-from peerkd.data.sources.decoding import PixelRules
+from peerkd.data.sources.pixel_rules import PixelRules
 from peerkd.errors import DataSourceError
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peerkd.data.sources.decoding import PixelRules, decode_file
+from peerkd.data.sources.decoding import decode_file
+from peerkd.data.sources.pixel_rules import PixelRules
 from peerkd.errors import DataSourceError
 
 
