@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from peerkd.metrics.progress import LINE_PREFIX
 from peerkd.results.table import read_table
+from tests.forked import ForkedCommand
 
 TINY = (
     "partition.num_peers=3",
@@ -50,8 +52,20 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run an experiment until it succeeds or fails."""
     return subprocess.run(
-        command(output, overrides, pipeline=pipeline), capture_output=True, text=True, timeout=300, check=False
+        command(output, overrides, pipeline=pipeline), capture_output=True, text=True, timeout=900, check=False
     )
+
+
+def run_here_and_kill(
+    output: Path, overrides: Sequence[str] = TINY, *, at: Callable[[], bool], pipeline: str = "jointkd"
+) -> None:
+    """Start an experiment in one process, which is forked, and kill it when ``at`` is true."""
+    _, _, _, *words = command(output, overrides, pipeline=pipeline)
+    with ForkedCommand([*words, "--workers", "0"]) as process:
+        while not at():
+            assert process.poll() is None, "the run ended before the moment came"
+            time.sleep(0.002)
+        process.kill()
 
 
 def run_and_kill(
@@ -83,6 +97,12 @@ def times_of_artifacts(output: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in paths}
 
 
+def stages_already_done(said: str) -> list[str]:
+    """Return the stages that a command reports as finished by an earlier one, in their order."""
+    lines = [line.removeprefix(f"{LINE_PREFIX} ") for line in said.splitlines()]
+    return [line.split(":")[0] for line in lines if ": already done" in line]
+
+
 def num_lines(output: Path, stage: str) -> int:
     """Return the number of records in the journals of an unfinished stage, or 0 if no such stage exists."""
     return sum(path.read_bytes().count(b"\n") for path in output.glob(f"{stage}/*.partial/scratch/journals/*/*"))
@@ -92,8 +112,8 @@ def _processes() -> str:
     return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 
 
-def wait_for(condition):
+def wait_for(condition, *, interval_seconds=0.05):
     deadline = time.monotonic() + 900
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(interval_seconds)

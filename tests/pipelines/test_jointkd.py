@@ -12,7 +12,17 @@ import yaml
 
 from peerkd.results.table import fingerprint
 from pipelines.compile import PIPELINES, compile_all
-from tests.pipelines.experiments import NUM_TINY_TRIALS, TINY, num_lines, run, run_and_kill, times_of_artifacts, trials
+from tests.pipelines.experiments import (
+    NUM_TINY_TRIALS,
+    TINY,
+    num_lines,
+    run,
+    run_and_kill,
+    run_here_and_kill,
+    stages_already_done,
+    times_of_artifacts,
+    trials,
+)
 
 LASTING = (*TINY, "peers.architectures=[small_cnn]", "distill.epochs=40")
 """A run that is long enough to be killed during its sweep."""
@@ -71,8 +81,7 @@ def test_a_second_run_reports_finished_stages_and_trains_nothing(finished):
     before = times_of_artifacts(output)
     second = run(output)
     assert second.returncode == 0, second.stderr
-    told = [line for line in second.stderr.splitlines() if ": already done" in line]
-    assert [line.split(":")[0] for line in told] == [
+    assert stages_already_done(second.stderr) == [
         "partition_data",
         "pretrain_peers",
         "distill_pairs",
@@ -83,32 +92,30 @@ def test_a_second_run_reports_finished_stages_and_trains_nothing(finished):
     assert times_of_artifacts(output) == before
 
 
-def test_another_grid_reuses_the_peers(finished, tmp_path):
+def test_another_grid_reuses_the_peers(finished, run_here, tmp_path, capsys):
     whole, _ = finished
     output = tmp_path / "runs"
     shutil.copytree(whole, output)
-    process = run(output, [*TINY, "sweep.temperatures=[2]"])
-    assert process.returncode == 0, process.stderr
-    assert "pretrain_peers: already done" in process.stderr
-    assert "distill_pairs: already done" not in process.stderr
+    assert run_here(output, [*TINY, "sweep.temperatures=[2]"]) == 0
+    assert stages_already_done(capsys.readouterr().err) == ["partition_data", "pretrain_peers"]
 
 
-def test_a_run_killed_at_five_moments_ends_in_the_same_table(tmp_path):
+def test_a_run_killed_at_five_moments_ends_in_the_same_table(run_here, tmp_path, capsys):
+    """The command with all of its processes is killed twice, once in each of the stages that train."""
     whole, output = tmp_path / "whole", tmp_path / "runs"
-    assert run(whole, LASTING).returncode == 0
-    moments = [
-        lambda: any(output.glob("partition_data/*/manifest.json")),
-        lambda: any(output.glob("pretrain_peers/*.partial/scratch/*.safetensors")),
-        lambda: num_lines(output, "pretrain_peers") >= 1,
-        lambda: num_lines(output, "distill_pairs") >= 10,
-        lambda: num_lines(output, "distill_pairs") >= 60,
-    ]
-    for moment in moments:
-        run_and_kill(output, LASTING, at=moment)
+    assert run_here(whole, LASTING) == 0
+    for kill, moment in (
+        (run_here_and_kill, lambda: any(output.glob("partition_data/*/manifest.json"))),
+        (run_and_kill, lambda: any(output.glob("pretrain_peers/*.partial/scratch/*.safetensors"))),
+        (run_here_and_kill, lambda: num_lines(output, "pretrain_peers") >= 1),
+        (run_and_kill, lambda: num_lines(output, "distill_pairs") >= 10),
+        (run_here_and_kill, lambda: num_lines(output, "distill_pairs") >= 60),
+    ):
+        kill(output, LASTING, at=moment)
     assert 60 <= num_lines(output, "distill_pairs") < NUM_TINY_TRIALS
-    process = run(output, LASTING)
-    assert process.returncode == 0, process.stderr
-    assert f"distill_pairs: {NUM_TINY_TRIALS} of {NUM_TINY_TRIALS} trials (100%)" in process.stderr
+    capsys.readouterr()
+    assert run_here(output, LASTING) == 0
+    assert f"distill_pairs: {NUM_TINY_TRIALS} of {NUM_TINY_TRIALS} trials (100%)" in capsys.readouterr().err
     assert fingerprint(trials(output)) == fingerprint(trials(whole))
     identical = trials(whole).drop_columns("seconds").equals(trials(output).drop_columns("seconds"))
     assert identical
@@ -150,12 +157,12 @@ def test_a_truncated_data_set_is_refused_in_one_sentence_and_leaves_no_files(run
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+def test_a_folder_that_cannot_be_written_is_refused(run_here, tmp_path, capsys):
     (tmp_path / "file").touch()
-    process = run(tmp_path / "file" / "runs")
-    assert process.returncode == 2
-    assert process.stderr.startswith("peerkd: output must be a folder that can be written")
-    assert process.stderr.count("\n") == 1
+    assert run_here(tmp_path / "file" / "runs") == 2
+    told = capsys.readouterr().err
+    assert told.startswith("peerkd: output must be a folder that can be written")
+    assert told.count("\n") == 1
 
 
 def test_a_store_that_was_tampered_with_is_not_trusted(finished, tmp_path):

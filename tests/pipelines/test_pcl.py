@@ -14,7 +14,17 @@ from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
 from peerkd.results.curves import curves_by_key, fingerprint, read_curves
 from peerkd.training.online.export import load_exported
-from tests.pipelines.experiments import TINY, TINY_STUDY, num_lines, run, run_and_kill, times_of_artifacts, trials
+from tests.pipelines.experiments import (
+    TINY,
+    TINY_STUDY,
+    num_lines,
+    run,
+    run_and_kill,
+    run_here_and_kill,
+    stages_already_done,
+    times_of_artifacts,
+    trials,
+)
 
 PIPELINES_FOLDER = Path(__file__).parents[2] / "pipelines"
 
@@ -84,29 +94,27 @@ def test_an_exported_network_has_the_reported_accuracy_of_the_last_epoch(finishe
         assert share == pytest.approx(told[method, 1, quantity], abs=1.5 / len(test)), name
 
 
-def test_a_second_run_reports_finished_stages_and_trains_nothing(finished_study):
+def test_a_second_run_reports_finished_stages_and_trains_nothing(finished_study, run_here, capsys):
     output, first = finished_study
     before = times_of_artifacts(output)
-    second = run(output, TINY_STUDY, pipeline="pcl")
-    assert second.returncode == 0, second.stderr
-    told = [line for line in second.stderr.splitlines() if ": already done" in line]
-    assert [line.split(":")[0] for line in told] == ["split_data", "train_pcl", "compare_methods"]
-    assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
+    assert run_here(output, TINY_STUDY, pipeline="pcl") == 0
+    told = capsys.readouterr()
+    assert stages_already_done(told.err) == ["split_data", "train_pcl", "compare_methods"]
+    assert told.out.splitlines()[-1] == first.stdout.splitlines()[-1]
     assert times_of_artifacts(output) == before
 
 
-def test_a_study_killed_at_three_moments_ends_in_the_same_curves_and_networks(finished_study, tmp_path):
+def test_a_study_killed_at_three_moments_ends_in_the_same_curves_and_networks(finished_study, run_here, tmp_path):
+    """The command with all of its processes is killed once, while it trains."""
     whole, _ = finished_study
     output = tmp_path / "runs"
-    moments = [
-        lambda: any(output.glob("split_data/*/manifest.json")),
-        lambda: any(output.glob("train_pcl/*.partial/scratch/*.safetensors")),
-        lambda: num_lines(output, "train_pcl") >= 2,
-    ]
-    for moment in moments:
-        run_and_kill(output, TINY_STUDY, at=moment, pipeline="pcl")
-    process = run(output, TINY_STUDY, pipeline="pcl")
-    assert process.returncode == 0, process.stderr
+    for kill, moment in (
+        (run_here_and_kill, lambda: any(output.glob("split_data/*/manifest.json"))),
+        (run_and_kill, lambda: any(output.glob("train_pcl/*.partial/scratch/*.safetensors"))),
+        (run_here_and_kill, lambda: num_lines(output, "train_pcl") >= 2),
+    ):
+        kill(output, TINY_STUDY, at=moment, pipeline="pcl")
+    assert run_here(output, TINY_STUDY, pipeline="pcl") == 0
     assert fingerprint(curves(output)) == fingerprint(curves(whole))
     for path in whole.glob("train_pcl/*/networks/*"):
         (same,) = output.glob(f"train_pcl/*/networks/{path.name}")
@@ -150,13 +158,13 @@ def test_bad_input_is_refused_in_one_sentence_and_leaves_no_files(override, sent
     assert not output.exists()
 
 
-def test_the_command_refuses_a_batch_that_is_too_small_for_its_processes(tmp_path):
+def test_the_command_refuses_a_batch_that_is_too_small_for_its_processes(run_here, tmp_path, capsys):
     output = tmp_path / "runs"
-    process = run(output, ["training.num_processes=100"], pipeline="pcl")
-    assert process.returncode == 2
-    assert "training.num_processes must leave every process at least 2 samples of a batch, got 100" in process.stderr
-    assert process.stderr.count("\n") == 1
-    assert "Traceback" not in process.stdout + process.stderr
+    assert run_here(output, ["training.num_processes=100"], "--workers", "2", pipeline="pcl") == 2
+    captured = capsys.readouterr()
+    assert "training.num_processes must leave every process at least 2 samples of a batch, got 100" in captured.err
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.out + captured.err
     assert not output.exists()
 
 

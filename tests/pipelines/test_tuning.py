@@ -1,4 +1,8 @@
-"""A tuned study that is killed or shared by workers, as real processes, gives the results of an undisturbed one."""
+"""A tuned study that is killed or shared by workers gives the results of an undisturbed one.
+
+In one of the cases, the workers are the processes that a launcher starts, which start training processes of their own.
+In the others they are forked, because they would do the same and spend most of their time on importing torch.
+"""
 
 import json
 import os
@@ -20,10 +24,12 @@ from peerkd.launch.order import StageOrder
 from peerkd.launch.worker import Worker
 from peerkd.stages import partition_data, tune_pairs
 from peerkd.stages.work import pretrain_peers
-from tests.pipelines.experiments import TINY, command, wait_for
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.forked import ForkedCommand
+from tests.pipelines.experiments import TINY, command, stages_already_done, wait_for
+from tests.s3_server import S3Server
 
 ROOT = Path(__file__).parents[2]
+WORKER = "tests.pipelines.tuning_worker"
 
 CONFIG = resolve(
     JOINTKD,
@@ -68,13 +74,12 @@ class Study:
         )
         self._arguments = order.command()[3:]
 
-    def start(self, index=0, num_workers=1):
+    def start(self, index=0, num_workers=1, *, is_forked=True):
         ours = {"PEERKD_WORKER_INDEX": str(index), "PEERKD_NUM_WORKERS": str(num_workers), "PEERKD_NUM_CORES": "1"}
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.pipelines.tuning_worker", *self._arguments],
-            env={**os.environ, **ours},
-            cwd=ROOT,
-        )
+        environment = {**os.environ, **ours}
+        if is_forked:
+            return ForkedCommand(self._arguments, environment=environment, preparation=WORKER)
+        return subprocess.Popen([sys.executable, "-m", WORKER, *self._arguments], env=environment, cwd=ROOT)
 
     def records(self, index=None):
         """Return the saved records: for each trial and number of epochs, the seconds of each training."""
@@ -156,15 +161,19 @@ def test_a_study_killed_at_random_moments_loses_no_trial_and_repeats_none(study,
 @pytest.mark.parametrize(("study", "lost"), [("folder", 0), ("s3", 1)], indirect=["study"])
 def test_two_workers_give_the_same_study_even_if_one_is_lost(study, undisturbed, lost):
     # The second worker starts first, so that it is ready when the first iteration is planned.
-    workers = [study.start(index, 2) for index in (1, 0)][::-1]
+    is_forked = study.root is None
+    workers = [study.start(index, 2, is_forked=is_forked) for index in (1, 0)][::-1]
     try:
-        wait_for(lambda: study.records(lost) or workers[lost].poll() is not None)
+        wait_for(
+            lambda: study.records(lost) or workers[lost].poll() is not None,
+            interval_seconds=0.05 if study.root else 0.3,
+        )
         assert workers[lost].poll() is None, "ended before it was killed"
         workers[lost].send_signal(signal.SIGKILL)
         assert workers[lost].wait() == -signal.SIGKILL
         assert study.manifest is None
         if lost == 0:
-            workers[0] = study.start(0, 2)
+            workers[0] = study.start(0, 2, is_forked=is_forked)
         assert workers[0].wait(timeout=900) == 0
         if lost != 1:
             assert workers[1].wait(timeout=900) == 0
@@ -175,15 +184,16 @@ def test_two_workers_give_the_same_study_even_if_one_is_lost(study, undisturbed,
     same(study, undisturbed)
 
 
-def test_a_tuned_run_ends_with_a_plan_and_trains_nothing_the_second_time(tmp_path):
+def test_a_tuned_run_ends_with_a_plan_and_trains_nothing_the_second_time(run_here, tmp_path, capsys):
     output = tmp_path / "runs"
-    words = [*command(output, (*TINY, "distill.epochs=3", "tune.budget_fraction=0.2")), "--strategy", "tune"]
-    first, second = (subprocess.run(words, capture_output=True, text=True, check=False) for _ in range(2))
+    overrides, options = (*TINY, "distill.epochs=3", "tune.budget_fraction=0.2"), ("--strategy", "tune")
+    first = subprocess.run([*command(output, overrides), *options], capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
     (page,) = output.glob("report_choices/*/report.html")
     assert str(page) in first.stdout
     assert not list(output.glob("distill_pairs/*"))
-    assert [line.split(":")[0] for line in second.stderr.splitlines() if ": already done" in line] == [
+    assert run_here(output, overrides, *options) == 0
+    assert stages_already_done(capsys.readouterr().err) == [
         "partition_data",
         "pretrain_peers",
         "tune_pairs",

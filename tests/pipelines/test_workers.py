@@ -1,4 +1,8 @@
-"""A sweep that several workers share, as real processes, gives the numbers of one worker, even if one is lost."""
+"""A sweep that several workers share gives the numbers of one worker, even if one is lost.
+
+In one of the cases, the workers are the processes that a launcher starts, which start training processes of their own.
+In the others they are forked, because they would do the same and spend most of their time on importing torch.
+"""
 
 import json
 import os
@@ -17,10 +21,12 @@ from peerkd.config.resolve import resolve
 from peerkd.launch.order import StageOrder
 from peerkd.results.table import read_table
 from peerkd.stages import distill_pairs
+from tests.forked import ForkedCommand
 from tests.pipelines.experiments import TINY, wait_for
-from tests.s3_server import S3Server, s3_server  # noqa: F401
+from tests.s3_server import S3Server
 
 ROOT = Path(__file__).parents[2]
+IMPATIENT = "tests.pipelines.impatient_worker"
 
 CONFIG = resolve(JOINTKD, preset="digits", overrides=" ".join([*TINY, "distill.epochs=40"]))
 """A sweep that is long enough to be disturbed."""
@@ -30,9 +36,10 @@ class Sweep:
     """A sweep in a store that has the artifacts of all stages before it."""
 
     def __init__(self, address: str, finished: Path) -> None:
-        self._environment = {**os.environ, "PEERKD_NUM_CORES": "1"}
         self.store = open_store(address)
         self.root = None if "://" in address else Path(address)
+        # Each look at a bucket is several requests, for which the server of the tests takes more time than for a sweep.
+        self.interval_seconds = 0.05 if self.root else 0.3
         done = open_store(str(finished))
         for noun in ("dataset", "partition_data", "pretrain_peers"):
             (folder,) = (path.parent for path in finished.glob(f"{noun}/*/manifest.json"))
@@ -52,13 +59,12 @@ class Sweep:
         )
         self._arguments = order.command()[3:]
 
-    def start(self, index: int, num_workers: int) -> subprocess.Popen[bytes]:
-        ours = {"PEERKD_WORKER_INDEX": str(index), "PEERKD_NUM_WORKERS": str(num_workers)}
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.pipelines.impatient_worker", *self._arguments],
-            env={**self._environment, **ours},
-            cwd=ROOT,
-        )
+    def start(self, index: int, num_workers: int, *, is_forked: bool = True) -> ForkedCommand | subprocess.Popen[bytes]:
+        ours = {"PEERKD_WORKER_INDEX": str(index), "PEERKD_NUM_WORKERS": str(num_workers), "PEERKD_NUM_CORES": "1"}
+        environment = {**os.environ, **ours}
+        if is_forked:
+            return ForkedCommand(self._arguments, environment=environment, preparation=IMPATIENT)
+        return subprocess.Popen([sys.executable, "-m", IMPATIENT, *self._arguments], env=environment, cwd=ROOT)
 
     def records_of(self, index: int) -> list[dict[str, object]]:
         """Return the records that one worker has saved."""
@@ -102,16 +108,17 @@ def sweep(request, finished, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("sweep", "lost"), [("folder", 0), ("s3", 0), ("s3", 1)], indirect=["sweep"])
 def test_a_worker_killed_during_a_sweep_loses_no_trial_and_changes_no_number(sweep, by_one, lost):
     """The first worker is restarted and continues. The second is not restarted: the first takes over its work."""
-    workers = [sweep.start(index, 2) for index in range(2)]
+    is_forked = sweep.root is None
+    workers = [sweep.start(index, 2, is_forked=is_forked) for index in range(2)]
     try:
-        wait_for(lambda: len(sweep.records_of(lost)) >= 3)
+        wait_for(lambda: len(sweep.records_of(lost)) >= 3, interval_seconds=sweep.interval_seconds)
         assert workers[lost].poll() is None, "ended before it was killed"
         workers[lost].send_signal(signal.SIGKILL)
         assert workers[lost].wait() == -signal.SIGKILL
         assert sweep.store.find(sweep.key) is None
         kept = sweep.records_of(lost)
         if lost == 0:
-            workers[0] = sweep.start(0, 2)
+            workers[0] = sweep.start(0, 2, is_forked=is_forked)
         assert workers[0].wait(timeout=900) == 0
         if lost == 0:
             assert workers[1].wait(timeout=900) == 0
@@ -126,8 +133,8 @@ def test_a_worker_killed_during_a_sweep_loses_no_trial_and_changes_no_number(swe
 
 
 def test_a_terminated_worker_saves_its_finished_trials(sweep):
-    with sweep.start(0, 1) as worker:
-        wait_for(lambda: sweep.records_of(0))
+    with sweep.start(0, 1, is_forked=sweep.root is None) as worker:
+        wait_for(lambda: sweep.records_of(0), interval_seconds=sweep.interval_seconds)
         worker.terminate()
         assert worker.wait(timeout=60) == 143
     before = len(sweep.records_of(0))

@@ -13,10 +13,17 @@ from peerkd.config.pipelines import PCL
 from peerkd.config.resolve import resolve
 from peerkd.launch.order import StageOrder
 from peerkd.stages import split_data, train_pcl
+from tests.forked import ForkedCommand
 from tests.pipelines.experiments import TINY_STUDY, command, trials, wait_for
 from tests.s3_server import free_port
 
 ROOT = Path(__file__).parents[2]
+
+SEPARATE = (*TINY_STUDY, "methods=[pcl]")
+"""A study whose workers train separate runs."""
+
+SHARED = (*SEPARATE, "num_seeds=1", "training.epochs=12", "training.num_processes=2")
+"""A study whose workers share every run, with one process each."""
 
 
 def test_two_local_workers_give_the_results_of_one(finished, tmp_path):
@@ -33,62 +40,74 @@ def test_two_local_workers_give_the_results_of_one(finished, tmp_path):
     assert "worker 1: " in process.stderr
 
 
-@pytest.mark.parametrize(("num_processes", "num_seeds"), [(1, 2), (2, 1)])
-def test_two_workers_train_the_networks_that_one_trains(tmp_path, num_processes, num_seeds):
-    """The workers train separate runs, or share every run with one process each."""
-    sizes = [f"training.num_processes={num_processes}", f"num_seeds={num_seeds}"]
-    settings = [*TINY_STUDY, "methods=[pcl]", *sizes]
-    outputs = [tmp_path / "one", tmp_path / "two"]
-    for output, options in zip(outputs, ([], ["--workers", "2"]), strict=True):
-        process = subprocess.run(
-            [*command(output, settings, pipeline="pcl"), *options],
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-        assert process.returncode == 0, process.stderr
-        assert "small_cnn by pcl, seed 0: test accuracy" in process.stderr
-    one, two = ({path.name: path.read_bytes() for path in output.glob("train_pcl/*/networks/*")} for output in outputs)
-    assert len(one) == 2 * num_seeds
-    assert one == two
-
-
-@pytest.fixture
-def start_training(tmp_path):
-    """Return a function that starts a worker of a study in which all workers share every run."""
-    settings = [*TINY_STUDY, "methods=[pcl]", "num_seeds=1", "training.epochs=12", "training.num_processes=2"]
+def start_worker(output, settings, index, num_workers, *, port=0, is_forked=False):
+    """Start a worker of the stage that trains a study."""
     config = resolve(PCL, preset="digits", overrides=" ".join(settings))
+    store = open_store(str(output))
+    split = split_data.split(config, store)
+    order = StageOrder(
+        stage="train_pcl",
+        config_json=config.to_json(),
+        store=str(output),
+        inputs={"split": references.reference(split)},
+        key=train_pcl.key(config, split),
+    )
+    ours = {
+        "PEERKD_WORKER_INDEX": str(index),
+        "PEERKD_NUM_WORKERS": str(num_workers),
+        "PET_RDZV_ENDPOINT": f"localhost:{port}",
+    }
+    environment = {**os.environ, **ours}
+    if is_forked:
+        return ForkedCommand(order.command()[3:], environment=environment)
+    return subprocess.Popen([sys.executable, *order.command()[1:]], env=environment, cwd=ROOT)
 
-    def start(name, index, num_workers, port):
-        store = open_store(str(tmp_path / name))
-        split = split_data.split(config, store)
-        order = StageOrder(
-            stage="train_pcl",
-            config_json=config.to_json(),
-            store=str(tmp_path / name),
-            inputs={"split": references.reference(split)},
-            key=train_pcl.key(config, split),
-        )
-        environment = {
-            "PEERKD_WORKER_INDEX": str(index),
-            "PEERKD_NUM_WORKERS": str(num_workers),
-            "PET_RDZV_ENDPOINT": f"localhost:{port}",
-        }
-        return subprocess.Popen([sys.executable, *order.command()[1:]], env={**os.environ, **environment}, cwd=ROOT)
 
-    return start
+def networks(output):
+    """Return the files of a study's networks by their names."""
+    return {path.name: path.read_bytes() for path in output.glob("train_pcl/*/networks/*")}
 
 
-def test_a_worker_killed_during_a_training_rejoins_after_its_restart(start_training, tmp_path):
-    """The second worker is killed first, then the first one, which writes the checkpoint."""
-    with start_training("whole", 0, 1, 0) as worker:
+def test_two_workers_train_separate_runs_to_the_networks_of_one(tmp_path):
+    for num_workers in (1, 2):
+        output = tmp_path / str(num_workers)
+        workers = [start_worker(output, SEPARATE, index, num_workers, is_forked=True) for index in range(num_workers)]
+        assert [worker.wait(timeout=900) for worker in workers] == [0] * num_workers
+    assert len(networks(tmp_path / "1")) == 2 * 2
+    assert networks(tmp_path / "1") == networks(tmp_path / "2")
+
+
+@pytest.fixture(scope="module")
+def shared_by_one(tmp_path_factory):
+    """The networks of a study with several processes, all on one worker."""
+    output = tmp_path_factory.mktemp("one")
+    with start_worker(output, SHARED, 0, 1) as worker:
         assert worker.wait(timeout=900) == 0
+    assert len(networks(output)) == 2
+    return networks(output)
+
+
+def test_two_workers_that_share_a_run_train_the_networks_of_one(shared_by_one, tmp_path):
+    output = tmp_path / "runs"
+    process = subprocess.run(
+        [*command(output, SHARED, pipeline="pcl"), "--workers", "2"],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "small_cnn by pcl, seed 0: test accuracy" in process.stderr
+    assert networks(output) == shared_by_one
+
+
+def test_a_worker_killed_during_a_training_rejoins_after_its_restart(shared_by_one, tmp_path):
+    """The second worker is killed first, then the first one, which writes the checkpoint."""
     port = free_port()
-    workers = [start_training("cut", index, 2, port) for index in range(2)]
+    workers = [start_worker(tmp_path, SHARED, index, 2, port=port) for index in range(2)]
 
     def written() -> int:
-        paths = tmp_path.glob("cut/train_pcl/*.partial/scratch/small_cnn-pcl-0.safetensors")
+        paths = tmp_path.glob("train_pcl/*.partial/scratch/small_cnn-pcl-0.safetensors")
         return max((path.stat().st_mtime_ns for path in paths), default=0)
 
     seen = 0
@@ -99,15 +118,13 @@ def test_a_worker_killed_during_a_training_rejoins_after_its_restart(start_train
             workers[lost].kill()
             workers[lost].wait()
             seen = written()
-            workers[lost] = start_training("cut", lost, 2, port)
+            workers[lost] = start_worker(tmp_path, SHARED, lost, 2, port=port)
         assert [worker.wait(timeout=900) for worker in workers] == [0, 0]
     finally:
         for worker in workers:
             worker.kill()
             worker.wait()
-    for path in tmp_path.glob("whole/train_pcl/*/networks/*"):
-        (same,) = tmp_path.glob(f"cut/train_pcl/*/networks/{path.name}")
-        assert same.read_bytes() == path.read_bytes()
+    assert networks(tmp_path) == shared_by_one
 
 
 def test_processes_that_cannot_be_divided_among_workers_are_refused_in_one_sentence(tmp_path):
