@@ -18,7 +18,8 @@ from peerkd.training.peers import start, weights_name
 TINY = (
     "partition.num_peers=3 pretrain.epochs=2 distill.epochs=2 sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
     f"partition.public_fraction=0.1 sweep.transfer_sets=[{','.join(TRANSFER_SETS)}] "
-    "augmentation.crop_padding_pixels=1 augmentation.horizontal_flip=true data.max_train_samples=600"
+    "augmentation.crop_padding_pixels=1 augmentation.horizontal_flip=true data.max_train_samples=300 "
+    "data.max_test_samples=120"
 )
 
 
