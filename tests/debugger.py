@@ -16,18 +16,18 @@ import pytest
 
 @contextmanager
 def no_processes() -> Iterator[None]:
-    """Refuse to start another process, except the one that prints the name of the processor."""
+    """Refuse to start another process, except those in which Python looks up the processor and the libraries."""
     start = subprocess.Popen.__init__
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("another process was started")
 
-    def start_uname(self: Any, command: Any, *arguments: Any, **options: Any) -> None:
-        assert command == ["uname", "-p"], command
+    def start_lookup(self: Any, command: Any, *arguments: Any, **options: Any) -> None:
+        assert command in (["uname", "-p"], ["/sbin/ldconfig", "-p"]), command
         start(self, command, *arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subprocess.Popen, "__init__", start_uname)
+        patch.setattr(subprocess.Popen, "__init__", start_lookup)
         patch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
         patch.setattr(os, "fork", refuse)
         yield

@@ -1,7 +1,7 @@
 """A program for torchrun: each process writes the gradients of one step and the running statistics after it, and in
 ``received-`` what it received from the other processes.
 
-``python -m tests.gradients FOLDER ARCHITECTURE NUM_SAMPLES METHOD...`` does each step on one batch of all samples.
+``python -m tests.gradients FOLDER NUM_SAMPLES ARCHITECTURE-METHOD...`` does each step on one batch of all samples.
 """
 
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from peerkd.config.methods import Method
+from peerkd.config.methods import METHODS, Method
 from peerkd.training.checkpoints import save_tensors
 from peerkd.training.online import group as group_module
 from peerkd.training.online.group import ALONE, ProcessGroup, join_group, leave_group
@@ -57,11 +57,13 @@ def received(group: ProcessGroup) -> dict[str, torch.Tensor]:
 
 
 if __name__ == "__main__":
-    folder, architecture, num_samples, *methods = sys.argv[1:]
+    folder, num_samples, *trainings = sys.argv[1:]
     torch.set_num_threads(1)
     group, _ = join_group("cpu")
-    for method in methods:
+    for name in trainings:
+        architecture, word = name.split("-")
+        (method,) = (each for each in METHODS if each == word)
         tensors = step(training_of(method, architecture, int(num_samples), group=group))
-        save_tensors(Path(folder) / f"{method}-{group.rank}", tensors)
+        save_tensors(Path(folder) / f"{name}-{group.rank}", tensors)
     save_tensors(Path(folder) / f"received-{group.rank}", received(group))
     leave_group()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from xml.etree import ElementTree
 
 import pytest
@@ -52,14 +53,14 @@ def test_the_table_of_contents_leads_to_every_section(open_page, kind):
 def test_every_figure_and_table_is_saved(open_page, kind):
     page = open_page(kind)
     page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
-    buttons = (
-        page.locator(".toolbar button", has_text="CSV").all() + page.locator(".toolbar button", has_text="SVG").all()
-    )
-    assert buttons
-    for button in buttons:
-        with page.expect_download() as waiting:
-            button.click()
-        name, text = waiting.value.suggested_filename, waiting.value.path().read_text(encoding="utf-8")
+    page.evaluate("window.saved = []; peerkd.save = (...file) => { saved.push(file); }")
+    buttons = page.locator(".toolbar button").filter(has_text=re.compile("CSV|SVG"))
+    assert buttons.count() > 0
+    for button in buttons.all():
+        button.click()
+    files = page.evaluate("saved")
+    assert len(files) == buttons.count()
+    for name, text, _ in files:
         if name.endswith(".svg"):
             root = ElementTree.fromstring(text.encode())
             assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -70,6 +71,14 @@ def test_every_figure_and_table_is_saved(open_page, kind):
             assert all(header)
             assert rows or "network" in name
             assert {len(row) for row in rows} <= {len(header)}
+
+
+def test_a_saved_file_is_a_download_with_its_name_and_text(open_page):
+    page = open_page("sweep")
+    with page.expect_download(timeout=120_000) as waiting:
+        page.locator("#verdict .toolbar button", has_text="CSV").first.click()
+    assert waiting.value.suggested_filename.endswith(".csv")
+    assert waiting.value.path().read_text(encoding="utf-8").startswith("name,points,low_points,high_points,n\n")
 
 
 def test_data_are_shown_as_a_table(open_page):

@@ -160,7 +160,7 @@ def test_bad_input_is_refused_in_one_sentence_and_leaves_no_files(override, sent
 
 def test_the_command_refuses_a_batch_that_is_too_small_for_its_processes(run_here, tmp_path, capsys):
     output = tmp_path / "runs"
-    assert run_here(output, ["training.num_processes=100"], "--workers", "2", pipeline="pcl") == 2
+    assert run_here(output, ["training.num_processes=100"], pipeline="pcl", num_workers=2) == 2
     captured = capsys.readouterr()
     assert "training.num_processes must leave every process at least 2 samples of a batch, got 100" in captured.err
     assert captured.err.count("\n") == 1

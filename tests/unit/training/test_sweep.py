@@ -359,7 +359,7 @@ def test_a_record_evaluates_the_final_weights_of_the_trial(tiny, tmp_path):
 
 
 def test_a_trial_does_not_depend_on_what_was_done_before_it(tiny):
-    units = whole_plan(tiny.config)[:3]
+    units = [replace(unit, trials=unit.trials[::3]) for unit in whole_plan(tiny.config)[:2]]
     together = SweepRunner(tiny.sweep_inputs, device=torch.device("cpu"))
     records = [record for unit in units for record in records_of(together, unit)]
     apart = []

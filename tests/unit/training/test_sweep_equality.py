@@ -18,7 +18,10 @@ from peerkd.training.trial_state import load_state, state_path
 from tests.plans import whole_plan
 
 CPU = torch.device("cpu")
-NUM_EXAMPLES = 4
+NUM_EXAMPLES = 3
+
+MAX_TRIALS = {"float32": 6, "bfloat16": 2}
+"""The number of trials of a unit. In bfloat16, a convolution takes ten times as long on a CPU."""
 
 
 RATE = 0.05
@@ -112,19 +115,20 @@ def alone(request: pytest.FixtureRequest, tiny, tmp_path_factory: pytest.TempPat
 
 
 @st.composite
-def tasks(draw: st.DrawFn, units: list[Unit]) -> list[Unit]:
-    """Draw some trials of some units, in any order."""
-    chosen = draw(st.lists(st.sampled_from(units), min_size=1, max_size=2, unique_by=id))
-    return [
-        replace(unit, trials=tuple(draw(st.lists(st.sampled_from(unit.trials), min_size=1, max_size=6, unique=True))))
-        for unit in chosen
-    ]
+def part_of(draw: st.DrawFn, unit: Unit, *, precision: str) -> Unit:
+    """Draw some trials of a unit, in any order."""
+    trials = st.lists(st.sampled_from(unit.trials), min_size=1, max_size=MAX_TRIALS[precision], unique=True)
+    return replace(unit, trials=tuple(draw(trials)))
 
 
 @settings(max_examples=NUM_EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_trial_does_not_depend_on_trials_trained_with_it(tiny, alone: Alone, data: st.DataObject) -> None:
-    chosen = data.draw(tasks(planned(tiny, precision=alone.precision)))
+    units = st.sampled_from(planned(tiny, precision=alone.precision))
+    chosen = [
+        data.draw(part_of(unit, precision=alone.precision))
+        for unit in data.draw(st.lists(units, min_size=1, max_size=2, unique_by=id))
+    ]
     size, is_cut = data.draw(st.sampled_from(SIZES)), data.draw(st.booleans())
     with TemporaryDirectory() as name:
         sweep = opened(tiny, Path(name), size=size, precision=alone.precision)
@@ -144,13 +148,7 @@ def test_a_trial_does_not_depend_on_trials_trained_with_it(tiny, alone: Alone, d
 def test_a_trial_does_not_depend_on_trials_of_other_teachers(tiny, alone: Alone, data: st.DataObject) -> None:
     units = [unit for unit in planned(tiny, precision=alone.precision) if unit.teacher is not None]
     samples = data.draw(st.sampled_from(sorted({unit.samples for unit in units})))
-    together = [
-        replace(
-            unit, trials=tuple(data.draw(st.lists(st.sampled_from(unit.trials), min_size=1, max_size=4, unique=True)))
-        )
-        for unit in units
-        if unit.samples == samples
-    ]
+    together = [data.draw(part_of(unit, precision=alone.precision)) for unit in units if unit.samples == samples]
     first_epoch, size = data.draw(st.sampled_from([0, 1])), data.draw(st.sampled_from(SIZES))
     with TemporaryDirectory() as name:
         sweep = opened(tiny, Path(name), size=size, precision=alone.precision)
@@ -171,7 +169,7 @@ def test_a_trial_does_not_depend_on_trials_of_other_teachers(tiny, alone: Alone,
 @pytest.mark.parametrize("size", [1, 8])
 def test_an_explicit_rate_equals_the_recipes(tiny, tmp_path: Path, size: int) -> None:
     rate = tiny.config.distill.learning_rate
-    for unit in (next(unit for unit in whole_plan(tiny.config) if unit.trials[0].student == peer) for peer in range(3)):
+    for unit in (next(unit for unit in whole_plan(tiny.config) if unit.trials[0].student == peer) for peer in range(2)):
         trials = unit.trials[:3]
         at_rate = tuple(trial._replace(setting=trial.setting._replace(learning_rate=rate)) for trial in trials)
         wanted = done(opened(tiny, tmp_path, size=size), replace(unit, trials=trials))
@@ -222,7 +220,8 @@ def test_an_epoch_range_without_a_saved_state_is_refused(tiny, tmp_path: Path) -
 
 
 def test_bfloat16_is_near_and_not_the_same(tiny, tmp_path: Path) -> None:
-    unit = next(unit for unit in whole_plan(tiny.config) if unit.teacher is not None)
+    whole = next(unit for unit in whole_plan(tiny.config) if unit.teacher is not None)
+    unit = replace(whole, trials=whole.trials[:2])
     for precision in ("float32", "bfloat16"):
         done(opened(tiny, tmp_path / precision, precision=precision), unit)
     (trial, *_) = unit.trials

@@ -19,39 +19,30 @@ WITHOUT_BATCH_NORM: list[Method] = [method for method in METHODS if METHODS[meth
 UNEVEN = 25
 
 
-def in_two_processes(folder: Path, architecture: str, num_samples: int, *methods: Method) -> None:
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what two processes computed in a step of each training."""
+    folder = tmp_path_factory.mktemp("steps")
+    trainings = [*(f"mlp-{method}" for method in WITHOUT_BATCH_NORM), "small_cnn-pcl"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*torchrun, "-m", "tests.gradients", str(folder), architecture, str(num_samples), *methods]
+    command = [*torchrun, "-m", "tests.gradients", str(folder), str(UNEVEN), *trainings]
     ended = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=240)
     assert ended.returncode == 0, ended.stderr
-
-
-@pytest.fixture(scope="module")
-def perceptrons(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("perceptrons")
-    in_two_processes(folder, "mlp", UNEVEN, *WITHOUT_BATCH_NORM)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def convolutions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("convolutions")
-    in_two_processes(folder, "small_cnn", UNEVEN, "pcl")
     return folder
 
 
 @pytest.mark.parametrize("method", WITHOUT_BATCH_NORM)
-def test_two_processes_have_the_gradients_of_one_on_the_joined_batch(method: Method, perceptrons: Path) -> None:
+def test_two_processes_have_the_gradients_of_one_on_the_joined_batch(method: Method, steps: Path) -> None:
     alone = step(training_of(method, "mlp", UNEVEN))
     for rank in (0, 1):
-        together, _ = load_tensors(perceptrons / f"{method}-{rank}")
+        together, _ = load_tensors(steps / f"mlp-{method}-{rank}")
         assert together.keys() == alone.keys()
         for name, gradient in alone.items():
             assert gradient.abs().max() > 0, name
             torch.testing.assert_close(together[name], gradient, rtol=1e-5, atol=1e-6, msg=name)
 
 
-def test_each_process_normalises_by_its_own_part_and_statistics_are_averaged(convolutions: Path) -> None:
+def test_each_process_normalises_by_its_own_part_and_statistics_are_averaged(steps: Path) -> None:
     """The policy under DistributedDataParallel, derived from the statistics of the first layer's output."""
     training = training_of("pcl", "small_cnn", UNEVEN)
     (batch,) = training.samples().batches(0, num_views=3)
@@ -61,7 +52,7 @@ def test_each_process_normalises_by_its_own_part_and_statistics_are_averaged(con
     for view in views:
         for rank, part in enumerate((view[:12], view[12:])):
             expected[rank] = 0.9 * expected[rank] + 0.1 * convolution(part).mean(dim=(0, 2, 3)).detach()
-    found = [load_tensors(convolutions / f"pcl-{rank}")[0] for rank in (0, 1)]
+    found = [load_tensors(steps / f"small_cnn-pcl-{rank}")[0] for rank in (0, 1)]
     name = "trunk.stage1.1.running_mean"
     for rank in (0, 1):
         torch.testing.assert_close(found[rank][f"own.{name}"], expected[rank])
@@ -69,16 +60,16 @@ def test_each_process_normalises_by_its_own_part_and_statistics_are_averaged(con
     assert not torch.allclose(expected[0], expected[1])
 
 
-def test_processes_agree_on_gradients_whatever_their_statistics(convolutions: Path) -> None:
-    first, second = (load_tensors(convolutions / f"pcl-{rank}")[0] for rank in (0, 1))
+def test_processes_agree_on_gradients_whatever_their_statistics(steps: Path) -> None:
+    first, second = (load_tensors(steps / f"small_cnn-pcl-{rank}")[0] for rank in (0, 1))
     gradients = [name for name in first if name.startswith("gradient.")]
     assert gradients
     assert [name for name in gradients if not torch.equal(first[name], second[name])] == []
 
 
-def test_all_processes_receive_the_shared_bytes_and_the_gathered_values(perceptrons: Path) -> None:
+def test_all_processes_receive_the_shared_bytes_and_the_gathered_values(steps: Path) -> None:
     for rank in (0, 1):
-        received, _ = load_tensors(perceptrons / f"received-{rank}")
+        received, _ = load_tensors(steps / f"received-{rank}")
         assert bytes(received["shared"].tolist()) == SHARED
         assert received["nothing"].numel() == 0
         assert received["gathered"].tolist() == [[0, 0], [1, 10]]

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from peerkd.training.checkpoints import load_tensors
 from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs
 from peerkd.training.online.runs import start
 from peerkd.training.run_request import EVENT_PREFIX, RunRequest
+from tests.kept_checkpoint import NUM_STEPS, kept_path
 
 ROOT = Path(__file__).parents[4]
 TINY = "methods=[pcl] num_seeds=1 training.epochs=3 training.batch_size=64 compute.checkpoint_steps=2"
@@ -136,58 +138,56 @@ def steps_in(checkpoint: Path) -> int:
 
 
 def news_of(
-    order: Path, *, num_processes: int = 2, rendezvous: Rendezvous | None = None
+    order: Path, *, module: str = "peerkd.training.online.processes", rendezvous: Rendezvous | None = None
 ) -> Generator[list[object], None, None]:
     return run_processes(
-        "peerkd.training.online.processes",
+        module,
         order,
-        num_processes=num_processes,
+        num_processes=2,
         news_prefix=EVENT_PREFIX,
         rendezvous=rendezvous,
     )
 
 
-def test_two_processes_do_a_run_and_agree_with_one_where_there_is_no_batch_norm(folders: Path, tmp_path: Path) -> None:
-    records = []
-    for num_processes in (1, 2):
-        overrides = f"architectures=[mlp] training.num_processes={num_processes}"
-        inputs = inputs_in(folders, tmp_path / f"{num_processes}", overrides=overrides)
-        (run,) = inputs.config.runs
-        if num_processes == 1:
-            *_, done = start(inputs, process_index=0)(run)
-            assert isinstance(done, RunDone)
-            records.append((inputs, done.record))
-            continue
-        RunRequest.of(inputs, run).write(tmp_path / "order.json")
-        *epochs, (kind, record) = news_of(tmp_path / "order.json")
-        assert kind == "done"
-        assert epochs == [["epoch", [number, 600, record["history"][number - 1], [0, 0]]] for number in (1, 2, 3)]
-        records.append((inputs, record))
-    (alone_inputs, alone), (shared_inputs, shared) = records
-    for name, tensor in load_tensors(alone_inputs.network(run))[0].items():
+@pytest.fixture(scope="module")
+def shared(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunInputs, list[list[object]]]:
+    """The inputs and the messages of a run in two processes, which keep a checkpoint."""
+    work = tmp_path_factory.mktemp("shared")
+    inputs = inputs_in(folders, work, overrides="architectures=[mlp] training.num_processes=2")
+    RunRequest.of(inputs, inputs.config.runs[0]).write(work / "order.json")
+    return inputs, list(news_of(work / "order.json", module="tests.kept_checkpoint"))
+
+
+def test_two_processes_do_a_run_and_agree_with_one_where_there_is_no_batch_norm(
+    folders: Path, shared: tuple[RunInputs, list[list[object]]], tmp_path: Path
+) -> None:
+    inputs = inputs_in(folders, tmp_path, overrides="architectures=[mlp]")
+    (run,) = inputs.config.runs
+    *_, done = start(inputs, process_index=0)(run)
+    assert isinstance(done, RunDone)
+    shared_inputs, (*epochs, (kind, record)) = shared
+    assert kind == "done"
+    assert epochs == [["epoch", [number, 600, record["history"][number - 1], [0, 0]]] for number in (1, 2, 3)]
+    for name, tensor in load_tensors(inputs.network(run))[0].items():
         torch.testing.assert_close(load_tensors(shared_inputs.network(run))[0][name], tensor, rtol=1e-3, atol=1e-4)
-    for ours, theirs in zip(alone["history"], shared["history"], strict=True):
+    for ours, theirs in zip(done.record["history"], record["history"], strict=True):
         for part in ("loss", "loss/means_to_branches", "loss/cross_entropy_ensemble"):
             assert theirs["train"][part] == pytest.approx(ours["train"][part], rel=1e-3), part
 
 
-def test_workers_resume_from_the_checkpoint_of_the_leader_and_do_its_run(folders: Path, tmp_path: Path) -> None:
+def test_workers_resume_from_the_checkpoint_of_the_leader_and_do_its_run(
+    shared: tuple[RunInputs, list[list[object]]], tmp_path: Path
+) -> None:
     """Two processes on two workers resume what two processes on one worker began, and end with the same result."""
-    records = {}
-    for name in ("whole", "cut"):
-        inputs = inputs_in(folders, tmp_path / name, overrides="training.num_processes=2")
-        (run,) = inputs.config.runs
-        RunRequest.of(inputs, run).write(tmp_path / f"{name}.json")
-        news = news_of(tmp_path / f"{name}.json")
-        if name == "whole":
-            *_, (_, records[name]) = news
-            whole = inputs.network(run)
-        else:
-            while steps_in(inputs.checkpoint(run)) < 14:
-                next(news)
-            news.close()
+    whole, (*_, (_, whole_record)) = shared
+    (run,) = whole.config.runs
+    first_inputs = dataclasses.replace(whole, networks_folder=tmp_path / "networks", checkpoints_folder=tmp_path)
+    first_inputs.networks_folder.mkdir()
+    shutil.copy(kept_path(whole.checkpoint(run)), first_inputs.checkpoint(run))
+    assert steps_in(first_inputs.checkpoint(run)) == NUM_STEPS
+    RunRequest.of(first_inputs, run).write(tmp_path / "first.json")
     # The second worker has nothing of the first one's folders.
-    elsewhere = dataclasses.replace(inputs, networks_folder=tmp_path / "no", checkpoints_folder=tmp_path / "no")
+    elsewhere = dataclasses.replace(whole, networks_folder=tmp_path / "no", checkpoints_folder=tmp_path / "no")
     RunRequest.of(elsewhere, None).write(tmp_path / "second.json")
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
@@ -196,11 +196,12 @@ def test_workers_resume_from_the_checkpoint_of_the_leader_and_do_its_run(folders
     heard: list[object] = []
     thread = threading.Thread(target=lambda: heard.extend(news_of(tmp_path / "second.json", rendezvous=second)))
     thread.start()
-    *_, (_, records["cut"]) = news_of(tmp_path / "cut.json", rendezvous=first)
+    (*epochs, (_, record)) = news_of(tmp_path / "first.json", rendezvous=first)
     thread.join(timeout=120)
     assert heard == []
-    assert deterministic(records["cut"]) == deterministic(records["whole"])
-    assert inputs.network(run).read_bytes() == whole.read_bytes()
+    assert len(epochs) == 2
+    assert deterministic(record) == deterministic(whole_record)
+    assert first_inputs.network(run).read_bytes() == whole.network(run).read_bytes()
 
 
 def test_processes_end_when_their_starter_is_killed(folders: Path, tmp_path: Path) -> None:
@@ -251,6 +252,6 @@ def test_a_process_that_fails_reports_the_reason(folders: Path, tmp_path: Path) 
 
 
 def test_an_unexplained_end_is_reported_with_the_last_lines(tmp_path: Path) -> None:
-    (tmp_path / "order.json").write_text("{}")
-    with pytest.raises(WorkerDiedError, match=r"(?s)in 2 processes ended with exit code 1.*KeyError"):
-        list(news_of(tmp_path / "order.json"))
+    (tmp_path / "order.json").write_text("no JSON")
+    with pytest.raises(WorkerDiedError, match=r"(?s)in 2 processes ended with exit code 1.*Expecting value"):
+        list(news_of(tmp_path / "order.json", module="json.tool"))
