@@ -4,8 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from peerkd.config.field_descriptions import field_docstrings
 from peerkd.config.json_text import read_json
 from peerkd.config.unknown_keys import Remark
 from peerkd.config.violations import ConfigError, broken_rules
@@ -20,7 +23,6 @@ class StrictConfig(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         # A field whose name is a keyword of Python has an alias without the underscore.
         serialize_by_alias=True,
     )
@@ -29,6 +31,18 @@ class StrictConfig(BaseModel):
     """The fields that count the entries of a list elsewhere in the config, such as the number of peers. The mapping
     gives, for the dotted name of each such field, the dotted names of the lists that the field may count. If the input
     omits the field, its value is the length of the first of these lists that has at least 2 entries."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the JSON schema, in which the docstring of each field is its description."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        docstrings = field_docstrings(cls)
+        for name, field in cls.model_fields.items():
+            of_field = properties.get(field.alias or name)
+            if of_field is not None and name in docstrings:
+                of_field.setdefault("description", docstrings[name])
+        return schema
 
     @property
     def studies(self) -> tuple[Self, ...]:

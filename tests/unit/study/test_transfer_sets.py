@@ -114,7 +114,7 @@ def test_an_unknown_kind_is_refused_with_the_names_of_all() -> None:
 
 
 def test_the_help_of_the_config_explains_each_kind() -> None:
-    help_text = SweepConfig.model_fields["transfer_sets"].description or ""
+    help_text = SweepConfig.model_json_schema()["properties"]["transfer_sets"]["description"]
     assert in_words() in help_text
     for name, facts in TRANSFER_SETS.items():
         assert f"{name}: {facts.meaning}." in help_text
