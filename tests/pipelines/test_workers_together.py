@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 SEPARATE = (*TINY_STUDY, "methods=[pcl]")
 """A study whose workers train separate runs."""
 
-SHARED = (*SEPARATE, "num_seeds=1", "training.epochs=12", "training.num_processes=2")
+SHARED = (*SEPARATE, "num_seeds=1", "training.epochs=8", "training.num_processes=2")
 """A study whose workers share every run, with one process each."""
 
 

@@ -45,8 +45,10 @@ def test_accuracies_by_epoch_are_those_of_epoch_ranges_evaluated_separately(
 ) -> None:
     by_epoch = opened(tiny, tmp_path / "by_epoch", validates=True, precision=precision)
     in_ranges = opened(tiny, tmp_path / "in_ranges", validates=False, precision=precision)
-    # In bfloat16, the trials of the networks with convolutions take a minute on a CPU.
-    units = [unit for unit in some_units(tiny) if precision == "float32" or unit.trials[0].student == 0]
+    units = some_units(tiny)
+    if precision == "bfloat16":
+        # A processor without instructions for it takes a hundred times as long.
+        units = [replace(unit, trials=unit.trials[:1]) for unit in units if unit.trials[0].student == 0]
     stacked = {by_epoch.engines.is_stacked(tiny.config.networks[trial.student]) for u in units for trial in u.trials}
     assert stacked == ({True, False} if precision == "float32" else {False})
     for unit in units:

@@ -85,7 +85,7 @@ def differences(one, place, other, other_place):
     group=lessons(),
     recipe=recipes(),
 )
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_a_student_does_not_depend_on_the_others_to_the_last_bit(
     architecture, made_batches, data, shape_CHW, num_classes, batch_sizes, group, recipe
 ):
@@ -104,7 +104,7 @@ def test_a_student_does_not_depend_on_the_others_to_the_last_bit(
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @given(shape_CHW=A_SHAPE, batch_sizes=SOME_SIZES, group=lessons(max_size=3), recipe=recipes())
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_a_student_ends_where_the_plain_loop_ends(architecture, made_batches, shape_CHW, batch_sizes, group, recipe):
     # The comparison is in float64. In float32 a rounding may move an activation across a kink, and two trainings then
     # differ by more than a tolerance that would detect a mistake.
