@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 NUM_EXAMPLES = 2
 
 MAX_TRIALS = {"float32": 4, "bfloat16": 1}
-"""The number of trials of a unit. A processor without instructions for bfloat16 takes a hundred times as long for it."""
+"""The largest number of trials of a unit. Most processors take a hundred times as long for them in bfloat16."""
 
 
 RATE = 0.05
