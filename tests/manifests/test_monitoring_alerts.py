@@ -69,6 +69,17 @@ REAPER = 'kube_deployment_status_replicas_available{namespace="peerkd",deploymen
 PUSHED = 'push_time_seconds{{job="{}",run="r1",stage="train_pcl"}}'
 
 
+def replaced(num_pods: int) -> dict[str, str]:
+    """Return the series of a worker whose pods have different names, each of which lives for ten minutes."""
+    series = {}
+    for number in range(num_pods):
+        labels = WORKER.replace("job-worker-1", f"job-node-0-1-{number}")
+        values = f"_x{10 * number} 1x9" if number else "1x9"
+        series[f'peerkd_worker_info{{{labels},run="r1",architecture="lenet"}}'] = values
+        series[f"peerkd_worker_start_time_seconds{{{labels}}}"] = values
+    return series
+
+
 def waits(queue: str, *, within_an_hour: int, longer: int) -> dict[str, str]:
     """Return the numbers of admissions per minute by waiting time."""
     return {
@@ -121,6 +132,16 @@ CASES = (
         "job-worker-1 has restarted 3 times within an hour.",
     ),
     Case("PeerkdRestartStorm", "two restarts", {**INFO, START: "1x9 600x9 1200x60"}, "40m"),
+    Case(
+        "PeerkdRestartStorm",
+        "three pods that replaced a worker's pod within an hour",
+        replaced(4),
+        "40m",
+        {"namespace": "peerkd", "stage": "distill_pairs", "worker": "1", "run": "r1"},
+        "Worker 1 has restarted 3 times within an hour.",
+    ),
+    Case("PeerkdRestartStorm", "two pods that replaced a worker's pod", replaced(3), "40m"),
+    Case("PeerkdRestartStorm", "replacements of long ago", replaced(4), "120m"),
     Case("PeerkdRestartStorm", "restarts of long ago", {**INFO, START: "1x9 600x9 1200x9 1800x200"}, "120m"),
     Case(
         "PeerkdJobsRestartStorm",

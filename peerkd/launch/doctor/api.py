@@ -34,10 +34,19 @@ def check_reachable(cluster: Cluster) -> CheckResult:
 
 @check("job kind", action="ask which resources exist")
 def check_kind(cluster: Cluster, kind: JobKind) -> CheckResult:
-    """Check that the cluster serves a kind of job."""
-    if cluster.serves(kind.resource):
-        return CheckResult("job kind", True, f"The cluster has {kind.name}s.")
+    """Check that the cluster serves a kind of job, and the objects that its controller creates."""
     controller = kind.controller
+    if cluster.serves(kind.resource):
+        lacking = [resource for resource in kind.dependents if not cluster.serves(resource)]
+        if not lacking:
+            return CheckResult("job kind", True, f"The cluster has {kind.name}s.")
+        needed = ", ".join(f"{resource.plural}.{resource.group}" for resource in lacking)
+        return CheckResult(
+            "job kind",
+            False,
+            f"The cluster has {kind.name}s, and no {needed}, with which the {controller.title} creates pods.",
+            "Install what is missing, for instance with manifests/third-party.",
+        )
     return CheckResult(
         "job kind",
         False,

@@ -154,6 +154,16 @@ def test_a_dry_run_shows_the_jobs_and_runs_nothing(peerkd, sent, tmp_path: Path)
     assert (sent, list(tmp_path.iterdir())) == ([], [])
 
 
+def test_a_dry_run_of_trainjobs_shows_each_after_its_runtime(peerkd, sent) -> None:
+    shown = manifests(peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run", "--cluster", "job_kind=trainjob"))
+    assert [each["kind"] for each in shown] == ["TrainingRuntime", "TrainJob"] * (len(shown) // 2)
+    for runtime, job in zip(shown[::2], shown[1::2], strict=True):
+        assert job["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
+        # The end of a name depends on the results of earlier stages.
+        assert runtime["metadata"]["name"] == f"{job['metadata']['name']}-{'0' * 16}"
+    assert sent == []
+
+
 def test_a_dry_run_of_a_tuned_study_has_its_job(peerkd, sent) -> None:
     jobs = manifests(peerkd("run", "jointkd", *KUBERNETES, *STORE, "--dry-run", "--strategy", "tune"))
     assert [job["metadata"]["name"] for job in jobs] == [

@@ -3,7 +3,7 @@ import pytest
 from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterUnavailableError
 from peerkd.launch.doctor import api
-from peerkd.launch.kubernetes.kinds import PYTORCHJOB
+from peerkd.launch.kubernetes.kinds import PYTORCHJOB, TRAINJOB
 from tests.unit.launch.doctor.conftest import Answering
 
 OPERATOR = "/apis/apps/v1/deployments"
@@ -36,6 +36,17 @@ def test_a_kind_counts_only_if_its_api_lists_it(cluster: Answering, check, path,
     assert check(cluster).ok is lacking
     cluster.answers[path]["resources"].append({"name": plural})
     assert check(cluster).ok is True
+
+
+def test_a_kind_needs_what_its_controller_creates(cluster: Answering) -> None:
+    cluster.answers["/apis/trainer.kubeflow.org/v1alpha1"] = {"resources": [{"name": "trainjobs"}]}
+    result = api.check_kind(cluster, TRAINJOB)
+    assert result.ok is False
+    assert result.sentence == (
+        "The cluster has TrainJobs, and no jobsets.jobset.x-k8s.io, with which the Trainer creates pods."
+    )
+    cluster.answers["/apis/jobset.x-k8s.io/v1alpha2"] = {"resources": [{"name": "jobsets"}]}
+    assert api.check_kind(cluster, TRAINJOB).ok is True
 
 
 def operator(*, num_ready: int, image: str) -> dict[str, object]:

@@ -42,7 +42,7 @@ def test_the_kind_of_jobs_that_launchers_create_is_checked(
     cluster: Answering, served: list[str], local: str, of_tasks: str | None, kind: str
 ) -> None:
     cluster.answers["/version"] = {"gitVersion": "v1.34.0"}
-    for each in served:
+    for each in (*served, "jobset.x-k8s.io/v1alpha2 jobsets"):
         version, plural = each.split()
         cluster.answers[f"/apis/{version}"] = {"resources": [{"name": plural}]}
     if of_tasks:
