@@ -11,6 +11,7 @@ from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.sweep import SweepConfig
 from peerkd.config.training import DistillConfig
 from peerkd.rounds.method import RoundMethod
+from peerkd.rounds.predictions import METHOD as PREDICTIONS
 from peerkd.study.moved_bytes import logits_bytes
 from peerkd.training.forecast import PartitionSizes, Rates, dataset_bytes, peer_bytes
 
@@ -74,9 +75,7 @@ def forecast_rounds(
         samples=samples,
         num_pretraining_samples=samples.training * config.num_trained_peers // num_peers * config.pretrain.epochs,
         num_training_samples={
-            method.name: rounds.num_rounds
-            * rounds.epochs
-            * (samples.training + (num_public if method.needs_public_set else 0))
+            method.name: rounds.num_rounds * rounds.epochs * _num_in_epoch(method, samples, rounds.batch_size)
             for method in rounds.round_methods
         },
         num_predicted_samples={
@@ -134,6 +133,25 @@ def recipe_to_measure(config: CollaborateConfig) -> ExperimentConfig:
         temperatures=(config.rounds.temperature,), alphas=(config.rounds.alpha,), transfer_sets=("student",)
     )
     return ExperimentConfig(**shared, distill=DistillConfig(**recipe), sweep=sweep)
+
+
+def _num_in_epoch(method: RoundMethod, samples: PartitionSizes, batch_size: int) -> int:
+    """Return the number of samples on which all peers train in an epoch, at most.
+
+    Where there is a public set, an epoch on own samples has as many batches as the larger of the two sets, so that own
+    samples are seen again, whether or not public samples are beside them.
+    """
+    num_public_batches = math.ceil(samples.public / batch_size)
+    total = 0.0
+    for num_own in samples.training_by_peer:
+        num_own_batches = math.ceil(num_own / batch_size)
+        num_batches = max(num_own_batches, num_public_batches)
+        total += num_own * num_batches / num_own_batches
+        if method.name == PREDICTIONS.name:
+            total += samples.public * num_batches / num_public_batches
+        elif method.needs_public_set:
+            total += samples.public
+    return round(total)
 
 
 def _num_messages(method: RoundMethod, num_peers: int, num_partners: float) -> tuple[float, float]:

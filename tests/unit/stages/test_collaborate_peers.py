@@ -16,8 +16,10 @@ from peerkd.rounds import ROUND_METHODS
 from peerkd.stages import collaborate_peers
 from peerkd.stages.export_student import ExportRequest, export_student
 from peerkd.stages.in_process import run_in_process
+from peerkd.stages.planning import prepare
 from peerkd.stages.published_peers import find_published
 from peerkd.stages.stored_runs import find_run, list_runs
+from peerkd.training.forecast_rounds import forecast_rounds
 from tests.pages import Page, check_that_it_needs_nothing_from_elsewhere
 
 TINY_DATA = (
@@ -133,6 +135,30 @@ def test_a_study_can_start_from_the_peers_after_their_rounds(finished) -> None:
     )
     assert found is not None
     assert found.files == tuple(f"student-00{peer}.safetensors" for peer in range(3))
+
+
+def test_a_plan_has_the_samples_and_bytes_of_the_run(finished) -> None:
+    store, _ = finished
+    config = resolve(COLLABORATE, preset="digits", overrides=TINY)
+    _, sizes, _ = prepare(config, None)
+    expected = forecast_rounds(config, sizes)
+    rows = read_rounds(rounds_folder(store) / collaborate_peers.TABLE_NAME).to_pylist()
+    totals = {
+        name: [
+            sum(sum(row[column] for column in columns) for row in rows if row["method"] == name)
+            for columns in (("num_own_samples", "num_public_samples"), ("sent_bytes",), ("received_bytes",))
+        ]
+        for name in ROUND_METHODS
+    }
+    for name, (num_samples, num_sent, num_received) in totals.items():
+        assert num_received == pytest.approx(expected.received_bytes[name], rel=0.02), name
+        # A plan counts weights as files, which have a header. It counts too much where teachers are random, peers have
+        # no pair, or all peers share one ensemble.
+        is_exact = name not in ("pairwise", "def_kt", "feddf")
+        assert num_samples <= 1.02 * expected.num_training_samples[name], name
+        if is_exact:
+            assert num_samples == pytest.approx(expected.num_training_samples[name], rel=0.02), name
+            assert num_sent == pytest.approx(expected.sent_bytes[name], rel=0.02), name
 
 
 def test_the_run_is_listed_with_its_result(finished) -> None:
