@@ -100,7 +100,8 @@ def test_every_shown_config_is_valid(page: str, text: str, tmp_path: Path, monke
     monkeypatch.syspath_prepend(ROOT / "docs" / "examples")
     path = tmp_path / "experiment.yaml"
     path.write_text(text, encoding="utf-8")
-    pipeline = PCL if "pcl" in page else COLLABORATE if "collaborate" in page else JOINTKD
+    has_rounds = "collaborate" in page or "rounds" in page
+    pipeline = PCL if "pcl" in page else COLLABORATE if has_rounds else JOINTKD
     load_file(pipeline, path)
 
 
