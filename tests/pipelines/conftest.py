@@ -31,14 +31,10 @@ def run_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int | str | None]
     """Call the command in this process, without child processes, and return the exit code."""
 
     def call(
-        output: Path,
-        overrides: Sequence[str] = TINY,
-        *options: str,
-        pipeline: str = "jointkd",
-        num_workers: int = 0,
+        output: Path, overrides: Sequence[str] = TINY, *options: str, pipeline: str = "jointkd"
     ) -> int | str | None:
         _, _, _, *words = command(output, overrides, pipeline=pipeline)
-        monkeypatch.setattr(sys, "argv", ["peerkd", *words, "--workers", str(num_workers), *options])
+        monkeypatch.setattr(sys, "argv", ["peerkd", *words, "--workers", "0", *options])
         with pytest.raises(SystemExit) as caught, no_processes():
             main()
         return caught.value.code

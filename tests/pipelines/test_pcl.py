@@ -158,13 +158,13 @@ def test_bad_input_is_refused_in_one_sentence_and_leaves_no_files(override, sent
     assert not output.exists()
 
 
-def test_the_command_refuses_a_batch_that_is_too_small_for_its_processes(run_here, tmp_path, capsys):
+def test_the_command_refuses_a_batch_that_is_too_small_for_its_processes(tmp_path):
     output = tmp_path / "runs"
-    assert run_here(output, ["training.num_processes=100"], pipeline="pcl", num_workers=2) == 2
-    captured = capsys.readouterr()
-    assert "training.num_processes must leave every process at least 2 samples of a batch, got 100" in captured.err
-    assert captured.err.count("\n") == 1
-    assert "Traceback" not in captured.out + captured.err
+    process = run(output, ["training.num_processes=100"], pipeline="pcl")
+    assert process.returncode == 2
+    assert "training.num_processes must leave every process at least 2 samples of a batch, got 100" in process.stderr
+    assert process.stderr.count("\n") == 1
+    assert "Traceback" not in process.stdout + process.stderr
     assert not output.exists()
 
 
