@@ -46,9 +46,10 @@ class StrictConfig(BaseModel):
 
     @property
     def studies(self) -> tuple[Self, ...]:
-        """The configs of the complete studies that a run of this config makes, in order.
+        """The configs of the studies that a run of this config consists of, in order.
 
-        Each study has a report of its own, and is the same as in a run of its config alone.
+        A config with several seeds has one study for each seed. Each study has a report of its own. A run of the config
+        of a single study makes the same study.
         """
         return (self,)
 

@@ -53,5 +53,5 @@ class TargetConfig(StrictConfig):
 
 
 def target_config(label: str) -> TargetConfig:
-    """Return the config of the target with a label of ``TARGET_LABELS``."""
+    """Return the config of the target that a label names. The label must be one of ``TARGET_LABELS``."""
     return TargetConfig(kind=label.removesuffix(PRIOR_ADJUSTED), prior_adjusted=label.endswith(PRIOR_ADJUSTED))

@@ -65,7 +65,7 @@ class MeasuredStudy:
     missing value is NaN."""
 
     def mean(self, quantity: Quantity) -> float:
-        """Return the mean of the known values of a quantity; NaN if there is none."""
+        """Return the mean of a quantity over its pairs or peers, without missing values; NaN if all are missing."""
         return _mean_of_known(self.values[quantity])
 
 

@@ -27,7 +27,7 @@ ROLES: Final[Mapping[Role, str]] = {
     "mean_branch": "branch 1 of the mean network, after the last epoch",
     "best_epoch": "the deployed predictor, at the epoch with the best validation accuracy",
 }
-"""Each kind of accuracy that a method may have, with its meaning."""
+"""The roles of accuracies: which predictor of a method has the accuracy, and after which epoch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

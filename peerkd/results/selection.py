@@ -291,7 +291,7 @@ def rows_of_pairs(trials: Candidates) -> Iterator[tuple[int, int, IntArray]]:
 
 
 def _rows_of_pairs(trials: Candidates, allowed: BoolArray) -> Iterator[tuple[int, int, IntArray, IntArray]]:
-    """Yield two groups of rows for each pair that takes part, after its student and its teacher.
+    """Yield the student, the teacher and two groups of rows for each pair that takes part.
 
     The first group has the rows that name both peers: the distillations of the pair, and the controls on data of the
     teacher. The second group has the rows of all controls of the pair. They include the controls of the student that

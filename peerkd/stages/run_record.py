@@ -20,9 +20,9 @@ from peerkd.launch.invocations.files import name_run
 
 KIND: Final = "run"
 EXPERIMENT_NAME: Final = "experiment.json"
-"""The name of the file with the whole config, which ``peerkd run --config`` can read.
+"""The name of the file with the config of a run, which ``peerkd run --config`` can read.
 
-It lacks the section ``compute``, which changes no result."""
+The file has all sections but ``compute``, which changes no result."""
 
 
 class Route(NamedTuple):

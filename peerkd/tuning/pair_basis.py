@@ -105,7 +105,10 @@ class PairBasis:
         return _pivots(_scaled(space, self.names, self.lengths_F), max_centres=MAX_CENTRES)
 
     def values(self, space: Space) -> FloatArray:
-        """Return the values of the basis functions at each pair of a space, (Q, A). The norm of a row is at most 1."""
+        """Return an array of shape (Q, A) with the values of the A basis functions for each of the Q pairs of a space.
+
+        The norm of each row is at most 1.
+        """
         scaled_QF = np.clip(_scaled(space, self.names, self.lengths_F), *self.limits_2F)
         kernel_QA = _kernel(scaled_QF, self.centres_AF)
         return np.linalg.solve(self._factor_AA, kernel_QA.T).T

@@ -63,7 +63,10 @@ class PairPosterior:
         return self._without(*self._column(place, noise_variance), mean_S=self.mean_S)
 
     def _column(self, place: int, noise_variance: float) -> tuple[FloatArray, FloatArray]:
-        """Return two vectors from the formulas of ``given``, each of shape (S,): ``c`` and ``c / (v + n)``."""
+        """Return the covariance ``c`` with the target at ``place``, and ``c / (v + n)``, each of shape (S,).
+
+        The docstring of ``given`` defines the symbols.
+        """
         column_S = self.covariance(place)
         return column_S, column_S / max(float(column_S[place]) + noise_variance, 1e-12)
 

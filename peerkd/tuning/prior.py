@@ -47,10 +47,10 @@ class Prior:
     """The prior mean of each target."""
 
     across_SR: FloatArray
-    """The functions of targets whose weights depend on the pair: ``psi`` in the model."""
+    """The values of the functions ``psi`` of the model for each target. Every pair has its own weights for them."""
 
     shared_SU: FloatArray
-    """The functions of targets whose weights are the same for all pairs: ``chi`` in the model."""
+    """The values of the functions ``chi`` of the model for each target. All pairs have the same weights for them."""
 
     trusted_SK: FloatArray
     """The standard deviation of ``t`` in the model: the expected gain of each target is scaled by ``1 + t``.

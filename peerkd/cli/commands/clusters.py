@@ -47,7 +47,8 @@ def submit(
     """Send a pipeline to Kubeflow Pipelines.
 
     Exit codes with --watch: 0 the run succeeded, 1 it failed, 2 the command has an error that you can fix, 3 the run
-    was cancelled, 4 it did not end before the timeout, 5 the command stopped watching, and the run continues.
+    was cancelled, 4 the run did not end before the timeout, 5 the command was interrupted or the server no longer
+    answered, and the run may continue.
 
     Example: peerkd submit pipelines/jointkd.yaml --watch preset=digits num_workers=2
     """
@@ -86,9 +87,9 @@ def doctor(
 ) -> None:
     """Check a cluster or this machine for problems.
 
-    Each problem is shown with its fix. If no cluster is configured, or if you give the options of an experiment, this
-    machine is checked: its packages, devices, memory and disk, and whether it can run the experiment. The exit code is
-    1 if a check fails.
+    Each problem is shown with its fix. If a cluster is configured, the command checks the cluster. If none is, or if
+    you give --preset, --config or --set, it checks only this machine: its packages, devices, memory and disk, and
+    whether it can run the experiment. The exit code is 1 if a check fails.
 
     Example: peerkd doctor --namespace peerkd --store s3://peerkd/runs
     """

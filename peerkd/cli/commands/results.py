@@ -33,7 +33,8 @@ def watch(
     what each worker does.
 
     Exit codes: 0 the run finished, 1 it failed, 2 the command has an error that you can fix, 3 the run was cancelled,
-    4 it did not end before the timeout, 5 the command stopped watching, and the run continues.
+    4 the run did not end before the timeout, 5 the command was interrupted or the server no longer answered, and the
+    run may continue.
 
     Example: peerkd watch latest
     """
@@ -175,9 +176,9 @@ def export(
 ) -> None:
     """Write the network of one student to a file.
 
-    The file can be used without peerkd. It is written only if its logits agree with the logits of the network. If the
-    network is not in the store, the student is trained once more, and the outcome is compared with the recorded trial
-    value by value.
+    The file can be used without peerkd. The command loads the file, and keeps it only if it predicts the same logits as
+    the student. If the network is not in the store, the student is trained once more. The command fails
+    if the new training differs from the recorded trial in any value.
 
     Example: peerkd export runs --student 3 --to student.safetensors
     """
@@ -205,7 +206,7 @@ def clean(
     unfinished: Annotated[
         bool,
         typer.Option(
-            "--unfinished", help="Delete also all unfinished runs, and unfinished work that no run continues."
+            "--unfinished", help="Also delete all unfinished runs, and stages that were begun and not finished."
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,

@@ -12,10 +12,11 @@ from peerkd.losses.pairs.loss import PairLoss, Parameter
 from peerkd.losses.pairs.temperature_rule import State, StepFacts, TemperatureRule
 
 _START: Final = 1.0
+"""The value of theta before the first step."""
+
+# SGD trains theta with these. In the authors' code, theta shares the optimiser of the student.
 _MOMENTUM: Final = 0.9
 _WEIGHT_DECAY: Final = 5e-4
-"""The first value of theta, and the momentum and weight decay with which SGD trains theta. In the authors' code, theta
-shares the optimiser of the student."""
 
 
 def start(*, lowest_temperature: float, temperature_range: float, curriculum_fraction: float) -> State:

@@ -41,10 +41,10 @@ class RepeatedPasses:
 
 
 class LaterEpochs:
-    """The batches of a round, whose epochs are counted from 0 in each round.
+    """The batches of a round.
 
-    The batches of epoch 0 are those of the epoch ``first_epoch`` of the samples, so that every round has new orders and
-    views.
+    The epochs of a round are counted from 0. Epoch 0 has the order and the views that ``samples`` has in its epoch
+    ``first_epoch``, so that every round has new ones.
     """
 
     def __init__(self, samples: Batches, first_epoch: int) -> None:

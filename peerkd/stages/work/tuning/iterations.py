@@ -116,10 +116,10 @@ class StudyProgress:
 
 
 def shards_of(planned: Iteration, space: Space, before: StudyProgress) -> list[Shard]:
-    """Return the shards of an iteration.
+    """Return the shards of an iteration, each of which contains some of its tasks.
 
-    The trials of a task have the same transfer set and the same epochs. Successive tasks often have the same transfer
-    set. The tasks with the most work come first, so that no long task is left at the end.
+    All trials of a task have the same samples and the same epochs. The tasks are ordered by their samples: first those
+    samples whose tasks together are the most work, so that no long work is left at the end.
 
     Args:
         planned: The iteration.
