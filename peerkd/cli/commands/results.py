@@ -177,8 +177,8 @@ def export(
     """Write the network of one student to a file.
 
     The file can be used without peerkd. The command loads the file, and keeps it only if it predicts the same logits as
-    the student. If the network is not in the store, the student is trained once more. The command fails
-    if the new training differs from the recorded trial in any value.
+    the student. If the network is not in the store, the student is trained once more, and the model card says
+    whether this training equals the recorded trial in every value.
 
     Example: peerkd export runs --student 3 --to student.safetensors
     """
