@@ -24,7 +24,7 @@ from tests.pipelines.experiments import (
     trials,
 )
 
-LASTING = (*TINY, "pretrain.epochs=30", "distill.epochs=100")
+LASTING = (*TINY, "pretrain.epochs=20", "distill.epochs=60")
 """A run that is long enough to be killed during its sweep."""
 
 PIPELINES_FOLDER = Path(__file__).parents[2] / "pipelines"

@@ -78,30 +78,22 @@ def test_two_workers_train_separate_runs_to_the_networks_of_one(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def shared_by_one(tmp_path_factory):
-    """The networks of a study with several processes, all on one worker."""
-    output = tmp_path_factory.mktemp("one")
-    with start_worker(output, SHARED, 0, 1) as worker:
-        assert worker.wait(timeout=900) == 0
-    assert len(networks(output)) == 2
-    return networks(output)
+def shared(tmp_path_factory):
+    """The store and the ended command of a study whose two workers share each run."""
+    output = tmp_path_factory.mktemp("shared")
+    words = [*command(output, SHARED, pipeline="pcl"), "--workers", "2"]
+    return output, subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
 
 
-def test_two_workers_that_share_a_run_train_the_networks_of_one(shared_by_one, tmp_path):
-    output = tmp_path / "runs"
-    process = subprocess.run(
-        [*command(output, SHARED, pipeline="pcl"), "--workers", "2"],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+def test_two_workers_share_a_run(shared):
+    """That the networks are those of one worker is tested in tests/unit/training/online/test_runs.py."""
+    output, process = shared
     assert process.returncode == 0, process.stderr
     assert "small_cnn by pcl, seed 0: test accuracy" in process.stderr
-    assert networks(output) == shared_by_one
+    assert len(networks(output)) == 2
 
 
-def test_a_worker_killed_during_a_training_rejoins_after_its_restart(shared_by_one, tmp_path):
+def test_a_worker_killed_during_a_training_rejoins_after_its_restart(shared, tmp_path):
     """The second worker is killed first, then the first one, which writes the checkpoint."""
     port = free_port()
     workers = [start_worker(tmp_path, SHARED, index, 2, port=port) for index in range(2)]
@@ -124,7 +116,7 @@ def test_a_worker_killed_during_a_training_rejoins_after_its_restart(shared_by_o
         for worker in workers:
             worker.kill()
             worker.wait()
-    assert networks(tmp_path) == shared_by_one
+    assert networks(tmp_path) == networks(shared[0])
 
 
 def test_processes_that_cannot_be_divided_among_workers_are_refused_in_one_sentence(tmp_path):

@@ -169,6 +169,8 @@ OTHERS: Final[Mapping[str, Any]] = {
     "source": "npz",
     "storage": "streamed",
     "teacher_mode": "train",
+    "tracking": ["tensorboard"],
+    "unreliable": [{"peer": 1, "kind": "absent"}],
     "view_batch_norm": "joined",
 }
 """Another value for fields whose other value does not follow from the current one, by the end of the name."""
