@@ -38,6 +38,8 @@ class Metric(NamedTuple):
     help: str
     extra_labels: tuple[str, ...] = ()
     writer: Writer = "worker"
+    tracked_labels: tuple[str, ...] = ()
+    """Labels that only trackers of experiments receive. Prometheus would store a time series for each value."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -53,6 +55,12 @@ class Recorder(Protocol):
 
     def add(self, metric: Metric, amount: float, **labels: str) -> None:
         """Increase a counter by an amount."""
+
+    def step(self, num_done: int) -> None:
+        """Make the number of finished units of the stage, whatever its unit, the step of all further values.
+
+        Only trackers of experiments draw values over steps.
+        """
 
     def describe(self, architecture: str) -> None:
         """Write the name of the architecture that is being trained into the metric ``peerkd_worker_info``."""
@@ -128,6 +136,7 @@ ACCURACY: Final = Metric(
     "ratio",
     "Accuracy, from 0 to 1, of the network that was evaluated last; NaN if its logits are not finite.",
     ("split",),
+    tracked_labels=("method",),
 )
 DIVERGED: Final = Metric(
     "peerkd_diverged_total",

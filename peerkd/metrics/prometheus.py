@@ -60,13 +60,20 @@ class PrometheusRecorder:
         """Increase a counter by an amount."""
         self._child(metric, labels).inc(amount)
 
+    def step(self, num_done: int) -> None:
+        """Do nothing, because Prometheus records values over time."""
+
     def describe(self, architecture: str) -> None:
         """Replace the architecture in the metric ``peerkd_worker_info``."""
         self._metrics[names.WORKER_INFO.name].clear()
         self.set(names.WORKER_INFO, 1, run=self._run, architecture=architecture)
 
     def _child(self, metric: Metric, labels: Mapping[str, str]) -> Any:
-        bounded = {name: self._bounded(metric.name, name, value) for name, value in labels.items()}
+        bounded = {
+            name: self._bounded(metric.name, name, value)
+            for name, value in labels.items()
+            if name not in metric.tracked_labels
+        }
         return self._metrics[metric.name].labels(**self._fixed, **bounded)
 
     def _bounded(self, metric: str, label: str, value: str) -> str:

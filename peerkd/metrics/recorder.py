@@ -17,6 +17,7 @@ _UNITS: Final[Mapping[str, tuple[Metric, Metric, Metric]]] = {
     "trials": (names.TRIALS, names.TRIALS_DONE, names.TRIALS_LEFT),
     "epochs": (names.EPOCHS, names.EPOCHS_DONE, names.EPOCHS_LEFT),
 }
+"""The metrics of the units that have some. Other units, such as rounds, only set the step of the values."""
 
 
 class _Silent:
@@ -26,6 +27,9 @@ class _Silent:
         pass
 
     def add(self, metric: Metric, amount: float, **labels: str) -> None:
+        pass
+
+    def step(self, num_done: int) -> None:
         pass
 
     def describe(self, architecture: str) -> None:
@@ -45,6 +49,10 @@ class _Both:
     def add(self, metric: Metric, amount: float, **labels: str) -> None:
         self._first.add(metric, amount, **labels)
         self._second.add(metric, amount, **labels)
+
+    def step(self, num_done: int) -> None:
+        self._first.step(num_done)
+        self._second.step(num_done)
 
     def describe(self, architecture: str) -> None:
         self._first.describe(architecture)
@@ -75,6 +83,7 @@ def also_recording_to(recorder: Recorder) -> Iterator[None]:
 
 def progress(unit: str, *, num_new: int, num_done: int, num_left: int) -> None:
     """Report the units of work that this process has newly finished, and how many are finished and left in total."""
+    _current.step(num_done)
     if unit in _UNITS:
         counter, done, left = _UNITS[unit]
         _current.add(counter, num_new)
@@ -105,12 +114,17 @@ def losses(parts: Mapping[str, float | None]) -> None:
         _current.set(names.LOSS, math.nan if value is None else value, part=part.removeprefix("loss/"))
 
 
-def accuracy(split: str, share: float | None) -> None:
+def accuracy(split: str, share: float | None, *, method: str | None = None) -> None:
     """Report the accuracy, from 0 to 1, on the split ``validation`` or ``test``.
 
-    ``None`` says that the logits were not finite. It is reported as NaN.
+    Args:
+        split: The split.
+        share: The accuracy. None says that the logits were not finite. It is reported as NaN.
+        method: The method whose accuracy it is, if a stage carries out several methods at once. Trackers of
+            experiments then draw a curve for each method. Prometheus has the last accuracy of any method.
     """
-    _current.set(names.ACCURACY, math.nan if share is None else share, split=split)
+    labels = {"split": split} if method is None else {"split": split, "method": method}
+    _current.set(names.ACCURACY, math.nan if share is None else share, **labels)
 
 
 def diverged() -> None:

@@ -15,12 +15,13 @@ from peerkd.metrics import names
 from peerkd.metrics.names import Metric
 from peerkd.metrics.progress import print_line
 from peerkd.metrics.tracking.sinks import Sink, TrackedRun, open_sink
+from peerkd.wording import plural
 
 _CURVES: Final = frozenset({names.TRIALS_DONE, names.EPOCHS_DONE, names.LOSS, names.ACCURACY, names.DIVERGED})
-_STEPS: Final = frozenset({names.TRIALS_DONE, names.EPOCHS_DONE})
 
 _MAX_WAITING: Final = 10_000
-"""The number of values that wait for a slow sink. Further values are dropped."""
+"""The number of values that wait for a slow sink. Further values are dropped, but not the last value of each curve and
+the summary, which are kept until the end."""
 
 
 class _Scalar(NamedTuple):
@@ -40,6 +41,7 @@ class TrackingRecorder:
         interval_seconds: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         open_: Callable[[str, TrackedRun], Sink] = open_sink,
+        max_waiting: int = _MAX_WAITING,
     ) -> None:
         self._run, self._interval_seconds, self._clock, self._open = run, interval_seconds, clock, open_
         self._lock = threading.Lock()
@@ -47,7 +49,11 @@ class TrackingRecorder:
         self._totals: dict[str, float] = {}
         self._sent_at: dict[str, float] = {}
         self._unsent: dict[str, _Scalar] = {}
-        self._queue: queue.Queue[_Scalar | Mapping[str, float] | None] = queue.Queue(_MAX_WAITING)
+        self._summary: dict[str, float] = {}
+        self._refused: set[str] = set()
+        """The curves whose last value did not fit in the queue. It is in ``_unsent``."""
+        self._num_dropped = 0
+        self._queue: queue.Queue[_Scalar | Mapping[str, float] | None] = queue.Queue(max_waiting)
         self._thread = threading.Thread(target=self._pass_on, args=(tuple(sinks),), daemon=True, name="tracking")
         self._thread.start()
 
@@ -56,17 +62,28 @@ class TrackingRecorder:
         if metric not in _CURVES:
             return
         with self._lock:
-            if metric in _STEPS:
-                self._step = int(value)
             name = "/".join((self._run.stage, metric.name.removeprefix("peerkd_"), *labels.values()))
             scalar = _Scalar(name, value, self._step)
+            if name in self._refused:
+                # The new value takes the place of one for which the queue had no room.
+                self._refused.remove(name)
+                self._num_dropped += 1
             now = self._clock()
             if now - self._sent_at.get(name, -math.inf) < self._interval_seconds:
                 self._unsent[name] = scalar
                 return
             self._sent_at[name] = now
             self._unsent.pop(name, None)
-            self._put(scalar)
+            try:
+                self._queue.put_nowait(scalar)
+            except queue.Full:
+                self._unsent[name] = scalar
+                self._refused.add(name)
+
+    def step(self, num_done: int) -> None:
+        """Set the step of all further values."""
+        with self._lock:
+            self._step = num_done
 
     def add(self, metric: Metric, amount: float, **labels: str) -> None:
         """Add the total of a counter to its curve."""
@@ -78,27 +95,32 @@ class TrackingRecorder:
         """Do nothing, because the config names the architectures."""
 
     def summarise(self, values: Mapping[str, float]) -> None:
-        """Record the headline numbers of the run."""
-        self._put(dict(values))
+        """Record the headline numbers of the run. The sinks receive them at the end, after all values."""
+        self._summary |= values
 
     def close(self, *, timeout_seconds: float = 60.0) -> None:
-        """Pass on the last value of each curve, and wait until the sinks have written everything."""
-        for scalar in self._unsent.values():
-            self._put(scalar)
+        """Pass on the last value of each curve and the summary, and wait until the sinks have written everything.
+
+        One warning says how many values were dropped because the sinks were too slow.
+
+        Args:
+            timeout_seconds: The longest time that all of this may take.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        last: list[_Scalar | Mapping[str, float] | None] = [*self._unsent.values()]
+        if self._summary:
+            last.append(self._summary)
         try:
-            self._queue.put(None, timeout=timeout_seconds)
+            for item in [*last, None]:
+                self._queue.put(item, timeout=max(0.0, deadline - time.monotonic()))
         except queue.Full:
             pass
         else:
-            self._thread.join(timeout_seconds)
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._num_dropped:
+            self._warn(f"tracking was too slow for {plural(self._num_dropped, 'value')}, which no sink has received")
         if self._thread.is_alive():
             self._warn(f"tracking did not end within {timeout_seconds:g} seconds, and its last values may be missing")
-
-    def _put(self, item: _Scalar | Mapping[str, float]) -> None:
-        try:
-            self._queue.put_nowait(item)
-        except queue.Full:
-            return
 
     def _pass_on(self, names_of_sinks: tuple[str, ...]) -> None:
         """Open the sinks, pass every item of the queue on to them, and close them. This is the work of the thread."""

@@ -99,7 +99,7 @@ def _collaborate(inputs: RoundsInputs, queue: ShardQueue, progress: TrainingProg
             progress.advance(
                 news.method, num_done=news.num_rounds, num_samples=news.num_samples, gpu_bytes=news.gpu_bytes
             )
-            recorder.accuracy("validation", news.accuracy)
+            recorder.accuracy("validation", news.accuracy, method=news.method)
             continue
         method = news.record["method"]
         progress.end(method)

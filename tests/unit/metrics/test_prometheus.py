@@ -53,7 +53,8 @@ def test_a_worker_serves_the_values_of_its_stage(port: int, environment: dict[st
         recorder.architecture("vgg16")
         recorder.samples(1280)
         recorder.losses({"loss": 0.5, "ensemble_to_branches": None})
-        recorder.accuracy("test", 0.75)
+        # The method is only for trackers of experiments.
+        recorder.accuracy("test", 0.75, method="alone")
         recorder.checkpoint_saved()
         recorder.gpu_memory(used_bytes=2**30, peak_bytes=2**31)
         recorder.store_error()

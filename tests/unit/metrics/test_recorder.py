@@ -46,6 +46,7 @@ def test_each_function_sets_its_metric(recorded: Recorded) -> None:
         "worker_waiting": 1,
     }
     assert recorded.architectures == ["resnet32"]
+    assert recorded.last_step == 7
 
 
 @pytest.mark.parametrize(
