@@ -227,8 +227,15 @@ def _find_improved(store: ArtifactStore, address: str, key: str | None) -> Manif
     """
     kinds = tuple(f"{name}/" for name in (improve_peers.NAME, collaborate_peers.NAME))
     keys = [each for each in store.keys() if each.startswith(kinds)]  # noqa: SIM118
+    finished = [each for each in map(store.find, keys) if each is not None]
     # An artifact of an earlier version has no config.
-    found = [each for each in map(store.find, keys) if each is not None and "config" in each.metadata]
+    found = [each for each in finished if "config" in each.metadata]
+    earlier = [each.key for each in finished if key in (None, each.key) and "config" not in each.metadata]
+    if earlier and (key or not found):
+        raise ValueError(
+            f"study must be a run whose artifact contains its config, got {plain(earlier[0])} of an earlier version "
+            f"of peerkd in {plain_path(address)}; delete this run with peerkd clean, then run it again."
+        )
     if not found:
         raise ValueError(
             f"store must contain a finished run of jointkd or collaborate, got none in {plain_path(address)}; run "

@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from peerkd.artifacts import references
+from peerkd.artifacts import keys, references
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.store import Manifest
 from peerkd.cli.export import export
@@ -29,7 +29,7 @@ from peerkd.errors import ExportDiffersError
 from peerkd.reporting.model_card import ModelCard, from_json
 from peerkd.results import choices
 from peerkd.results.table import read_table
-from peerkd.stages import distill_pairs, improve_peers, partition_data, pretrain_peers, tune_pairs
+from peerkd.stages import collaborate_peers, distill_pairs, improve_peers, partition_data, pretrain_peers, tune_pairs
 from peerkd.stages.export_student import ExportRequest, export_student
 from peerkd.study.plan import plan
 from peerkd.study.trials import Trial
@@ -334,6 +334,18 @@ def test_the_command_writes_a_file_and_says_how_it_was_checked(
     code, _, err = peerkd(str(tmp_path / "no store"), "--student", "0", "--to", str(tmp_path / "a.safetensors"))
     assert code == 2
     assert err.startswith("peerkd: store must contain a finished run of jointkd or collaborate, got none in ")
+
+
+def test_a_run_of_an_earlier_version_has_to_be_made_again(tmp_path: Path) -> None:
+    store, key = FilesystemStore(tmp_path / "runs"), keys.key(collaborate_peers.NAME, {"seed": 0})
+    with store.open_workspace(key):
+        store.publish(key, metadata={"inputs": {}})
+    for study_key in (None, key):
+        request = ExportRequest(
+            student=0, format_name="safetensors", file=tmp_path / "peer.safetensors", study=study_key
+        )
+        with pytest.raises(ValueError, match=rf"^study must be .*, got {key} of an earlier version .* run it again\.$"):
+            list(export_student(str(tmp_path / "runs"), request))
 
 
 def test_a_store_with_two_studies_asks_for_the_key(swept: Finished, tuned: Finished, tmp_path: Path) -> None:
