@@ -91,8 +91,9 @@ class RoundsConfig(DistillConfig):
     methods: tuple[RoundMethodName, ...] = Field(
         default=("fedavg", "alone"),
         min_length=1,
-        description="The methods, all of which start from the same peers and train on the same own samples in the same "
-        f"order. The networks of the first one are published. {_METHODS_IN_WORDS}",
+        description="The methods, all of which start from the same peers. Whenever a peer trains on its own samples, "
+        "their batches and order in a round do not depend on the method, except with pooled, whose batches mix the "
+        f"samples of all peers. The networks of the first one are published. {_METHODS_IN_WORDS}",
     )
 
     topology: Topology = CompleteTopology()
@@ -133,7 +134,8 @@ class RoundsConfig(DistillConfig):
 
     unreliable: tuple[UnreliableConfig, ...] = ()
     """The peers that leave, come back or lie in some rounds, to measure the harm that they do to the others. Lies are
-    about predictions, so no method may send anything else. Empty: all peers are reliable."""
+    about predictions, so no method may send anything else. No peer may be absent with the method pooled. Empty: all
+    peers are reliable."""
 
     def absent_peers(self, round: int) -> frozenset[int]:
         """Return the peers that take no part in a round, counted from 1."""
@@ -195,7 +197,7 @@ class CollaborateConfig(PeerExperimentConfig):
             ValueError: If one is not.
         """
         for each in self.rounds.unreliable:
-            if each.predicted_class >= num_classes:
+            if each.kind == "constant_prediction" and each.predicted_class >= num_classes:
                 raise ValueError(
                     f"rounds.unreliable.predicted_class must be below the number of classes, {num_classes}, got "
                     f"{each.predicted_class} for peer {each.peer}."
@@ -237,11 +239,21 @@ class CollaborateConfig(PeerExperimentConfig):
                     f"rounds.unreliable must have a last_round that is not before first_round, {each.first_round}, got "
                     f"{each.last_round} for peer {each.peer}."
                 )
+            if each.first_round > self.rounds.num_rounds:
+                raise ValueError(
+                    f"rounds.unreliable must have a first_round that is at most rounds.num_rounds, "
+                    f"{self.rounds.num_rounds}, got {each.first_round} for peer {each.peer}."
+                )
             for method in self.rounds.round_methods:
                 if each.is_lie and method.sends not in ("predictions", "nothing"):
                     raise ValueError(
                         f"rounds.unreliable must not contain {each.kind} when rounds.methods contains {method.name}, "
                         f"which sends {method.sends}: lies are about predictions."
+                    )
+                if not each.is_lie and method.is_bound:
+                    raise ValueError(
+                        f"rounds.unreliable must not contain {each.kind} when rounds.methods contains {method.name}, "
+                        f"which trains one network for all peers, got {each.kind} for peer {each.peer}."
                     )
         absent = {each.peer for each in unreliable if not each.is_lie}
         if len(absent) > num_peers - 2:

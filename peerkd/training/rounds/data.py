@@ -128,5 +128,6 @@ class RoundsData:
             batch_size=self._config.rounds.batch_size,
             config=self._config,
             device=self.device,
-            cache_bytes=_CACHE_BYTES // (1 + self.assignment.num_peers),
+            # Besides the sets of the peers, there are the public and the pooled set.
+            cache_bytes=_CACHE_BYTES // (2 + self.assignment.num_peers),
         )

@@ -1,4 +1,8 @@
-"""The batches of rounds. A peer sees the same own samples in the same order, whatever the method."""
+"""The batches of rounds.
+
+Whenever a peer trains on its own samples, the batches and their order in a round do not depend on the method. The only
+exception is a method that trains on the samples of all peers together.
+"""
 
 from collections.abc import Iterator
 from typing import TypeAlias

@@ -63,6 +63,15 @@ def config(**rounds: Any) -> CollaborateConfig:
             "rounds.unreliable must have a last_round that is not before first_round, 3, got 2 for peer 1.",
         ),
         (
+            {"num_rounds": 4, "unreliable": [{"kind": "absent", "peer": 1, "first_round": 5}]},
+            "rounds.unreliable must have a first_round that is at most rounds.num_rounds, 4, got 5 for peer 1.",
+        ),
+        (
+            {"methods": ["fedavg", "pooled"], "unreliable": [{"kind": "absent", "peer": 1}]},
+            "rounds.unreliable must not contain absent when rounds.methods contains pooled, which trains one network "
+            "for all peers, got absent for peer 1.",
+        ),
+        (
             {"unreliable": [{"kind": "flipped_labels", "peer": 1}]},
             "rounds.unreliable must not contain flipped_labels when rounds.methods contains fedavg, which sends "
             "weights: lies are about predictions.",

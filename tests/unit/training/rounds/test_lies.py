@@ -50,6 +50,11 @@ def test_a_constant_prediction_of_an_unknown_class_is_refused_before_any_trainin
         partition_data.partition(config, FilesystemStore(tmp_path), num_processes=0)
 
 
+def test_the_class_of_another_behaviour_is_not_read() -> None:
+    config = digits_config("rounds.unreliable=[{kind: flipped_labels, peer: 3, predicted_class: 10}]")
+    config.check_num_classes(10)
+
+
 def test_an_absent_peer_stays_as_it_is_and_comes_back(line: Line, tiny) -> None:
     config = line_config(unreliable=[{"kind": "absent", "peer": 1, "first_round": 2, "last_round": 2}])
     data, weights, history = open_data(config, tiny), dict(line.weights), None
@@ -59,8 +64,9 @@ def test_an_absent_peer_stays_as_it_is_and_comes_back(line: Line, tiny) -> None:
         assert [row["peer"] for row in rows] == [*PEERS]
         absent = rows[1]
         assert (after[1] is weights[1]) == (number == 2)
+        # The partners of peer 1 have no other partner, so they learn from themselves, which is not called teaching.
+        assert all((row["teachers"] is None) == (number == 2) for row in rows)
         assert (absent["num_own_samples"] == 0) == (absent["sent_bytes"] == 0) == (number == 2)
-        # The partners of peer 1 have no other partner, so they learn from themselves.
         assert (rows[0]["received_bytes"] == 0) == (number == 2)
         weights, history = after, history + rows
 
