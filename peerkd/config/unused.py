@@ -15,6 +15,7 @@ from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.strict import StrictConfig
 from peerkd.config.training import PretrainConfig, RecipeConfig
+from peerkd.rounds import ROUND_METHODS
 
 _FIELDS_OF_DIVISION: Final = (
     *("label_skew.kind", "label_skew.concentration"),
@@ -26,7 +27,10 @@ _FIELDS_OF_DIVISION: Final = (
 
 
 _METHODS_OF_FIELDS: Final = {
-    **dict.fromkeys(("loss.kind", "temperature", "alpha", "rampup_rounds"), ("predictions", "pairwise")),
+    **dict.fromkeys(
+        ("loss.kind", "temperature", "alpha", "rampup_rounds"),
+        tuple(name for name, method in ROUND_METHODS.items() if method.uses_divergence),
+    ),
     **dict.fromkeys(("target.kind", "target.prior_adjusted"), ("predictions",)),
     "proximal_weight": ("fedprox",),
     "reduction_temperature": ("ds_fl",),

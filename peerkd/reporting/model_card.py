@@ -73,6 +73,9 @@ class CardRounds:
     """The title of the method."""
 
     num_rounds: int
+    """The number of rounds that proposed a network to the peer. Rounds in which the peer was absent, or had no partner
+    to learn from or with, are not counted."""
+
     num_accepted: int
     """The number of rounds whose proposal the peer accepted."""
 

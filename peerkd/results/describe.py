@@ -134,7 +134,9 @@ identify a row. Round 0 is before the first round, and is the same for all metho
 - Peers accept or reject a proposal by their own `validation` samples; `test` only reports.
 - A message counts in `sent_bytes` once, and in `received_bytes` for each peer that reads it.
 - The share of a teacher is its part in what a peer imitates, as a mean over the public samples, or in the mean of
-  weights. The shares of all teachers of a peer sum to 1. Tables of earlier versions have neither teachers nor classes.
+  weights. The shares of all teachers of a peer sum to 1. A row lists at most 100 teachers. If a peer has more, the
+  smallest shares are missing, and the listed ones sum to less than 1. The share of the peer itself is always listed.
+  Tables of earlier versions have neither teachers nor classes.
 - The file carries the meanings below as metadata of its columns.
 
 ```python

@@ -11,7 +11,7 @@ from peerkd.results import arrow
 IDENTITY_COLUMNS: Final = ("method", "round", "peer")
 
 MAX_TEACHERS: Final = 100
-"""The largest number of teachers that a row lists, those with the largest shares."""
+"""The largest number of teachers that a row lists: the peer itself and the others with the largest shares."""
 
 LATER_COLUMNS: Final = ("test_class_accuracies", "teachers", "teacher_shares")
 """The columns that tables of earlier versions lack."""
@@ -55,7 +55,8 @@ ROUNDS_SCHEMA: Final = pa.schema(
         arrow.field(
             "is_accepted",
             pa.bool_(),
-            "Whether the peer accepted what the round proposed; otherwise it stayed as it was",
+            "Whether the peer accepted what the round proposed; otherwise it stayed as it was; true if nothing was "
+            "proposed, which is the case if the peer trained on no samples",
             nullable=False,
         ),
         arrow.field(
@@ -66,8 +67,9 @@ ROUNDS_SCHEMA: Final = pa.schema(
         arrow.field(
             "teachers",
             pa.list_(pa.int32()),
-            "Peers whose knowledge the round proposed to the peer, itself included, the largest share first, at most "
-            f"{MAX_TEACHERS}; null if it learned from itself alone",
+            "Peers whose knowledge the round proposed to the peer, the largest share first, at most "
+            f"{MAX_TEACHERS}: itself, if it has a share, and the others with the largest shares; null if it learned "
+            "from itself alone",
         ),
         arrow.field(
             "teacher_shares",
@@ -79,6 +81,15 @@ ROUNDS_SCHEMA: Final = pa.schema(
 """Every column with its type and, as metadata, its meaning. The first three columns identify a row."""
 
 _KIND: Final = arrow.TableKind("table of rounds", "ROUNDS_SCHEMA", ROUNDS_SCHEMA, later_columns=LATER_COLUMNS)
+
+
+def has_proposal(row: Mapping[str, Any]) -> bool:
+    """Return whether the round of a row proposed a network to the peer, given the columns of samples of the row.
+
+    With every method, a round proposes a network to exactly those peers that have trained in the round. A peer without
+    a proposal stays as it is, which counts as accepted.
+    """
+    return bool(row["num_own_samples"] + row["num_public_samples"])
 
 
 def assemble(rows: Iterable[Mapping[str, Any]], *, methods: Iterable[str]) -> pa.Table:

@@ -199,6 +199,9 @@ class RoundMethod(NamedTuple):
     needs_one_network: bool = False
     """Whether all peers must have the same network, because weights are averaged or taken over."""
 
+    uses_divergence: bool = False
+    """Whether the loss contains the divergence of the config, with its loss, its temperature and its weight."""
+
     is_bound: bool = False
     """Whether the method is an upper bound on what any exchange can reach. No peer may reject its proposals."""
 

@@ -27,6 +27,7 @@ METHOD: Final = RoundMethod(
     sends="weights",
     sends_along="teachers",
     needs_public_set=False,
+    uses_divergence=True,
     meaning="Every peer learns from its own labels and from the predictions of one random partner on the same own "
     "samples, as in one round of jointkd with the transfer set student.",
     formula="w_i <- minimise (1 - w) CE_i + w D(z_j, z_i) on i's own samples from w_i, with a random partner j",

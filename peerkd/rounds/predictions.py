@@ -49,6 +49,7 @@ METHOD: Final = RoundMethod(
     propose=propose,
     sends="predictions",
     needs_public_set=True,
+    uses_divergence=True,
     meaning=(
         "Every peer predicts the public samples once a round, and learns from its own labels and from the joined "
         "predictions of its neighbourhood at the same time."

@@ -23,6 +23,7 @@ def rounds(*means: float, sent: int = 1000, worst: float = -0.1) -> MethodRounds
         sent_bytes_RP=sent_RP,
         received_bytes_RP=sent_RP,
         num_samples_RP=num,
+        is_proposed_RP=sent_RP > 0,
         is_accepted_RP=np.ones(accuracy_RP.shape, dtype=bool),
     )
 

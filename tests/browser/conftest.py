@@ -109,6 +109,7 @@ def rounds() -> tuple[dict[str, MethodRounds], RoundsFacts]:
         sent_bytes_RP=np.full((4, 3), 1000),
         received_bytes_RP=np.full((4, 3), 2000),
         num_samples_RP=np.full((4, 3), 300),
+        is_proposed_RP=np.arange(4)[:, None].repeat(3, axis=1) > 0,
         is_accepted_RP=np.ones((4, 3), dtype=bool),
     )
     facts = RoundsFacts(

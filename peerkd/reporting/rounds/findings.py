@@ -6,13 +6,17 @@ Shape suffixes: R = rounds, where index 0 stands for the time before the first r
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
-from peerkd.results.rounds import LATER_COLUMNS
+from peerkd.results.rounds import LATER_COLUMNS, MAX_TEACHERS, has_proposal
+
+_ROUNDING: Final = 1e-4
+"""The largest difference of a sum of shares from 1 that counts as an error of rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +41,11 @@ class MethodRounds:
     """The number of own and public samples on which each peer trained in a round. A sample counts once for each time
     that the peer trained on it."""
 
+    is_proposed_RP: BoolArray
+    """Whether a round proposed a network to a peer."""
+
     is_accepted_RP: BoolArray
+    """Whether a peer accepted the proposal of a round. True if there was no proposal."""
 
     class_RPK: FloatArray | None = None
     """Accuracy of each peer on the common test samples of each class; NaN for a class without samples. None if the
@@ -45,7 +53,8 @@ class MethodRounds:
 
     shares_RP: Sequence[Sequence[Mapping[int, float]]] = ()
     """The share of each peer in what a round proposed to a peer, by round and peer, the largest first. It is empty
-    where a peer learned from itself alone. Peers are counted from 0, those that diverged included."""
+    where a peer learned from itself alone. Peers are counted from 0, those that diverged included. Of more than
+    ``MAX_TEACHERS`` peers, those with the smallest shares are missing."""
 
     @property
     def mean_by_round(self) -> FloatArray:
@@ -90,8 +99,19 @@ class MethodRounds:
         """Whether a peer has learned from other peers, and the table says from whom."""
         return any(any(shares_P) for shares_P in self.shares_RP)
 
+    @property
+    def omits_teachers(self) -> bool:
+        """Whether a peer had more teachers in a round than the table lists."""
+        return any(
+            len(shares) == MAX_TEACHERS and sum(shares.values()) < 1 - _ROUNDING
+            for shares_P in self.shares_RP
+            for shares in shares_P
+        )
+
     def accepted_shares(self, index: int) -> dict[int, float]:
         """Return the share of each peer in what a peer has accepted, as a mean over these rounds, the largest first.
+
+        A share that is missing in a round counts as 0.
 
         Args:
             index: The index of the peer among those that take part.
@@ -109,6 +129,11 @@ class MethodRounds:
     def num_accepted(self, index: int) -> int:
         """Return the number of rounds in which a peer has accepted what others taught it."""
         return sum(bool(shares_P[index] and self.is_accepted_RP[r, index]) for r, shares_P in enumerate(self.shares_RP))
+
+    @property
+    def num_proposals(self) -> int:
+        """The number of networks that rounds proposed to peers, over all rounds and peers."""
+        return int(self.is_proposed_RP.sum())
 
     @property
     def num_rejected(self) -> int:
@@ -152,6 +177,9 @@ def compute_findings(table: pa.Table) -> Mapping[str, MethodRounds]:
             sent_bytes_RP=columns["sent_bytes"],
             received_bytes_RP=columns["received_bytes"],
             num_samples_RP=columns["num_own_samples"] + columns["num_public_samples"],
+            is_proposed_RP=np.array(
+                [has_proposal(row) for row in rows.select(["num_own_samples", "num_public_samples"]).to_pylist()]
+            ).reshape(-1, num_peers),
             is_accepted_RP=columns["is_accepted"],
             class_RPK=_classes(rows, num_peers),
             shares_RP=_shares(rows, num_peers),

@@ -10,6 +10,7 @@ from peerkd.reporting.facts import RoundsFacts
 from peerkd.reporting.rounds import details
 from peerkd.reporting.rounds.findings import MethodRounds
 from peerkd.results.intervals import Estimate
+from peerkd.results.rounds import MAX_TEACHERS
 from peerkd.rounds import ROUND_METHODS
 from peerkd.rounds.alone import METHOD as ALONE
 from peerkd.wording import format_bytes, plural
@@ -61,6 +62,8 @@ def _view(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> dict[str, An
         "samples_chart": details.samples_chart(found),
         "bytes_chart": details.bytes_chart(found),
         "at_equal_cost": details.at_equal_cost(found),
+        "omits_teachers": any(each.omits_teachers for each in found.values()),
+        "max_teachers": MAX_TEACHERS,
         "taught": details.taught(main, facts) if main.has_teachers else [],
         "class_changes": details.class_changes(main, facts),
         "main": main,
@@ -92,14 +95,13 @@ def headline(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> list[tupl
     senders = [other for other, num in sent.items() if num and other != name]
     listed = "".join(f"; with {ROUND_METHODS[other].title}, {format_bytes(sent[other])}" for other in senders)
     said.append(("Bytes", f"With {title}, a peer sends {format_bytes(sent[name])} in all rounds{listed}."))
-    num_proposals = facts.num_peers * facts.config.rounds.num_rounds
     said.append(
         (
             "Own data",
             f"On samples with their own class distribution, the peers go from {_percent(main.own_mean_by_round[0])} to "
             f"{_percent(main.own_mean_by_round[-1])} with {title}. After the last round, {main.num_losers} of "
-            f"{facts.num_peers} are worse there than before the first. They rejected {main.num_rejected} of "
-            f"{num_proposals:,} proposals.",
+            f"{facts.num_peers} are worse there than before the first. They rejected {main.num_rejected:,} of "
+            f"{plural(main.num_proposals, 'proposal')}.",
         )
     )
     if main.mean_by_round[1] < start:
@@ -110,38 +112,59 @@ def headline(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> list[tupl
                 "rounds.rampup_rounds gives the divergence less weight in the first rounds.",
             )
         )
-    if facts.config.rounds.unreliable:
-        said.append(("Unreliable peers", unreliable_peers(main, facts)))
+    unreliable = unreliable_peers(main, facts)
+    if unreliable:
+        said.append(("Unreliable peers", unreliable))
     said.append(("How sure", "All numbers are of one seed. Before you rely on a small difference, set num_seeds."))
     return said
 
 
 def unreliable_peers(main: MethodRounds, facts: RoundsFacts) -> str:
-    """Return sentences on the peers that were absent or lied, and on the accuracy of the others."""
-    named = ", ".join(
-        f"{facts.config.describe_peer(each.peer)} ({each.kind.replace('_', ' ')})"
+    """Return sentences on the peers that were absent or lied with the first method, and on the accuracy of the others.
+
+    The text is empty if there are no such peers. A peer that sends nothing cannot lie.
+    """
+    sends_nothing = facts.config.rounds.round_methods[0].sends == "nothing"
+    unreliable = [
+        each
         for each in facts.config.rounds.unreliable
-    )
-    numbers = {each.peer for each in facts.config.rounds.unreliable}
+        if each.peer in facts.peer_numbers and not (each.is_lie and sends_nothing)
+    ]
+    if not unreliable:
+        return ""
+    named = ", ".join(f"{facts.config.describe_peer(each.peer)} ({each.kind.replace('_', ' ')})" for each in unreliable)
+    done = [
+        word
+        for word, happened in (
+            ("were absent", any(not each.is_lie for each in unreliable)),
+            ("lied", any(each.is_lie for each in unreliable)),
+        )
+        if happened
+    ]
+    said = f"In some rounds, these peers {' or '.join(done)}: {named}."
+    numbers = {each.peer for each in unreliable}
     others = [index for index, number in enumerate(facts.peer_numbers) if number not in numbers]
+    if not others:
+        return f"{said} No peer was reliable in all rounds."
     before, after = (_percent(main.global_RP[round, others].mean()) for round in (0, -1))
-    return (
-        f"In some rounds, these peers were absent or lied: {named}. The mean accuracy of the other peers goes from "
-        f"{before} to {after}."
-    )
+    return f"{said} The mean accuracy of the other peers goes from {before} to {after}."
 
 
 def conventions(facts: RoundsFacts) -> list[str]:
     """Return sentences on what the numbers mean and how the methods are made comparable."""
     rounds = facts.config.rounds
+    bounds = " and ".join(method.title for method in rounds.round_methods if method.is_bound)
     limit = (
         "Peers accept every proposal that is finite."
         if rounds.max_own_drop is None
         else f"A peer rejects a proposal if its accuracy on its own validation samples would be more than "
         f"{100 * rounds.max_own_drop:g} points below its accuracy before the first round."
+        + (f" This limit does not apply to {bounds}." if bounds else "")
     )
+    mixed = f", except with {bounds}, whose batches mix the samples of all peers" if bounds else ""
     return [
-        "All methods start from the same peers, and train on the same own samples in the same order.",
+        "All methods start from the same peers. Whenever a peer trains on its own samples, their batches and order in "
+        f"a round do not depend on the method{mixed}.",
         f"A round has {plural(rounds.epochs, 'epoch')}. If own and public samples are in one batch, an epoch is one "
         "pass over the set with more batches; methods without public samples train on as many batches of own samples.",
         "Every training in a round begins with zero momentum and at the initial learning rate.",

@@ -125,10 +125,12 @@ def terminal_summary(found: Found, facts: RoundsFacts) -> str:
         line += f"{format_bytes(round(float(each.sent_bytes_by_round[-1]))):>16}"
         lines.append(line)
     lines += ["", *_classes_lines(first, facts)] if first.class_changes is not None else []
-    rejected = {method: each.num_rejected for method, each in found.items() if each.num_rejected}
-    if rejected:
-        named = ", ".join(f"{ROUND_METHODS[method].title} {num:,}" for method, num in rejected.items())
-        lines += ["", f"rejected by peers: {named} of {facts.num_peers * facts.config.rounds.num_rounds:,} proposals"]
+    rejected = [
+        f"{ROUND_METHODS[method].title} {each.num_rejected:,} of {each.num_proposals:,}"
+        for method, each in found.items()
+        if each.num_rejected
+    ]
+    lines += ["", "proposals that peers rejected:", *(f"  {text}" for text in rejected)] if rejected else []
     return "\n".join(lines)
 
 

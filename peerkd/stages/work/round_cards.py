@@ -5,9 +5,11 @@ from typing import Any
 
 from peerkd.artifacts.store import Manifest
 from peerkd.config.collaborate import CollaborateConfig
+from peerkd.config.targets import TargetConfig
 from peerkd.data.dataset import ImageDataset
 from peerkd.reporting.model_card import CardRounds, ModelCard
 from peerkd.reporting.wording import conventions_in_words, loss_formula, number
+from peerkd.results.rounds import has_proposal
 from peerkd.rounds.predictions import METHOD as PREDICTIONS
 from peerkd.stages.work.improving.cards import interface, num_evaluated, weights_name
 
@@ -38,11 +40,13 @@ def round_cards(
         machine: The ``device`` and the ``versions`` of the training.
     """
     method, recipe, sizes = config.rounds.round_methods[0], config.rounds, partition.metadata
-    imitates = method.name == PREDICTIONS.name
-    setting = f"T = {number(recipe.temperature)} and alpha = {number(recipe.alpha)}" if imitates else ""
+    setting = f"T = {number(recipe.temperature)} and alpha = {number(recipe.alpha)}" if method.uses_divergence else ""
+    # Only joint distillation joins predictions by rounds.target. In pairs, a peer imitates its teacher unchanged.
+    imitated = recipe if method.name == PREDICTIONS.name else recipe.model_copy(update={"target": TargetConfig()})
     of_peers = {record["peer"]: record for record in peers.metadata["peers"]}
     for peer in sorted({row["peer"] for row in history}):
         rows = [row for row in history if row["peer"] == peer]
+        proposed = [row for row in rows if has_proposal(row)]
         before, after = (
             {f"{name}_accuracy": row[f"{name}_accuracy"] for name in _SPLITS} for row in (rows[0], rows[-1])
         )
@@ -59,9 +63,9 @@ def round_cards(
             accuracy_after=after,
             num_samples=num_evaluated(sizes, peer),
             chosen_by=None,
-            max_own_drop=recipe.max_own_drop,
+            max_own_drop=None if method.is_bound else recipe.max_own_drop,
             loss=loss_formula(recipe),
-            conventions=tuple(conventions_in_words(recipe)),
+            conventions=tuple(conventions_in_words(imitated)),
             seed=config.seed,
             fingerprints={
                 "data set": dataset.fingerprint,
@@ -74,8 +78,8 @@ def round_cards(
             versions=machine["versions"],
             rounds=CardRounds(
                 method=method.title,
-                num_rounds=recipe.num_rounds,
-                num_accepted=sum(row["is_accepted"] for row in rows[1:]),
+                num_rounds=len(proposed),
+                num_accepted=sum(row["is_accepted"] for row in proposed),
                 topology=recipe.topology.kind,
                 epochs=recipe.epochs,
                 learning_rate=recipe.learning_rate,

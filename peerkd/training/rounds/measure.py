@@ -111,17 +111,25 @@ def _senders(method: RoundMethod, round: TrainingRound) -> dict[int, Sequence[in
             return {peer: [other for other in peers if other != peer] for peer in peers}
 
 
-def teacher_columns(shares: Mapping[int, float] | None) -> dict[str, list[Any] | None]:
+def teacher_columns(peer: int, shares: Mapping[int, float]) -> dict[str, list[Any] | None]:
     """Return the columns ``teachers`` and ``teacher_shares`` of a peer.
 
+    If the peer has more than ``MAX_TEACHERS`` teachers, those with the smallest shares are omitted. The peer itself is
+    never omitted, because reports compare its own share with that of the others.
+
     Args:
-        shares: The share of each peer; None if the peer learned from itself alone. Shares that are not finite are
-            omitted, because the predictions behind them are of no use.
+        peer: The peer that learns.
+        shares: The share of each peer. If it is empty or contains only the peer itself, the peer learned from itself
+            alone, and the columns are None. They are also None if a share is not finite, because the predictions
+            behind it are of no use.
     """
-    if not shares or not all(map(math.isfinite, shares.values())):
+    if shares.keys() <= {peer} or not all(map(math.isfinite, shares.values())):
         return {"teachers": None, "teacher_shares": None}
-    largest = sorted(shares, key=lambda peer: (-shares[peer], peer))[:MAX_TEACHERS]
-    return {"teachers": largest, "teacher_shares": [shares[peer] for peer in largest]}
+    by_share = sorted(shares, key=lambda each: (-shares[each], each))
+    listed = by_share[:MAX_TEACHERS]
+    if peer in by_share[MAX_TEACHERS:]:
+        listed[-1] = peer
+    return {"teachers": listed, "teacher_shares": [shares[each] for each in listed]}
 
 
 def weights_bytes(weights: Weights) -> int:
@@ -132,4 +140,4 @@ def weights_bytes(weights: Weights) -> int:
 def first_row(peer: int, accuracies: Accuracies) -> dict[str, Any]:
     """Return the measurements of a peer before the first round."""
     nothing = dict.fromkeys(("sent_bytes", "received_bytes", "num_own_samples", "num_public_samples"), 0)
-    return {"round": 0, "peer": peer, **accuracies, **nothing, "is_accepted": True, **teacher_columns(None)}
+    return {"round": 0, "peer": peer, **accuracies, **nothing, "is_accepted": True, **teacher_columns(peer, {})}

@@ -133,7 +133,7 @@ def do_round(
                 "num_own_samples": round.num_own_samples[peer],
                 "num_public_samples": round.num_public_samples[peer],
                 "is_accepted": accepted,
-                **teacher_columns(round.shares.get(peer)),
+                **teacher_columns(peer, round.shares.get(peer, {})),
             }
         )
     return after, rows

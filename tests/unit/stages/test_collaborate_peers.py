@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from peerkd.artifacts import references
 from peerkd.artifacts.open import open_store
 from peerkd.config.pipelines import COLLABORATE
 from peerkd.config.resolve import resolve
-from peerkd.reporting.model_card import from_json
+from peerkd.data.streamed import open_dataset
+from peerkd.reporting.model_card import ModelCard, from_json
 from peerkd.results.rounds import fingerprint, read_rounds
 from peerkd.rounds import ROUND_METHODS
 from peerkd.stages import collaborate_peers
@@ -19,6 +21,7 @@ from peerkd.stages.in_process import run_in_process
 from peerkd.stages.planning import prepare
 from peerkd.stages.published_peers import find_published
 from peerkd.stages.stored_runs import find_run, list_runs
+from peerkd.stages.work.round_cards import round_cards
 from peerkd.training.forecast_rounds import forecast_rounds
 from tests.pages import Page, check_that_it_needs_nothing_from_elsewhere
 
@@ -125,6 +128,49 @@ def test_a_peer_is_published_with_its_card_and_can_be_exported(finished, tmp_pat
                 str(store), ExportRequest(student=3, format_name="safetensors", file=file.with_name("b.safetensors"))
             )
         )
+
+
+def cards_of(finished: tuple[Path, Path], method: str) -> list[ModelCard]:
+    """Return the cards of the peers if a method is the first one, which has a limit on losses at home."""
+    store = open_store(str(finished[0]))
+    (peers,) = (store.find(key) for key in store.keys() if key.startswith("pretrain_peers/"))  # noqa: SIM118
+    assert peers is not None
+    partition = references.follow(peers.metadata["inputs"]["partition"], store)
+    dataset = references.follow(partition.metadata["inputs"]["dataset"], store)
+    table = read_rounds(rounds_folder(finished[0]) / collaborate_peers.TABLE_NAME)
+    return list(
+        round_cards(
+            resolve(COLLABORATE, preset="digits", overrides=f"{TINY} rounds.methods=[{method}] rounds.max_own_drop=1"),
+            [row for row in table.to_pylist() if row["method"] == method],
+            key="collaborate_peers/0a1b",
+            fingerprint="c0ffee",
+            peers=peers,
+            partition=partition,
+            dataset=open_dataset(store.fetch(dataset.key)),
+            machine={"device": "cpu", "versions": {}},
+        )
+    )
+
+
+def test_a_card_has_the_loss_of_every_method_that_uses_one(finished) -> None:
+    for method, target in (("predictions", "p is the target"), ("pairwise", "p = softmax(teacher logits / T)")):
+        text = cards_of(finished, method)[0].to_markdown()
+        assert " with T = 1 and alpha = 0.5, topology complete" in text
+        assert "- Alpha is the weight of D: w = alpha." in text
+        assert target in text
+    assert "alpha" not in cards_of(finished, "fedavg")[0].to_markdown()
+
+
+def test_a_card_claims_no_limit_that_does_not_apply(finished) -> None:
+    assert "was at most 100 points below that before" in cards_of(finished, "alone")[0].to_markdown()
+    assert "The peer accepted a round if it was finite;" in cards_of(finished, "pooled")[0].to_markdown()
+
+
+def test_a_card_counts_only_rounds_with_a_proposal(finished) -> None:
+    # Two of the three peers are a pair in each of the two rounds.
+    of_cards = [card.rounds for card in cards_of(finished, "def_kt")]
+    assert sum(each.num_rounds for each in of_cards) == 4
+    assert all(each.num_accepted <= each.num_rounds for each in of_cards)
 
 
 def test_a_study_can_start_from_the_peers_after_their_rounds(finished) -> None:

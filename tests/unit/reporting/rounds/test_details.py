@@ -11,7 +11,7 @@ from peerkd.config.collaborate import CollaborateConfig
 from peerkd.reporting.facts import RoundsFacts
 from peerkd.reporting.rounds import details, html, tables
 from peerkd.reporting.rounds.findings import MethodRounds, compute_findings
-from peerkd.results.rounds import assemble
+from peerkd.results.rounds import MAX_TEACHERS, assemble
 
 PEERS = (0, 2)
 """Peer 1 diverged before the first round."""
@@ -124,6 +124,67 @@ def test_the_accuracy_of_reliable_peers_is_reported_apart(facts: RoundsFacts) ->
     rounds = {"num_rounds": 2, "methods": ["predictions"], "unreliable": [{"kind": "flipped_labels", "peer": 2}]}
     config = CollaborateConfig.from_mapping({"partition": {"num_peers": 3, "public_fraction": 0.1}, "rounds": rounds})
     assert html.unreliable_peers(found()["predictions"], replace(facts, config=config)) == (
-        "In some rounds, these peers were absent or lied: peer 2 (flipped labels). The mean accuracy of the other "
-        "peers goes from 50.0 % to 70.0 %."
+        "In some rounds, these peers lied: peer 2 (flipped labels). The mean accuracy of the other peers goes from "
+        "50.0 % to 70.0 %."
     )
+
+
+@pytest.mark.parametrize(
+    ("methods", "unreliable", "text"),
+    [
+        (
+            ["predictions"],
+            [{"peer": 0}, {"kind": "flipped_labels", "peer": 2}],
+            "In some rounds, these peers were absent or lied: peer 0 (absent), peer 2 (flipped labels). No peer was "
+            "reliable in all rounds.",
+        ),
+        (
+            ["alone", "predictions"],
+            [{"peer": 2}, {"kind": "flipped_labels", "peer": 0}],
+            "In some rounds, these peers were absent: peer 2 (absent). The mean accuracy of the other peers goes from "
+            "50.0 % to 70.0 %.",
+        ),
+        (["alone", "predictions"], [{"kind": "flipped_labels", "peer": 0}], ""),
+        # Peer 1 diverged, so it takes part in no round.
+        (["predictions"], [{"kind": "flipped_labels", "peer": 1}], ""),
+    ],
+)
+def test_only_what_has_happened_is_said_of_unreliable_peers(
+    facts: RoundsFacts, methods: list[str], unreliable: list[dict[str, Any]], text: str
+) -> None:
+    rounds = {"num_rounds": 2, "methods": methods, "unreliable": unreliable}
+    config = CollaborateConfig.from_mapping({"partition": {"num_peers": 3, "public_fraction": 0.1}, "rounds": rounds})
+    assert html.unreliable_peers(found()["predictions"], replace(facts, config=config)) == text
+
+
+def test_a_round_without_a_training_is_no_proposal(facts: RoundsFacts) -> None:
+    untrained = [
+        each | ({"num_own_samples": 0, "num_public_samples": 0} if (each["round"], each["peer"]) == (2, 0) else {})
+        for each in ROWS
+    ]
+    assert (found()["predictions"].num_proposals, found(untrained)["predictions"].num_proposals) == (4, 3)
+    said = dict(html.headline(found(untrained), facts))
+    assert said["Own data"].endswith("They rejected 1 of 3 proposals.")
+    assert "  joint distillation 1 of 3" in tables.terminal_summary(found(untrained), facts).splitlines()
+
+
+def test_the_page_says_that_teachers_are_omitted(facts: RoundsFacts) -> None:
+    def with_teachers(total: float) -> dict[str, MethodRounds]:
+        many = {"teachers": [*range(MAX_TEACHERS)], "teacher_shares": [total / MAX_TEACHERS] * MAX_TEACHERS}
+        return found([*ROWS[:3], ROWS[3] | many, *ROWS[4:]])
+
+    sentence = "If a peer has more than 100 teachers in a round, the table of rounds lists only the peer itself"
+    assert sentence in html.render(with_teachers(0.9), facts)
+    for whole in (found(), with_teachers(1.0)):
+        assert sentence not in html.render(whole, facts)
+
+
+@pytest.mark.parametrize(("methods", "has_exception"), [(["fedavg", "alone"], False), (["fedavg", "pooled"], True)])
+def test_the_conventions_name_the_method_that_they_do_not_hold_for(
+    facts: RoundsFacts, methods: list[str], has_exception: bool
+) -> None:
+    rounds = {"methods": methods, "max_own_drop": 0.02}
+    config = CollaborateConfig.from_mapping({"partition": {"num_peers": 3, "public_fraction": 0.1}, "rounds": rounds})
+    first, *_, last = html.conventions(replace(facts, config=config))
+    assert ("except with pooled training" in first) == has_exception
+    assert last.endswith("This limit does not apply to pooled training.") == has_exception

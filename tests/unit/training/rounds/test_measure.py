@@ -1,7 +1,8 @@
 import pytest
 
+from peerkd.results.rounds import MAX_TEACHERS
 from peerkd.rounds import ROUND_METHODS
-from peerkd.training.rounds.measure import exchanged_bytes, is_accepted, measure, weights_bytes
+from peerkd.training.rounds.measure import exchanged_bytes, is_accepted, measure, teacher_columns, weights_bytes
 from peerkd.training.rounds.round import TrainingRound
 from tests.unit.training.rounds.conftest import PEERS, Line
 
@@ -36,6 +37,26 @@ def test_a_network_that_is_not_finite_has_no_accuracies(line: Line) -> None:
     *accuracies, classes = measured[0].values()
     assert all(0 <= value <= 1 for value in [*accuracies, *classes])
     assert (len(accuracies), len(classes)) == (4, 10)
+
+
+def test_the_peer_itself_is_listed_however_many_teachers_it_has() -> None:
+    num_peers = MAX_TEACHERS + 20
+    shares = {peer: (peer + 1) / 10_000 for peer in range(num_peers)}
+    largest = [*range(num_peers - 1, 19, -1)]
+    assert teacher_columns(num_peers - 1, shares)["teachers"] == largest
+    # Peer 3 is not among those with the largest shares, and takes the last place.
+    assert teacher_columns(3, shares) == {
+        "teachers": [*largest[:-1], 3],
+        "teacher_shares": [*(shares[peer] for peer in largest[:-1]), 4 / 10_000],
+    }
+    # A peer whose own share is not part of what it learns.
+    others = {peer: share for peer, share in shares.items() if peer != 3}
+    assert teacher_columns(3, others)["teachers"] == largest
+
+
+@pytest.mark.parametrize("shares", [{}, {1: 1.0}, {0: float("nan"), 1: 0.5}])
+def test_a_peer_that_learns_from_itself_alone_has_no_teachers(shares: dict[int, float]) -> None:
+    assert teacher_columns(1, shares) == {"teachers": None, "teacher_shares": None}
 
 
 def exchanged(line: Line, name: str) -> tuple[dict[int, dict[str, int]], TrainingRound]:
