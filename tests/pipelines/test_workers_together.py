@@ -86,7 +86,7 @@ def shared(tmp_path_factory):
 
 
 def test_two_workers_share_a_run(shared):
-    """That the networks are those of one worker is tested in tests/unit/training/online/test_runs.py."""
+    """The file tests/unit/training/online/test_runs.py compares two workers with one."""
     output, process = shared
     assert process.returncode == 0, process.stderr
     assert "small_cnn by pcl, seed 0: test accuracy" in process.stderr
