@@ -46,7 +46,6 @@ COVERED_BY = {
     "peerkd.data.sources.splits": "unit/data/sources/test_layout.py",
     "peerkd.data.storage": "unit/data/test_dataset.py",
     "peerkd.launch.kubernetes.answers": "unit/launch/kubernetes/test_client.py",
-    "peerkd.launch.kubernetes.creation": "unit/launch/kubernetes/test_run.py",
     "peerkd.launch.kubernetes.monitor": "unit/launch/kubernetes/test_run.py",
     "peerkd.launch.kubernetes.transport": "unit/launch/kubernetes/test_client.py",
     "peerkd.launch.kubernetes.watching": "unit/launch/kubernetes/test_run_without_api.py",

@@ -248,7 +248,10 @@ def test_the_reaper_completes_a_requeue_that_a_killed_one_began(kueue: None, tmp
     workload = workload_of(name, namespace)["metadata"]["name"]
     kube.kubectl("patch", "workload", workload, "-n", namespace, "--type=merge", "-p", change)
     kube.wait_until(lambda: status_of(name, namespace).is_suspended, seconds=60, what="the job out of its pool")
-    assert "admission" not in workload_of(name, namespace)["status"]
+    # Kueue suspends the job first, and takes the admission back in a later pass.
+    kube.wait_until(
+        lambda: "admission" not in workload_of(name, namespace)["status"], seconds=60, what="the admission taken back"
+    )
     with reaper(namespace):
         kube.wait_until(lambda: status_of(name, namespace).has_succeeded, seconds=200, what="its end")
     assert_is_in_its_queue_as_others(workload_of(name, namespace))

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from peerkd.launch.kubernetes.kinds import JOB_KINDS
 from peerkd.launch.kubernetes.kinds.kind import JobKind
+from tests.fake_kubernetes.admission import refusal_of
 from tests.fake_kubernetes.store import Object, Store, merged, now, selected
 
 _PATH = re.compile(
@@ -59,7 +60,7 @@ class Fault:
 
 class FakeKubernetes:
     def __init__(self, kinds: Sequence[JobKind] = JOB_KINDS) -> None:
-        self.store = Store()
+        self.store, self.kinds = Store(), kinds
         self._job_labels = {kind.resource.plural: kind.job_label for kind in kinds}
         self.requests: list[Request] = []
         self.logs: dict[str, Log] = {}
@@ -259,7 +260,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         match = _PATH.match(request.path)
         if match is None:
-            self._answer({"gitVersion": "fake"})
+            resources = (kind.resource for kind in self.kubernetes.kinds)
+            served = [each.plural for each in resources if request.path == f"/apis/{each.group}/{each.version}"]
+            self._answer({"gitVersion": "fake", "resources": [{"name": plural} for plural in served]})
             return
         plural, namespace, name = match["plural"], match["namespace"] or "", match["name"] or ""
         if match["sub"] == "log":
@@ -280,6 +283,12 @@ class _Handler(BaseHTTPRequestHandler):
             if store.get(plural, namespace, name) is not None:
                 self._refuse(409, f'{plural} "{name}" already exists', reason="AlreadyExists")
                 return
+            if refusal := refusal_of(request.body, store, namespace):
+                self._refuse(403, refusal, reason="Forbidden")
+                return
+            if "dryRun" in request.query:
+                self._answer(request.body, status=201)
+                return
             made = store.put(plural, namespace, request.body)
             if self.kubernetes.on_create is not None:
                 self.kubernetes.on_create(made)
@@ -290,6 +299,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, f'{plural} "{name}" not found', reason="NotFound")
         elif request.method == "GET":
             self._answer(seen)
+        elif request.method == "PATCH" and (refusal := refusal_of(seen, store, namespace)):
+            self._refuse(403, refusal, reason="Forbidden")
         elif request.method == "PATCH" and "dryRun" in request.query:
             self._answer_page(200, json.dumps(merged(seen, request.body)), warnings=self.kubernetes.warnings)
         elif request.method == "PATCH":

@@ -43,6 +43,14 @@ class Trainer(Operator):
         self.make_pod(worker)
         self.run_pod(worker)
 
+    def restart_set(self, num_workers: int) -> None:
+        """Create the pods of all workers again, as the JobSet does after a failure that its failurePolicy restarts."""
+        for pod in self._store.list("pods", NAMESPACE):
+            self._store.remove("pods", NAMESPACE, pod["metadata"]["name"])
+        for worker in range(num_workers):
+            self.make_pod(worker)
+            self.run_pod(worker)
+
     def set_condition(self, kind: str, *, message: str = "", status: str = "True", at: str = "", **_: str) -> None:
         """Set a condition. A TrainJob reports no times but those of its conditions."""
         others = [each for each in self.job().get("status", {}).get("conditions", []) if each["type"] != kind]

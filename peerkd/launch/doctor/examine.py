@@ -47,7 +47,8 @@ def examine(
     def check_settings() -> CheckResult:
         nonlocal settings, kind
         settings, result = configuration.check_settings_of_tasks(cluster, local, resolve)
-        with contextlib.suppress(ClusterRefusedError):
+        # The check of the kind reports a cluster that serves none.
+        with contextlib.suppress(ClusterRefusedError, ClusterUnavailableError):
             kind = choose_kind(settings.job_kind, cluster)
         return result
 

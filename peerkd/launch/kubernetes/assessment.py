@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any, Final
 
 from peerkd.config.cluster import ClusterConfig
-from peerkd.launch.kubernetes.history import PodHistory, pod_creation_failure
+from peerkd.launch.kubernetes.history import PodHistory
 from peerkd.launch.kubernetes.kinds.kind import Job, uid_of
 from peerkd.launch.kubernetes.pods import PodFailure, has_finished, is_running, startup_problem_of
 
@@ -129,8 +129,7 @@ def _assess_failures(job: Job, history: PodHistory, cluster: ClusterConfig) -> A
 
 def _assess_end(job: Job, history: PodHistory, cluster: ClusterConfig) -> Assessment:
     # Pods that were replaced earlier are not the reason why the job failed now.
-    current = {uid_of(pod) for pod in history.pods.values()}
-    first = first_failure(each for each in history.failures if each.uid in current) or first_failure(history.failures)
+    first = first_failure(history.current_failures) or first_failure(history.failures)
     if first is None:
         message = job.status.failure_message or f"the {job.kind.controller.title} gives no reason"
         return Assessment(JobPhase.FAILED_ONCE, f"its job failed: {message.strip().rstrip('.')}")
@@ -161,7 +160,7 @@ def _assess_blockers(
     job: Job, history: PodHistory, cluster: ClusterConfig, events: Sequence[Mapping[str, Any]]
 ) -> Assessment | None:
     seconds = history.blocked_seconds
-    creation_failure = pod_creation_failure(job, history.pods, events)
+    creation_failure = history.creation_failure(job, events)
     if creation_failure and "create" in seconds:
         text = f"the cluster refuses to create its pods: {creation_failure}"
         if seconds["create"] >= cluster.start_seconds:
@@ -199,7 +198,7 @@ def _assess_controller(job: Job, blocked_seconds: float, cluster: ClusterConfig)
 
 
 def _assess_progress(history: PodHistory, cluster: ClusterConfig) -> Assessment:
-    num_started = sum(is_running(pod) or has_finished(pod) for pod in history.pods.values())
+    num_started = sum(is_running(pod) or has_finished(pod) for pod in history.present_pods.values())
     if num_started >= cluster.num_workers:
         return Assessment(JobPhase.RUNNING, "running", topic="running")
     return Assessment(

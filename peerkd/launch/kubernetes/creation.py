@@ -3,6 +3,7 @@
 A launcher that is started again adopts the job that was created before, so nothing is trained twice.
 """
 
+import contextlib
 import copy
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from peerkd.errors import ClusterRefusedError, JobFailedError
+from peerkd.errors import ClusterRefusedError, JobFailedError, PeerKDError
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.client import PODS, Cluster
 from peerkd.launch.kubernetes.kinds.kind import Job, JobKind, name_of, uid_of
@@ -50,6 +51,7 @@ class JobCreator:
         self._on_signal, self._retries, self._notify = on_signal, retries, notify
         self._requested_at, self._sleep = requested_at, sleep
         self._attempt = 1
+        self._created_uid: str | None = None
 
     def create(self) -> Job:
         """Create the order's job, or adopt the existing job of the same name, and return it.
@@ -61,6 +63,13 @@ class JobCreator:
             ClusterRefusedError: If the cluster refuses the job.
             ClusterUnavailableError: If the API cannot be reached for too long.
         """
+        try:
+            return self._create_or_adopt()
+        except PeerKDError:
+            self._delete_incomplete()
+            raise
+
+    def _create_or_adopt(self) -> Job:
         retries, name = self._retries(), str(self._manifest.job["metadata"]["name"])
         num_misses_left = int(_MISSING_LIMIT_SECONDS / _MISSING_POLL_SECONDS)
         while True:
@@ -76,6 +85,7 @@ class JobCreator:
                 if error.status != _STATUS_CONFLICT:
                     raise
             else:
+                self._created_uid = None
                 self._notify(f"created the job {name}")
                 return self._kind.read(created)
             found = retries.call(lambda: self._cluster.get(self._kind.resource, name))
@@ -86,6 +96,7 @@ class JobCreator:
                 self._on_signal.set_job(existing.name, existing.uid)
                 # The launcher that created the job may have been killed before it completed this.
                 retries.call(partial(self._give_prerequisites_to, existing))
+                self._created_uid = None
                 return existing
             self.remove(existing)
 
@@ -103,7 +114,9 @@ class JobCreator:
         retries.call(lambda: self._cluster.delete(resource, job.name, uid=job.uid, propagation_policy=policy))
         for _ in range(int(_DELETION_LIMIT_SECONDS / _DELETION_POLL_SECONDS)):
             found = retries.call(lambda: self._cluster.get(resource, job.name))
-            if (found is None or uid_of(found) != job.uid) and not retries.call(lambda: self._has_dependents(job)):
+            # If another launcher has created the next job, the other objects of this name belong to the next job.
+            has_successor = found is not None and uid_of(found) != job.uid
+            if has_successor or (found is None and not retries.call(lambda: self._has_dependents(job))):
                 self._on_signal.clear_job()
                 return
             self._sleep(_DELETION_POLL_SECONDS)
@@ -130,9 +143,22 @@ class JobCreator:
             metadata["ownerReferences"] = [dict(self._owner)]
             metadata["annotations"][names.ANNOTATION_WORKFLOW] = f"{self._cluster.namespace}/{self._owner['name']}"
         self._create_prerequisites()
-        job = self._cluster.create(self._kind.resource, manifest)
-        self._give_prerequisites_to(self._kind.read(job))
-        return job
+        created = self._cluster.create(self._kind.resource, manifest)
+        job = self._kind.read(created)
+        # From here on, a signal or an error must delete the job.
+        self._on_signal.set_job(job.name, job.uid)
+        self._created_uid = job.uid
+        self._give_prerequisites_to(job)
+        return created
+
+    def _delete_incomplete(self) -> None:
+        """Delete the job if this launcher has created it, but cannot complete its creation."""
+        if self._created_uid is None:
+            return
+        name = name_of(self._manifest.job)
+        with contextlib.suppress(PeerKDError):
+            self._cluster.delete(self._kind.resource, name, uid=self._created_uid)
+        self._on_signal.clear_job()
 
     def _create_prerequisites(self) -> None:
         for resource, manifest in self._manifest.prerequisites:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from peerkd.launch.kubernetes.kinds.kind import Job, JobKind, read_time, uid_of
-from peerkd.launch.kubernetes.pods import Pod, PodFailure, failure_of, is_running, startup_problem_of
+from peerkd.launch.kubernetes.pods import Pod, PodFailure, failure_of, has_failed, is_running, startup_problem_of
 
 
 class PodHistory:
@@ -51,6 +51,7 @@ class PodHistory:
         self._num_suspensions_before: dict[str, int] = {}
         self._num_suspensions = 0
         self._was_suspended = False
+        self._changed_at = ""
         self._unconfirmed: list[PodFailure] = []
         self._advanced_at: float | None = None
 
@@ -59,9 +60,30 @@ class PodHistory:
         """The newest pod of each worker among those that still exist."""
         return {self._kind.worker_index(pod): pod for pod in self._pods.values()}
 
+    @property
+    def present_pods(self) -> dict[int, Pod]:
+        """The newest pod of each worker, without those that have failed and remain although they are to be replaced."""
+        return {
+            worker: pod for worker, pod in self.pods.items() if not (self._kind.keeps_failed_pods and has_failed(pod))
+        }
+
+    @property
+    def current_failures(self) -> list[PodFailure]:
+        """The failures of pods that still exist and have not been replaced."""
+        current = {uid_of(pod) for pod in self.pods.values()}
+        return [failure for failure in self.failures if failure.uid in current]
+
     def num_failures(self, worker: int) -> int:
-        """Return how often a worker of this job failed. Disruptions are not counted."""
-        return sum(failure.worker == worker and not failure.is_disruption for failure in self.failures)
+        """Return how often a worker of this job failed.
+
+        Disruptions are not counted. A failure that is not retryable fails the job, unless all workers are restarted
+        because of another one, so it is not counted once its pod has been replaced.
+        """
+        current = {failure.uid for failure in self.current_failures}
+        return sum(
+            failure.worker == worker and not failure.is_disruption and (failure.is_retryable or failure.uid in current)
+            for failure in self.failures
+        )
 
     @property
     def num_disruptions(self) -> Counter[int]:
@@ -95,6 +117,9 @@ class PodHistory:
             self.silent_seconds = 0.0
         known = {failure.uid for failure in (*self.failures, *self._unconfirmed)}
         failure = failure_of(pod, self._kind, is_gone=is_gone)
+        created_at = pod["metadata"].get("creationTimestamp") or ""
+        # These texts have the same format, in whole seconds.
+        self._changed_at = max(self._changed_at, created_at, failure.finished_at if failure else "")
         if failure is not None and uid not in known:
             # A pod may have been deleted because the job was suspended, which may become known later. Only a new pod of
             # the same worker decides it.
@@ -146,19 +171,45 @@ class PodHistory:
         """Record that a worker reported progress."""
         self.silent_seconds = 0.0
 
+    def creation_failure(self, job: Job, events: Iterable[Mapping[str, Any]]) -> str | None:
+        """Return why pods of a job cannot be created.
+
+        Return None if all pods exist, or if no event gives a reason. An event does not count if it happened before a
+        pod was created, or before one ended, because the API keeps events for long after their cause has gone.
+        """
+        if len(self.present_pods) >= job.status.num_workers:
+            return None
+        failures = [
+            event
+            for event in events
+            if event.get("reason") in job.kind.pod_creation_failures
+            and not _is_about_earlier_job(event, job)
+            and not self._is_outdated(event)
+        ]
+        if not failures:
+            return None
+        latest = max(failures, key=_time_text)
+        return str(latest.get("message") or "no reason given").strip().rstrip(".")
+
     def _blockers(self, job: Job, events: list[Mapping[str, Any]]) -> Iterable[str]:
         if job.status.is_suspended:
             return
         if not self._pods and not job.status.is_acknowledged:
             yield "controller"
-        if any(not failure.is_retryable for failure in self.failures) and not job.status.has_failed:
+        # If all workers were restarted, a failure of an earlier pod was only a consequence of another one.
+        if any(not failure.is_retryable for failure in self.current_failures) and not job.status.has_failed:
             yield "failure"
-        if pod_creation_failure(job, self.pods, events):
+        if self.creation_failure(job, events):
             yield "create"
         for uid, pod in self._pods.items():
             problem = startup_problem_of(pod, self._kind, events)
             if problem:
                 yield f"{problem.kind} {uid}"
+
+    def _is_outdated(self, event: Mapping[str, Any]) -> bool:
+        """Return whether a pod has been created, or has ended, in a later second than that of an event."""
+        happened_at, changed_at = read_time(_time_text(event)), read_time(self._changed_at)
+        return happened_at is not None and changed_at is not None and happened_at < changed_at
 
     def _confirm(self, worker: int) -> None:
         """Count the deletions of a worker's earlier pods as failures.
@@ -170,21 +221,6 @@ class PodHistory:
             self._unconfirmed.remove(failure)
             if self._num_suspensions_before[failure.uid] == self._num_suspensions:
                 self.failures.append(failure)
-
-
-def pod_creation_failure(job: Job, pods: Mapping[int, Pod], events: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return why pods of a job cannot be created. Return None if all pods exist, or if no event gives a reason."""
-    if len(pods) >= job.status.num_workers:
-        return None
-    failures = [
-        event
-        for event in events
-        if event.get("reason") in job.kind.pod_creation_failures and not _is_about_earlier_job(event, job)
-    ]
-    if not failures:
-        return None
-    latest = max(failures, key=_time_text)
-    return str(latest.get("message") or "no reason given").strip().rstrip(".")
 
 
 def _is_about_earlier_job(event: Mapping[str, Any], job: Job) -> bool:

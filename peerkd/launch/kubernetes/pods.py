@@ -117,6 +117,11 @@ def has_finished(pod: Pod) -> bool:
     return _phase(pod) in ("Succeeded", "Failed")
 
 
+def has_failed(pod: Pod) -> bool:
+    """Return whether the pod's process has ended without success, or was stopped by the cluster."""
+    return _phase(pod) == "Failed"
+
+
 def is_unschedulable(pod: Pod) -> bool:
     """Return whether the scheduler finds no node for a pod; False for a pod with a scheduling gate."""
     return _phase(pod) in ("Pending", "") and (_scheduled(pod) or {}).get("reason") == "Unschedulable"

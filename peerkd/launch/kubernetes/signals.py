@@ -53,8 +53,9 @@ class DeleteOnSignal:
         self._job = None
 
     def create(self, create: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the job that ``create`` creates. A signal that arrives meanwhile is handled after the creation.
+        """Return the job that ``create`` creates. A signal that arrives meanwhile is handled after ``create``.
 
+        ``create`` may call ``set_job``, so that the job is deleted even if ``create`` fails after its creation.
         Otherwise the request to delete the job could reach the server before the request to create it, and the job
         would remain.
         """

@@ -151,6 +151,10 @@ class JobKind:
     prerequisites, so these words show that the cluster has no other objection to the job. Empty: the cluster does not
     refuse such a job."""
 
+    keeps_failed_pods: bool = False
+    """Whether a pod that has failed still exists after the controller has replaced it. If not, the pod is deleted
+    before its successor is created."""
+
     dependents: tuple[Resource, ...] = ()
     """The resources of objects that the controller creates under the job's name, and whose status it copies to the job.
     After a deletion in the background they exist for longer than the job, and would give their status to a new job."""

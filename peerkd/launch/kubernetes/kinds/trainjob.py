@@ -222,5 +222,7 @@ TRAINJOB: Final = JobKind(
     max_name_length=45,
     prerequisites=_prerequisites,
     missing_prerequisite="specified trainingRuntime must be created before the TrainJob is created",
+    # A Job never deletes its pods while it exists.
+    keeps_failed_pods=True,
     dependents=(_JOB_SETS,),
 )

@@ -1,3 +1,7 @@
+from typing import Any
+
+import pytest
+
 from peerkd.launch.kubernetes.history import PodHistory
 from peerkd.launch.kubernetes.kinds import PYTORCHJOB
 from tests.unit.launch.kubernetes.objects import ended, event, job, pod, running, unschedulable, waiting
@@ -120,3 +124,40 @@ def test_nothing_blocks_a_job_in_a_queue() -> None:
     assert history.blocked_seconds == {}
     history.advance(RUNNING_JOB, now_seconds=1)
     assert history.blocked_seconds == {"controller": 0}
+
+
+def test_a_failure_blocks_nothing_once_all_workers_were_restarted() -> None:
+    """Worker 0 ended with 1 because worker 1 was killed, and both were restarted for the sake of worker 1."""
+    history = PodHistory(PYTORCHJOB)
+    history.replace_pods([pod(0, running(), uid="a"), pod(1, running(), uid="b")])
+    history.replace_pods([pod(0, ended(1), uid="a"), pod(1, ended(137), uid="b")])
+    history.advance(RUNNING_JOB, now_seconds=0)
+    assert history.blocked_seconds == {"failure": 0}
+    assert (history.num_failures(0), history.num_failures(1)) == (1, 1)
+    history.replace_pods([pod(0, running(), uid="c"), pod(1, running(), uid="d")])
+    history.advance(RUNNING_JOB, now_seconds=1000)
+    assert history.blocked_seconds == {}
+    assert (history.num_failures(0), history.num_failures(1)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("happened_at", "reason"),
+    [
+        ("", "exceeded quota"),
+        ("2026-01-01T00:00:07Z", None),
+        ("2026-01-01T00:00:08.999999Z", None),
+        ("2026-01-01T00:00:09.000001Z", "exceeded quota"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("status", "created_at"),
+    [(running(), "2026-01-01T00:00:09Z"), (ended(137, at="2026-01-01T00:00:09Z"), "2026-01-01T00:00:00Z")],
+    ids=["created", "ended"],
+)
+def test_pods_are_not_refused_by_an_event_older_than_the_last_change_of_a_pod(
+    status: dict[str, Any], created_at: str, happened_at: str, reason: str | None
+) -> None:
+    history = PodHistory(PYTORCHJOB)
+    history.change_pod("ADDED", pod(0, status, creationTimestamp=created_at))
+    refusal = event("FailedCreatePod", "exceeded quota.", at=happened_at)
+    assert history.creation_failure(RUNNING_JOB, [refusal]) == reason

@@ -3,6 +3,7 @@ from typing import get_args
 import pytest
 
 from peerkd.config.cluster import ClusterConfig
+from peerkd.errors import ClusterUnavailableError
 from peerkd.launch.kubernetes.kinds import JOB_KINDS, PYTORCHJOB, TRAINJOB
 from peerkd.launch.kubernetes.kinds.choice import choose_kind, find_kind
 from peerkd.launch.kubernetes.kinds.kind import JobKind
@@ -21,7 +22,6 @@ def test_the_settings_can_name_each_kind() -> None:
 @pytest.mark.parametrize(
     ("served", "kind"),
     [
-        ({}, PYTORCHJOB),
         (PYTORCHJOBS, PYTORCHJOB),
         (TRAINJOBS, TRAINJOB),
         (PYTORCHJOBS | TRAINJOBS, PYTORCHJOB),
@@ -32,6 +32,12 @@ def test_auto_is_the_first_kind_that_the_cluster_has(served: dict[str, object], 
     cluster = Answering()
     cluster.answers.update(served)
     assert choose_kind("auto", cluster) is kind
+
+
+def test_a_cluster_that_serves_no_kind_may_serve_one_later() -> None:
+    cluster = Answering()
+    with pytest.raises(ClusterUnavailableError, match="must serve PyTorchJobs or TrainJobs"):
+        choose_kind("auto", cluster)
 
 
 def test_a_kind_that_is_named_needs_no_request() -> None:
