@@ -11,7 +11,7 @@ from tests.fake_kubernetes.server import FakeKubernetes
 from tests.fake_kubernetes.trainjob import Trainer
 from tests.unit.launch.kubernetes.conftest import StartLaunch, eventually
 
-START_SECONDS = 0.1
+START_SECONDS = 1.0
 
 
 @pytest.fixture
@@ -22,14 +22,14 @@ def kind() -> JobKind:
 def test_a_worker_that_ends_because_another_was_removed_does_not_end_the_restarted_job(
     launch: StartLaunch, operator: Trainer, kubernetes: FakeKubernetes
 ) -> None:
-    started = launch(num_workers=2, max_restarts=0, start_seconds=START_SECONDS)
+    started = launch(num_workers=2, start_seconds=START_SECONDS)
     operator.start(2)
     for number in (1, 2):
         eventually(lambda num=number: len(kubernetes.asked("GET", "/log")) >= 2 * num)
         operator.disrupt_pod(1, "EvictionByEvictionAPI")
         operator.end_pod(0, 1)
         operator.restart_set(2)
-    time.sleep(3 * START_SECONDS)
+    time.sleep(1.5 * START_SECONDS)
     assert not started.is_over
     operator.succeed(2)
     assert len(started.result()) == 1
