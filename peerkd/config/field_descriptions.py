@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-import textwrap
+import sys
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
@@ -17,18 +17,32 @@ def field_docstrings(of_class: type) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for each in reversed(of_class.__mro__):
-        found |= _own_docstrings(each)
+        found |= _docstrings_of_module(each.__module__).get(each.__qualname__, {})
     return found
 
 
-def _own_docstrings(of_class: type) -> dict[str, str]:
+@cache
+def _docstrings_of_module(name: str) -> dict[str, dict[str, str]]:
+    """Return the docstrings of the attributes of each class of a module, keyed by the qualified name of the class.
+
+    ``inspect.getsource`` of a class parses the whole file, so a call for each class would parse a file many times.
+    """
     try:
-        source = inspect.getsource(of_class)
-    except (OSError, TypeError):
-        # The class was created without source code, or is written in C.
+        source = inspect.getsource(sys.modules[name])
+    except (OSError, TypeError, KeyError):
+        # The module was created without source code, or is written in C.
         return {}
-    (statement,) = ast.parse(textwrap.dedent(source)).body
-    return dict(_documented(statement.body)) if isinstance(statement, ast.ClassDef) else {}
+    return dict(_classes(ast.parse(source).body, ""))
+
+
+def _classes(statements: list[ast.stmt], prefix: str) -> Iterator[tuple[str, dict[str, str]]]:
+    for each in statements:
+        match each:
+            case ast.ClassDef(name=name, body=body):
+                yield prefix + name, dict(_documented(body))
+                yield from _classes(body, f"{prefix}{name}.")
+            case ast.FunctionDef(name=name, body=body):
+                yield from _classes(body, f"{prefix}{name}.<locals>.")
 
 
 def _documented(statements: list[ast.stmt]) -> Iterator[tuple[str, str]]:
