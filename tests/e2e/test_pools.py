@@ -109,7 +109,7 @@ def status_of(name: str, namespace: str) -> JobStatus:
 
 def is_at_work(name: str, namespace: str) -> bool:
     """Return whether the controller of a job reports that the job runs."""
-    return status_of(name, namespace).running_since is not None
+    return status_of(name, namespace).is_running
 
 
 def uid_of(name: str, namespace: str) -> str:

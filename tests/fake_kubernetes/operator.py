@@ -33,6 +33,10 @@ class Operator:
         """Return the name of the newest pod of a worker."""
         return self._kind.worker_host(self.job()["metadata"]["name"], worker)
 
+    def more_labels(self) -> dict[str, str]:
+        """Return labels of new pods beyond those that all kinds have."""
+        return {}
+
     def acknowledge(self) -> None:
         """Notice a job."""
         self.set_condition("Created")
@@ -59,6 +63,7 @@ class Operator:
         labels = {
             self._kind.job_label: self.job()["metadata"]["name"],
             self._kind.index_label: str(worker),
+            **self.more_labels(),
         }
         pod = {"metadata": {"name": name, "labels": labels}, "status": {"phase": "Pending", **status}}
         return self._store.put("pods", NAMESPACE, pod)
@@ -105,6 +110,13 @@ class Operator:
         condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "The cluster says why."}
         self.set_pod(worker, ended(exit_code, at=now(), kind=self._kind) | {"conditions": [condition]})
         self._kubernetes.end_log(self.pod_name(worker))
+
+    def announce_disruption(self, worker: int, reason: str, *, at: str) -> None:
+        """Announce that a worker's pod is going to be removed. The worker still runs."""
+        pod = self._store.get("pods", NAMESPACE, self.pod_name(worker))
+        assert pod is not None
+        condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "lastTransitionTime": at}
+        self._store.put("pods", NAMESPACE, {**pod, "status": {**pod["status"], "conditions": [condition]}})
 
     def remove_pod(self, worker: int) -> None:
         self._store.remove("pods", NAMESPACE, self.pod_name(worker))

@@ -46,6 +46,7 @@ def _read_status(seen: Object) -> JobStatus:
         has_failed=failed is not None,
         failure_message=str((failed or {}).get("message") or ""),
         started_at=read_time(seen["metadata"].get("creationTimestamp")),
+        is_running=False,
         running_since=None,
         restarting_since=None,
         ended_at=read_time((complete or failed or {}).get("lastTransitionTime")),

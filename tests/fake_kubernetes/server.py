@@ -310,9 +310,9 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._answer(store.put(plural, namespace, merged(seen, request.body)))
         else:
-            wanted = ((request.body or {}).get("preconditions") or {}).get("uid", seen["metadata"]["uid"])
-            if wanted != seen["metadata"]["uid"]:
-                self._refuse(409, "the UID in the precondition does not match", reason="Conflict")
+            wanted = (request.body or {}).get("preconditions") or {}
+            if any(seen["metadata"][name] != value for name, value in wanted.items()):
+                self._refuse(409, "the precondition does not match", reason="Conflict")
                 return
             foreground = (request.body or {}).get("propagationPolicy") == "Foreground"
             self.kubernetes.delete_later(plural, namespace, name, foreground=foreground)

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from peerkd.launch.kubernetes.kinds import TRAINJOB
-from tests.fake_kubernetes.operator import NAMESPACE, Operator
+from tests.fake_kubernetes.operator import NAMESPACE, Operator, ended
 from tests.fake_kubernetes.server import FakeKubernetes
 from tests.fake_kubernetes.store import now
 
@@ -16,6 +16,10 @@ class Trainer(Operator):
     def __init__(self, kubernetes: FakeKubernetes) -> None:
         super().__init__(kubernetes, TRAINJOB)
         self._num_pods: Counter[tuple[str, int]] = Counter()
+        self._num_restarts: Counter[str] = Counter()
+
+    def more_labels(self) -> dict[str, str]:
+        return {"jobset.sigs.k8s.io/restart-attempt": str(self._num_restarts[self.job()["metadata"]["uid"]])}
 
     def acknowledge(self) -> None:
         job = self.job()
@@ -47,9 +51,19 @@ class Trainer(Operator):
         """Create the pods of all workers again, as the JobSet does after a failure that its failurePolicy restarts."""
         for pod in self._store.list("pods", NAMESPACE):
             self._store.remove("pods", NAMESPACE, pod["metadata"]["name"])
+        self._num_restarts[self.job()["metadata"]["uid"]] += 1
         for worker in range(num_workers):
             self.make_pod(worker)
             self.run_pod(worker)
+
+    def end_other(self, worker: int, exit_code: int = 143) -> None:
+        """End a worker because another one has failed, as the Job does. Its pod is deleted without an announcement."""
+        pod = self._store.get("pods", NAMESPACE, self.pod_name(worker))
+        assert pod is not None
+        pod["metadata"] |= {"deletionTimestamp": now(), "deletionGracePeriodSeconds": 0}
+        pod["status"] |= ended(exit_code, at=now(), kind=TRAINJOB)
+        self._store.put("pods", NAMESPACE, pod)
+        self._kubernetes.end_log(self.pod_name(worker))
 
     def set_condition(self, kind: str, *, message: str = "", status: str = "True", at: str = "", **_: str) -> None:
         """Set a condition. A TrainJob reports no times but those of its conditions."""

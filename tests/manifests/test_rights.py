@@ -25,6 +25,12 @@ PIPELINE_TASK: Rights = {
 REAPER: Rights = {
     *(("argoproj.io", "workflows", verb) for verb in ("get", "list", "watch")),
     *((kind.resource.group, kind.resource.plural, verb) for kind in JOB_KINDS for verb in ("list", "delete")),
+    *(
+        (resource.group, resource.plural, verb)
+        for kind in JOB_KINDS
+        for resource in kind.prerequisite_resources
+        for verb in ("list", "delete")
+    ),
     *(("kueue.x-k8s.io", "workloads", verb) for verb in ("list", "patch")),
     ("", "pods", "list"),
 }

@@ -35,7 +35,16 @@ def check_job(cluster: Cluster, settings: ClusterConfig, store: str, kind: JobKi
     """
     accepts = kind.missing_prerequisite
     results = [
-        _try(cluster, "job", resource, body, "a job", action=f"create {body['kind']}s", accepts=accepts)
+        _try(
+            cluster,
+            "job",
+            resource,
+            body,
+            "a job",
+            action=f"create {body['kind']}s",
+            accepts=accepts,
+            is_strict=kind.has_strict_fields,
+        )
         for resource, body in _objects(settings, store, kind)
     ]
     return next((result for result in results if not result.ok), results[-1])
@@ -63,7 +72,9 @@ def check_policy(cluster: Cluster, settings: ClusterConfig, store: str, kind: Jo
     forbidden = settings.model_copy(update={"volumes": (*settings.volumes, _HOST_PATH)})
     refusal = None
     for resource, manifest in _objects(forbidden, store, kind):
-        refusal = refusal or _refusal(cluster, resource, manifest, accepts=kind.missing_prerequisite)
+        refusal = refusal or _refusal(
+            cluster, resource, manifest, accepts=kind.missing_prerequisite, is_strict=kind.has_strict_fields
+        )
     if refusal is not None:
         if _DENIED in str(refusal):
             return CheckResult(
@@ -146,14 +157,14 @@ def _objects(settings: ClusterConfig, store: str, kind: JobKind) -> Iterator[Pre
 
 
 def _refusal(
-    cluster: Cluster, resource: Resource, body: dict[str, Any], *, accepts: str = ""
+    cluster: Cluster, resource: Resource, body: dict[str, Any], *, accepts: str = "", is_strict: bool = False
 ) -> ClusterRefusedError | None:
     """Return the error with which the cluster refuses an object in a dry run; None if it accepts the object.
 
     A message that contains ``accepts`` is no refusal, unless ``accepts`` is empty.
     """
     try:
-        cluster.create(resource, body, is_dry_run=True)
+        cluster.create(resource, body, is_dry_run=True, is_strict=is_strict)
     except ClusterRefusedError as error:
         return None if accepts and accepts in str(error) else error
     return None
@@ -168,8 +179,9 @@ def _try(
     *,
     action: str,
     accepts: str = "",
+    is_strict: bool = False,
 ) -> CheckResult:
-    error = _refusal(cluster, resource, body, accepts=accepts)
+    error = _refusal(cluster, resource, body, accepts=accepts, is_strict=is_strict)
     if error is None:
         return CheckResult(name, True, f"The cluster accepts {what} in {cluster.namespace}.")
     # Missing permissions and refusals of policies both have the status 403; only the former contain these words.

@@ -1,6 +1,6 @@
 """The assessment of a job: a pure function of everything that was observed of the job and its pods."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -86,15 +86,6 @@ def assess(
     )
 
 
-def first_failure(failures: Iterable[PodFailure]) -> PodFailure | None:
-    """Return the earliest failure, which is usually the cause of all later failures.
-
-    Return None if there is no failure.
-    """
-    # A pod that was deleted has no finish time: it counts as later than those that have one.
-    return min(failures, key=lambda failure: (not failure.finished_at, failure.finished_at), default=None)
-
-
 def _assess_failures(job: Job, history: PodHistory, cluster: ClusterConfig) -> Assessment | None:
     for worker, number in sorted(history.num_out_of_memory.items()):
         if number >= _MAX_OUT_OF_MEMORY:
@@ -102,9 +93,9 @@ def _assess_failures(job: Job, history: PodHistory, cluster: ClusterConfig) -> A
                 f"worker {worker} ran out of memory {number} times (limit {cluster.memory_per_worker}, /dev/shm "
                 "included); raise memory_per_worker"
             )
-            return Assessment(JobPhase.FAILED, text, _last_failure(history, worker))
+            return Assessment(JobPhase.FAILED, text, _last_failure(history.failures, worker))
     for worker, number in sorted(history.num_disruptions.items()):
-        last = _last_failure(history, worker)
+        last = _last_failure(history.causes, worker)
         if number > cluster.max_disruptions and last is not None:
             text = (
                 f"the cluster removed the pod of worker {worker} {number} times (max_disruptions is "
@@ -115,9 +106,9 @@ def _assess_failures(job: Job, history: PodHistory, cluster: ClusterConfig) -> A
     # would delete its pods and their logs.
     if job.status.has_failed or history.blocked_seconds.get("failure", 0.0) >= cluster.start_seconds:
         return _assess_end(job, history, cluster)
-    for worker in sorted({failure.worker for failure in history.failures}):
+    for worker in sorted({failure.worker for failure in history.causes}):
         if history.num_failures(worker) > cluster.max_restarts:
-            last = _last_failure(history, worker, is_disruption=False)
+            last = _last_failure(history.causes, worker, is_disruption=False)
             assert last is not None
             text = (
                 f"worker {worker} failed {history.num_failures(worker)} times (max_restarts is "
@@ -128,8 +119,7 @@ def _assess_failures(job: Job, history: PodHistory, cluster: ClusterConfig) -> A
 
 
 def _assess_end(job: Job, history: PodHistory, cluster: ClusterConfig) -> Assessment:
-    # Pods that were replaced earlier are not the reason why the job failed now.
-    first = first_failure(history.current_failures) or first_failure(history.failures)
+    first = history.cause_of_end
     if first is None:
         message = job.status.failure_message or f"the {job.kind.controller.title} gives no reason"
         return Assessment(JobPhase.FAILED_ONCE, f"its job failed: {message.strip().rstrip('.')}")
@@ -206,6 +196,8 @@ def _assess_progress(history: PodHistory, cluster: ClusterConfig) -> Assessment:
     )
 
 
-def _last_failure(history: PodHistory, worker: int, *, is_disruption: bool | None = None) -> PodFailure | None:
-    of_worker = (failure for failure in reversed(history.failures) if failure.worker == worker)
+def _last_failure(
+    failures: Sequence[PodFailure], worker: int, *, is_disruption: bool | None = None
+) -> PodFailure | None:
+    of_worker = (failure for failure in reversed(failures) if failure.worker == worker)
     return next((each for each in of_worker if is_disruption in (None, each.is_disruption)), None)

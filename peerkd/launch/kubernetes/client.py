@@ -37,6 +37,7 @@ _STATUS_NOT_FOUND: Final = 404
 _STATUS_CONFLICT: Final = 409
 _REASON_NOT_FOUND: Final = "NotFound"
 _DRY_RUN: Final = (("dryRun", "All"),)
+_STRICT: Final = (("fieldValidation", "Strict"),)
 _MERGE_PATCH: Final = "application/merge-patch+json"
 
 Labels = Mapping[str, str]
@@ -57,14 +58,22 @@ class Cluster:
         """
         return Cluster(Transport(self._transport.configuration), namespace=self.namespace)
 
-    def create(self, resource: Resource, body: Mapping[str, Any], *, is_dry_run: bool = False) -> dict[str, Any]:
+    def create(
+        self, resource: Resource, body: Mapping[str, Any], *, is_dry_run: bool = False, is_strict: bool = False
+    ) -> dict[str, Any]:
         """Create an object, or in a dry run only check that it would be accepted.
+
+        Args:
+            resource: The resource of the object.
+            body: The object.
+            is_dry_run: Whether the object is only checked.
+            is_strict: Whether the API refuses an object with a field that it does not know. If not, it drops the field.
 
         Raises:
             ClusterRefusedError: If the API refuses. The error has ``status`` 409 if an object of that name exists.
             ClusterUnavailableError: If the API cannot be reached. The object may have been created nevertheless.
         """
-        query = _DRY_RUN if is_dry_run else ()
+        query = (*(_DRY_RUN if is_dry_run else ()), *(_STRICT if is_strict else ()))
         return self._transport.json("POST", self._path(resource), query=query, body=body)
 
     def get(self, resource: Resource, name: str, *, is_certain: bool = False) -> dict[str, Any] | None:
@@ -154,23 +163,27 @@ class Cluster:
         name: str,
         *,
         uid: str | None = None,
+        resource_version: str | None = None,
         propagation_policy: Literal["Foreground", "Background"] = "Background",
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> bool:
         """Delete an object, and return True.
 
-        Return False if the object does not exist, or has a UID other than ``uid``.
+        Return False if the object does not exist, or has a UID other than ``uid`` or a version other than
+        ``resource_version``.
 
         Args:
             resource: The resource of the object.
             name: The name of the object.
             uid: The UID of the object, so that a later object of the same name is not deleted.
+            resource_version: The version of the object, so that it is not deleted if somebody has changed it.
             propagation_policy: ``Foreground`` keeps the object until the objects that it owns are deleted.
             timeout_seconds: The limit on the time to connect, and on the time until the answer has been received.
         """
         body: dict[str, Any] = {"propagationPolicy": propagation_policy}
-        if uid:
-            body["preconditions"] = {"uid": uid}
+        conditions = {"uid": uid, "resourceVersion": resource_version}
+        if uid or resource_version:
+            body["preconditions"] = {name: value for name, value in conditions.items() if value}
         try:
             self._transport.json("DELETE", self._path(resource, name), body=body, timeout_seconds=timeout_seconds)
         except ClusterRefusedError as error:

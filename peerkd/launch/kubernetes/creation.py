@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from peerkd.errors import ClusterRefusedError, JobFailedError, PeerKDError
+from peerkd.errors import ClusterRefusedError, ClusterUnavailableError, JobFailedError, PeerKDError
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.client import PODS, Cluster
-from peerkd.launch.kubernetes.kinds.kind import Job, JobKind, name_of, uid_of
+from peerkd.launch.kubernetes.kinds.kind import Job, JobKind, Prerequisite, name_of, uid_of
 from peerkd.launch.kubernetes.lease import lease_now
 from peerkd.launch.kubernetes.manifest import JobManifest
 from peerkd.launch.kubernetes.signals import DeleteOnSignal
@@ -52,21 +52,25 @@ class JobCreator:
         self._requested_at, self._sleep = requested_at, sleep
         self._attempt = 1
         self._created_uid: str | None = None
+        self._unused: list[Prerequisite] = []
 
     def create(self) -> Job:
         """Create the order's job, or adopt the existing job of the same name, and return it.
 
-        A job is adopted if it has the same manifest and has not failed. Any other job of this run is deleted first.
+        A job is adopted if it has the same manifest and has not failed. Any other job of this run is deleted first. If
+        the cluster refuses the job, whatever was created for it is deleted.
 
         Raises:
             ValueError: If an object that was not created for this run has the job's name.
             ClusterRefusedError: If the cluster refuses the job.
             ClusterUnavailableError: If the API cannot be reached for too long.
+            JobFailedError: If pods of an earlier job still exist after some minutes.
         """
         try:
+            self._wait_for_leftovers()
             return self._create_or_adopt()
-        except PeerKDError:
-            self._delete_incomplete()
+        except (PeerKDError, ValueError) as error:
+            self._delete_incomplete(error)
             raise
 
     def _create_or_adopt(self) -> Job:
@@ -112,25 +116,49 @@ class JobCreator:
         retries, resource = self._retries(), self._kind.resource
         policy = self._kind.propagation_policy
         retries.call(lambda: self._cluster.delete(resource, job.name, uid=job.uid, propagation_policy=policy))
-        for _ in range(int(_DELETION_LIMIT_SECONDS / _DELETION_POLL_SECONDS)):
-            found = retries.call(lambda: self._cluster.get(resource, job.name))
+
+        def is_gone() -> bool:
+            found = self._cluster.get(resource, job.name)
             # If another launcher has created the next job, the other objects of this name belong to the next job.
             has_successor = found is not None and uid_of(found) != job.uid
-            if has_successor or (found is None and not retries.call(lambda: self._has_dependents(job))):
-                self._on_signal.clear_job()
+            return has_successor or (found is None and not self._has_dependents(job.name))
+
+        self._wait_until(is_gone, job.name)
+        self._on_signal.clear_job()
+
+    def _wait_for_leftovers(self) -> None:
+        """Wait until an earlier job of this name has left nothing behind.
+
+        A launcher that is stopped has no time to wait for the pods of its job. The pods of a new job would have the
+        same host names as these pods, and the new job would get the status of the earlier one.
+        """
+        name = name_of(self._manifest.job)
+
+        def is_free() -> bool:
+            # The job is requested last: what exists may belong to a job that another launcher has just created.
+            return not self._has_dependents(name) or self._cluster.get(self._kind.resource, name) is not None
+
+        if not self._retries().call(is_free):
+            self._notify(f"waiting until the pods of an earlier job {name} no longer exist")
+            self._wait_until(is_free, name)
+
+    def _wait_until(self, is_gone: Callable[[], bool], name: str) -> None:
+        retries = self._retries()
+        for _ in range(int(_DELETION_LIMIT_SECONDS / _DELETION_POLL_SECONDS)):
+            if retries.call(is_gone):
                 return
             self._sleep(_DELETION_POLL_SECONDS)
         raise JobFailedError(
-            f"The job {job.name} or one of its pods still exists {_DELETION_LIMIT_SECONDS:.0f} s after its deletion."
+            f"The job {name} or one of its pods still exists {_DELETION_LIMIT_SECONDS:.0f} s after its deletion."
         )
 
-    def _has_dependents(self, job: Job) -> bool:
+    def _has_dependents(self, name: str) -> bool:
         # After a deletion in the background, the objects that the job owns exist for longer than the job.
         if self._kind.propagation_policy == "Foreground":
             return False
-        if any(self._cluster.get(resource, job.name) for resource in self._kind.dependents):
+        if any(self._cluster.get(resource, name) for resource in self._kind.dependents):
             return True
-        return bool(self._cluster.list(PODS, labels=self._kind.pod_labels(job.name))["items"])
+        return bool(self._cluster.list(PODS, labels=self._kind.pod_labels(name))["items"])
 
     def _create(self) -> dict[str, Any]:
         manifest = copy.deepcopy(self._manifest.job)
@@ -143,7 +171,7 @@ class JobCreator:
             metadata["ownerReferences"] = [dict(self._owner)]
             metadata["annotations"][names.ANNOTATION_WORKFLOW] = f"{self._cluster.namespace}/{self._owner['name']}"
         self._create_prerequisites()
-        created = self._cluster.create(self._kind.resource, manifest)
+        created = self._cluster.create(self._kind.resource, manifest, is_strict=self._kind.has_strict_fields)
         job = self._kind.read(created)
         # From here on, a signal or an error must delete the job.
         self._on_signal.set_job(job.name, job.uid)
@@ -151,22 +179,37 @@ class JobCreator:
         self._give_prerequisites_to(job)
         return created
 
-    def _delete_incomplete(self) -> None:
-        """Delete the job if this launcher has created it, but cannot complete its creation."""
-        if self._created_uid is None:
+    def _delete_incomplete(self, error: Exception) -> None:
+        """Delete what this launcher has created for a job whose creation it cannot complete.
+
+        The job is deleted before its prerequisites, without which the cluster refuses every change of the job.
+        """
+        if self._created_uid is not None:
+            name = name_of(self._manifest.job)
+            with contextlib.suppress(PeerKDError):
+                self._cluster.delete(self._kind.resource, name, uid=self._created_uid)
+            self._on_signal.clear_job()
+        if isinstance(error, ClusterUnavailableError):
+            # The job may exist although there was no answer. If it does not, the reaper deletes its prerequisites.
             return
-        name = name_of(self._manifest.job)
-        with contextlib.suppress(PeerKDError):
-            self._cluster.delete(self._kind.resource, name, uid=self._created_uid)
-        self._on_signal.clear_job()
+        for resource, created in self._unused:
+            metadata = created["metadata"]
+            with contextlib.suppress(PeerKDError):
+                # Another launcher that uses the object has changed it, because its job is now the owner.
+                self._cluster.delete(
+                    resource, metadata["name"], uid=metadata["uid"], resource_version=metadata["resourceVersion"]
+                )
+        self._unused.clear()
 
     def _create_prerequisites(self) -> None:
         for resource, manifest in self._manifest.prerequisites:
             try:
-                self._cluster.create(resource, manifest)
+                created = self._cluster.create(resource, manifest, is_strict=self._kind.has_strict_fields)
             except ClusterRefusedError as error:
                 if error.status != _STATUS_CONFLICT:
                     raise
+            else:
+                self._unused.append(Prerequisite(resource, created))
 
     def _give_prerequisites_to(self, job: Job) -> None:
         """Make a job the owner of its prerequisites, so that they exist exactly as long as the job.
@@ -187,7 +230,9 @@ class JobCreator:
         for resource, prerequisite in self._manifest.prerequisites:
             if self._cluster.patch(resource, name_of(prerequisite), change) is None:
                 metadata = {**prerequisite["metadata"], **change["metadata"]}
-                self._cluster.create(resource, {**prerequisite, "metadata": metadata})
+                body = {**prerequisite, "metadata": metadata}
+                self._cluster.create(resource, body, is_strict=self._kind.has_strict_fields)
+        self._unused.clear()
 
     def _may_adopt(self, job: Job) -> bool:
         expected = self._manifest.job["metadata"]["labels"]

@@ -1,11 +1,20 @@
 """The history of a job's pods, including pods that the controller has replaced and no longer knows."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from peerkd.launch.kubernetes.causes import causes, first_failure
 from peerkd.launch.kubernetes.kinds.kind import Job, JobKind, read_time, uid_of
-from peerkd.launch.kubernetes.pods import Pod, PodFailure, failure_of, has_failed, is_running, startup_problem_of
+from peerkd.launch.kubernetes.pods import (
+    Pod,
+    PodFailure,
+    failure_of,
+    has_failed,
+    is_disrupted,
+    is_running,
+    startup_problem_of,
+)
 
 
 class PodHistory:
@@ -22,8 +31,9 @@ class PodHistory:
         num_out_of_memory: Mapping[int, int] | None = None,
         num_disruptions: Mapping[int, int] | None = None,
         running_seconds: float = 0.0,
+        are_restarted_together: bool = False,
     ) -> None:
-        self._kind = kind
+        self._kind, self._are_restarted_together = kind, are_restarted_together
         self.running_seconds = running_seconds
         """The time in which at least one worker was running."""
 
@@ -52,6 +62,7 @@ class PodHistory:
         self._num_suspensions = 0
         self._was_suspended = False
         self._changed_at = ""
+        self._num_restarts = 0
         self._unconfirmed: list[PodFailure] = []
         self._advanced_at: float | None = None
 
@@ -73,16 +84,36 @@ class PodHistory:
         current = {uid_of(pod) for pod in self.pods.values()}
         return [failure for failure in self.failures if failure.uid in current]
 
-    def num_failures(self, worker: int) -> int:
-        """Return how often a worker of this job failed.
+    @property
+    def causes(self) -> Sequence[PodFailure]:
+        """The failures that are not consequences of another one, in the order in which they became known."""
+        return causes(self.failures, are_restarted_together=self._are_restarted_together)
 
-        Disruptions are not counted. A failure that is not retryable fails the job, unless all workers are restarted
-        because of another one, so it is not counted once its pod has been replaced.
+    @property
+    def cause_of_end(self) -> PodFailure | None:
+        """The failure because of which the job has failed now; None if none is known.
+
+        Pods that were replaced earlier are not the reason. If all workers are restarted together, the reason may be a
+        pod that no longer exists, or one that the cluster is removing and that has not ended yet.
         """
-        current = {failure.uid for failure in self.current_failures}
+        if not self._are_restarted_together:
+            return first_failure(self.current_failures) or first_failure(self.failures)
+        ending = [
+            failure
+            for pod in self._pods.values()
+            if is_disrupted(pod) and (failure := failure_of(pod, self._kind, is_gone=True))
+        ]
+        known = (*self.failures, *ending)
+        return first_failure(failure for failure in known if failure.num_restarts_before == self._num_restarts)
+
+    def num_failures(self, worker: int) -> int:
+        """Return how often a worker of this job failed and could be restarted.
+
+        Disruptions and consequences of other failures are not counted. A failure that is not retryable fails the job,
+        or is a consequence.
+        """
         return sum(
-            failure.worker == worker and not failure.is_disruption and (failure.is_retryable or failure.uid in current)
-            for failure in self.failures
+            failure.worker == worker and failure.is_retryable and not failure.is_disruption for failure in self.causes
         )
 
     @property
@@ -91,7 +122,7 @@ class PodHistory:
 
         Pods that were deleted because the job was suspended are not counted.
         """
-        return self._num_earlier_disruptions + Counter(each.worker for each in self.failures if each.is_disruption)
+        return self._num_earlier_disruptions + Counter(each.worker for each in self.causes if each.is_disruption)
 
     def replace_pods(self, pods: Iterable[Pod]) -> None:
         """Record a complete list of the existing pods. A known pod that is missing from the list counts as deleted."""
@@ -113,6 +144,7 @@ class PodHistory:
         uid, is_gone = uid_of(pod), change == "DELETED"
         if uid not in self._num_suspensions_before:
             self._num_suspensions_before[uid] = self._num_suspensions
+            self._num_restarts = max(self._num_restarts, self._kind.num_restarts_before(pod))
             self._confirm(self._kind.worker_index(pod))
             self.silent_seconds = 0.0
         known = {failure.uid for failure in (*self.failures, *self._unconfirmed)}
@@ -122,8 +154,9 @@ class PodHistory:
         self._changed_at = max(self._changed_at, created_at, failure.finished_at if failure else "")
         if failure is not None and uid not in known:
             # A pod may have been deleted because the job was suspended, which may become known later. Only a new pod of
-            # the same worker decides it.
-            (self._unconfirmed if failure.was_deleted else self.failures).append(failure)
+            # the same worker decides it. Such a deletion is not announced as a disruption.
+            is_unconfirmed = failure.was_deleted and not (failure.was_announced and self._are_restarted_together)
+            (self._unconfirmed if is_unconfirmed else self.failures).append(failure)
             self.num_out_of_memory[failure.worker] += failure.is_out_of_memory
         if is_gone:
             self._pods.pop(uid, None)

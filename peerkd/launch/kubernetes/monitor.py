@@ -16,7 +16,7 @@ from peerkd.launch.kubernetes.kinds.kind import Job, uid_of
 from peerkd.launch.kubernetes.lease import LeaseRenewer
 from peerkd.launch.kubernetes.logs import LogFollowers
 from peerkd.launch.kubernetes.output import Printer
-from peerkd.launch.kubernetes.pods import has_log
+from peerkd.launch.kubernetes.pods import has_log, running_since
 from peerkd.launch.kubernetes.watching import EventPoller, FieldSelector, JobObservation, Watcher
 from peerkd.launch.retries import ClusterRetries
 from peerkd.metrics.progress import LINE_PREFIX
@@ -38,11 +38,26 @@ class JobMonitor:
         cluster: ClusterConfig,
         stage: str,
         printer: Printer,
+        is_one_training: bool,
         retries: Callable[[], ClusterRetries],
         num_out_of_memory: Mapping[int, int] | None = None,
         num_disruptions: Mapping[int, int] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Create a monitor that has observed nothing yet.
+
+        Args:
+            connection: The cluster.
+            job: The job, which this launcher has created or adopted.
+            cluster: The settings of the job.
+            stage: The stage of the job.
+            printer: The output of the launcher.
+            is_one_training: Whether the workers train one network together, so that they are restarted together.
+            retries: A function that returns a retry policy for one watch.
+            num_out_of_memory: How often each worker ran out of memory in earlier jobs of the order.
+            num_disruptions: How often the cluster removed the pod of each worker in earlier jobs of the order.
+            clock: A function that returns a monotonic time in seconds.
+        """
         self._connection, self._cluster, self._stage, self._printer = connection, cluster, stage, printer
         self._kind, self._clock = job.kind, clock
         self._job: Job | None = job
@@ -54,7 +69,9 @@ class JobMonitor:
             num_out_of_memory=num_out_of_memory,
             num_disruptions=num_disruptions,
             running_seconds=earlier_seconds,
+            are_restarted_together=is_one_training and bool(job.kind.restart_label),
         )
+        self._must_measure_running_time = since is None
         self._events: Sequence[Mapping[str, Any]] = ()
         self._observations: queue.SimpleQueue[JobObservation] = queue.SimpleQueue()
         self._last_topic = ""
@@ -173,6 +190,12 @@ class JobMonitor:
             self._job = None
 
     def _take_pods(self, pods: Sequence[Mapping[str, Any]]) -> None:
+        if self._must_measure_running_time:
+            # The pods of an adopted job tell since when they run. The time that they waited for nodes does not count.
+            self._must_measure_running_time = False
+            starts = [since for pod in pods if (since := running_since(pod, self._kind))]
+            if starts:
+                self.history.running_seconds += max(0.0, (datetime.now(UTC) - min(starts)).total_seconds())
         self.history.replace_pods(pods)
         for pod in pods:
             self._followers.update(pod)

@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from peerkd.launch.exit_codes import OUT_OF_MEMORY
-from peerkd.launch.kubernetes.kinds.kind import JobKind, uid_of
+from peerkd.launch.kubernetes.kinds.kind import JobKind, condition, read_time, uid_of
 
 Pod = Mapping[str, Any]
 
@@ -36,6 +37,15 @@ _DELETION_EXIT_CODES: Final = (None, 137, 143)
 
 Its process ends because of SIGTERM (143), is killed after the grace period (137), or leaves no exit code because its
 node is gone (None)."""
+
+_DELETION_LAG: Final = timedelta(seconds=2)
+"""The time that is added to the time of a deletion.
+
+A controller deletes the other pods of a job within the second in which one has failed, and the clocks of two machines
+may differ. With the lag, the deletion is always later than the failure."""
+
+_TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
+"""The format of times in the API."""
 
 _STARTUP_ERRORS: Final = frozenset(
     {
@@ -72,6 +82,19 @@ class PodFailure:
 
     finished_at: str
     """The time at which the container ended, in the API's format; empty if it is unknown."""
+
+    began_at: str
+    """The time of the first sign of the failure, in the API's format; empty if it is unknown.
+
+    It is the time at which the disruption was announced, a short while after the pod was deleted, or the time at which
+    the container ended.
+    """
+
+    num_restarts_before: int
+    """How often all workers of the job had been restarted together before."""
+
+    was_announced: bool
+    """Whether the cluster announced the disruption by the condition DisruptionTarget."""
 
     was_deleted: bool
     """Whether the pod was deleted before its process had ended."""
@@ -132,6 +155,17 @@ def has_log(pod: Pod, kind: JobKind) -> bool:
     return bool({"running", "terminated"} & (_container(pod, kind).get("state") or {}).keys())
 
 
+def is_disrupted(pod: Pod) -> bool:
+    """Return whether the cluster has announced that it removes the pod, although the pod may still run."""
+    return _disruption(pod) is not None
+
+
+def running_since(pod: Pod, kind: JobKind) -> datetime | None:
+    """Return the time at which the training container started, if it is running; else None."""
+    state = _container(pod, kind).get("state") or {}
+    return read_time((state.get("running") or {}).get("startedAt")) if is_running(pod) else None
+
+
 def failure_of(pod: Pod, kind: JobKind, *, is_gone: bool = False) -> PodFailure | None:
     """Return how a pod failed. Return None if the pod succeeded, or if it is still running or waiting.
 
@@ -146,14 +180,7 @@ def failure_of(pod: Pod, kind: JobKind, *, is_gone: bool = False) -> PodFailure 
     if phase == "Succeeded" or (phase != "Failed" and not is_gone):
         return None
     terminated = (_container(pod, kind).get("state") or {}).get("terminated") or {}
-    disruption: Mapping[str, Any] = next(
-        (
-            each
-            for each in status.get("conditions") or []
-            if each.get("type") == "DisruptionTarget" and each.get("status") == "True"
-        ),
-        {},
-    )
+    disruption = _disruption(pod) or {}
     exit_code = terminated.get("exitCode")
     was_deleted = bool(pod["metadata"].get("deletionTimestamp")) or phase != "Failed"
     reason = status.get("reason") or disruption.get("reason") or terminated.get("reason") or ""
@@ -171,13 +198,23 @@ def failure_of(pod: Pod, kind: JobKind, *, is_gone: bool = False) -> PodFailure 
         )
     )
     reason = reason or ("deleted" if was_deleted else "")
+    finished_at = terminated.get("finishedAt") or ""
+    deleted_at = _deleted_at(pod)
+    ended_by_deletion = deleted_at is not None and exit_code in _DELETION_EXIT_CODES
     return PodFailure(
         worker=kind.worker_index(pod),
         uid=uid_of(pod),
         exit_code=exit_code,
         reason=reason,
         message=message.strip(),
-        finished_at=terminated.get("finishedAt") or "",
+        finished_at=finished_at,
+        began_at=(
+            disruption.get("lastTransitionTime")
+            or ((deleted_at + _DELETION_LAG).strftime(_TIME_FORMAT) if deleted_at and ended_by_deletion else "")
+            or finished_at
+        ),
+        num_restarts_before=kind.num_restarts_before(pod),
+        was_announced=bool(disruption),
         was_deleted=was_deleted,
         is_disruption=is_disruption,
         is_retryable=(
@@ -220,6 +257,20 @@ def _is_disruption_reason(reason: str) -> bool:
 
 def _phase(pod: Pod) -> str:
     return str((pod.get("status") or {}).get("phase") or "")
+
+
+def _disruption(pod: Pod) -> Mapping[str, Any] | None:
+    return condition(pod, "DisruptionTarget")
+
+
+def _deleted_at(pod: Pod) -> datetime | None:
+    """Return the time at which the deletion of a pod was requested; None if it was not.
+
+    The time in the pod's metadata is that at which the pod must have ended.
+    """
+    metadata = pod["metadata"]
+    end = read_time(metadata.get("deletionTimestamp"))
+    return end - timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0) if end else None
 
 
 def _scheduled(pod: Pod) -> Mapping[str, Any] | None:

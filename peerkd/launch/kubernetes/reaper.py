@@ -8,7 +8,8 @@ therefore be left behind, and the reaper deletes it for one of two reasons:
 - The lease of the job has not been renewed for ``lease_seconds``. This works for launchers outside of Kubeflow as well.
 
 The reaper also deletes jobs that ended long ago, because the training operator leaves some failed jobs behind, and the
-Trainer all jobs.
+Trainer all jobs. It ends deletions in the foreground of jobs that such a deletion would start again, and deletes what
+killed launchers have created for jobs that do not exist.
 """
 
 import math
@@ -21,6 +22,7 @@ from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.client import Cluster
 from peerkd.launch.kubernetes.kinds.kind import Job, JobKind
+from peerkd.launch.kubernetes.orphans import OrphanRemover
 from peerkd.launch.kubernetes.requeue import RECOVERY_SECONDS, Requeuer
 from peerkd.launch.kubernetes.unchanged import UnchangedTimes
 from peerkd.launch.kubernetes.workflows import Workflows, owner_of
@@ -43,6 +45,9 @@ _REQUEUE_INTERVAL_SECONDS: Final = 15.0
 """The time between two searches for jobs without nodes.
 
 It is longer than ``INTERVAL_SECONDS``, because these searches list pods."""
+
+_ORPHANS_INTERVAL_SECONDS: Final = 60.0
+"""The time between two searches for prerequisites whose job does not exist."""
 
 _TIDY_SECONDS: Final = 60.0
 """The time between two searches for old summaries in a Pushgateway."""
@@ -67,13 +72,18 @@ class Reaper:
         self._clock, self._log = clock, log
         self._unchanged = UnchangedTimes(clock=clock, max_step_seconds=_MAX_STEP_SECONDS)
         self._requeuer = Requeuer(cluster, clock=clock, log=log, recovery_seconds=recovery_seconds)
-        self._requeued_at = -math.inf
+        self._orphans = OrphanRemover(cluster, kinds, clock=clock, log=log)
+        self._requeued_at = self._tidied_at = -math.inf
         self._is_api_away = False
         self._refused: frozenset[str] = frozenset()
+        self._deleted: frozenset[str] = frozenset()
         self._unlisted: dict[str, str] = {}
 
     def run_once(self) -> None:
-        """Make one pass: delete jobs for which no launcher waits and, if it is time, requeue jobs without nodes."""
+        """Make one pass: delete jobs for which no launcher waits.
+
+        If it is time, also requeue jobs without nodes, and delete prerequisites whose job does not exist.
+        """
         try:
             existing = list(self._list())
             if self._is_api_away:
@@ -81,9 +91,14 @@ class Reaper:
             self._is_api_away = False
             jobs = [job for job in existing if not job.is_being_deleted]
             self._unchanged.observe({job.uid: _sign_of_life(job) for job in jobs})
-            unwanted = [(job, reason) for job in jobs if (reason := self._reason_to_delete(job))]
-            # A deletion that is refused is tried again in each pass, and logged once.
-            self._refused = frozenset(job.uid for job, reason in unwanted if not self._delete(job, reason))
+            unwanted = [(job, reason) for job in existing if (reason := self._reason_to_delete(job))]
+            # A deletion that is refused or takes long is tried again in each pass, and logged once.
+            deletions = {job.uid: self._delete(job, reason) for job, reason in unwanted}
+            self._deleted = frozenset(uid for uid, is_deleted in deletions.items() if is_deleted)
+            self._refused = frozenset(deletions) - self._deleted
+            if self._clock() - self._tidied_at >= _ORPHANS_INTERVAL_SECONDS:
+                self._tidied_at = self._clock()
+                self._orphans.run_once(existing)
             if self._clock() - self._requeued_at >= _REQUEUE_INTERVAL_SECONDS:
                 self._requeued_at = self._clock()
                 self._requeuer.run_once(job for job in jobs if not job.has_ended)
@@ -91,6 +106,7 @@ class Reaper:
             # The launchers cannot renew their leases either, so earlier observations do not count.
             self._unchanged.reset()
             self._requeuer.reset()
+            self._orphans.reset()
             if not self._is_api_away:
                 self._log(f"waiting: {error}")
             self._is_api_away = True
@@ -113,6 +129,9 @@ class Reaper:
             yield from map(kind.read, items)
 
     def _reason_to_delete(self, job: Job) -> str:
+        if job.is_being_deleted:
+            is_harmful = job.kind.propagation_policy == "Background"
+            return "its deletion in the foreground would start it again" if is_harmful else ""
         seconds = self._unchanged.seconds(job.uid)
         if job.has_ended:
             ttl_seconds = job.status.ttl_seconds_after_finished
@@ -132,7 +151,7 @@ class Reaper:
     def _delete(self, job: Job, reason: str) -> bool:
         """Delete a job; return False if the cluster refuses."""
         try:
-            if self._cluster.delete(job.kind.resource, job.name, uid=job.uid):
+            if self._cluster.delete(job.kind.resource, job.name, uid=job.uid) and job.uid not in self._deleted:
                 self._log(f"deleted {job.name}, because {reason}.")
         except ClusterRefusedError as error:
             if job.uid not in self._refused:

@@ -69,7 +69,7 @@ class Requeuer:
             lost = [
                 job
                 for job in queued
-                if (job.status.running_since or job.status.restarting_since)
+                if (job.status.is_running or job.status.restarting_since)
                 and not job.status.is_suspended
                 and any(labels.items() >= job.kind.pod_labels(job.name).items() for labels in unschedulable)
                 and not self._is_running(job)

@@ -115,6 +115,7 @@ class KubernetesJobs:
                 cluster=self._cluster,
                 stage=order.stage,
                 printer=printer,
+                is_one_training=order.num_processes > 1,
                 retries=lambda: self._retries(has_answered=True),
                 num_out_of_memory=num_out_of_memory,
                 num_disruptions=num_disruptions,
@@ -152,7 +153,9 @@ class KubernetesJobs:
     ) -> None:
         job = monitor.last_job
         lines = last_lines(end, kind=job.kind, cluster=connection, history=monitor.history, printer=printer)
-        if end.phase is not JobPhase.DELETED and not job.status.has_failed:
+        # A deletion in the foreground may never end. The same deletion in the background ends it.
+        must_end = job.is_being_deleted and job.kind.propagation_policy == "Background"
+        if must_end or (end.phase is not JobPhase.DELETED and not job.status.has_failed):
             self._delete(connection, job)
         on_signal.clear_job()
         message = failure_message(order.stage, job.name, end, lines)
@@ -180,7 +183,7 @@ class KubernetesJobs:
             gpus_per_worker=self._cluster.gpus_per_worker,
             queue_seconds=max(0.0, ((start or end) - queued_since).total_seconds()),
             # The failure that ended the job was not followed by another pod.
-            num_restarts=max(0, len(monitor.history.failures) - job.status.has_failed),
+            num_restarts=max(0, len(monitor.history.causes) - job.status.has_failed),
         )
 
     def _push_summary(self, order: StageOrder, accounts: Sequence[JobAccount], *, succeeded: bool) -> None:

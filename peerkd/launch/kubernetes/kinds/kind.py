@@ -82,9 +82,12 @@ class JobStatus:
     started_at: datetime | None
     """The time of the last start. A job that was suspended and resumed started when it was resumed."""
 
+    is_running: bool
+    """Whether the controller reports that the job runs."""
+
     running_since: datetime | None
-    """The time at which the job began to run, or of its last start if its controller does not report that time; None if
-    the job is not running."""
+    """The time at which the job began to run; None if the job is not running, or if its controller does not report this
+    time."""
 
     restarting_since: datetime | None
     """The time at which the controller began to replace failed pods; None if it has not, or if the job runs again."""
@@ -122,6 +125,10 @@ class JobKind:
     index_label: str
     """The key of the pod label that contains the index of the worker."""
 
+    restart_label: str = ""
+    """The key of the pod label that contains how often all workers of the job have been restarted together. Empty: the
+    controller restarts no worker because of another one."""
+
     retryable_exit_codes: range
     """Exit codes after which a pod is replaced. Any other code above 0 fails the job."""
 
@@ -136,7 +143,10 @@ class JobKind:
     about its pods."""
 
     propagation_policy: Literal["Foreground", "Background"] = "Foreground"
-    """The propagation policy with which a job is deleted before it is created again."""
+    """The propagation policy with which a job is deleted before it is created again.
+
+    If it is ``Background``, a deletion in the foreground would do harm. After a deletion in the background, the
+    launcher waits for the pods before it creates a job of the same name."""
 
     max_name_length: int = 50
     """The maximum length of a job's name. A longer name would make the names of its pods too long."""
@@ -146,6 +156,10 @@ class JobKind:
     An object of the same name that exists already is used as it is, so the name should contain a hash of the
     contents."""
 
+    prerequisite_resources: tuple[Resource, ...] = ()
+    """The resources of prerequisites that the reaper deletes if their job does not exist. The name of such a
+    prerequisite begins with the name of its job and a hyphen."""
+
     missing_prerequisite: str = ""
     """Words in the message with which the cluster refuses a job whose prerequisites do not exist. A dry run creates no
     prerequisites, so these words show that the cluster has no other objection to the job. Empty: the cluster does not
@@ -154,6 +168,9 @@ class JobKind:
     keeps_failed_pods: bool = False
     """Whether a pod that has failed still exists after the controller has replaced it. If not, the pod is deleted
     before its successor is created."""
+
+    has_strict_fields: bool = False
+    """Whether the cluster refuses a job with a field that it does not know. If not, it drops the field."""
 
     dependents: tuple[Resource, ...] = ()
     """The resources of objects that the controller creates under the job's name, and whose status it copies to the job.
@@ -182,6 +199,10 @@ class JobKind:
     def worker_index(self, pod: Object) -> int:
         """Return the index of the worker that runs in a pod."""
         return int((pod["metadata"].get("labels") or {}).get(self.index_label, 0))
+
+    def num_restarts_before(self, pod: Object) -> int:
+        """Return how often all workers had been restarted together when a pod was created."""
+        return int((pod["metadata"].get("labels") or {}).get(self.restart_label, 0))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

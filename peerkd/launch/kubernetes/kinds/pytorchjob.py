@@ -73,6 +73,7 @@ def _read_status(obj: Object) -> JobStatus:
         has_failed=failed is not None,
         failure_message=str((failed or {}).get("message") or ""),
         started_at=started_at,
+        is_running=condition(obj, "Running") is not None,
         running_since=_since(condition(obj, "Running")),
         restarting_since=restarting_since if is_restarting else None,
         # The operator sets no completion time on some failures.

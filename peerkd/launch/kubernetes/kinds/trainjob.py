@@ -174,7 +174,9 @@ def _read_status(obj: Object) -> JobStatus:
         has_failed=failed is not None,
         failure_message=str((failed or {}).get("message") or ""),
         started_at=started_at,
-        running_since=started_at if is_running else None,
+        is_running=is_running,
+        # The job may have waited for nodes after its start, and only its pods show when they began to run.
+        running_since=None,
         # Kueue itself requeues a TrainJob whose pods are no longer ready.
         restarting_since=None,
         ended_at=read_time((succeeded or failed or {}).get("lastTransitionTime")),
@@ -208,11 +210,12 @@ TRAINJOB: Final = JobKind(
     container=_NODE,
     job_label="jobset.sigs.k8s.io/jobset-name",
     index_label="batch.kubernetes.io/job-completion-index",
+    restart_label="jobset.sigs.k8s.io/restart-attempt",
     retryable_exit_codes=_RETRYABLE_EXIT_CODES,
     pod_creation_failures=frozenset({"FailedCreate", "JobCreationFailed", "TrainJobResourcesCreationFailed"}),
     permissions=(
         Permission(_RESOURCE, ("create", "get", "list", "watch", "patch", "delete")),
-        Permission(_RUNTIMES, ("create", "patch")),
+        Permission(_RUNTIMES, ("create", "patch", "delete")),
         Permission(_JOB_SETS, ("get",)),
     ),
     event_fields=_event_fields,
@@ -221,8 +224,10 @@ TRAINJOB: Final = JobKind(
     # The names of pods are longer by "-node-0-", the index of the worker (at most 4 digits) and 6 random characters.
     max_name_length=45,
     prerequisites=_prerequisites,
+    prerequisite_resources=(_RUNTIMES,),
     missing_prerequisite="specified trainingRuntime must be created before the TrainJob is created",
     # A Job never deletes its pods while it exists.
     keeps_failed_pods=True,
+    has_strict_fields=True,
     dependents=(_JOB_SETS,),
 )

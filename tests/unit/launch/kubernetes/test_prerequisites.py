@@ -2,9 +2,11 @@
 
 import pytest
 
+from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.kinds import TRAINJOB
 from peerkd.launch.kubernetes.kinds.kind import JobKind
+from peerkd.launch.order import StageOrder
 from tests.fake_kubernetes.operator import NAMESPACE, Operator
 from tests.fake_kubernetes.server import FakeKubernetes
 from tests.fake_kubernetes.store import Object
@@ -82,6 +84,62 @@ def test_a_trainer_that_does_not_know_the_runtime_yet_is_asked_again(
     assert len(kubernetes.asked("POST", "/trainjobs")) == 4
     operator.complete()
     assert len(started.result()) == 1
+
+
+@pytest.mark.parametrize("status", [403, 409, 422])
+def test_the_runtime_of_a_refused_job_is_deleted(
+    launch: StartLaunch, kubernetes: FakeKubernetes, kind: JobKind, order: StageOrder, status: int
+) -> None:
+    if status == 409:
+        # Somebody else's job has the name.
+        name = names.job_name(order, run_id="run-1", max_length=kind.max_name_length)
+        kubernetes.store.put("trainjobs", NAMESPACE, {"metadata": {"name": name}, "spec": {}})
+    else:
+        kubernetes.fail(status, times=float("inf"), method="POST", path="/trainjobs", message="exceeded quota: jobs")
+    with pytest.raises((ClusterRefusedError, ValueError)):
+        launch(made=False).result()
+    assert runtimes(kubernetes) == []
+    assert len(kubernetes.asked("DELETE")) == 1
+
+
+def test_a_job_is_deleted_before_its_runtime(launch: StartLaunch, kubernetes: FakeKubernetes) -> None:
+    kubernetes.fail(422, method="PATCH", path="/trainingruntimes")
+    with pytest.raises(ClusterRefusedError):
+        launch(made=False).result()
+    assert [request.path.split("/")[-2] for request in kubernetes.asked("DELETE")] == ["trainjobs", RUNTIMES]
+    assert (jobs(kubernetes), runtimes(kubernetes)) == ([], [])
+
+
+def test_a_runtime_that_another_launcher_uses_is_kept(launch: StartLaunch, kubernetes: FakeKubernetes) -> None:
+    def adopt(made: Object) -> None:
+        """Make another launcher's job the owner of the runtime."""
+        kubernetes.on_create = None
+        made["metadata"]["ownerReferences"] = [{"kind": "TrainJob", "uid": "of-another"}]
+        kubernetes.store.put(RUNTIMES, NAMESPACE, made)
+
+    kubernetes.on_create = adopt
+    kubernetes.fail(422, method="POST", path="/trainjobs")
+    with pytest.raises(ClusterRefusedError):
+        launch(made=False).result()
+    assert len(runtimes(kubernetes)) == 1
+
+
+def test_a_runtime_is_kept_if_it_is_unknown_whether_its_job_exists(
+    launch: StartLaunch, kubernetes: FakeKubernetes
+) -> None:
+    kubernetes.fail(503, times=float("inf"), method="POST", path="/trainjobs")
+    with pytest.raises(ClusterUnavailableError):
+        launch(made=False, patience_seconds=0.3).result()
+    assert len(runtimes(kubernetes)) == 1
+
+
+def test_a_field_that_the_cluster_does_not_know_is_refused(
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+) -> None:
+    started = launch()
+    assert [request.query for request in kubernetes.asked("POST")] == [{"fieldValidation": "Strict"}] * 2
+    operator.complete()
+    started.result()
 
 
 def test_a_launcher_that_adopts_a_job_completes_the_work_of_a_killed_one(

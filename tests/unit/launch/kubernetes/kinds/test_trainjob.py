@@ -203,18 +203,19 @@ def test_the_time_of_the_last_condition_is_the_end(kind: str, succeeded: bool, f
     seen = status(condition(kind, at="2026-01-01T00:00:09Z", message="why"), ready=1)
     assert (seen.has_succeeded, seen.has_failed, seen.ended_at) == (succeeded, failed, AT.replace(second=9))
     assert seen.failure_message == ("why" if failed else "")
-    assert seen.running_since is None
+    assert not seen.is_running
     assert status(condition(kind, status="False")).ended_at is None
 
 
 def test_a_job_starts_when_it_is_created_or_resumed() -> None:
     assert (status().started_at, status().is_acknowledged) == (AT, False)
     suspended = status(condition("Suspended"), spec={"suspend": True}, ready=1)
-    assert (suspended.is_suspended, suspended.started_at, suspended.running_since) == (True, None, None)
+    assert (suspended.is_suspended, suspended.started_at, suspended.is_running) == (True, None, False)
     resumed = condition("Suspended", status="False", at="2026-01-01T00:00:05Z")
     assert status(resumed).started_at == AT.replace(second=5)
-    assert status(resumed, ready=1).running_since == AT.replace(second=5)
-    assert status(resumed, ready=0).running_since is None
+    assert [status(resumed, ready=ready).is_running for ready in (1, 0)] == [True, False]
+    # The job may have waited for nodes since then.
+    assert status(resumed, ready=1).running_since is None
 
 
 def test_the_time_to_live_is_kept_in_an_annotation(order: StageOrder) -> None:
