@@ -22,9 +22,13 @@ FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "kube-state-metrics, docs/metrics, all stable": (
         "kube_deployment_status_replicas_available",
+        "kube_job_created",
+        "kube_job_failed",
+        "kube_job_spec_completions",
         "kube_node_spec_unschedulable",
         "kube_node_status_allocatable",
         "kube_pod_container_resource_requests",
+        "kube_pod_owner",
         "kube_pod_status_phase",
     ),
     "Kueue 0.19, pkg/metrics/metrics.go": (

@@ -65,8 +65,20 @@ OURS = {
 }
 WAITS = 'kueue_admission_wait_time_seconds_bucket{{cluster_queue="{}",priority_class="normal",le="{}"}}'
 RESTARTED = 'training_operator_jobs_restarted_total{{job_namespace="peerkd",framework="{}"}}'
+TRAINJOB = 'namespace="peerkd",job_name="peerkd-train-pcl-0123456789-node-0"'
 REAPER = 'kube_deployment_status_replicas_available{namespace="peerkd",deployment="peerkd-reaper"}'
 PUSHED = 'push_time_seconds{{job="{}",run="r1",stage="train_pcl"}}'
+
+
+def pods_of_job(num_pods: int, *, num_workers: int) -> dict[str, str]:
+    """Return the series of a TrainJob's pods, each of which exists for two minutes."""
+    series = {f"kube_job_spec_completions{{{TRAINJOB}}}": f"{num_workers}x60"}
+    for number in range(num_pods):
+        owner = 'owner_kind="Job",owner_name="peerkd-train-pcl-0123456789-node-0"'
+        series[f'kube_pod_owner{{namespace="peerkd",pod="pod-{number}",{owner}}}'] = (
+            f"_x{2 * number} 1x2" if number else "1x2"
+        )
+    return series
 
 
 def replaced(num_pods: int) -> dict[str, str]:
@@ -151,6 +163,16 @@ CASES = (
         {"job_namespace": "peerkd"},
         "Jobs in peerkd were restarted 60 times within an hour.",
     ),
+    Case(
+        "PeerkdJobsRestartStorm",
+        "restarts of TrainJobs and of PyTorchJobs together",
+        {RESTARTED.format("pytorch"): "0+0.1x120", **pods_of_job(10, num_workers=2)},
+        "60m",
+        {"job_namespace": "peerkd"},
+        "Jobs in peerkd were restarted 14 times within an hour.",
+    ),
+    Case("PeerkdJobsRestartStorm", "many workers", pods_of_job(20, num_workers=20), "60m"),
+    Case("PeerkdJobsRestartStorm", "restarted TrainJobs of long ago", pods_of_job(20, num_workers=2), "3h"),
     Case("PeerkdJobsRestartStorm", "a restart in ten minutes", {RESTARTED.format("pytorch"): "0x60 6x60"}, "70m"),
     Case("PeerkdJobsRestartStorm", "somebody else's jobs", {RESTARTED.format("tensorflow"): "0+1x120"}, "60m"),
     Case(
