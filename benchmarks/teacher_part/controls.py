@@ -21,7 +21,7 @@ COLUMNS: Final = (
 )
 """The columns of the table of trials that are read."""
 
-_HEADER: Final = ("Loss", "T", "Weight", "Gain, global", "Gain at home")
+_HEADER: Final = ("Loss", "T", "Weight", "Gain of global accuracy", "Gain of own accuracy")
 
 
 class Control(NamedTuple):

@@ -79,7 +79,7 @@ class Manifest:
 
 
 def _digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the values of a manifest, which is the same before and after a round trip through JSON."""
+    """Return the SHA-256 of the values of a manifest. A round trip of the values through JSON does not change it."""
     values = json.loads(json.dumps(content))
     # Unlike ``fingerprint``, this accepts any metadata, NaN included.
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

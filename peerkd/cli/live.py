@@ -81,7 +81,7 @@ def live_view(console: Console, view: Callable[[], RenderableType]) -> Live:
 
 
 def summary_of(status: InvocationStatus, *, now: float, width: int) -> Group:
-    """Return the bar of a whole run, and the present stage with its last line.
+    """Return the bar of a whole run, and the current stage with its last line.
 
     Args:
         status: The status of the run.
@@ -107,7 +107,7 @@ def summary_of(status: InvocationStatus, *, now: float, width: int) -> Group:
 
 
 def view_of(status: InvocationStatus, *, title: str, state: str, now: float, width: int) -> Group:
-    """Return a view of a run: its bar, a line for each stage, and a line for each worker of the present stage.
+    """Return a view of a run: its bar, a line for each stage, and a line for each worker of the current stage.
 
     Args:
         status: The status of the run.

@@ -31,7 +31,8 @@ from peerkd.suggestions import check_choice
 LOCAL, KUBERNETES = "local", "kubernetes"
 
 _MAX_LOCAL_WORKERS = 64
-"""The maximum number of workers on this machine; on a machine with more cores, it is the number of cores.
+"""The maximum number of workers on a machine with at most this number of cores. A machine with more cores may have one
+worker for each core.
 
 Each worker is a process that uses a few hundred megabytes."""
 

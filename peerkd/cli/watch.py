@@ -1,4 +1,4 @@
-"""``peerkd watch`` and ``peerkd logs``: a run of this machine while it goes on, and what it has printed."""
+"""``peerkd watch`` and ``peerkd logs``: the progress of a run of this machine, and what it has printed."""
 
 import json
 import sys

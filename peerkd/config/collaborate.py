@@ -133,9 +133,9 @@ class RoundsConfig(DistillConfig):
     """The temperature of the entropy reduction of the method ds_fl. A low temperature sharpens the mean prediction."""
 
     unreliable: tuple[UnreliableConfig, ...] = ()
-    """The peers that leave, come back or lie in some rounds, to measure the harm that they do to the others. Lies are
-    about predictions, so no method may send anything else. No peer may be absent with the method pooled. Empty: all
-    peers are reliable."""
+    """The peers that leave, come back or lie in some rounds, to measure the harm that they do to the others. A peer can
+    lie only about predictions, so a lying peer excludes methods that send anything else. An absent peer excludes the
+    method pooled. Empty: all peers are reliable."""
 
     def absent_peers(self, round: int) -> frozenset[int]:
         """Return the peers that take no part in a round, counted from 1."""
@@ -187,7 +187,7 @@ class CollaborateConfig(PeerExperimentConfig):
 
     @property
     def rules_for_losses(self) -> Mapping[str, str]:
-        """The first words of messages about the divergence, keyed by the name of its loss."""
+        """The beginning of error messages about the loss of the experiment, keyed by the name of the loss."""
         return {self.rounds.loss.kind: "rounds.loss.kind must"}
 
     def check_num_classes(self, num_classes: int) -> None:

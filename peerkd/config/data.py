@@ -21,7 +21,7 @@ _SOURCES_OF_FIELDS = {
     "pixel_range": ("image_folder", "npz", "peers"),
     "background": ("image_folder", "peers"),
 }
-"""The fields of ``DataConfig`` that only some sources use, each with these sources."""
+"""The sources that use a field, keyed by the name of the field, for the fields that only some sources use."""
 
 
 class DataConfig(StrictConfig):

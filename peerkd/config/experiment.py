@@ -36,7 +36,7 @@ class ExperimentConfig(PeerExperimentConfig):
 
     @property
     def rules_for_losses(self) -> Mapping[str, str]:
-        """The first words of messages about each loss that a trial may have, keyed by the name of the loss."""
+        """The beginnings of error messages about the losses that trials may have, keyed by the name of the loss."""
         own = self.distill.loss.kind
         others = dict.fromkeys(self.tried_losses, "Each of sweep.losses must")
         return others | {own: "distill.loss.kind must"}

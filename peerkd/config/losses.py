@@ -52,8 +52,8 @@ def loss_section(loss: PairLoss) -> type[LossConfig]:
     """Return the config class of a loss, which has a field for each of the loss's hyper-parameters."""
     kind: Any = Literal[loss.name]
     fields: dict[str, Any] = {each.name: (float, _field(each)) for each in loss.parameters}
-    labels = " It needs labels, so it excludes transfer sets without them." if loss.excludes_unlabelled else ""
-    own = " It sets T itself, so ``sweep.temperatures`` has no effect on it." if loss.sets_temperature else ""
+    labels = " This loss needs labels, so it excludes transfer sets without them." if loss.excludes_unlabelled else ""
+    own = " This loss sets T itself, so ``sweep.temperatures`` has no effect on it." if loss.sets_temperature else ""
     section = create_model(
         "OwnLossConfig" if is_path(loss.name) else f"{loss.name.title().replace('_', '')}LossConfig",
         __base__=LossConfig,

@@ -21,7 +21,7 @@ class OnlineRecipeConfig(PrecisionRecipeConfig):
 
     batch_size: int = Field(default=128, ge=3)
     """The largest number of samples in a batch. An epoch is cut into batches of nearly equal size. Views do not count:
-    a sample with three views is one sample. Several processes divide a batch among them."""
+    a sample with three views is one sample. Several processes divide a batch among themselves."""
 
     learning_rate: float = Field(default=0.1, gt=0)
     """The learning rate of the first step. The schedule lowers it."""

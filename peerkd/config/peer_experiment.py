@@ -129,7 +129,7 @@ class PeerExperimentConfig(StrictConfig):
 
     @property
     def rules_for_losses(self) -> Mapping[str, str]:
-        """The first words of messages about each divergence of the experiment, keyed by the name of its loss."""
+        """The beginnings of error messages about the losses of the experiment, keyed by the name of the loss."""
         return {}
 
     def check_num_classes(self, num_classes: int) -> None:

@@ -25,7 +25,7 @@ class Pipeline(NamedTuple, Generic[Config_co]):
 
     config: type[Config_co]
     presets: Mapping[str, Callable[[], Config_co]]
-    """The function of each preset, which returns a config, keyed by the name of the preset."""
+    """Functions that return the config of a preset, keyed by the name of the preset."""
 
 
 DEFAULT_PRESET: Final = "digits"

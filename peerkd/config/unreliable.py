@@ -27,7 +27,8 @@ class UnreliableConfig(StrictConfig):
     """The first round, counted from 1, in which the peer behaves in this way."""
 
     last_round: int | None = Field(default=None, ge=1)
-    """The last such round. Null: the peer does not change its behaviour any more."""
+    """The last round, counted from 1, in which the peer behaves in this way. Null: it does so until the last round of
+    the study."""
 
     predicted_class: int = Field(default=0, ge=0)
     """The class of a constant prediction, counted from 0. It has no effect for other behaviours."""

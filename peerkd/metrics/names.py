@@ -57,9 +57,9 @@ class Recorder(Protocol):
         """Increase a counter by an amount."""
 
     def step(self, num_done: int) -> None:
-        """Make the number of finished units of the stage, whatever its unit, the step of all further values.
+        """Set the step of all further values: the number of units of the stage that are finished, whatever the unit.
 
-        Only trackers of experiments draw values over steps.
+        Only trackers of experiments use steps. They draw a value over its step.
         """
 
     def describe(self, architecture: str) -> None:

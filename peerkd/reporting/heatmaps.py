@@ -16,7 +16,7 @@ NO_ALPHA: Final = "\N{EN DASH}"
 
 
 class Cell(NamedTuple):
-    """A cell of a table."""
+    """A cell of a heat map or of another table."""
 
     text: str
     value: float = math.nan

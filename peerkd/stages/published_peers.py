@@ -1,4 +1,4 @@
-"""The peers that an earlier run has published, from which a study starts: ``peers.from``."""
+"""The start of a study from peers that an earlier run has published, as ``peers.from`` selects them."""
 
 import json
 from collections.abc import Mapping

@@ -7,7 +7,8 @@ from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
 
 NUM_NEIGHBOURS: Final = 2
-"""The number of transfer sets that a full sweep keeps. Successive units of its plan often share a transfer set."""
+"""The number of transfer sets that a process of a full sweep keeps in memory. Successive units of the plan often share
+a transfer set."""
 
 _KEPT_LOGITS_BYTES: Final = 2**26
 """The maximum size of the teachers' logits that a process of a tuned study keeps in memory."""

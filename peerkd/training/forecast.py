@@ -95,7 +95,8 @@ class Forecast:
     unit."""
 
     num_improvement_samples: int
-    """The maximum number of samples on which chosen trials are trained again, so that networks can be published."""
+    """The maximum number of samples on which the chosen trial of each student is trained once more, to publish its
+    network. A sample counts once in each epoch."""
 
     num_evaluation_samples: int
     """The number of samples on which networks are evaluated: after pre-training, after each trial or each epoch of a

@@ -46,7 +46,7 @@ _Indices = npt.NDArray[np.int64]
 
 
 def start(inputs: SweepInputs, *, process_index: int) -> TaskFunction:
-    """Open the peers in a process, and return a function that writes the table of features of all pairs to a path.
+    """Return a function that writes the table of features of all pairs to a path, computed on the device of a process.
 
     The function is a generator. When the table is written, it yields the number of forward passes, which is the number
     of samples times the number of networks.

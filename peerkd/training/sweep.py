@@ -217,6 +217,6 @@ def _without_last(measured: _ByEpoch) -> _ByEpoch:
 
 
 def start(inputs: SweepInputs, *, process_index: int) -> TaskFunction:
-    """Open the peers and the data in this process, and return a function that trains the trials of a task."""
+    """Open the data and the peers' networks in a process, and return a function that trains the trials of a task."""
     runner = SweepRunner(inputs, device=process_device(inputs.device, process_index=process_index))
     return OpenTask(runner.do, runner.close)

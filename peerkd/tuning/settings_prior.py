@@ -1,8 +1,9 @@
 """The prior mean and covariance of gains under different settings, and of gains after a part of a trial.
 
-Gains are in compressed points: hundredths, with losses on a logarithmic scale (``compress``), because it does not
-matter how bad a bad setting is. The constants were fitted by marginal likelihood to full sweeps of digits. No reported
-result uses these sweeps. Each study estimates anew one scale that all constants share (``Posterior.scale``).
+Gains are in compressed points: percentage points, where negative gains are on a logarithmic scale (``compress``),
+because it does not matter how bad a bad setting is. The constants were fitted by marginal likelihood to full sweeps of
+digits. No reported result uses these sweeps. Each study estimates anew one scale that all constants share
+(``Posterior.scale``).
 
 Shape suffixes: S = settings, E = epochs of a whole trial.
 """

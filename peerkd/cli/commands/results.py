@@ -27,7 +27,7 @@ def watch(
     watching: Watching,
     output: StartedFrom = None,
 ) -> None:
-    """Show a run while it goes on.
+    """Show the progress of a run.
 
     A run of this machine can be watched from any terminal of the machine. The view shows how far each stage is, and
     what each worker does.
@@ -148,7 +148,8 @@ def export(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="safetensors (the tensors), torch (a program of torch.export) or onnx (needs the extra onnx).",
+            help="Format of the file: safetensors (the tensors), torch (a program of torch.export) or onnx (needs the "
+            "extra onnx).",
         ),
     ] = "safetensors",
     is_best: Annotated[
@@ -170,7 +171,10 @@ def export(
     ] = None,
     study: Annotated[
         str | None,
-        typer.Option(metavar="KEY", help="Key of the better peers of a study, if the store has several studies."),
+        typer.Option(
+            metavar="KEY",
+            help="Key of the artifact with the better peers of a study. Needed if the store has several studies.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -71,7 +71,7 @@ class InvocationStatus:
 
     stages: list[StageStatus]
     workers: dict[int, WorkerStatus] = field(default_factory=dict)
-    """The workers of the present stage, by index."""
+    """The workers of the current stage, by index."""
 
     state: str = RUNNING
     message: str = ""

@@ -1,4 +1,4 @@
 """The backend ``kubernetes``.
 
-Only ``transport.py`` sends requests to the API; all other modules handle plain mappings.
+Only ``transport.py`` sends requests to the Kubernetes API; all other modules handle plain mappings.
 """

@@ -1,4 +1,4 @@
-"""Parsers of the API's answers: pure functions of bytes, mappings and headers."""
+"""Parsers of the answers of the Kubernetes API: pure functions of bytes, mappings and headers."""
 
 import json
 import re

@@ -69,7 +69,10 @@ def label_value(text: str) -> str:
 
 
 def spec_hash(*manifests: Mapping[str, Any]) -> str:
-    """Return a hash of manifests, which must not contain anything that differs between two attempts."""
+    """Return a hash of manifests, which is the same for all attempts at an order.
+
+    The caller must leave out whatever differs between two attempts.
+    """
     texts = (json.dumps(each, sort_keys=True) for each in manifests)
     return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
 

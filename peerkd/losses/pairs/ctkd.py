@@ -66,10 +66,8 @@ LOSS: Final = PairLoss(
     tex=r"\mathrm{KL}(p \Vert q) = \sum_k p_k \log \frac{p_k}{q_k}",
     source="Li et al. 2023, arXiv:2211.16231, with the global temperature of the authors' code",
     parameters=(
-        Parameter("lowest_temperature", 1.0, "The value that T stays above.", above=0, at_most=100),
-        Parameter(
-            "temperature_range", 20.0, "The difference between the bounds that T stays between.", above=0, at_most=100
-        ),
+        Parameter("lowest_temperature", 1.0, "The lower bound of T.", above=0, at_most=100),
+        Parameter("temperature_range", 20.0, "The upper bound of T minus its lower bound.", above=0, at_most=100),
         Parameter(
             "curriculum_fraction",
             10 / 240,

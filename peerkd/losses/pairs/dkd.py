@@ -74,9 +74,17 @@ LOSS: Final = PairLoss(
     source="Zhao et al. 2022, arXiv:2203.08679, equation 7",
     needs_labels=True,
     parameters=(
-        Parameter("tckd_weight", 1.0, "The weight of the part about the label (alpha in the paper).", at_least=0),
         Parameter(
-            "nckd_weight", 8.0, "The weight of the part about the other classes (beta in the paper).", at_least=0
+            "tckd_weight",
+            1.0,
+            "The weight of the part that compares the probability of the label (alpha in the paper).",
+            at_least=0,
+        ),
+        Parameter(
+            "nckd_weight",
+            8.0,
+            "The weight of the part that compares the probabilities of the other classes (beta in the paper).",
+            at_least=0,
         ),
     ),
     check=check,

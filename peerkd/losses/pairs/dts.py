@@ -86,8 +86,12 @@ LOSS: Final = PairLoss(
         Parameter(
             "initial_temperature", 4.0, "T of the first step, and the start of the cosine.", above=0, at_most=100
         ),
-        Parameter("lowest_temperature", 2.0, "The lowest value of the goal of T.", above=0, at_most=100),
-        Parameter("highest_temperature", 4.0, "The highest value of the goal of T.", above=0, at_most=100),
+        Parameter(
+            "lowest_temperature", 2.0, "The lower bound of the value towards which T moves.", above=0, at_most=100
+        ),
+        Parameter(
+            "highest_temperature", 4.0, "The upper bound of the value towards which T moves.", above=0, at_most=100
+        ),
     ),
     temperature_rule=TemperatureRule(
         start=start,

@@ -137,13 +137,15 @@ def joined_shares(
 ) -> list[float]:
     """Return the share of each prediction in the target that ``joined_logits`` makes of them, as a mean over samples.
 
-    For one sample, the share of network i is ``sum_k w_i(k) p_i(k) / Z``. The shares of all networks sum to 1.
+    For one sample x, the target is ``sum_i w_i(k) p_i(k) / Z``, where i runs over the peers, k is a class, w_i(k) is
+    the weight of peer i and p_i(k) its prediction. The share of peer i is ``sum_k w_i(k) p_i(k) / Z``. The shares of
+    all peers sum to 1.
 
     Args:
-        target: As in ``joined_logits``, like the other arguments.
+        target: A target, with the requirements of ``joined_logits``.
         predictions: The prediction and the class counts of each peer.
         temperature: T, above 0.
-        prior_adjusted: Whether the logits of each peer are corrected first.
+        prior_adjusted: Whether the logits of each peer are corrected first, as in ``joined_logits``.
     """
     log_terms_BK = _log_terms(target, predictions, temperature=temperature, prior_adjusted=prior_adjusted)
     masses_B = [each_BK.exp().sum(-1) for each_BK in log_terms_BK]

@@ -28,14 +28,14 @@ Found = Mapping[str, MethodRounds]
 
 
 class AtEqualCost(NamedTuple):
-    """The accuracy of a method when a peer has spent as much as in all rounds of the first method."""
+    """The accuracy of a method at the cost of all rounds of the first method, for two kinds of cost."""
 
     title: str
     at_samples: float
-    """The mean accuracy at equal numbers of samples in training."""
+    """The mean accuracy when each peer has trained on as many samples as in the first method."""
 
     at_bytes: float
-    """The mean accuracy at equal numbers of bytes sent."""
+    """The mean accuracy when each peer has sent as many bytes as in the first method."""
 
 
 class Taught(NamedTuple):
@@ -73,7 +73,7 @@ class ClassChange(NamedTuple):
 
 
 def at_equal_cost(found: Found) -> list[AtEqualCost]:
-    """Return the accuracy of each method at the samples and at the bytes of the first method."""
+    """Return the accuracy of each method at the cost of the first method, in samples and in bytes."""
     first = next(iter(found.values()))
     return [
         AtEqualCost(

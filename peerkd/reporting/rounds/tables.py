@@ -135,7 +135,7 @@ def terminal_summary(found: Found, facts: RoundsFacts) -> str:
 
 
 def _classes_lines(main: MethodRounds, facts: RoundsFacts) -> list[str]:
-    """Return lines on what the classes gained and lost with the first method."""
+    """Return lines of text on how the accuracy on each class changed with the first method."""
     change_K = main.class_changes
     assert change_K is not None
     known = [k for k in np.argsort(change_K) if not np.isnan(change_K[k])]

@@ -84,7 +84,7 @@ class TrainingState:
         self.sums = torch.zeros(0)
 
     def save(self, path: Path, *, sums_of_processes: Tensor | None = None) -> None:
-        """Write a sealed checkpoint. The file appears whole or not at all.
+        """Write a checkpoint that contains its own digest. The file appears whole or not at all.
 
         Args:
             path: The file.
