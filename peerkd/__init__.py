@@ -29,7 +29,7 @@ _PLACES: Final = {
     "plan": "peerkd.api.experiments:plan",
     "run": "peerkd.api.experiments:run",
 }
-"""The module and the name there of each public name."""
+"""The module that defines each public name, and its name in that module."""
 
 
 def __getattr__(name: str) -> Any:

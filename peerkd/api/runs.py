@@ -195,7 +195,7 @@ class Run:
 
 
 def list_stored_runs(store: str | Path = "runs") -> list[Run]:
-    """Return the runs of a store, the one that began last first.
+    """Return the runs of a store, the latest first.
 
     Raises:
         ValueError: If the address is not that of a store.

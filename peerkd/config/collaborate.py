@@ -55,7 +55,7 @@ class SmallWorldTopology(StrictConfig):
     kind: Literal["small_world"] = "small_world"
 
     num_partners: int = Field(default=2, ge=2)
-    """The mean number of partners of a peer, which is even."""
+    """The mean number of partners of a peer, an even number."""
 
     rewired_fraction: float = Field(default=0.1, ge=0, le=1)
     """The probability with which a random peer takes the place of a near peer as a partner."""
@@ -93,7 +93,7 @@ class RoundsConfig(DistillConfig):
         min_length=1,
         description="The methods, all of which start from the same peers. Whenever a peer trains on its own samples, "
         "their batches and order in a round do not depend on the method, except with pooled, whose batches mix the "
-        f"samples of all peers. The networks of the first one are published. {_METHODS_IN_WORDS}",
+        f"samples of all peers. The networks of the first method are published. {_METHODS_IN_WORDS}",
     )
 
     topology: Topology = CompleteTopology()

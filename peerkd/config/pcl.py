@@ -34,8 +34,8 @@ class OnlineRecipeConfig(PrecisionRecipeConfig):
     ``decay_factor`` at each milestone."""
 
     num_processes: int = Field(default=1, ge=1, le=1_000)
-    """The number of processes that divide each batch of a run among them, one for each GPU if there are GPUs. It is
-    part of the recipe because, unless ``synchronise_batch_norm`` is set, each process normalises its own part of the
+    """The number of processes that divide each batch of a run among themselves, one for each GPU if there are GPUs. It
+    is part of the recipe because, unless ``synchronise_batch_norm`` is set, each process normalises its own part of the
     batch separately."""
 
     synchronise_batch_norm: bool = False

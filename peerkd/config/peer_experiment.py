@@ -133,10 +133,10 @@ class PeerExperimentConfig(StrictConfig):
         return {}
 
     def check_num_classes(self, num_classes: int) -> None:
-        """Check that the config names only classes of the data set by their numbers.
+        """Check that every class number in the config is the number of a class of the data set.
 
         Raises:
-            ValueError: If it names another one.
+            ValueError: If a number is too large.
         """
 
     @property

@@ -9,5 +9,5 @@ from peerkd.metrics.progress import print_line
 
 
 def open_stage_store(stage: str, address: str) -> ArtifactStore:
-    """Return the store at an address, whose messages become progress lines of the stage."""
+    """Return the store at an address. Messages of the store become progress lines of the stage."""
     return open_store(address, notify=partial(print_line, stage), count_failure=recorder.store_error)

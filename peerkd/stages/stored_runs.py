@@ -134,7 +134,7 @@ def list_runs(
     Args:
         store: The artifact store.
         notify: Called with a message if the manifest of an artifact is damaged; the artifact counts as missing.
-        invocations: The invocations of the runs, the one that began last first.
+        invocations: The invocations of the runs, the latest first.
     """
     manifests = read_manifests(store, notify=notify)
     runs = [_recorded(manifest, manifests, store) for key, manifest in manifests.items() if _kind_of(key) == KIND]

@@ -97,7 +97,7 @@ class Invocation:
 
 
 def list_invocations(output: Path) -> list[Invocation]:
-    """Return the invocations of a folder of ``--output``, the one that began last first."""
+    """Return the invocations of a folder of ``--output``, the latest first."""
     found = map(Invocation.read, (output / FOLDER).glob("*/"))
     return sorted(filter(None, found), key=lambda invocation: invocation.status.started_at, reverse=True)
 
@@ -111,10 +111,10 @@ def delete_invocations(invocations: Iterable[Invocation]) -> None:
 
 
 def find_invocations(invocations: Sequence[Invocation], text: str) -> list[Invocation]:
-    """Return the invocations of the run that a user means by a text, the one that began last first.
+    """Return the invocations of the run that a text of the user names, the latest first.
 
     Args:
-        invocations: The invocations of a folder, the one that began last first.
+        invocations: The invocations of a folder, the latest first.
         text: ``latest``, or the name or the key of a run, or the beginning of one.
 
     Raises:

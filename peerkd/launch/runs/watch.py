@@ -43,7 +43,7 @@ _RETRIED_REFUSALS: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
 
 
 class Ending(NamedTuple):
-    """The end of a watch."""
+    """How the watching of a run ended."""
 
     outcome: str
     """One of the outcomes SUCCEEDED, FAILED, CANCELED, UNFINISHED and UNWATCHED."""

@@ -71,7 +71,8 @@ LOSS: Final = PairLoss(
         Parameter(
             "curriculum_fraction",
             10 / 240,
-            "The share of the training after which lambda is 1. The paper takes 10 of 240 epochs.",
+            "The initial share of the training, during which the speed of T rises from 0 to its full value. The paper "
+            "takes 10 of 240 epochs.",
             above=0,
             at_most=1,
         ),

@@ -84,7 +84,11 @@ LOSS: Final = PairLoss(
     source="Islam et al. 2025, arXiv:2511.13767, as in the code of its first author",
     parameters=(
         Parameter(
-            "initial_temperature", 4.0, "T of the first step, and the start of the cosine.", above=0, at_most=100
+            "initial_temperature",
+            4.0,
+            "T in the first step. The value towards which T moves falls from this temperature along a cosine.",
+            above=0,
+            at_most=100,
         ),
         Parameter(
             "lowest_temperature", 2.0, "The lower bound of the value towards which T moves.", above=0, at_most=100

@@ -32,10 +32,10 @@ class AtEqualCost(NamedTuple):
 
     title: str
     at_samples: float
-    """The mean accuracy when each peer has trained on as many samples as in the first method."""
+    """The mean accuracy when the peers have trained on as many samples as with the first method."""
 
     at_bytes: float
-    """The mean accuracy when each peer has sent as many bytes as in the first method."""
+    """The mean accuracy when the peers have sent as many bytes as with the first method."""
 
 
 class Taught(NamedTuple):

@@ -150,8 +150,8 @@ def accuracy_within(by_round: FloatArray, cost_by_round: FloatArray, limit: floa
     """Return the accuracy after the last round at which a cost is not yet above a limit.
 
     Args:
-        by_round: The accuracy after each round.
-        cost_by_round: The cost from the start to the end of each round, which begins with 0.
+        by_round: The accuracy before the first round and after each round.
+        cost_by_round: The total cost up to the same times. The first value is 0.
         limit: The limit, at least 0.
     """
     return float(by_round[int(np.flatnonzero(cost_by_round <= limit)[-1])])

@@ -71,7 +71,7 @@ def test_hyper_parameters_and_the_kind_may_be_given_in_any_order() -> None:
 
 
 def test_the_reference_page_says_which_losses_need_labels() -> None:
-    words = "It needs labels, so it excludes transfer sets without them."
+    words = "This loss needs labels, so it excludes transfer sets without them."
     assert words in str(SECTION.__doc__)
     assert words not in str(type(loss_config("kl")).__doc__)
 
