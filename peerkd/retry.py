@@ -88,10 +88,10 @@ class Retries(Generic[_Error]):
         return self._num_failures > 0
 
     def call(self, request: Callable[[], _Result]) -> _Result:
-        """Return the result of a request, which is repeated as long as it fails.
+        """Return the result of a request. Repeat the request while it fails, up to the limit of its failures.
 
         Raises:
-            Exception: The ``final_error`` of a failure's limit, if the failure reaches the limit.
+            Exception: The ``final_error`` of the failure's limit, if the limit is reached.
         """
         while True:
             try:
@@ -106,7 +106,7 @@ class Retries(Generic[_Error]):
         """Count a failure and wait.
 
         Raises:
-            Exception: The ``final_error`` of the failure's limit, if the failure reaches the limit.
+            Exception: The ``final_error`` of the failure's limit, if the limit is reached.
         """
         self._num_failures += 1
         self._on_failure(error, self._num_failures)

@@ -87,7 +87,7 @@ def taking_lines(take: Callable[[str, str], None]) -> Iterator[None]:
 
 
 def pass_on(stage: str, text: str) -> None:
-    """Show a line of another process: to the function of ``taking_lines``, or without one on stderr."""
+    """Pass a line of another process to the function of ``taking_lines`` or, without one, write it to stderr."""
     if _take:
         _take(stage, text)
     else:

@@ -55,7 +55,7 @@ def step_class(value: float, *, limit: float) -> str:
 
     Args:
         value: The value.
-        limit: The magnitude above 0 from which on values have the last step, p7 or n7.
+        limit: The smallest magnitude, above 0, of values with the last step, p7 or n7.
     """
     if value != value:
         return ""

@@ -23,7 +23,8 @@ _ACROSS_PAIRS_SD: Final = 2.8
 _WITHIN_PAIR_SD: Final = 2.8
 _OF_SETTING_SD: Final = 0.3
 _OF_TRIAL_SD: Final = 0.75
-"""The standard deviation of an effect of each single trial: its network is better or worse on all samples."""
+"""The standard deviation of the part of a gain that is due to the single trial: by chance, its network is better or
+worse on all samples."""
 
 _NOISE_SD: Final = 0.7
 """The standard deviation of the noise of a validation accuracy, in points. The noise comes from the finite number of

@@ -20,7 +20,7 @@ class StackedMlp:
         """Store references to tensors of all students, by name.
 
         Args:
-            weights: The weights, of which each pass reads the current values.
+            weights: The weights. Each pass reads their current values.
             gradients: The tensors into which ``backward`` writes.
             statistics: Unused, because the network has no running statistics.
         """

@@ -55,7 +55,7 @@ class StackedSmallCnn:
         """Store references to tensors of all students, by name.
 
         Args:
-            weights: The weights, of which each pass reads the current values.
+            weights: The weights. Each pass reads their current values.
             gradients: The tensors into which ``backward`` writes.
             statistics: The running statistics, which ``forward`` updates.
         """
