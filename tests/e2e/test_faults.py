@@ -134,9 +134,6 @@ def make_workflow(workflow: str) -> None:
             }
         )
         kubectl("wait", "crd/workflows.argoproj.io", "--for=condition=established", "--timeout=30s")
-        # A reaper that has found no Workflows checks for them again only after a minute.
-        kubectl("rollout", "restart", "deployment/peerkd-reaper", "-n", NAMESPACE)
-        kubectl("rollout", "status", "deployment/peerkd-reaper", "-n", NAMESPACE, "--timeout=120s")
     metadata = {"name": workflow, "namespace": NAMESPACE}
     apply({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": metadata, "spec": {}})
 

@@ -20,7 +20,12 @@ Finished Workflows are not listed, because the cluster keeps them for days and e
 _ENDED_PHASES: Final = frozenset({"Succeeded", "Failed", "Error"})
 _WATCH_SECONDS: Final = 240.0
 _PAUSE_SECONDS: Final = 2.0
-_PAUSE_WITHOUT_ARGO_SECONDS: Final = 60.0
+_PAUSE_WITHOUT_ARGO_SECONDS: Final = 5.0
+"""The pause between two requests for Workflows on a cluster that does not have this kind.
+
+Argo may be installed at any time. A refused list of an unknown kind costs the API server next to nothing."""
+
+_PAUSE_IF_REFUSED_SECONDS: Final = 60.0
 _STATUS_GONE: Final = 410
 _STATUS_NOT_FOUND: Final = 404
 
@@ -64,6 +69,9 @@ class Workflows:
             self._unfinished = frozenset(uid_of(each) for each in listed["items"] if not how_ended(each))
             self._is_known = True
             self.changed.set()
+            if self._last_logged:
+                self._log_once("Workflows are watched from now on.")
+                self._last_logged = ""
             changes = self._cluster.watch(
                 WORKFLOWS,
                 labels=_UNFINISHED,
@@ -80,12 +88,11 @@ class Workflows:
             if error.status == _STATUS_GONE:
                 return 0.0
             self._is_known = False
-            self._log_once(
-                "this cluster has no Workflows: only leases are watched."
-                if error.status == _STATUS_NOT_FOUND
-                else f"Workflows cannot be watched, only leases: {error}"
-            )
-            return _PAUSE_WITHOUT_ARGO_SECONDS
+            if error.status == _STATUS_NOT_FOUND:
+                self._log_once("this cluster has no Workflows: only leases are watched.")
+                return _PAUSE_WITHOUT_ARGO_SECONDS
+            self._log_once(f"Workflows cannot be watched, only leases: {error}")
+            return _PAUSE_IF_REFUSED_SECONDS
         return 0.0
 
     def reason_for_end(self, owner: WorkflowReference) -> str:

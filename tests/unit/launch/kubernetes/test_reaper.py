@@ -303,13 +303,19 @@ def test_a_run_that_was_retried_keeps_its_job(scene: Scene) -> None:
 def test_without_argo_leases_are_watched_alone(scene: Scene) -> None:
     scene.memory.refused["list workflows"] = ClusterRefusedError("no such thing", status=404)
     scene.job("job", lease="1", workflow="run")
-    assert scene.workflows.follow_once() > 10
-    assert scene.workflows.follow_once() > 10
+    assert scene.workflows.follow_once() == 5
+    assert scene.workflows.follow_once() == 5
     scene.reaper.run_once()
     assert scene.deleted == []
     assert scene.logged == ["this cluster has no Workflows: only leases are watched."]
     scene.rounds(63)
     assert scene.deleted == ["job"]
+
+
+def test_workflows_that_the_reaper_may_not_list_are_asked_for_rarely(scene: Scene) -> None:
+    scene.memory.refused["list workflows"] = ClusterRefusedError("The cluster refused.", status=403)
+    assert scene.workflows.follow_once() == 60
+    assert scene.logged == ["Workflows cannot be watched, only leases: The cluster refused."]
 
 
 def test_an_expired_version_is_listed_again_immediately_and_an_outage_after_a_pause(scene: Scene) -> None:

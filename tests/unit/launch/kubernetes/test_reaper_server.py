@@ -1,5 +1,6 @@
 """The reaper runs in its threads next to a launcher, with an API over HTTP."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 
@@ -69,3 +70,34 @@ def test_the_job_of_a_running_workflow_survives_an_outage(
     operator.succeed()
     launched.result()
     assert not any(each.startswith("deleted") for each in logged)
+
+
+def test_workflows_are_watched_soon_after_argo_is_installed(
+    kubernetes: FakeKubernetes,
+    connection: Cluster,
+    operator: Operator,
+    launch: Callable[..., Launch],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cluster without Argo answers requests for Workflows with 404."""
+    monkeypatch.setattr(reaper, "INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(workflows, "_PAUSE_WITHOUT_ARGO_SECONDS", 0.1)
+    uninstalled = kubernetes.fail(404, times=math.inf, path="/workflows", message="the server could not find it")
+    logged: list[str] = []
+    stop = threading.Event()
+    run_reaper(connection, JOB_KINDS, stop=stop, log=logged.append)
+    eventually(lambda: len(kubernetes.asked("GET", "workflows")) > 2)
+    uninstalled.num_left = 0
+    kubernetes.store.put("workflows", NAMESPACE, WORKFLOW)
+    kubernetes.store.put("pods", NAMESPACE, POD)
+    launched = launch(environment={"KFP_POD_NAME": "launcher"})
+    operator.start()
+    kubernetes.store.put("workflows", NAMESPACE, {**WORKFLOW, "spec": {"activeDeadlineSeconds": 0}})
+    with pytest.raises(JobFailedError):
+        launched.result()
+    assert jobs(kubernetes) == []
+    assert logged[1:3] == [
+        "this cluster has no Workflows: only leases are watched.",
+        "Workflows are watched from now on.",
+    ]
+    stop.set()
