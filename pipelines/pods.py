@@ -31,9 +31,9 @@ def in_its_own_pod(task: PipelineTask) -> PipelineTask:
 
 
 def launching(task: PipelineTask) -> PipelineTask:
-    """Prepare a task that launches a job and waits for it.
+    """Prepare a task that launches jobs and waits for them.
 
-    KFP's cache is disabled. It would never contain the task, because the inputs include the id of the run. Finished
-    stages are found in the artifact store instead.
+    KFP's cache is disabled, because it does not know whether the artifacts of an earlier run are still in the store.
+    The task itself finds them there within seconds, and makes those that are missing.
     """
     return with_settings(task).set_caching_options(enable_caching=False)

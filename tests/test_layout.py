@@ -25,7 +25,7 @@ def contract(name: str) -> dict[str, list[str]]:
 
 
 def test_there_are_components() -> None:
-    assert {"partition_data", "pretrain_peers", "distill_pairs", "build_report", "train_pcl"} <= set(NOUNS)
+    assert {"partition_data", "split_data", "train_and_report"} <= set(NOUNS)
 
 
 def test_a_folder_of_components_is_one_component() -> None:

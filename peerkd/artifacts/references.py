@@ -65,7 +65,8 @@ def follow(values: Mapping[str, Any], store: ArtifactStore) -> Manifest:
     if manifest is None:
         raise ArtifactNotFoundError(
             f"The store no longer has {values['key']}: a cached pipeline step refers to an artifact that has been "
-            "deleted; run again without the cache (enable_caching=False in KFP's client; peerkd run has no cache)."
+            "deleted; run again without the cache (peerkd submit --no-cache, or enable_caching=False in KFP's client; "
+            "peerkd run has no cache)."
         )
     if manifest.fingerprint != values["fingerprint"]:
         raise ArtifactCorruptError(

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -57,7 +57,7 @@ Both contain a line such as ``oom_kill 3``."""
 
 
 @contextmanager
-def exiting_on_errors(stage: str) -> Iterator[None]:
+def exiting_on_errors(stage: str | Callable[[], str]) -> Iterator[None]:
     """End the process with one sentence and an exit code if the body of the ``with`` statement raises a known error.
 
     The exit code depends on the error:
@@ -69,7 +69,8 @@ def exiting_on_errors(stage: str) -> Iterator[None]:
     Any other exception is a defect of this program. It is not caught, so that its traceback is printed.
 
     Args:
-        stage: The name of the stage, with which the printed sentence begins.
+        stage: The name of the stage, with which the printed sentence begins, or a function that returns it, which is
+            called when an error occurs.
     """
     num_kills_before = num_memory_kills()
     try:
@@ -146,7 +147,7 @@ def num_memory_kills(counters: tuple[Path, ...] = _OOM_COUNTERS) -> int:
     return 0
 
 
-def _leave(stage: str, message: str, exit_code: int, *, is_out_of_memory: bool) -> None:
+def _leave(stage: str | Callable[[], str], message: str, exit_code: int, *, is_out_of_memory: bool) -> None:
     if is_out_of_memory:
         # The kernel kills a child process, not this one, so Kubernetes does not know why the container ends.
         message += " Memory ran out."
@@ -158,7 +159,7 @@ def _leave(stage: str, message: str, exit_code: int, *, is_out_of_memory: bool) 
             log.write_bytes(termination_message.encode()[:_TERMINATION_LOG_BYTES])
     error_file = os.environ.get(ERROR_FILE_VARIABLE)
     if not (error_file and _write_error(Path(error_file), message, exit_code)):
-        print_line(stage, f"error: {message}")
+        print_line(stage if isinstance(stage, str) else stage(), f"error: {message}")
     raise SystemExit(exit_code)
 
 

@@ -157,7 +157,6 @@ def _peer_facts(record: dict[str, Any], partition: Any) -> PeerFacts:
 
 STAGE: Final = ReportStage(
     name=NAME,
-    config=ExperimentConfig,
     input_name="improved",
     table_name=PAIRS_NAME,
     keys_of_steps=keys_of_steps,

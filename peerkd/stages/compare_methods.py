@@ -69,7 +69,6 @@ def gather_facts(config: PclConfig, runs: Manifest, store: ArtifactStore) -> Pcl
 
 STAGE: Final = ReportStage(
     name=NAME,
-    config=PclConfig,
     input_name="runs",
     table_name="methods.csv",
     keys_of_steps=lambda runs: {train_pcl.NAME: runs.key},

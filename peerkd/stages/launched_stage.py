@@ -17,13 +17,11 @@ from peerkd.config.launch import LaunchConfig
 from peerkd.config.strict import StrictConfig
 from peerkd.errors import StageFailedError
 from peerkd.launch.backends import choose_backend, open_backend
-from peerkd.launch.exit_codes import exiting_on_errors
 from peerkd.launch.gpus import gpus_of
 from peerkd.launch.order import JobAccount, StageOrder
 from peerkd.launch.worker import Worker
 from peerkd.metrics.endpoint import recording
 from peerkd.metrics.progress import print_line
-from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.tracking import tracked
 
 Config = TypeVar("Config", bound=StrictConfig)
@@ -57,47 +55,6 @@ class LaunchedStage(Generic[Config]):
     num_processes: Callable[[Config], int] = lambda _: 1
     """A function that returns the number of processes that train one network together, given the config."""
 
-    def run(
-        self,
-        *,
-        config_json: str,
-        store: str,
-        launch: str,
-        input_path: str,
-        output_path: str,
-        run_id: str = "",
-        task_config: Any = None,
-    ) -> None:
-        """Compute the artifact of each study of the config, as a task of a pipeline.
-
-        Args:
-            config_json: The whole experiment as JSON.
-            store: The address of the artifact store.
-            launch: A ``LaunchConfig`` as JSON.
-            input_path: The file with the reference to the input artifact of each study.
-            output_path: The file to which the references to the output artifacts are written.
-            run_id: The id of the run of the pipeline, which becomes a part of the names of jobs. If it is empty, it is
-                derived from the order, so that a repeated order finds its job.
-            task_config: The task's settings for Kubernetes: a mapping, or Kubeflow's ``dsl.TaskConfig``.
-        """
-        with exiting_on_errors(self.name):
-            opened = open_stage_store(self.name, store)
-            studies = self.read_config(config_json).studies
-            sources = references.follow_file(input_path, opened, num=len(studies))
-            made = [
-                self.make(
-                    study,
-                    source,
-                    opened,
-                    address=store,
-                    launch=LaunchConfig.from_json(launch),
-                    run_id=run_id,
-                    task_config=task_config,
-                )
-                for study, source in zip(studies, sources, strict=True)
-            ]
-            references.write(output_path, *made)
-
     def make(
         self,
         config: Config,
@@ -119,7 +76,8 @@ class LaunchedStage(Generic[Config]):
             store: The artifact store.
             launch: The launch description.
             address: The address of the store, for workers. It is not needed if the calling process does the work.
-            run_id: The id of the run of the pipeline. If it is empty, it is derived from the order.
+            run_id: The id of the run of the pipeline, which becomes a part of the names of jobs. If it is empty, it is
+                derived from the order, so that a repeated order finds its job.
             task_config: The task's settings for Kubernetes: a mapping, or Kubeflow's ``dsl.TaskConfig``.
 
         Raises:

@@ -89,7 +89,6 @@ def _grid(config: ExperimentConfig) -> list[_Setting]:
 
 STAGE: Final = ReportStage(
     name=NAME,
-    config=ExperimentConfig,
     input_name="improved",
     table_name="plan.csv",
     keys_of_steps=build_report.keys_of_steps,

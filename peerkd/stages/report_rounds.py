@@ -88,7 +88,6 @@ def gather_facts(config: CollaborateConfig, rounds: Manifest, store: ArtifactSto
 
 STAGE: Final = ReportStage(
     name=NAME,
-    config=CollaborateConfig,
     input_name="rounds",
     table_name="methods.csv",
     keys_of_steps=lambda rounds: {

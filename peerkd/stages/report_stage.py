@@ -11,7 +11,6 @@ from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.pipelines import pipeline_of
 from peerkd.config.strict import StrictConfig
-from peerkd.launch.exit_codes import exiting_on_errors
 from peerkd.metrics.progress import print_line
 from peerkd.reporting.compare import html, tables
 from peerkd.reporting.facts import ComparedFacts
@@ -20,7 +19,6 @@ from peerkd.results.cost import RunCost, to_csv
 from peerkd.stages.cost import Accounts, gather_accounts
 from peerkd.stages.dataset import published_remarks
 from peerkd.stages.measured_studies import FinishedRun, measured_studies
-from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.run_record import now, run_of_report
 from peerkd.stages.tracking import tracked
 
@@ -74,9 +72,6 @@ class ReportStage(Generic[Config]):
     name: str
     """The name of the stage, such as ``build_report``."""
 
-    config: type[Config]
-    """The class of the configs of the pipeline."""
-
     input_name: str
     """The name of the input artifact."""
 
@@ -89,41 +84,6 @@ class ReportStage(Generic[Config]):
 
     compute_contents: Callable[[Config, Manifest, ArtifactStore, Accounts], ReportContents]
     """A function that computes the contents of the report."""
-
-    def run(
-        self,
-        *,
-        config_json: str,
-        store: str,
-        input_path: str,
-        report_path: str,
-        table_path: str,
-        log_metric: Callable[[str, float], None],
-    ) -> str:
-        """Publish the report, copy it to the outputs of the task, and return its key in the store.
-
-        If the config has several studies, each gets its report, and the outputs are those of a last report on all.
-
-        Args:
-            config_json: The whole experiment as JSON.
-            store: The address of the artifact store.
-            input_path: The file with the reference to the input artifact of each study.
-            report_path: The file to which the page is copied.
-            table_path: The file to which the table is copied.
-            log_metric: Called with the name and the value of each headline number.
-        """
-        with exiting_on_errors(self.name):
-            opened = open_stage_store(self.name, store)
-            config = self.config.from_json(config_json)
-            sources = references.follow_file(input_path, opened, num=len(config.studies))
-            manifest = self.make_all(config, sources, opened)
-            folder = opened.fetch(manifest.key)
-            shutil.copyfile(folder / REPORT_NAME, report_path)
-            shutil.copyfile(folder / (self.table_name if len(sources) == 1 else COMPARISON_NAME), table_path)
-            for name, value in json.loads((folder / METRICS_NAME).read_text(encoding="utf-8")).items():
-                if not isinstance(value, dict):
-                    log_metric(name, value)
-        return manifest.key
 
     def make_all(self, config: Config, sources: Sequence[Manifest], store: ArtifactStore) -> Manifest:
         """Publish the report of each study and, if there are several, a report with the means over all of them.
@@ -139,6 +99,36 @@ class ReportStage(Generic[Config]):
         studies = config.studies
         reports = [self.make(study, source, store) for study, source in zip(studies, sources, strict=True)]
         return reports[0] if len(reports) == 1 else _make_comparison(studies, reports, store)
+
+    def copy(
+        self,
+        manifest: Manifest,
+        store: ArtifactStore,
+        *,
+        report_path: str,
+        table_path: str,
+        describe_table: Callable[[Mapping[str, str]], None],
+        log_metric: Callable[[str, float], None],
+    ) -> None:
+        """Copy a report of this stage, or a report on several studies, to the outputs of a task.
+
+        Args:
+            manifest: The manifest that ``make_all`` returned.
+            store: The artifact store.
+            report_path: The file to which the page is copied.
+            table_path: The file to which the table is copied.
+            describe_table: Called with the metadata of the table: ``display_name``, the name of its file.
+            log_metric: Called with the name and the value of each headline number.
+        """
+        folder = store.fetch(manifest.key)
+        is_comparison = manifest.key.partition("/")[0] == COMPARISON_KIND
+        table_name = COMPARISON_NAME if is_comparison else self.table_name
+        shutil.copyfile(folder / REPORT_NAME, report_path)
+        shutil.copyfile(folder / table_name, table_path)
+        describe_table({"display_name": table_name})
+        for name, value in json.loads((folder / METRICS_NAME).read_text(encoding="utf-8")).items():
+            if not isinstance(value, dict):
+                log_metric(name, value)
 
     def make(self, config: Config, source: Manifest, store: ArtifactStore) -> Manifest:
         """Compute and publish the report unless the store has it already, and return its manifest.

@@ -2,10 +2,8 @@
 
 from kfp import dsl
 
-from components.collaborate_peers import collaborate_peers
 from components.partition_data import partition_data
-from components.pretrain_peers import pretrain_peers
-from components.report_rounds import report_rounds
+from components.train_and_report import train_and_report
 from pipelines.pods import in_its_own_pod, launching
 
 
@@ -49,9 +47,15 @@ def collaborate(
             cluster=cluster,
         )
     )
-    resolved = {"config_json": divided.outputs["config"], "store": store}
-    launched = {**resolved, "launch": divided.outputs["launch"], "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
-    trained = launching(pretrain_peers(**launched, partition=divided.outputs["partition"]))
-    collaborated = launching(collaborate_peers(**launched, peers=trained.outputs["peers"]))
-    reported = in_its_own_pod(report_rounds(**resolved, rounds=collaborated.outputs["rounds"]))
-    return reported.outputs["Output"]
+    finished = launching(
+        train_and_report(
+            pipeline="collaborate",
+            strategy="",
+            config_json=divided.outputs["config"],
+            store=store,
+            launch=divided.outputs["launch"],
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            division=divided.outputs["partition"],
+        )
+    )
+    return finished.outputs["Output"]

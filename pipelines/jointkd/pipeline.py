@@ -1,25 +1,10 @@
 """Joint distillation: divide the data, train the peers, distil every pair, publish better peers, and report."""
 
 from kfp import dsl
-from kfp.dsl import PipelineTask
 
-from components.build_report import build_report
-from components.distill_pairs import distill_pairs
-from components.improve_peers import improve_peers
 from components.partition_data import partition_data
-from components.pretrain_peers import pretrain_peers
-from components.report_choices import report_choices
-from components.tune_pairs import tune_pairs
+from components.train_and_report import train_and_report
 from pipelines.pods import in_its_own_pod, launching
-
-
-def _improving(task: PipelineTask) -> PipelineTask:
-    """Prepare the task that publishes better peers, and set its display name.
-
-    The pipeline contains this task twice, once for each strategy. Without a display name, the compiler would number the
-    second task.
-    """
-    return launching(task).set_display_name(improve_peers.name)
 
 
 @dsl.pipeline(name="jointkd", description="Joint knowledge distillation between pre-trained peers.")
@@ -65,15 +50,15 @@ def jointkd(
             cluster=cluster,
         )
     )
-    resolved = {"config_json": divided.outputs["config"], "store": store}
-    launched = {**resolved, "launch": divided.outputs["launch"], "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
-    trained = launching(pretrain_peers(**launched, partition=divided.outputs["partition"]))
-    with dsl.If(strategy == "tune"):
-        tuned = launching(tune_pairs(**launched, peers=trained.outputs["peers"]))
-        improved = _improving(improve_peers(**launched, trials=tuned.outputs["study"]))
-        chosen = in_its_own_pod(report_choices(**resolved, improved=improved.outputs["improved"]))
-    with dsl.Else():
-        distilled = launching(distill_pairs(**launched, peers=trained.outputs["peers"]))
-        improved = _improving(improve_peers(**launched, trials=distilled.outputs["trials"]))
-        reported = in_its_own_pod(build_report(**resolved, improved=improved.outputs["improved"]))
-    return dsl.OneOf(chosen.outputs["Output"], reported.outputs["Output"])
+    finished = launching(
+        train_and_report(
+            pipeline="jointkd",
+            strategy=strategy,
+            config_json=divided.outputs["config"],
+            store=store,
+            launch=divided.outputs["launch"],
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            division=divided.outputs["partition"],
+        )
+    )
+    return finished.outputs["Output"]

@@ -2,9 +2,8 @@
 
 from kfp import dsl
 
-from components.compare_methods import compare_methods
 from components.split_data import split_data
-from components.train_pcl import train_pcl
+from components.train_and_report import train_and_report
 from pipelines.pods import in_its_own_pod, launching
 
 
@@ -46,8 +45,15 @@ def pcl(
             cluster=cluster,
         )
     )
-    resolved = {"config_json": divided.outputs["config"], "store": store}
-    launched = {**resolved, "launch": divided.outputs["launch"], "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
-    trained = launching(train_pcl(**launched, split=divided.outputs["split"]))
-    compared = in_its_own_pod(compare_methods(**resolved, runs=trained.outputs["runs"]))
-    return compared.outputs["Output"]
+    finished = launching(
+        train_and_report(
+            pipeline="pcl",
+            strategy="",
+            config_json=divided.outputs["config"],
+            store=store,
+            launch=divided.outputs["launch"],
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            division=divided.outputs["split"],
+        )
+    )
+    return finished.outputs["Output"]

@@ -7,13 +7,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from tests.e2e.kfp_dag import flattened
 from tests.e2e.kubectl import apply, get, kubectl, wait_until
 from tests.e2e.studies import Site
 
@@ -51,9 +49,10 @@ class Pipeline:
     artifacts: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     """Address and content by task and output."""
 
-    @cached_property
+    @property
     def _tasks(self) -> Mapping[str, Mapping[str, Any]]:
-        return flattened(self.spec, self.arguments)
+        tasks: Mapping[str, Mapping[str, Any]] = self.spec["root"]["dag"]["tasks"]
+        return tasks
 
     @classmethod
     def load(cls, path: Path, arguments: Mapping[str, Any], *, run_id: str) -> "Pipeline":

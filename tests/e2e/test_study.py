@@ -73,13 +73,13 @@ def test_pcl_with_two_workers_gives_the_results_of_two_processes_on_a_laptop(sit
 
 def test_each_component_runs_as_a_pod_of_a_pipeline(site: Site, fingerprint_here: str) -> None:
     logs = _as_pods(site, strategy="sweep", overrides=SHORT)
-    assert trials_fingerprint(logs["distill-pairs"]) == fingerprint_here
+    assert trials_fingerprint(logs["train-and-report"]) == fingerprint_here
     assert items(RESOURCE, namespace=NAMESPACE)
 
 
 def test_each_component_of_a_tuned_study_runs_as_a_pod_of_a_pipeline(site: Site, choices_here: str) -> None:
     logs = _as_pods(site, strategy="tune", overrides=TUNED)
-    assert choices_fingerprint(logs["tune-pairs"]) == choices_here
+    assert choices_fingerprint(logs["train-and-report"]) == choices_here
 
 
 def _as_pods(site: Site, *, strategy: str, overrides: tuple[str, ...]) -> dict[str, str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from peerkd.data.augment import normalize
 from peerkd.data.partition.assignment import Assignment
@@ -26,8 +25,6 @@ from tests.pipelines.experiments import (
     trials,
 )
 
-PIPELINES_FOLDER = Path(__file__).parents[2] / "pipelines"
-
 
 def curves(output: Path):
     (path,) = output.glob("train_pcl/*/curves.parquet")
@@ -39,18 +36,6 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subp
     """The store and the output of a study that was not interrupted."""
     output = tmp_path_factory.mktemp("study") / "runs"
     return output, run(output, TINY_STUDY, pipeline="pcl")
-
-
-def test_the_graph_has_the_stages_in_order_and_installs_nothing():
-    text = (PIPELINES_FOLDER / "pcl.yaml").read_text()
-    tasks = next(yaml.safe_load_all(text))["root"]["dag"]["tasks"]
-    after = {name: set(task.get("dependentTasks", [])) for name, task in tasks.items()}
-    assert after == {
-        "split-data": set(),
-        "train-pcl": {"split-data"},
-        "compare-methods": {"split-data", "train-pcl"},
-    }
-    assert "pip install" not in text
 
 
 def test_a_study_ends_with_curves_networks_and_a_report(finished_study):

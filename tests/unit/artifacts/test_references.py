@@ -45,7 +45,8 @@ def test_a_reference_to_a_deleted_artifact_is_reported(tmp_path: Path, manifest:
         references.follow(references.reference(manifest), emptied)
     assert str(caught.value) == (
         f"The store no longer has {KEY}: a cached pipeline step refers to an artifact that has been deleted; run "
-        "again without the cache (enable_caching=False in KFP's client; peerkd run has no cache)."
+        "again without the cache (peerkd submit --no-cache, or enable_caching=False in KFP's client; peerkd run has no "
+        "cache)."
     )
 
 

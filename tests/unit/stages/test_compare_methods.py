@@ -77,23 +77,24 @@ def runs(study, store):
 
 
 def test_a_study_is_compared_and_shown(study, store, runs, tmp_path):
-    references.write(str(tmp_path / "runs.json"), runs)
-    logged = {}
-    key = compare_methods.STAGE.run(
-        config_json=study.config.to_json(),
-        store=str(tmp_path / "store"),
-        input_path=str(tmp_path / "runs.json"),
+    logged, described = {}, {}
+    made = compare_methods.STAGE.make_all(study.config, [runs], store)
+    compare_methods.STAGE.copy(
+        made,
+        store,
         report_path=str(tmp_path / "report"),
         table_path=str(tmp_path / "methods"),
+        describe_table=described.update,
         log_metric=logged.__setitem__,
     )
-    folder = store.fetch(key)
+    folder = store.fetch(made.key)
     page = (tmp_path / "report").read_text()
     assert page == (folder / "report.html").read_text()
     assert "<li>2 classes: label 1 is class 0; label 7 is class 1</li>" in page
     assert "<li>skipped: hidden files: 1 (.DS_Store)</li>" in page
     assert "<li><strong>Warning:</strong> The validation set has 2 samples.</li>" in page
     assert (tmp_path / "methods").read_text() == (folder / "methods.csv").read_text()
+    assert described == {"display_name": "methods.csv"}
     assert logged == json.loads((folder / "metrics.json").read_text())
     assert "small_cnn_pcl_over_baseline_points" in logged
     assert "PCL" in (folder / "summary.txt").read_text()
@@ -105,17 +106,18 @@ def test_the_loss_in_the_file_of_metrics_is_not_logged_as_a_number(study, store,
     def compute_contents(*given):
         return replace(compare_methods.compute_contents(*given), loss_record=record)
 
-    references.write(str(tmp_path / "runs.json"), runs)
     logged = {}
-    key = replace(compare_methods.STAGE, compute_contents=compute_contents).run(
-        config_json=study.config.to_json(),
-        store=str(tmp_path / "store"),
-        input_path=str(tmp_path / "runs.json"),
+    stage = replace(compare_methods.STAGE, compute_contents=compute_contents)
+    made = stage.make_all(study.config, [runs], store)
+    stage.copy(
+        made,
+        store,
         report_path=str(tmp_path / "report"),
         table_path=str(tmp_path / "methods"),
+        describe_table=lambda _: None,
         log_metric=logged.__setitem__,
     )
-    assert json.loads((store.fetch(key) / "metrics.json").read_text()) == {**record, **logged}
+    assert json.loads((store.fetch(made.key) / "metrics.json").read_text()) == {**record, **logged}
     assert all(isinstance(value, float) for value in logged.values())
 
 

@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 import textwrap
@@ -14,13 +13,13 @@ from peerkd.config.cluster import CLUSTER_FILE_VARIABLE
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.launch import LaunchConfig
 from peerkd.config.pcl import PclConfig
+from peerkd.config.pipelines import pipeline_of
 from peerkd.errors import StageFailedError
-from peerkd.launch.order import JobAccount
 from peerkd.stages import distill_pairs, improve_peers, launched_stage, pretrain_peers, train_pcl, tune_pairs
 from peerkd.stages.launched_stage import find_accounts
+from tests.unit.stages.backends import ACCOUNT, METADATA, Backend
 
 ROOT = Path(__file__).parents[3]
-ACCOUNT = JobAccount(name="job", seconds=90.0, num_workers=2, gpus_per_worker=4)
 
 
 @pytest.fixture(autouse=True)
@@ -34,50 +33,28 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def partition(store, tmp_path):
-    """A reference to a partition, as the previous task returns it."""
+def partition(store):
     with store.open_workspace("partition_data/a"):
-        manifest = store.publish("partition_data/a", metadata={})
-    references.write(str(tmp_path / "partition.json"), manifest)
-    return manifest
+        return store.publish("partition_data/a", metadata={})
 
 
-class Backend:
-    """A backend that records orders, and may or may not do the work."""
-
-    def __init__(self, store, *, works=True):
-        self._store, self._works = store, works
-        self.opened = {}
-        self.orders = []
-
-    def open(self, launch, *, cluster, run_id):
-        self.opened = {"backend": launch.backend, "cluster": cluster, "run_id": run_id}
-        return self
-
-    def run(self, order):
-        self.orders.append(order)
-        if self._works:
-            with self._store.open_workspace(order.key):
-                self._store.publish(order.key, metadata={"peers": [{"test_global_accuracy": 0.5, "is_finite": True}]})
-        return [ACCOUNT]
-
-
-def pretrain(tmp_path, *, launch=None, config=None, **options):
-    pretrain_peers.STAGE.run(
-        config_json=(config or ExperimentConfig()).to_json(),
-        store=str(tmp_path / "store"),
-        launch=(launch or LaunchConfig()).to_json(),
-        input_path=str(tmp_path / "partition.json"),
-        output_path=str(tmp_path / "peers.json"),
+def pretrain(partition, store, tmp_path, *, launch=None, **options):
+    return pretrain_peers.STAGE.make(
+        ExperimentConfig(),
+        partition,
+        store,
+        launch=launch or LaunchConfig(),
+        address=str(tmp_path / "store"),
         **options,
     )
 
 
-def test_a_missing_artifact_is_ordered_and_its_reference_is_returned(store, partition, tmp_path, monkeypatch):
+def test_a_missing_artifact_is_ordered_and_its_manifest_is_returned(store, partition, tmp_path, monkeypatch):
     backend = Backend(store)
     monkeypatch.setattr(launched_stage, "open_backend", backend.open)
     launch = LaunchConfig(backend="kubernetes", num_workers=3, cluster="queue=research 'node_selector={a: \"b=c\"}'")
-    pretrain(tmp_path, launch=launch, run_id="r", task_config=TaskConfig(resources={"limits": {"cpu": "3"}}))
+    resources = TaskConfig(resources={"limits": {"cpu": "3"}})
+    made = pretrain(partition, store, tmp_path, launch=launch, run_id="r", task_config=resources)
     (order,) = backend.orders
     assert order.key == pretrain_peers.key(ExperimentConfig(), partition)
     assert order.inputs == {"partition": references.reference(partition)}
@@ -87,41 +64,23 @@ def test_a_missing_artifact_is_ordered_and_its_reference_is_returned(store, part
     assert backend.opened["cluster"].node_selector == {"a": "b=c"}
     assert backend.opened["cluster"].cpu_per_worker == "3"
     assert (backend.opened["backend"], backend.opened["run_id"]) == ("kubernetes", "r")
-    assert json.loads((tmp_path / "peers.json").read_text())["key"] == order.key
+    assert made.key == order.key
     assert find_accounts(order.key, store) == [ACCOUNT]
-
-
-def test_each_study_of_several_seeds_is_ordered_with_the_config_of_its_seed(store, partition, tmp_path, monkeypatch):
-    with store.open_workspace("partition_data/b"):
-        other = store.publish("partition_data/b", metadata={})
-    references.write(str(tmp_path / "partition.json"), partition, other)
-    backend = Backend(store)
-    monkeypatch.setattr(launched_stage, "open_backend", backend.open)
-    pretrain(tmp_path, config=ExperimentConfig(seed=7, num_seeds=2))
-    studies = [ExperimentConfig(seed=seed) for seed in (7, 8)]
-    assert [order.config_json for order in backend.orders] == [study.to_json() for study in studies]
-    keys = [pretrain_peers.key(study, source) for study, source in zip(studies, (partition, other), strict=True)]
-    assert [order.key for order in backend.orders] == keys
-    assert [each["key"] for each in json.loads((tmp_path / "peers.json").read_text())] == keys
 
 
 def test_an_existing_artifact_is_not_ordered_again(store, partition, tmp_path, monkeypatch, capsys):
     backend = Backend(store)
     monkeypatch.setattr(launched_stage, "open_backend", backend.open)
-    pretrain(tmp_path)
-    pretrain(tmp_path)
+    pretrain(partition, store, tmp_path)
+    pretrain(partition, store, tmp_path)
     assert len(backend.orders) == 1
     assert "pretrain_peers: already done: 1 peers, test accuracy 50.0% to 50.0%" in capsys.readouterr().out
 
 
-def test_an_order_that_ends_without_its_artifact_has_failed(store, partition, tmp_path, monkeypatch, capsys):
+def test_an_order_that_ends_without_its_artifact_has_failed(store, partition, tmp_path, monkeypatch):
     monkeypatch.setattr(launched_stage, "open_backend", Backend(store, works=False).open)
-    monkeypatch.delenv("PEERKD_ERROR_FILE", raising=False)
-    with pytest.raises(SystemExit) as caught:
-        pretrain(tmp_path)
-    assert caught.value.code == 1
-    assert "pretrain_peers ended without pretrain_peers/" in capsys.readouterr().out
-    assert not (tmp_path / "peers.json").exists()
+    with pytest.raises(StageFailedError, match=r"^pretrain_peers ended without pretrain_peers/"):
+        pretrain(partition, store, tmp_path)
 
 
 def together(num_processes):
@@ -144,10 +103,9 @@ def test_processes_that_train_together_are_refused_in_the_calling_process(store,
         train_pcl.STAGE.make(together(3), partition, store)
 
 
-def test_a_description_that_breaks_a_rule_ends_the_stage_with_a_sentence(store, partition, tmp_path, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        pretrain(tmp_path, launch=LaunchConfig(backend="kubernetes", cluster="service_account=admin"))
-    assert "pretrain_peers: error: service_account must be peerkd-worker or one of " in capsys.readouterr().out
+def test_a_description_that_breaks_a_rule_is_refused(store, partition, tmp_path):
+    with pytest.raises(ValueError, match=r"^service_account must be peerkd-worker or one of "):
+        pretrain(partition, store, tmp_path, launch=LaunchConfig(backend="kubernetes", cluster="service_account=admin"))
 
 
 @pytest.mark.parametrize(("gpus", "num_gpus"), [("", 0), ("0,1", 1)])
@@ -188,19 +146,20 @@ def test_ordering_a_stage_needs_neither_torch_nor_numpy(stage, config, store, tm
     """A fresh interpreter is used, because another test may have imported them."""
     with store.open_workspace("before/a"):
         before = store.publish("before/a", metadata={})
-    metadata = {"peers": [{"test_global_accuracy": 0.5, "is_finite": True}], "runs": [], "fingerprint": "0" * 64}
-    metadata |= {"num_trials": 1, "num_diverged": 0, "spent_share": 0.05, "students": []}
     key = stage.key(config, before)
     with store.open_workspace(key):
-        store.publish(key, metadata=metadata)
-    references.write(str(tmp_path / "input"), before)
-    paths = {f"{name}_path": str(tmp_path / name) for name in ("input", "output")}
+        store.publish(key, metadata=METADATA)
     script = textwrap.dedent(f"""
         import sys
         from pathlib import Path
         from peerkd.stages.{stage.NAME} import STAGE
-        import peerkd.launch.local_workers, peerkd.stages.command
-        STAGE.run(config_json={config.to_json()!r}, store={str(tmp_path / "store")!r}, launch="{{}}", **{paths!r})
+        import peerkd.launch.local_workers, peerkd.stages.train_and_report
+        from peerkd.artifacts import references
+        from peerkd.config.pipelines import find_pipeline
+        from peerkd.stages.opened_store import open_stage_store
+        store = open_stage_store(STAGE.name, {str(tmp_path / "store")!r})
+        config = find_pipeline({pipeline_of(config).name!r}).config.from_json({config.to_json()!r})
+        STAGE.make(config, references.follow({references.reference(before)!r}, store), store)
         print(*({{"torch", "numpy", "pyarrow", "scipy"}} & sys.modules.keys()))
         # Not getrusage, whose peak is that of the process that forked this one, if it was larger.
         print(*(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line))
@@ -210,17 +169,3 @@ def test_ordering_a_stage_needs_neither_torch_nor_numpy(stage, config, store, tm
     assert "already done" in said
     assert heavy == ""
     assert int(peak_kib) < 100 * 1024
-    assert (tmp_path / "output").is_file()
-
-
-def test_a_failure_of_the_backend_is_a_failure_of_the_stage(store, partition, tmp_path, monkeypatch, capsys):
-    def fail(order):
-        raise StageFailedError("It rained.")
-
-    backend = Backend(store)
-    backend.run = fail
-    monkeypatch.setattr(launched_stage, "open_backend", backend.open)
-    monkeypatch.delenv("PEERKD_ERROR_FILE", raising=False)
-    with pytest.raises(SystemExit):
-        pretrain(tmp_path)
-    assert "pretrain_peers: error: It rained." in capsys.readouterr().out
