@@ -74,7 +74,9 @@ IDLE: Final[Mapping[str, tuple[Idle, ...]]] = {
         _SERVER,
     ),
     "submit": (
-        Idle(("--timeout", "--patience"), lambda given: not given.get("watch"), "without --watch, which waits"),
+        Idle(
+            ("--timeout", "--patience", "--retry"), lambda given: not given.get("watch"), "without --watch, which waits"
+        ),
         _SERVER,
     ),
     "doctor": (

@@ -23,6 +23,7 @@ from peerkd.launch.runs.watch import (
     SUCCEEDED,
     UNFINISHED,
     UNWATCHED,
+    Ending,
     interrupted,
     watch,
 )
@@ -41,10 +42,15 @@ def submit(
     name: str,
     service_account: str,
     image: str,
+    uses_cache: bool,
     wait: bool,
+    num_retries: int,
     watching: Watching,
 ) -> int:
     """Send a pipeline, and return the exit code.
+
+    A new run with the same parameters replaces a run that Kubeflow Pipelines itself failed, ``num_retries`` times at
+    most, if ``wait`` is true. It finds the finished stages in the store.
 
     Raises:
         ValueError: If an argument is wrong. Nothing is sent then.
@@ -56,27 +62,36 @@ def submit(
     _check_experiment(package, arguments)
     if image:
         package = package.with_image(image)
+    if not uses_cache:
+        package = package.without_cache()
     pipeline_server = _connect(server, namespace=namespace)
     run_name = name or package.name
-    try:
-        run_id = pipeline_server.submit(
-            package,
-            arguments,
-            experiment=experiment,
-            name=run_name,
-            service_account=service_account,
-            notify=lambda text: typer.echo(f"submit: {text}", err=True),
-        )
-    except KeyboardInterrupt:
-        # The usual advice is to repeat the command, which might start a second run here.
-        typer.echo(
-            f"Interrupted while the run {run_name} was being sent. Check whether it exists before you send it again: "
-            f"{pipeline_server.endpoint}/#/runs",
-            err=True,
-        )
-        return EXIT_CODES[UNWATCHED]
-    typer.echo(f"run {run_id}: sent; {pipeline_server.page(run_id)}")
-    return _wait(pipeline_server, run_id, watching, is_known_run=True) if wait else 0
+    for num_retries_left in range(num_retries, -1, -1):
+        try:
+            run_id = pipeline_server.submit(
+                package,
+                arguments,
+                experiment=experiment,
+                name=run_name,
+                service_account=service_account,
+                notify=lambda text: typer.echo(f"submit: {text}", err=True),
+            )
+        except KeyboardInterrupt:
+            # The usual advice is to repeat the command, which might start a second run here.
+            typer.echo(
+                f"Interrupted while the run {run_name} was being sent. Check whether it exists before you send it "
+                f"again: {pipeline_server.endpoint}/#/runs",
+                err=True,
+            )
+            return EXIT_CODES[UNWATCHED]
+        typer.echo(f"run {run_id}: sent; {pipeline_server.page(run_id)}")
+        if not wait:
+            return 0
+        ending = _wait(pipeline_server, run_id, watching, is_known_run=True)
+        if not (ending.is_fault_of_server and num_retries_left):
+            break
+        typer.echo(f"submit: sending the run again ({num_retries_left} of {num_retries} retries left)", err=True)
+    return EXIT_CODES[ending.outcome]
 
 
 def watch_run(run_id: str, *, server: Server, watching: Watching) -> int:
@@ -85,7 +100,7 @@ def watch_run(run_id: str, *, server: Server, watching: Watching) -> int:
     Raises:
         ValueError: If the endpoint is not an address, or the token cannot be read.
     """
-    return _wait(_connect(server), run_id, watching, is_known_run=False)
+    return EXIT_CODES[_wait(_connect(server), run_id, watching, is_known_run=False).outcome]
 
 
 def _connect(server: Server, *, namespace: str = "") -> PipelineServer:
@@ -117,7 +132,7 @@ def _check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
     resolve_cluster(LaunchConfig.from_parameters(**launch))
 
 
-def _wait(server: PipelineServer, run_id: str, watching: Watching, *, is_known_run: bool) -> int:
+def _wait(server: PipelineServer, run_id: str, watching: Watching, *, is_known_run: bool) -> Ending:
     try:
         ending = watch(
             server,
@@ -130,4 +145,4 @@ def _wait(server: PipelineServer, run_id: str, watching: Watching, *, is_known_r
     except KeyboardInterrupt:
         ending = interrupted(server, run_id)
     typer.echo(ending.message, err=ending.outcome != SUCCEEDED)
-    return EXIT_CODES[ending.outcome]
+    return ending

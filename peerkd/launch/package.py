@@ -37,10 +37,18 @@ class Package:
 
         The image may be a reference with a digest, or a copy on a mirror.
         """
-        document = json.loads(json.dumps(self.documents[0]))
+        document = _copied(self.documents[0])
         for executor in document["deploymentSpec"]["executors"].values():
             if "container" in executor:
                 executor["container"]["image"] = image
+        return _package((document, *self.documents[1:]))
+
+    def without_cache(self) -> "Package":
+        """Return the pipeline with the cache of Kubeflow Pipelines disabled for all tasks."""
+        document = _copied(self.documents[0])
+        for component in (document["root"], *document.get("components", {}).values()):
+            for task in component.get("dag", {}).get("tasks", {}).values():
+                task.pop("cachingOptions", None)
         return _package((document, *self.documents[1:]))
 
 
@@ -100,6 +108,11 @@ def texts(package: Package, arguments: Mapping[str, Any]) -> dict[str, str]:
         for name, parameter in package.parameters.items()
         if parameter["parameterType"] == _TEXT
     }
+
+
+def _copied(document: Mapping[str, Any]) -> dict[str, Any]:
+    copied: dict[str, Any] = json.loads(json.dumps(document))
+    return copied
 
 
 def _package(documents: tuple[Mapping[str, Any], ...]) -> Package:

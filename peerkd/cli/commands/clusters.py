@@ -40,9 +40,26 @@ def submit(
     image: Annotated[
         str, typer.Option(help="Container image of all tasks. Default: the image in the compiled pipeline.")
     ] = "",
+    no_cache: Annotated[
+        bool,
+        typer.Option(
+            "--no-cache",
+            help="Run every task. By default, Kubeflow Pipelines may answer the task that divides the data from its "
+            "cache.",
+        ),
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Wait until the run ends, and show its outcome in the exit code.")
     ] = False,
+    retry: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="With --watch: how many new runs may replace one that failed in a program of Kubeflow Pipelines. "
+            "Finished stages are found in the store.",
+            show_default="0",
+        ),
+    ] = None,
 ) -> None:
     """Send a pipeline to Kubeflow Pipelines.
 
@@ -63,7 +80,9 @@ def submit(
         name=name,
         service_account=service_account,
         image=image,
+        uses_cache=not no_cache,
         wait=watch,
+        num_retries=retry or 0,
         watching=watching,
     )
     raise typer.Exit(exit_code)

@@ -47,6 +47,15 @@ def failure_of(run: Mapping[str, Any], *, log: Callable[[Sequence[str]], str]) -
     return text
 
 
+def is_fault_of_server(run: Mapping[str, Any]) -> bool:
+    """Return whether a run failed before the program of a task began, because a driver failed.
+
+    A driver is a program of Kubeflow Pipelines, so a new run with the same parameters may succeed.
+    """
+    pods = failed_pods(((run.get("run_details") or {}).get("task_details")) or [])
+    return bool(pods) and pods[0].is_driver
+
+
 def sentence_of(log: str) -> str:
     """Return the error that ended the program of a pod, as a sentence from its log; empty if the log has none."""
     lines = [line.rstrip() for line in log.splitlines()]

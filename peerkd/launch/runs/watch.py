@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError, PeerKDError
 from peerkd.launch.retries import UNKNOWN_CLIENT, ClusterRetries
-from peerkd.launch.runs.failure import failure_of
+from peerkd.launch.runs.failure import failure_of, is_fault_of_server
 from peerkd.launch.runs.server import PipelineServer
 
 SUCCEEDED: Final = "SUCCEEDED"
@@ -50,6 +50,9 @@ class Ending(NamedTuple):
 
     message: str
     """A sentence for the user."""
+
+    is_fault_of_server: bool = False
+    """Whether the run failed because a driver of Kubeflow Pipelines failed, and not in the program of a task."""
 
 
 def watch(
@@ -154,7 +157,8 @@ def _ending(server: PipelineServer, run_id: str, run: Mapping[str, Any], *, was_
         how = "skipped: none of its tasks were run" if state == "SKIPPED" else "cancelled"
         return Ending(outcome, f"The run {run_id} was {how}.")
     why = failure_of(run, log=lambda pods: server.log(run_id, pods)) or "."
-    return Ending(outcome, f"The run {run_id} failed{why} Its page has the logs: {server.page(run_id)}")
+    message = f"The run {run_id} failed{why} Its page has the logs: {server.page(run_id)}"
+    return Ending(outcome, message, is_fault_of_server(run))
 
 
 def _state_of(entry: Mapping[str, Any]) -> str:

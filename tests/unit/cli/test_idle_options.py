@@ -42,7 +42,7 @@ ALWAYS_USED = {
     "clean": (*STORE, "--unfinished", "--yes", "--json"),
     "submit": (
         *("--endpoint", "--token", "--namespace", "--experiment", "--name", "--service-account", "--image"),
-        "--watch",
+        *("--no-cache", "--watch"),
     ),
     "doctor": ("--workers", "--gpus", "--cluster", "--store", *EXPERIMENT, "--namespace", "--json"),
     "reap": ("--namespace", "--port"),
@@ -63,6 +63,7 @@ REFUSED: Sequence[tuple[str, Sequence[str], str, str]] = [
     ("watch", [UUID, "--token", "x"], "--token-file x", "together with --token"),
     ("submit", ["x.yaml"], "--timeout 5", "without --watch"),
     ("submit", ["x.yaml"], "--patience 5", "without --watch"),
+    ("submit", ["x.yaml"], "--retry 2", "without --watch"),
     ("submit", ["x.yaml", "--token", "x"], "--token-file x", "together with --token"),
     ("doctor", ["--preset", "digits"], "--service-account x", "when this machine is checked"),
     ("doctor", [], "--service-account x", "when this machine is checked"),

@@ -11,7 +11,7 @@ import pytest
 
 from peerkd.launch.package import read_package
 from peerkd.launch.runs.server import PipelineServer
-from tests.kfp_server import RUN_ID, PipelineApi, serving
+from tests.kfp_server import RUN_ID, PipelineApi, recorded, serving
 
 ROOT = Path(__file__).parents[3]
 PIPELINE = str(ROOT / "pipelines" / "jointkd.yaml")
@@ -54,6 +54,13 @@ def test_the_options_reach_the_server(peerkd, api: PipelineApi) -> None:
     assert {each["container"]["image"] for each in executors.values()} == {image}
 
 
+def test_without_the_cache_every_task_runs(peerkd, api: PipelineApi) -> None:
+    for options, cached in (((), ["partition-data"]), (("--no-cache",), [])):
+        assert peerkd("submit", PIPELINE, *options).exit_code == 0
+        tasks = api.runs[-1]["pipeline_spec"]["pipeline_spec"]["root"]["dag"]["tasks"]
+        assert [name for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")] == cached
+
+
 def test_a_right_that_the_operator_does_not_allow_is_not_sent(
     peerkd, api: PipelineApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +92,24 @@ def test_the_end_of_the_run_is_the_exit_code(
     assert outcome.exit_code == exit_code
     assert told in outcome.err
     assert f"run {RUN_ID}: {states[-1]}" in outcome.err
+
+
+def test_a_run_that_the_server_failed_is_sent_again_and_one_that_failed_in_a_stage_is_not(
+    peerkd, api: PipelineApi
+) -> None:
+    of_server, of_stage = recorded("failed-by-a-driver-run-twice"), recorded("failed-by-a-parameter")
+    api.answers = [of_server, {"state": "SUCCEEDED"}]
+    outcome = peerkd("submit", PIPELINE, "preset=digits", "--watch", "--retry", "2")
+    assert outcome.exit_code == 0, outcome.err
+    first, second = api.runs
+    for field in ("pipeline_spec", "runtime_config", "display_name"):
+        assert first[field] == second[field]
+    assert "submit: sending the run again (2 of 2 retries left)\n" in outcome.err
+    for answer, options, num_sent in ((of_stage, ("--retry", "2"), 1), (of_server, ("--retry", "1"), 2)):
+        api.runs.clear()
+        api.answers = [answer]
+        assert peerkd("submit", PIPELINE, "--watch", *options).exit_code == 1
+        assert len(api.runs) == num_sent
 
 
 def test_a_run_that_does_not_end_in_time_has_its_own_exit_code(peerkd, api: PipelineApi) -> None:

@@ -113,6 +113,19 @@ def test_another_image_is_that_of_every_task_and_changes_nothing_else(package: P
     assert list(yaml.safe_load_all(text)) == list(package.documents)
 
 
+def test_without_the_cache_no_task_of_a_graph_or_of_a_nested_graph_is_cached() -> None:
+    cached = {"cachingOptions": {"enableCache": True}, "componentRef": {"name": "comp"}}
+    spec = {
+        "pipelineInfo": {"name": "nested"},
+        "deploymentSpec": {"executors": {}},
+        "root": {"dag": {"tasks": {"outer": cached}}},
+        "components": {"comp-outer": {"dag": {"tasks": {"inner": cached}}}, "comp": {"executorLabel": "exec"}},
+    }
+    package = Package(name="nested", parameters={}, images=frozenset(), documents=(spec,))
+    assert "cachingOptions" not in str(package.without_cache().documents)
+    assert "cachingOptions" in str(package.documents)
+
+
 def test_both_documents_are_kept(package: Package, tmp_path: Path) -> None:
     file = tmp_path / "pipeline.yaml"
     file.write_text(yaml.safe_dump_all(package.documents, sort_keys=False))

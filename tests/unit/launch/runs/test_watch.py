@@ -175,8 +175,8 @@ def test_a_failed_step_without_a_log_is_reported_with_its_page(
     api: PipelineApi, server: PipelineServer, time: Time
 ) -> None:
     api.answers = [recorded("failed-by-a-parameter")]
-    assert wait(server, time).message == (
-        f"The run {RUN_ID} failed in partition-data. Its page has the logs: {page(api)}"
+    assert wait(server, time) == Ending(
+        FAILED, f"The run {RUN_ID} failed in partition-data. Its page has the logs: {page(api)}"
     )
 
 
@@ -189,7 +189,9 @@ def test_a_failed_driver_is_reported_with_its_earlier_failures(
         "F1128 02:09:20.123456       1 main.go:79] KFP driver: driver.DAG() failed: two tasks have the same task name "
         '"pretrain-peers", id1=12 id2=13\n'
     )
-    assert wait(server, time).message == (
+    ending = wait(server, time)
+    assert ending.is_fault_of_server
+    assert ending.message == (
         f"The run {RUN_ID} failed in condition-branches-1, before its program began (its driver failed): KFP driver: "
         'driver.DAG() failed: two tasks have the same task name "pretrain-peers", id1=12 id2=13. The driver of '
         "pretrain-peers had failed and was run twice. Kubeflow Pipelines often cannot continue after that. Submit "
