@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.config.cluster import resolve_cluster
 from peerkd.config.prices import Prices
 from peerkd.results.cost import Account, RunCost, run_cost, seconds_of_pairs
 from peerkd.stages.launched_stage import find_accounts
+
+if TYPE_CHECKING:
+    # A report that exists already is found without this import.
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +27,7 @@ class Accounts:
         """The accounts and the prices as JSON values. They are part of the key of a report that states the cost."""
         return asdict(self)
 
-    def cost(self, *, sweep: str = "", trials: pa.Table | None = None) -> RunCost | None:
+    def cost(self, *, sweep: str = "", trials: "pa.Table | None" = None) -> RunCost | None:
         """Return the cost of a run; None if there are no accounts.
 
         Args:

@@ -25,12 +25,10 @@ from peerkd.results.curves import curves_by_key, diverged_runs, read_curves
 from peerkd.results.rounds import read_rounds
 from peerkd.rounds import ROUND_METHODS
 from peerkd.stages import collaborate_peers, train_pcl, tune_pairs
+from peerkd.stages.build_report import PAIRS_NAME
 from peerkd.stages.improve_peers import is_tuned
 from peerkd.stages.run_record import EXPERIMENT_NAME, KIND
 from peerkd.stages.stored_runs import StoredRun
-
-PAIRS_NAME: Final = "pairs.csv"
-"""The name of the table of pairs in the report on a sweep."""
 
 _UNCOMPARED: Final = frozenset({"name", "seed", "num_seeds", "compute"})
 """The fields and sections that make no difference between groups of studies."""

@@ -4,25 +4,18 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import version
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
-from peerkd.config.pipelines import pipeline_of
 from peerkd.config.strict import StrictConfig
 from peerkd.metrics.progress import print_line
-from peerkd.reporting.compare import html, tables
-from peerkd.reporting.facts import ComparedFacts
-from peerkd.results.compared_studies import compare_studies
 from peerkd.results.cost import RunCost, to_csv
-from peerkd.stages.cost import Accounts, gather_accounts
-from peerkd.stages.dataset import published_remarks
-from peerkd.stages.measured_studies import FinishedRun, measured_studies
+from peerkd.stages.cost import gather_accounts
 from peerkd.stages.run_record import now, run_of_report
 from peerkd.stages.tracking import tracked
-
-Config = TypeVar("Config", bound=StrictConfig)
 
 REPORT_NAME: Final = "report.html"
 METRICS_NAME: Final = "metrics.json"
@@ -66,8 +59,13 @@ class ReportContents:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReportStage(Generic[Config]):
-    """The declaration of a stage that reports on one artifact."""
+class ReportStage:
+    """The declaration of a stage that reports on one artifact.
+
+    The function ``compute_contents(config, source, store, accounts)`` of the module ``peerkd.stages.work.<name>``
+    returns the contents of the report. The module is imported only if the store does not have the report, because it
+    needs more time and memory than all the rest of a task that finds its work done.
+    """
 
     name: str
     """The name of the stage, such as ``build_report``."""
@@ -82,10 +80,7 @@ class ReportStage(Generic[Config]):
     """A function of the input artifact. It returns the key of each artifact whose cost the report states, by the name
     of the stage that computed the artifact."""
 
-    compute_contents: Callable[[Config, Manifest, ArtifactStore, Accounts], ReportContents]
-    """A function that computes the contents of the report."""
-
-    def make_all(self, config: Config, sources: Sequence[Manifest], store: ArtifactStore) -> Manifest:
+    def make_all(self, config: StrictConfig, sources: Sequence[Manifest], store: ArtifactStore) -> Manifest:
         """Publish the report of each study and, if there are several, a report with the means over all of them.
 
         Args:
@@ -130,7 +125,7 @@ class ReportStage(Generic[Config]):
             if not isinstance(value, dict):
                 log_metric(name, value)
 
-    def make(self, config: Config, source: Manifest, store: ArtifactStore) -> Manifest:
+    def make(self, config: StrictConfig, source: Manifest, store: ArtifactStore) -> Manifest:
         """Compute and publish the report unless the store has it already, and return its manifest.
 
         Args:
@@ -149,7 +144,7 @@ class ReportStage(Generic[Config]):
         if done:
             print_line(self.name, "already done")
             return done
-        contents = self.compute_contents(config, source, store, accounts)
+        contents: ReportContents = _work(self.name).compute_contents(config, source, store, accounts)
         metadata = {
             "inputs": {self.input_name: references.reference(source)},
             "run": run_of_report(config, source, store, report_stage=self.name),
@@ -160,6 +155,10 @@ class ReportStage(Generic[Config]):
                 tracker.summarise(contents.metrics)
         print_line(self.name, contents.line)
         return manifest
+
+
+def _work(name: str) -> Any:
+    return import_module(f"peerkd.stages.work.{name}")
 
 
 def _publish(
@@ -190,47 +189,8 @@ def _make_comparison(studies: Sequence[StrictConfig], reports: Sequence[Manifest
     if done:
         print_line(COMPARISON_KIND, "already done")
         return done
-    runs = [
-        FinishedRun(name=report.metadata["run"], config=config, report=report)
-        for config, report in zip(studies, reports, strict=True)
-    ]
-    comparison = compare_studies(measured_studies(runs, store))
-    contents = ReportContents(
-        page=html.render(comparison, ComparedFacts(pipeline=pipeline_of(studies[0]).name, config=studies[0])),
-        table=tables.to_csv(comparison),
-        metrics=tables.metrics(comparison),
-        cost=None,
-        summary=tables.summary(comparison),
-        terminal_summary=tables.terminal_summary(comparison),
-        line=tables.summary(comparison),
-    )
+    contents = _work(COMPARISON_KIND).compute_contents(studies, reports, store)
     metadata = {"inputs": {"reports": [references.reference(report) for report in reports]}}
     manifest = _publish(key, contents, store, table_name=COMPARISON_NAME, metadata=metadata)
     print_line(COMPARISON_KIND, contents.line)
     return manifest
-
-
-def common_facts(
-    config: StrictConfig, *, results: Manifest, division: Manifest, dataset: Manifest, warnings: Sequence[str]
-) -> dict[str, Any]:
-    """Return the fields of ``RunFacts`` that are collected in the same way for every pipeline, keyed by name.
-
-    Args:
-        config: The whole experiment or study.
-        results: The artifact with the results that the report describes.
-        division: The partition or the split of the data set.
-        dataset: The data set.
-        warnings: Warnings about the data that are not published with the division.
-    """
-    described = division.metadata
-    return {
-        "config_fingerprint": keys.fingerprint(keys.differences(config, without=("compute",))),
-        "versions": results.metadata["versions"],
-        "device": results.metadata["device"],
-        "machine": results.metadata["machine"],
-        "class_names": tuple(described["class_names"]),
-        "num_validation_samples": described["num_validation"],
-        "num_test_samples": described["num_test"],
-        "data_remarks": published_remarks(dataset),
-        "data_warnings": (*described["warnings"], *warnings),
-    }

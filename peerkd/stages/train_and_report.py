@@ -17,6 +17,7 @@ from peerkd.config.strict import StrictConfig
 from peerkd.launch.exit_codes import exiting_on_errors
 from peerkd.stages.command import find_stage
 from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.report_stage import ReportStage
 from peerkd.stages.run_record import Route, find_route
 
 NAME: Final = "train_and_report"
@@ -113,13 +114,9 @@ def make(
             stage.make(study, source, store, **launched) for study, source in zip(config.studies, sources, strict=True)
         ]
     begin(reporting)
-    manifest: Manifest = _report_stage(route).make_all(config, sources, open_store(reporting))
-    return manifest
+    return _report_stage(route).make_all(config, sources, open_store(reporting))
 
 
-def _report_stage(route: Route) -> Any:
-    """Return the ``ReportStage`` of a route.
-
-    It is imported only when it is needed, because its tables and charts need memory, and launchers wait for days.
-    """
-    return import_module(f"peerkd.stages.{route.stages[-1]}").STAGE
+def _report_stage(route: Route) -> ReportStage:
+    stage: ReportStage = import_module(f"peerkd.stages.{route.stages[-1]}").STAGE
+    return stage

@@ -1,1 +1,1 @@
-"""The work of one worker of each launched stage. ``peerkd/stages/<name>.py`` requests this work."""
+"""The work of stages, for which ``peerkd/stages/<name>.py`` imports ``work/<name>.py``: training, and reports."""

@@ -9,6 +9,7 @@ from peerkd.results.curves import fingerprint, write_curves
 from peerkd.stages import compare_methods, train_pcl
 from peerkd.stages.run_record import find_route, record_run
 from peerkd.stages.stored_runs import list_runs
+from peerkd.stages.work import compare_methods as work
 from tests.curves import MethodStudy
 
 
@@ -100,16 +101,16 @@ def test_a_study_is_compared_and_shown(study, store, runs, tmp_path):
     assert "PCL" in (folder / "summary.txt").read_text()
 
 
-def test_the_loss_in_the_file_of_metrics_is_not_logged_as_a_number(study, store, runs, tmp_path):
+def test_the_loss_in_the_file_of_metrics_is_not_logged_as_a_number(study, store, runs, tmp_path, monkeypatch):
     record = {"loss": {"kind": "kl"}}
 
-    def compute_contents(*given):
-        return replace(compare_methods.compute_contents(*given), loss_record=record)
-
+    contents_without_loss = work.compute_contents
+    monkeypatch.setattr(
+        work, "compute_contents", lambda *given: replace(contents_without_loss(*given), loss_record=record)
+    )
     logged = {}
-    stage = replace(compare_methods.STAGE, compute_contents=compute_contents)
-    made = stage.make_all(study.config, [runs], store)
-    stage.copy(
+    made = compare_methods.STAGE.make_all(study.config, [runs], store)
+    compare_methods.STAGE.copy(
         made,
         store,
         report_path=str(tmp_path / "report"),

@@ -154,6 +154,7 @@ def test_ordering_a_stage_needs_neither_torch_nor_numpy(stage, config, store, tm
         from pathlib import Path
         from peerkd.stages.{stage.NAME} import STAGE
         import peerkd.launch.local_workers, peerkd.stages.train_and_report
+        import peerkd.stages.build_report, peerkd.stages.compare_methods
         from peerkd.artifacts import references
         from peerkd.config.pipelines import find_pipeline
         from peerkd.stages.opened_store import open_stage_store

@@ -12,7 +12,8 @@ from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.results import choices
 from peerkd.results.compared_studies import Quantity, compare_studies
-from peerkd.stages.measured_studies import PAIRS_NAME, FinishedRun, finished_runs, measured_studies, settings_as_text
+from peerkd.stages.build_report import PAIRS_NAME
+from peerkd.stages.measured_studies import FinishedRun, finished_runs, measured_studies, settings_as_text
 from peerkd.stages.stored_runs import StoredRun
 
 PAIRS = """\
