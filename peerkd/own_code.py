@@ -65,7 +65,7 @@ def find_object(path: str, *, field: str, noun: str) -> OwnObject:
 
 
 def import_attribute(module: str, name: str, *, field: str, noun: str) -> Any:
-    """Return an attribute of a module, which is imported.
+    """Import a module, and return one of its attributes.
 
     Raises:
         ValueError: If the module cannot be imported or has no such attribute. The message suggests a similar name.

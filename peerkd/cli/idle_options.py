@@ -1,4 +1,4 @@
-"""The options that do nothing where they are given, which are refused.
+"""The refusal of options that would have no effect where they are given.
 
 The table has the situations that the command line alone shows. What follows from a config, such as a field that no
 stage uses, is refused where configs are read.

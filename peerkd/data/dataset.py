@@ -24,11 +24,11 @@ class ImageDataset(Protocol):
 
     @property
     def num_train(self) -> int:
-        """The number of samples of the training split, which comes first."""
+        """The number of samples of the training split. They are the first samples of the data set."""
 
     @property
     def num_validation(self) -> int:
-        """The number of samples of the data set's own validation split, which comes second; 0 if it has none.
+        """The number of samples of the data set's own validation split, after the training split; 0 if it has none.
 
         The samples after it are the test split.
         """

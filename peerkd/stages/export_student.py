@@ -68,7 +68,7 @@ class Exported(NamedTuple):
 
     request: ExportRequest
     published: Manifest
-    """The artifact from which the network is: the better peers of a study, or the peers after their rounds."""
+    """The artifact that contains the network: the better peers of a study, or the peers after their rounds."""
 
     card: ModelCard
     compared: Any

@@ -1,4 +1,4 @@
-"""The check of given peers, whose networks or weights a user provides, before anything is trained."""
+"""The check of peers whose networks or weights a user provides. It takes place before anything is trained."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec

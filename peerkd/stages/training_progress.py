@@ -50,7 +50,7 @@ class TrainingProgress:
         recorder.gpu_memory(used_bytes=sum(used), peak_bytes=sum(peak))
 
     def end(self, training: Hashable) -> int:
-        """End a training, whose remaining steps then count as done, and return the number of steps that it reported.
+        """End a training: count its remaining steps as done, and return the number of steps that it reported.
 
         Steps remain if the training diverged, or was not necessary.
         """

@@ -67,7 +67,7 @@ def check_regular(num_peers: int, *, num_partners: int) -> None:
 def small_world(
     num_peers: int, *, num_partners: int, rewired_fraction: float, rng: "np.random.Generator"
 ) -> list[Edge]:
-    """Return a ring lattice of which some edges lead to random peers (Watts and Strogatz 1998, Nature 393).
+    """Return a ring lattice in which some edges lead to random peers (Watts and Strogatz 1998, Nature 393).
 
     Every peer first gets edges to the next ``num_partners / 2`` peers of the ring. With the probability
     ``rewired_fraction``, each edge is then replaced by an edge from the same peer to a random peer that is not its

@@ -1,4 +1,4 @@
-"""The adapter of MLflow, which is the only module that imports it.
+"""The adapter of MLflow. No other module imports its library.
 
 The run is on the server that MLFLOW_TRACKING_URI names, or else in files. All stages and attempts add to one run.
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 SINKS: Final[Mapping[str, str]] = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
-"""The module of the library that each sink needs, by the name of the sink, which is also that of the extra."""
+"""The module of the library that each sink needs, by the name of the sink. The extra has the same name."""
 
 FOLDER_VARIABLE: Final = "PEERKD_TRACKING_FOLDER"
 """The environment variable with the folder for the files of sinks. Without it, they are in ``tracking`` in the folder

@@ -1,4 +1,4 @@
-"""The adapter of TensorBoard, which is the only module that imports it. It writes event files and needs no torch."""
+"""The adapter of TensorBoard, which writes event files and needs no torch. No other module imports its library."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The adapter of Weights & Biases, which is the only module that imports it.
+"""The adapter of Weights & Biases. No other module imports its library.
 
 Its own environment variables decide where the run goes, such as WANDB_PROJECT, WANDB_API_KEY and WANDB_MODE.
 """

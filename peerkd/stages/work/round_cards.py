@@ -27,7 +27,7 @@ def round_cards(
     dataset: ImageDataset,
     machine: Mapping[str, Any],
 ) -> Iterator[ModelCard]:
-    """Yield the card of each peer that took part, whose network after the last round of the first method is published.
+    """Yield the card of each peer that took part. It describes the peer's network after the first method's last round.
 
     Args:
         config: The experiment.

@@ -31,7 +31,7 @@ If the factor is smaller, the additional lanes would only take memory.
 """
 
 _MEASURED_SECONDS: Final = 0.2
-"""The duration of the measurement for each number of lanes, of which there are at most five."""
+"""The duration of the measurement for one number of lanes. At most five numbers are measured."""
 
 
 class LanePool:

@@ -139,7 +139,7 @@ def _runtime(spec: JobSpec) -> dict[str, Any]:
 
 
 def _rules(*, fail_at_once: bool) -> list[V1PodFailurePolicyRule]:
-    """Return the rules for failed pods of the Job, of which the first that matches decides.
+    """Return the rules for failed pods of the Job. The first rule that matches a pod decides.
 
     Args:
         fail_at_once: Whether each failure fails the Job, so that the rules of the JobSet decide whether all workers are
