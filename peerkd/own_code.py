@@ -72,7 +72,7 @@ def import_attribute(module: str, name: str, *, field: str, noun: str) -> Any:
     """
     try:
         found = import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # A script may parse its command line, or end, when it is imported.
         raise ValueError(
             f"{field} must name a module that this environment can import, and {module} raised {describe_error(error)}."
         ) from error

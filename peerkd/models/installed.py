@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import Any, Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from peerkd.excerpt import plain
 from peerkd.own_code import describe_error, import_attribute, nearest
@@ -28,8 +29,9 @@ def build_installed(name: str, *, num_classes: int, seed: int) -> nn.Module:
             state as before.
 
     Raises:
-        ValueError: If the package is not installed, has no such network, or fails to build it. The message is one
-            sentence that begins with ``network``, the name of the config field.
+        ValueError: If the package is not installed, has no such network, or fails to build it, or if the network has
+            anything but tensors in its ``state_dict``. The message is one sentence that begins with ``network``, the
+            name of the config field.
     """
     library, _, rest = name.partition(":")
     factory = _LIBRARIES[library](rest) if library in _LIBRARIES else _find_factory(library, rest)
@@ -38,7 +40,7 @@ def build_installed(name: str, *, num_classes: int, seed: int) -> nn.Module:
         torch.default_generator.manual_seed(seed)
         try:
             network = factory(num_classes=num_classes)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ValueError(
                 f"network must be built by a call with num_classes={num_classes}, and {name} raised "
                 f"{describe_error(error)}."
@@ -48,6 +50,13 @@ def build_installed(name: str, *, num_classes: int, seed: int) -> nn.Module:
         raise ValueError(  # noqa: TRY004
             f"network must be a torch.nn.Module, got {plain(type(network).__name__)} from {name}."
         )
+    for tensor_name, tensor in network.state_dict().items():
+        if not isinstance(tensor, Tensor) or is_lazy(tensor):
+            kind = "a tensor without a shape" if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
+            raise ValueError(
+                f"network must have nothing but tensors of known shapes in its state_dict, got {plain(kind)} from "
+                f"{name}, called {plain(tensor_name)}."
+            )
     return network
 
 

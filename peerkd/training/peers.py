@@ -5,6 +5,7 @@ Shape suffixes: C = image channels, H W = image size, K = classes.
 
 from collections import OrderedDict
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from peerkd.models.adapter import Normalization, adapt_input, adapt_output
 from peerkd.models.branched import CLASSIFIER, BranchedNetwork
 from peerkd.models.build import build_network, num_parameters
 from peerkd.models.installed import build_installed
+from peerkd.models.memory_format import keep_contiguous, to_channels_last
 from peerkd.seeds import derive_seed
 from peerkd.training.checkpoints import copy_state, save_tensors
 from peerkd.training.devices import gpu_bytes, process_device
@@ -67,6 +69,8 @@ def build_adapted(
 ) -> nn.Module:
     """Build an untrained network, with an adapter if it needs one, in channels-last memory.
 
+    A network of another package that fails in channels-last memory is built in contiguous memory.
+
     Args:
         network: The network. An adapter is needed if the network declares its own image size, normalisation or classes.
         image_shape_CHW: The shape of the images of the study.
@@ -84,7 +88,33 @@ def build_adapted(
         adapt_input(module, study=study, own=own, image_size_pixels=size)
     if network.classes is not None:
         adapt_output(module, classes=class_indices(network.classes, class_names), num_classes=len(class_names))
-    return module.to(memory_format=torch.channels_last)
+    if not network.is_built_in and _needs_contiguous(network, image_shape_CHW, num_classes=len(class_names)):
+        keep_contiguous(module)
+    return to_channels_last(module)
+
+
+@cache
+def _needs_contiguous(network: PeerNetwork, image_shape_CHW: tuple[int, int, int], *, num_classes: int) -> bool:
+    """Return whether a network of another package works only with tensors in contiguous memory.
+
+    ``Tensor.view``, for example, cannot flatten the output of a convolution in channels-last memory. The answer is the
+    same in every process, because only a call of the network decides it.
+    """
+    num_channels, height, width = own_shape(network, image_shape_CHW)
+    images_BCHW = torch.zeros(2, num_channels, height, width)
+    works = []
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        for memory_format in (torch.channels_last, torch.contiguous_format):
+            module = build_own(network, image_shape_CHW, num_classes=num_classes, seed=0)
+            module.to(memory_format=memory_format)
+            try:
+                for is_training in (False, True):
+                    module.train(is_training)(images_BCHW.contiguous(memory_format=memory_format))
+            except Exception:  # The check of given peers reports what the network raises.
+                works.append(False)
+            else:
+                works.append(True)
+    return works == [False, True]
 
 
 def build_own(network: PeerNetwork, image_shape_CHW: tuple[int, int, int], *, num_classes: int, seed: int) -> nn.Module:
@@ -101,13 +131,18 @@ def build_own(network: PeerNetwork, image_shape_CHW: tuple[int, int, int], *, nu
     Raises:
         ValueError: If a network of an installed package cannot be built.
     """
-    num_channels, height, width = image_shape_CHW
-    size, own = network.image_size_pixels, own_normalization(network)
-    own_shape = (own.num_channels if own else num_channels, size or height, size or width)
     num_outputs = num_classes if network.classes is None else len(network.classes)
     if network.is_built_in:
-        return build_network(network.name, image_shape_CHW=own_shape, num_classes=num_outputs, seed=seed)
+        shape_CHW = own_shape(network, image_shape_CHW)
+        return build_network(network.name, image_shape_CHW=shape_CHW, num_classes=num_outputs, seed=seed)
     return build_installed(network.name, num_classes=num_outputs, seed=seed)
+
+
+def own_shape(network: PeerNetwork, image_shape_CHW: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of the images that a network takes, given the shape of the study's images."""
+    num_channels, height, width = image_shape_CHW
+    size, own = network.image_size_pixels, own_normalization(network)
+    return own.num_channels if own else num_channels, size or height, size or width
 
 
 def own_normalization(network: PeerNetwork) -> Normalization | None:

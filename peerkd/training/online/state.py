@@ -14,6 +14,7 @@ from peerkd.config.methods import METHODS, Method
 from peerkd.config.training import RecipeConfig
 from peerkd.errors import ArtifactCorruptError
 from peerkd.models.branched import BranchedNetwork
+from peerkd.models.memory_format import to_channels_last
 from peerkd.training.checkpoints import check_tensors, copy_state, load_tensors, save_tensors
 from peerkd.training.finite import are_finite, losses_are_finite
 from peerkd.training.online.group import ALONE, ProcessGroup
@@ -178,7 +179,7 @@ def prepare(
     Raises:
         ValueError: If batch normalisation cannot be synchronised on this device.
     """
-    network = network.to(device).to(memory_format=torch.channels_last)
+    network = to_channels_last(network.to(device))
     stepped = group.distribute(network, device=device, synchronise_batch_norm=synchronise_batch_norm)
     mean = None
     if METHODS[method].has_mean_network:
