@@ -74,5 +74,6 @@ def check_state(state: TrialState, network: nn.Module, *, source: str) -> None:
             from the network's.
     """
     check_tensors(state.weights, network.state_dict(), source=source)
-    if state.momenta:
-        check_tensors(state.momenta, dict(network.named_parameters()), source=f"the momenta of {source}")
+    # A parameter that never had a gradient, because it is frozen or unused, has no momentum.
+    moved = {name: each for name, each in network.named_parameters() if name in state.momenta}
+    check_tensors(state.momenta, moved, source=f"the momenta of {source}")

@@ -5,6 +5,7 @@ Shape suffixes: S = public samples, K = classes, G = networks, B = batch.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate, pairwise
 
 import torch
@@ -24,7 +25,7 @@ from peerkd.rounds.method import Imitation, PeerWeights, RoundRules, Samples, Te
 from peerkd.seeds import derive_seed, generator
 from peerkd.study import topology
 from peerkd.training.checkpoints import copy_state
-from peerkd.training.devices import autocast
+from peerkd.training.devices import autocast, seeded
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.joined_samples import JoinedSamples
 from peerkd.training.rounds.data import RoundsData
@@ -132,14 +133,15 @@ class TrainingRound:
         trained: dict[int, Weights] = {}
         for peer, weights in own.items():
             batches = self._batches(self._data.samples("own", peer))
-            trained[peer] = train_mutually(
-                self._data,
-                self._config.networks[peer],
-                received[peer],
-                weights,
-                batches,
-                recipe=self._config.rounds,
-            )
+            with self._noise(peer):
+                trained[peer] = train_mutually(
+                    self._data,
+                    self._config.networks[peer],
+                    received[peer],
+                    weights,
+                    batches,
+                    recipe=self._config.rounds,
+                )
             self._count([peer], "own", batches)
         return trained
 
@@ -237,6 +239,15 @@ class TrainingRound:
 
     def _noise_seed(self, peer: int, samples: Samples) -> int:
         return derive_seed(self._config.seed, "noise of rounds", peer, self.number, samples)
+
+    def _noise(self, peer: int) -> AbstractContextManager[None]:
+        """Return a context manager in which a network may draw random numbers while a peer trains on its own samples.
+
+        It seeds torch's generators. The networks of peerkd draw no random numbers, and for them it does nothing.
+        """
+        if self._config.networks[peer].is_built_in:
+            return nullcontext()
+        return seeded(self._noise_seed(peer, "own"), self._data.device)
 
     def _count(self, peers: Iterable[int], samples: Samples, batches: LaterEpochs) -> None:
         for peer in peers:

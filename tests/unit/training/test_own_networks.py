@@ -17,11 +17,12 @@ from peerkd.data.packed import write_packed
 from peerkd.data.sources import read_source
 from peerkd.data.streamed import open_dataset
 from peerkd.results.features import read_features
+from peerkd.seeds import derive_seed
 from peerkd.stages.division import divide
 from peerkd.study.plan import plan
 from peerkd.training import pair_features
 from peerkd.training.checkpoints import save_tensors
-from peerkd.training.inputs import EngineChoice, PretrainInputs, SweepInputs
+from peerkd.training.inputs import EngineChoice, EpochRange, PretrainInputs, SweepInputs
 from peerkd.training.peers import build_peer, start, weights_name
 from peerkd.training.sweep import SweepRunner
 
@@ -45,7 +46,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> SweepInputs:
     return SweepInputs(config=config, dataset_folder=folder, partition_folder=folder, peers_folder=folder, device="cpu")
 
 
-def pretrain(config: Any, data: Path, weights: Path) -> None:
+def pretrain(config: Any, data: Path, weights: Path, *, peers: tuple[int, ...] = (0, 1, 2)) -> None:
     perform = start(
         PretrainInputs(
             config=config,
@@ -58,7 +59,7 @@ def pretrain(config: Any, data: Path, weights: Path) -> None:
         process_index=0,
     )
     (weights / "checkpoints").mkdir()
-    for peer in (2, 1, 0) if weights != data else (0, 1, 2):
+    for peer in peers:
         list(perform(peer))
 
 
@@ -77,7 +78,7 @@ def records(inputs: SweepInputs, *, backwards: bool) -> dict[tuple[Any, ...], Ma
 
 def test_peers_are_pretrained_to_the_same_bits_in_any_order(inputs: SweepInputs, tmp_path: Path) -> None:
     torch.manual_seed(99)
-    pretrain(inputs.config, inputs.dataset_folder, tmp_path)
+    pretrain(inputs.config, inputs.dataset_folder, tmp_path, peers=(2, 1, 0))
     for peer in range(3):
         one, other = (load_file(folder / weights_name(peer)) for folder in (inputs.peers_folder, tmp_path))
         assert one.keys() == other.keys()
@@ -139,3 +140,39 @@ def test_features_of_a_peer_that_lacks_classes_are_moderate(inputs: SweepInputs,
     list(pair_features.start(replace(inputs, config=config, peers_folder=tmp_path), process_index=0)(tmp_path / "f"))
     table = read_features(tmp_path / "f")
     assert max(table["divergence_on_student_data_1"].to_pylist()) < 50
+
+
+def test_networks_with_frozen_parts_and_in_contiguous_memory_continue_after_an_epoch(
+    inputs: SweepInputs, tmp_path: Path
+) -> None:
+    given = tuple(
+        GivenPeerConfig(name=name.lower(), network=f"tests.own_networks:{name}") for name in ("PartlyFrozen", "Viewed")
+    )
+    peers, partition = (
+        inputs.config.peers.model_copy(update={"given": given}),
+        inputs.config.partition.model_copy(update={"num_peers": 2}),
+    )
+    config = inputs.config.model_copy(update={"peers": peers, "partition": partition})
+    divide(config, read_source("digits", path=None)).save(tmp_path)
+    data, weights = tmp_path, tmp_path / "weights"
+    for file in inputs.dataset_folder.iterdir():
+        if not (tmp_path / file.name).exists():
+            (shutil.copytree if file.is_dir() else shutil.copyfile)(file, tmp_path / file.name)
+    weights.mkdir()
+    pretrain(config, data, weights, peers=(0, 1))
+    changes = {"config": config, "dataset_folder": data, "partition_folder": data, "peers_folder": weights}
+    ended = []
+    for states, ends in ((tmp_path / "whole", (2,)), (tmp_path / "parts", (1, 2))):
+        runner = SweepRunner(replace(inputs, **changes, states_folder=states), device=CPU)
+        for unit in plan(config.grid, range(2)):
+            start_epoch = 0
+            for end in ends:
+                records = list(runner.do(EpochRange(unit=unit, first_epoch=start_epoch, last_epoch=end)))
+                start_epoch = end
+            ended += [{**each, "seconds": 0} for each in records if not isinstance(each, EngineChoice)]
+    half = len(ended) // 2
+    assert ended[:half] == ended[half:]
+    frozen = load_file(weights / weights_name(0))
+    untrained = build_peer(config.networks[0], open_dataset(data), seed=derive_seed(config.seed, "weights", 0))
+    assert torch.equal(frozen["convolution.weight"], untrained.convolution.weight)
+    assert not torch.equal(frozen["linear.weight"], untrained.linear.weight)
