@@ -112,16 +112,30 @@ def publish_weights(weights: Weights, store: ArtifactStore) -> list[dict[str, st
     """Copy the weights into the store, so that every worker can read them; return a reference for each peer.
 
     The key of the artifact depends only on the content, so weights that several experiments use are stored once.
+
+    Raises:
+        ValueError: If a file changes while it is copied.
     """
-    return [None if path is None else references.reference(_publish(path, store)) for path in weights]
+    return [
+        None if path is None else references.reference(_publish(path, store, peer=peer))
+        for peer, path in enumerate(weights)
+    ]
 
 
-def _publish(path: Path, store: ArtifactStore) -> Manifest:
+def _publish(path: Path, store: ArtifactStore, *, peer: int) -> Manifest:
     suffix = ".safetensors" if path.suffix == ".safetensors" else ".pt"
-    key = keys.key(WEIGHTS, {"sha256": file_sha256(path), "suffix": suffix})
+    sha256 = file_sha256(path)
+    key = keys.key(WEIGHTS, {"sha256": sha256, "suffix": suffix})
     done = store.find(key)
     if done:
         return done
     with store.open_workspace(key) as workspace:
-        shutil.copyfile(path, workspace.folder / f"{WEIGHTS}{suffix}")
-        return store.publish(key, metadata={"num_bytes": path.stat().st_size})
+        copied = workspace.folder / f"{WEIGHTS}{suffix}"
+        shutil.copyfile(path, copied)
+        # The key stands for the content, so a file that a program is still writing must not get it.
+        if file_sha256(copied) != sha256:
+            raise ValueError(
+                f"peers.given[{peer}].weights must not change while they are read, and {plain_path(path)} has changed; "
+                "start the run again once the file is complete."
+            )
+        return store.publish(key, metadata={"num_bytes": copied.stat().st_size})

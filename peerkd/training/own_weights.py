@@ -44,6 +44,9 @@ class Mismatch(NamedTuple):
     not_finite: tuple[str, ...]
     """The names of the file's tensors that contain NaN or infinite numbers."""
 
+    remedy: str = ""
+    """What a user can do, in words, if all names differ by the same prefix or the number of outputs differs."""
+
     def lines(self) -> list[str]:
         """Return a line for each kind of difference, with the names of all tensors."""
         return [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in self._by_kind()]
@@ -59,11 +62,13 @@ class Mismatch(NamedTuple):
         """
         parts = [f"{len(names)} {kind} ({_first(names)})" for kind, names in self._by_kind()]
         if parts:
-            raise ValueError(f"weights must fit the network {network}, got {'; '.join(parts)}.")
+            remedy = f"; {self.remedy}" if self.remedy else ""
+            raise ValueError(f"weights must fit the network {network}, got {'; '.join(parts)}{remedy}.")
 
     def _by_kind(self) -> Iterable[tuple[str, tuple[str, ...]]]:
         kinds = ("missing", "left over", "misshapen", "with NaN or infinite numbers")
-        return [(kind, names) for kind, names in zip(kinds, self, strict=True) if names]
+        found = (self.missing, self.left_over, self.misshapen, self.not_finite)
+        return [(kind, names) for kind, names in zip(kinds, found, strict=True) if names]
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -122,21 +127,24 @@ def fit_to_network(tensors: Mapping[str, Tensor], network: nn.Module) -> tuple[d
     expected = network.state_dict()
     missing, left_over = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     fitted: dict[str, Tensor] = {}
-    misshapen, not_finite = [], []
+    misshapen, misshapen_names, not_finite = [], [], []
     for name in sorted(expected.keys() & tensors.keys()):
         tensor, like = tensors[name], expected[name]
         is_exact = tensor.dtype == like.dtype or (like.dtype == torch.float32 and tensor.dtype in _EXACT)
-        if tensor.shape != like.shape or not is_exact:
+        if tensor.shape != like.shape or not is_exact or not _is_dense(tensor):
             misshapen.append(f"{name} is {_kind(tensor)} and must be {_kind(like)}")
+            misshapen_names.append(name)
         elif not are_finite([tensor]):
             not_finite.append(name)
         else:
-            fitted[name] = tensor.to(like.dtype)
+            # A copy, because tensors of a file may share memory, which those of the network do not.
+            fitted[name] = tensor.to(like.dtype, copy=True)
     return fitted, Mismatch(
         missing=tuple(_with_nearest(missing, left_over)),
         left_over=tuple(_with_nearest(left_over, missing)),
         misshapen=tuple(misshapen),
         not_finite=tuple(not_finite),
+        remedy=_remedy(missing, left_over) or _remedy_of_classes(tensors, expected, misshapen_names),
     )
 
 
@@ -167,8 +175,46 @@ def _with_nearest(names: list[str], others: list[str]) -> Iterable[str]:
         yield f"{name} (near {near[0]})" if near else name
 
 
+def _remedy(missing: list[str], left_over: list[str]) -> str:
+    """Return what to do with a file whose names have one prefix too many or too few; an empty text for other files."""
+    for shorter, longer, words in (
+        (missing, left_over, "remove {} from the beginning of its names"),
+        (left_over, missing, "put {} before its names"),
+    ):
+        for other in longer:
+            prefix = other.removesuffix(shorter[0]) if shorter and other.endswith(f".{shorter[0]}") else ""
+            if prefix and {f"{prefix}{name}" for name in shorter} <= {*longer}:
+                return words.format(prefix)
+    return ""
+
+
+def _remedy_of_classes(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], names: list[str]) -> str:
+    """Return what to do with the weights of a network that seems to have other outputs; otherwise an empty text.
+
+    Args:
+        tensors: The tensors of the file, by name.
+        expected: The tensors of the network, by name.
+        names: The names of the tensors whose shapes or types differ.
+    """
+    pairs = [(tuple(tensors[name].shape), tuple(expected[name].shape)) for name in names]
+    if not pairs or not all(len(found) == len(own) > 0 and found[1:] == own[1:] for found, own in pairs):
+        return ""
+    ((num_found, num_own), *others) = {(found[0], own[0]) for found, own in pairs}
+    if others or num_found == num_own:
+        return ""
+    return (
+        f"if the network has {num_found:,} outputs in place of {num_own:,}, name their classes, in their order, in "
+        "peers.given[].classes"
+    )
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not tensor.is_meta
+
+
 def _kind(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+    layout = "" if _is_dense(tensor) else "without values " if tensor.is_meta else "sparse "
+    return f"{layout}{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
 def _first(names: tuple[str, ...]) -> str:

@@ -100,6 +100,24 @@ def test_equal_weights_are_stored_once(tmp_path: Path, file: Path, store: Artifa
     assert len(store.keys()) == 1
 
 
+def test_a_file_that_changes_while_it_is_copied_is_refused(
+    file: Path, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copyfile
+
+    def copy_late(source: Path, target: Path) -> None:
+        save_file({**WEIGHTS, "classifier.bias": WEIGHTS["classifier.bias"] + 1}, source)
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", copy_late)
+    with pytest.raises(ValueError, match=r"^peers\.given\[1\]\.weights must not change while they are read, and "):
+        publish_weights([None, file], store)
+    assert store.keys() == []
+    monkeypatch.undo()
+    (_, reference) = publish_weights([None, file], store)
+    assert reference is not None
+
+
 def test_given_peers_are_imported_bit_for_bit_and_the_others_trained(
     file: Path, store: ArtifactStore, capsys: pytest.CaptureFixture[str]
 ) -> None:

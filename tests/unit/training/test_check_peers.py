@@ -76,7 +76,8 @@ def test_the_checkpoint_of_another_network_is_refused_after_its_tensors_were_lis
 def test_weights_for_another_number_of_classes_are_refused(tmp_path: Path) -> None:
     assert refusal("mlp", saved(tmp_path, "mlp", num_classes=10)) == (
         "peers.given[1].weights must fit the network mlp, got 2 misshapen (classifier.bias is float32 (10,) and must "
-        "be float32 (4,), classifier.weight is float32 (10, 64) and must be float32 (4, 64))."
+        "be float32 (4,), classifier.weight is float32 (10, 64) and must be float32 (4, 64)); if the network has 10 "
+        "outputs in place of 4, name their classes, in their order, in peers.given[].classes."
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from peerkd.models.build import build_network
+from peerkd.training.checkpoints import save_tensors
 from peerkd.training.own_weights import fit_to_network, load_own_weights, read_weights
 
 
@@ -96,9 +97,41 @@ def test_every_tensor_of_another_networks_checkpoint_is_named() -> None:
 
 def test_the_prefix_of_a_wrapper_is_recognised() -> None:
     tensors = {f"module.{name}": tensor for name, tensor in network().state_dict().items()}
-    missing = fit_to_network(tensors, network())[1].missing
+    mismatch = fit_to_network(tensors, network())[1]
+    missing = mismatch.missing
     assert "classifier.bias (near module.classifier.bias)" in missing
     assert all(f"(near module.{name.split()[0]})" in name for name in missing)
+    with pytest.raises(ValueError, match=r"and 3 more\); remove module\. from the beginning of its names\.$"):
+        mismatch.check("mlp")
+
+
+def test_a_prefix_that_the_network_has_too_many_is_recognised() -> None:
+    wrapped = torch.nn.Sequential(network())
+    mismatch = fit_to_network(network().state_dict(), wrapped)[1]
+    assert mismatch.remedy == "put 0. before its names"
+    # A single other name is no wrapper.
+    del wrapped[0].classifier
+    assert fit_to_network(network().state_dict(), wrapped)[1].remedy == ""
+
+
+def test_tensors_without_plain_numbers_are_refused() -> None:
+    state = dict(network().state_dict())
+    state["classifier.bias"] = state["classifier.bias"].to_sparse()
+    state["hidden2.0.bias"] = state["hidden2.0.bias"].to("meta")
+    _, mismatch = fit_to_network(state, network())
+    assert mismatch.misshapen == (
+        "classifier.bias is sparse float32 (4,) and must be float32 (4,)",
+        "hidden2.0.bias is without values float32 (64,) and must be float32 (64,)",
+    )
+
+
+def test_tensors_that_share_memory_in_a_file_do_not_share_it_afterwards(tmp_path: Path) -> None:
+    state = dict(network().state_dict())
+    state["hidden1.1.weight"] = state["hidden2.0.weight"]
+    torch.save(state, tmp_path / "w.pt")
+    fitted = load_own_weights(tmp_path / "w.pt", network(), name="mlp")
+    save_tensors(tmp_path / "w.safetensors", fitted)
+    assert equal(fitted, state)
 
 
 def test_half_precision_is_widened_exactly_and_double_precision_refused() -> None:
