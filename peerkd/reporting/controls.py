@@ -1,9 +1,20 @@
 """The best trainings without a teacher in words: fine-tuning, or imitation of the student's old self."""
 
 from collections.abc import Iterable
+from typing import Final
 
+from peerkd.arrays import IntArray
+from peerkd.results.selection import NO_ROW
 from peerkd.study.transfer_sets import names_without_labels
 from peerkd.wording import plural
+
+UNCHANGED: Final = "the unchanged student, the only control because no training without a teacher has a result,"
+"""What an advised distillation beats if no pair has the result of a training without a teacher."""
+
+
+def has_results(control_PP: IntArray) -> bool:
+    """Return whether any pair has the result of a training without a teacher, given the row of its best one."""
+    return bool((control_PP != NO_ROW).any())
 
 
 def control_name(num_imitations: int) -> str:

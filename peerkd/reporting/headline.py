@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from peerkd.reporting import wording
-from peerkd.reporting.controls import control, kinds_of_controls
+from peerkd.reporting.controls import UNCHANGED, control, has_results, kinds_of_controls
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings, Treatment
 from peerkd.reporting.wording import (
@@ -101,9 +101,14 @@ def remarks(estimate: Estimate, noun: str = "") -> str:
 
 def _advice(findings: SweepFindings, facts: ExperimentFacts) -> str:
     advice, came = findings.advice, findings.advice_on_test
+    beaten, compared = (
+        (BOTH_CONTROLS, "the better of the two controls")
+        if has_results(findings.choice.control)
+        else (UNCHANGED, "the unchanged student")
+    )
     text = (
         f"In {advice.count('distil'):,} of {plural(findings.num_pairs, 'ordered pair')}, the student should learn from "
-        f"the teacher: on validation, this beats {BOTH_CONTROLS} by more than its noise. In "
+        f"the teacher: on validation, this beats {beaten} by more than its noise. In "
         f"{advice.count('fine_tune'):,}, the student should train on without a teacher, and in "
         f"{advice.count('leave'):,} it should stay unchanged."
     )
@@ -115,7 +120,7 @@ def _advice(findings: SweepFindings, facts: ExperimentFacts) -> str:
     return (
         f"{text} The largest predicted gain: {called(facts.names[student])} from {called(facts.names[teacher])}, "
         f"{prediction(advice.gain, pairs[0])}. On test, the students that should learn from their teacher gain "
-        f"{points_with_interval(over_both)} over the better of the two controls{_verdict_after(', ', over_both)}; "
+        f"{points_with_interval(over_both)} over {compared}{_verdict_after(', ', over_both)}; "
         f"{came.num_worse:,} of {len(pairs):,} are worse."
     )
 

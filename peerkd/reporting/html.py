@@ -98,7 +98,7 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "class_counts": heatmaps.class_counts_map(facts.train_counts_PK, facts.class_names, names),
         "settings": settings_map(findings, names),
         "names": names,
-        "both_controls": wording.BOTH_CONTROLS,
+        "both_controls": wording.BOTH_CONTROLS if controls.has_results(findings.choice.control) else controls.UNCHANGED,
         "count_charts": _count_charts(findings),
         "class_accuracy_lost": heatmaps.lost_accuracy_map(
             findings.forgetting.class_accuracy_lost,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from peerkd.reporting.charts import MAX_ARROWS
+from peerkd.reporting.controls import UNCHANGED, has_results
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings
 from peerkd.reporting.wording import percent, points_with_interval
@@ -49,8 +50,11 @@ def _who_learns(findings: SweepFindings, facts: ExperimentFacts) -> str:
     if not students:
         subject = "No peer gains most from a teacher"
     over = findings.advice_on_test.over_best_control
-    gain = f": on test, these pairs gain {points_with_interval(over)} over the better of the two" if over.num else ""
-    return f"{subject}; in {of_pairs}, a teacher beats both controls by more than noise{gain}."
+    beaten, compared = (
+        ("both controls", "the better of the two") if has_results(findings.choice.control) else (UNCHANGED, "it")
+    )
+    gain = f": on test, these pairs gain {points_with_interval(over)} over {compared}" if over.num else ""
+    return f"{subject}; in {of_pairs}, a teacher beats {beaten} by more than noise{gain}."
 
 
 def _who_does_not(facts: ExperimentFacts) -> str:

@@ -1,6 +1,10 @@
 from dataclasses import replace
 
+import numpy as np
+
+from peerkd.reporting.headline import headline
 from peerkd.reporting.verdict import network_note, verdict
+from peerkd.results.selection import NO_ROW
 
 
 def test_the_verdict_has_three_sentences_with_the_numbers_of_the_findings(study, findings):
@@ -22,6 +26,17 @@ def test_a_verdict_without_teachers_says_so(study, findings):
     assert learns.startswith("No peer should learn from another")
     assert others.startswith("10 peers should be left unchanged")
     assert network_note(0) == "There is no arrow, because no teaching pays."
+
+
+def test_a_verdict_without_any_training_without_a_teacher_claims_no_such_control(study, findings):
+    choice = replace(findings.choice, control=np.full_like(findings.choice.control, NO_ROW))
+    changed = replace(findings, choice=choice)
+    learns, *_ = verdict(changed, study.facts)
+    assert "a teacher beats the unchanged student, the only control because no training without a teacher" in learns
+    (advised,) = (each.text for each in headline(changed, study.facts) if "should learn from" in each.text)
+    for text in (learns, advised):
+        assert "both controls" not in text
+        assert "better of the two" not in text
 
 
 def test_the_note_of_a_large_network_says_how_many_arrows_are_drawn():
