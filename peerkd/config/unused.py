@@ -81,7 +81,8 @@ def _uses_of_fields(config: StrictConfig) -> Iterator[_UseOfField]:
             return
     has_no_test_split = config.data.source not in ("cifar10", "cifar100")
     yield _UseOfField("data.test_fraction", has_no_test_split, "data.source has no test split of its own")
-    is_resized = config.data.source in ("image_folder", "peers")
+    has_peer_data = isinstance(config, PeerExperimentConfig) and config.has_peer_data
+    is_resized = config.data.source == "image_folder" or has_peer_data
     yield _UseOfField("data.image_size_pixels", is_resized, "data.source is image_folder")
 
 

@@ -138,3 +138,8 @@ class RawDataset:
         """The shape (C, H, W) of every image."""
         _, num_channels, height_pixels, width_pixels = self.images_NCHW.shape
         return num_channels, height_pixels, width_pixels
+
+    def read_images(self, indices_B: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
+        """Return the pixels of these samples as a new array of shape (B, C, H, W)."""
+        images_BCHW: npt.NDArray[np.uint8] = self.images_NCHW[indices_B]
+        return images_BCHW

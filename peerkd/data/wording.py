@@ -1,5 +1,6 @@
 """Formatting of names and lists in sentences about data."""
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,6 +14,12 @@ def listed(items: Sequence[object], *, num_named: int = 5, separator: str = ", "
     num_more = len(items) - num_named
     named = separator.join(plain(printable(str(item)), limit=_MAX_ITEM_CHARACTERS) for item in items[:num_named])
     return named + (f" and {num_more:,} more" if num_more > 0 else "")
+
+
+def without_form(name: str) -> str:
+    """Return a name without what people overlook: case, spaces, leading zeros and Unicode form."""
+    text = "".join(unicodedata.normalize("NFKC", name).casefold().split())
+    return text.lstrip("0") or text[-1:]
 
 
 def printable(name: str) -> str:

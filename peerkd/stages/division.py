@@ -41,6 +41,7 @@ from peerkd.stages.given_check import check_classes
 from peerkd.stages.hold_out import Indices, hold_out
 from peerkd.stages.listed_samples import divide_by_lists, list_warnings
 from peerkd.stages.peer_data import divide_by_owner
+from peerkd.stages.seen_samples import seen_warnings
 from peerkd.study.splits import EvaluationSets, NumSamples, have_equal_proportions
 from peerkd.wording import plural
 
@@ -69,7 +70,7 @@ def divide(config: PeerExperimentConfig, dataset: ImageDataset | RawDataset) -> 
             )
             shares = [np.sort(pool[part]) for part in _parts(config, skew, dataset, pool)]
         train, own_validation, own_test = _own_sets(config, dataset, shares, validation=validation, test=test)
-    _check_min_samples(config.partition, train)
+    _check_min_samples(config, train)
     check_classes(config, np.asarray(dataset.labels_N), train, class_names=dataset.class_names)
     return Assignment(
         train=tuple(train),
@@ -88,10 +89,11 @@ def division_warnings(
 
     There is a warning if a kind of set, or a class, has so few samples that results will be noisy. If files list the
     samples of each peer, there is also a warning about samples that are both listed and held out, and a warning about
-    samples that belong to no set.
+    samples that belong to no set. If peers are given, there are warnings about evaluation samples on which they may
+    have been trained.
     """
     scarcities = find_scarcities(np.asarray(dataset.labels_N), assignment, class_names=dataset.class_names)
-    return [*list_warnings(config, dataset, assignment), *scarcities]
+    return [*list_warnings(config, dataset, assignment), *seen_warnings(config, dataset, assignment), *scarcities]
 
 
 def batch_warnings(config: PeerExperimentConfig, sizes_P: Indices) -> list[str]:
@@ -270,21 +272,26 @@ def _own_sets(
     return trains, own_validations, own_tests
 
 
-def _check_min_samples(partition: PartitionConfig, trains: Sequence[Indices]) -> None:
+def _check_min_samples(config: PeerExperimentConfig, trains: Sequence[Indices]) -> None:
     """Check that every peer has ``partition.min_samples_per_peer`` training samples.
 
     Raises:
         ValueError: If a peer has fewer training samples.
     """
+    partition = config.partition
     sizes = np.array([len(train) for train in trains])
     num_small = int(np.count_nonzero(sizes < partition.min_samples_per_peer))
     if not num_small:
         return
-    fixes = ["lower partition.min_samples_per_peer", "lower partition.num_peers"]
-    if partition.own_evaluation == "held_out":
-        fixes.append("lower partition.held_out_fraction")
-    if partition.label_skew.kind in ("dirichlet", "classes"):
-        fixes.append("choose a milder partition.label_skew")
+    fixes = ["lower partition.min_samples_per_peer"]
+    if config.has_peer_data:
+        fixes += [f"add samples to peers.given[{sizes.argmin()}].data", "leave out the peer"]
+    else:
+        fixes.append("lower partition.num_peers")
+        if partition.own_evaluation == "held_out":
+            fixes.append("lower partition.held_out_fraction")
+        if partition.label_skew.kind in ("dirichlet", "classes"):
+            fixes.append("choose a milder partition.label_skew")
     raise ValueError(
         f"partition.min_samples_per_peer must be met by every peer, got {plural(num_small, 'peer')} with fewer than "
         f"{partition.min_samples_per_peer} training samples; peer {sizes.argmin()} has the fewest, {sizes.min()}. "

@@ -14,8 +14,10 @@ from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.split import split_stratified
 from peerkd.data.sources import read_source
+from peerkd.data.sources.folders import is_hidden
 from peerkd.data.sources.joined import COMMON, OWNER_COLUMN, OwnedDataset, join_datasets
 from peerkd.data.streamed import StreamedDataset, open_dataset
+from peerkd.data.wording import printable
 from peerkd.errors import DataSourceError
 from peerkd.seeds import generator
 from peerkd.stages.dataset import Source, open_source, pixel_rules, read_dataset, reading_progress
@@ -59,7 +61,11 @@ def read_data(
         return read_dataset(stage, config.data, seed=config.seed)
     parts = [_read_peer(stage, config, peer, store=store) for peer in range(len(config.peers.given))]
     if config.data.source != "peers":
-        common = read_dataset(stage, config.data, seed=config.seed)
+        data = config.data
+        if data.source != "image_folder":
+            # Only the images of the peers are resized.
+            data = data.model_copy(update={"image_size_pixels": None})
+        common = read_dataset(stage, data, seed=config.seed)
         assert isinstance(common, RawDataset)
         parts.append(OwnedDataset(COMMON, "the common data set", common))
     return join_datasets(parts)
@@ -75,8 +81,7 @@ def _read_peer(stage: str, config: PeerExperimentConfig, peer: int, *, store: Ar
             return OwnedDataset(peer, given.name, read_stored(given.data, store))
         with local_data(stage, given.data, progress=progress) as address:
             assert address is not None
-            path = Path(address).expanduser()
-            is_arrays = path.suffix == ".npz" or (path.is_dir() and any(path.glob("*.npy")))
+            is_arrays = _has_arrays(Path(address).expanduser())
             raw = read_source(
                 "npz" if is_arrays else "image_folder",
                 path=address,
@@ -87,14 +92,28 @@ def _read_peer(stage: str, config: PeerExperimentConfig, peer: int, *, store: Ar
     return OwnedDataset(peer, given.name, raw)
 
 
+def _has_arrays(path: Path) -> bool:
+    """Return whether a data set is an npz file or a folder of npy files, and not a folder of images.
+
+    Raises:
+        DataSourceError: If it is a file of another kind.
+    """
+    if path.is_file() and path.suffix.lower() != ".npz":
+        raise DataSourceError(
+            f"it must be a folder of images, an npz file or a folder of npy files, got the file {printable(str(path))}."
+        )
+    return path.is_file() or (path.is_dir() and any(not is_hidden(file.name) for file in path.glob("*.npy")))
+
+
 @contextmanager
 def _naming_field(peer: int) -> Iterator[None]:
     """Let errors in the body of a ``with`` statement begin with the field that names the data of a peer."""
     try:
         yield
     except (ValueError, DataSourceError) as error:
-        message = str(error).removeprefix("data.path: ")
-        raise type(error)(f"peers.given[{peer}].data: {message}") from error
+        field = f"peers.given[{peer}].data"
+        message = str(error).removeprefix("data.path: ").replace("data.path", field)
+        raise type(error)(f"{field}: {message}") from error
 
 
 def key(config: PeerExperimentConfig, *, stage: str, store: ArtifactStore) -> str:
@@ -141,7 +160,8 @@ def divide_by_owner(
             test and public samples, all as indices.
 
     Raises:
-        ValueError: If a split of a peer or of the common data set would be empty.
+        ValueError: If a split of a peer or of the common data set would be empty, or all training samples are of one
+            class.
     """
     owners_N = np.asarray(dataset.columns[OWNER_COLUMN])
     trains, validations, tests = [], [], []
@@ -155,6 +175,12 @@ def divide_by_owner(
     else:
         public = np.empty(0, np.int64)
         validation, test = np.sort(np.concatenate(validations)), np.sort(np.concatenate(tests))
+    trained = np.unique(np.asarray(dataset.labels_N)[np.concatenate(trains)])
+    if len(trained) < 2:
+        raise ValueError(
+            "peers.given must have training samples of at least 2 classes together, got only samples of class "
+            f"{dataset.class_names[trained[0]]}."
+        )
     return trains, validations, tests, validation, test, public
 
 

@@ -5,9 +5,7 @@ import json
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from peerkd.arrays import IntArray
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.data.dataset import ImageDataset, RawDataset
@@ -30,13 +28,7 @@ def publish_samples(
     key = keys.key(KIND, {"partition": partition_key})
     if done := store.find(key):
         return done
-
-    def read(indices_B: IntArray) -> npt.NDArray[np.uint8]:
-        if isinstance(dataset, RawDataset):
-            return dataset.images_NCHW[indices_B]
-        return dataset.read_images(indices_B)
-
-    strips = sample_images(read, np.asarray(dataset.labels_N), assignment.train)
+    strips = sample_images(dataset.read_images, np.asarray(dataset.labels_N), assignment.train)
     values = [{**strip._asdict(), "data": base64.b64encode(strip.data).decode()} for strip in strips]
     with store.open_workspace(key) as workspace:
         (workspace.folder / _FILE_NAME).write_text(json.dumps(values), encoding="utf-8")

@@ -31,7 +31,7 @@ from peerkd.data.sources.folders import FolderId, folder_id
 from peerkd.data.sources.layout import EMPTY_CLASSES, FolderLayout, find_layout, list_class
 from peerkd.data.sources.pixel_rules import PixelRules, ReportProgress
 from peerkd.data.sources.splits import Split, split_of, split_remarks, validation_is_for_choices
-from peerkd.data.wording import listed, printable
+from peerkd.data.wording import listed, printable, without_form
 from peerkd.errors import DataSourceError
 
 UNREADABLE: Final = "images that cannot be read"
@@ -206,7 +206,8 @@ def _class_names(
             raise DataSourceError(
                 "data.path: all splits must have images of the same classes, but "
                 f"{printable(str(root / layout.splits[split]))} has none of {listed(missing)}"
-                f"{_near_miss(missing, with_images[split])}."
+                f"{_near_miss(missing, with_images[split])}; add images of these classes, or merge the folders of the "
+                "splits, and samples are held out in their place."
             )
     for name in sorted(every_class):
         if printable(name) != name:
@@ -218,10 +219,14 @@ def _class_names(
 
 
 def _near_miss(missing: Sequence[str], present: set[str]) -> str:
-    """Return a hint if a missing name differs from an existing name only in case, and otherwise an empty text."""
-    folded = {name.casefold(): name for name in present}
-    near = [f"{name} and {folded[name.casefold()]}" for name in missing if name.casefold() in folded]
-    return f" ({near[0]} differ only in case)" if near else ""
+    """Return a hint if a missing name looks like an existing name, and otherwise an empty text."""
+    folded = {without_form(name): name for name in present}
+    near = [(name, folded[without_form(name)]) for name in missing if without_form(name) in folded]
+    if not near:
+        return ""
+    one, other = near[0]
+    form = "case" if one.casefold() == other.casefold() else "spaces, leading zeros or Unicode form"
+    return f" ({one} and {other} differ only in {form})"
 
 
 def _layout_remarks(layout: FolderLayout, class_names: Sequence[str], relative_paths: Sequence[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from peerkd.data.dataset import RawDataset
 from peerkd.data.skipped import SkippedEntries
-from peerkd.data.wording import listed
+from peerkd.data.wording import listed, without_form
 from peerkd.errors import DataSourceError
 
 OWNER_COLUMN: Final = "owner"
@@ -49,9 +49,15 @@ def join_datasets(parts: Sequence[OwnedDataset]) -> RawDataset:
     for part in parts:
         if part.raw.image_shape != first.raw.image_shape:
             shapes = ["x".join(map(str, each.raw.image_shape)) for each in (first, part)]
+            has_grey = part.raw.image_shape[0] != first.raw.image_shape[0]
+            remedy = (
+                "repeat the channel of grey arrays three times, because images in folders are read as colours"
+                if has_grey
+                else "data.image_size_pixels resizes images in folders"
+            )
             raise DataSourceError(
                 f"peers.given: the images of all data sets must have the same shape, got {shapes[0]} of {first.name} "
-                f"and {shapes[1]} of {part.name}; data.image_size_pixels resizes images in folders."
+                f"and {shapes[1]} of {part.name}; {remedy}."
             )
     class_names = _sorted({name for part in parts for name in part.raw.class_names})
     index_of = {name: k for k, name in enumerate(class_names)}
@@ -89,7 +95,9 @@ def _bounds(raw: RawDataset) -> tuple[tuple[int, int], ...]:
 
 
 def _sorted(names: set[str]) -> tuple[str, ...]:
-    return tuple(sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names))
+    # Names such as 1 and 01 have one value, so the text decides between them.
+    is_numbers = all(name.isdecimal() for name in names)
+    return tuple(sorted(names, key=lambda name: (int(name) if is_numbers else 0, name)))
 
 
 def _remarks(parts: Sequence[OwnedDataset], class_names: Sequence[str]) -> Iterable[str]:
@@ -108,6 +116,17 @@ def _remarks(parts: Sequence[OwnedDataset], class_names: Sequence[str]) -> Itera
     for part in parts:
         for name in part.raw.class_names:
             owners.setdefault(name, []).append(part.name)
+    alike: dict[str, list[str]] = {}
+    for name in class_names:
+        alike.setdefault(without_form(name), []).append(name)
+    for names in alike.values():
+        # What one data set has is among its own remarks.
+        if len({owners[name][0] for name in names}) > 1:
+            shown = [f"{name} ({owners[name][0]})" for name in names]
+            yield (
+                f"{listed(shown)} are different classes, although their names differ only in case, spaces, leading "
+                "zeros or Unicode form"
+            )
     alone = [f"{name} ({names[0]})" for name, names in sorted(owners.items()) if len(names) == 1]
     if alone and len(parts) > 1:
         yield f"classes that only one data set has, perhaps under a name of its own: {listed(alone)}"

@@ -87,7 +87,10 @@ def _unsplit(
             "they contain none."
         )
     if not folders:
-        raise DataSourceError(f"data.path: {_shown(root)} must contain one folder per class, it contains none.")
+        raise DataSourceError(
+            f"data.path: {_shown(root)} must contain one folder per class, it contains none; move the images of each "
+            "class into a folder with the name of the class."
+        )
     if len(folders) == 1 and _has_folders(root / folders[0]) and not _has_images(root / folders[0]):
         inner = _shown(root / folders[0])
         raise DataSourceError(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from peerkd.artifacts.filesystem import FilesystemStore
@@ -109,6 +110,57 @@ def test_a_partition_of_peers_data_is_published_once_and_said(
 def test_a_damaged_source_is_refused_with_the_name_of_its_field(tmp_path: Path) -> None:
     with pytest.raises(DataSourceError, match=r"^peers\.given\[1\]\.data: .* cannot be listed as a folder"):
         read_data("test", config(folder(tmp_path / "a", "cat", "dog"), tmp_path / "nowhere"))
+
+
+def test_files_that_are_neither_images_nor_arrays_do_not_decide_what_a_data_set_is(tmp_path: Path) -> None:
+    hidden = folder(tmp_path / "a", "cat", "dog")
+    (hidden / "._images.npy").write_bytes(b"of another system")
+    other = tmp_path / "b.NPZ"
+    with other.open("wb") as file:
+        np.savez(file, images=np.zeros((9, 6, 6, 3), np.uint8), labels=np.arange(9) % 3)
+    assert read_data("test", config(hidden, other)).class_names == ("0", "1", "2", "cat", "dog")
+    (tmp_path / "c.zip").write_bytes(b"PK")
+    with pytest.raises(
+        DataSourceError, match=r"^peers\.given\[1\]\.data: it must be a folder of images, an npz file o"
+    ):
+        read_data("test", config(hidden, tmp_path / "c.zip"))
+
+
+def test_a_message_names_the_field_of_the_peer_and_no_other(tmp_path: Path) -> None:
+    folder(tmp_path / "a" / "inner", "cat", "dog")
+    with pytest.raises(DataSourceError) as caught:
+        read_data("test", config(tmp_path / "a", tmp_path / "a"))
+    assert str(caught.value).endswith(f"set peers.given[0].data={tmp_path / 'a' / 'inner'}.")
+    assert "data.path" not in str(caught.value)
+
+
+def test_images_of_peers_are_resized_beside_a_common_data_set_of_arrays(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 4, 4, 3), dtype=np.uint8)
+    np.savez(tmp_path / "c.npz", images=images, labels=np.array(["cat", "dog"])[np.arange(60) % 2])
+    one, other = (folder(tmp_path / name, "cat", "dog") for name in "ab")
+    path = {"source": "npz", "path": str(tmp_path / "c.npz")}
+    raw = read_data("test", config(one, other, data={**path, "image_size_pixels": 4}))
+    assert raw.image_shape == (3, 4, 4)
+    given = [{"name": name, "network": "mlp", "data": str(root)} for name, root in (("a", one), ("b", other))]
+    text = f"data.source=npz data.path={path['path']} data.image_size_pixels=4"
+    resolve(JOINTKD, config_json=yaml.safe_dump({"peers": {"given": given}}), overrides=text)
+
+
+def test_peers_that_have_one_class_together_are_refused(tmp_path: Path) -> None:
+    experiment = config(folder(tmp_path / "a", "cat"), folder(tmp_path / "b", "cat"))
+    with pytest.raises(
+        ValueError, match=r"^peers\.given must have training samples of at least 2 classes .* class cat\."
+    ):
+        divide(experiment, read_data("test", experiment))
+
+
+def test_a_peer_with_too_few_samples_is_told_what_helps(tmp_path: Path) -> None:
+    experiment = config(folder(tmp_path / "a", "cat", "dog"), folder(tmp_path / "b", "cat", "dog", num=5))
+    with pytest.raises(
+        ValueError, match=r"Possible fixes: lower partition\.min_samples_per_peer, add samples to peers\."
+    ):
+        divide(experiment, read_data("test", experiment))
 
 
 def test_a_peer_without_a_validation_sample_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Data sets of several owners as one data set, whose classes are joined by name."""
 
+import unicodedata
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from peerkd.data.dataset import RawDataset
 from peerkd.data.skipped import SkippedEntries
-from peerkd.data.sources.joined import COMMON, OWNER_COLUMN, OwnedDataset, join_datasets
+from peerkd.data.sources.joined import COMMON, OWNER_COLUMN, OwnedDataset, _sorted, join_datasets
 from peerkd.errors import DataSourceError
 
 
@@ -42,6 +44,24 @@ def test_classes_that_are_numbers_are_sorted_by_value() -> None:
     assert join_datasets(parts).class_names == ("2", "9", "10")
 
 
+def test_numbers_of_one_value_have_an_order() -> None:
+    names = ["0", "00", "0001", "001", "01", "1", "2", "10"]
+    # The order of a set differs from process to process.
+    assert [*_sorted({*names})] == names
+
+
+def test_names_that_look_alike_are_said() -> None:
+    composed, decomposed = (unicodedata.normalize(form, "naïf") for form in ("NFC", "NFD"))
+    one = OwnedDataset(0, "a", raw([0, 1, 2, 3], ("Cat", composed, "7", "dog"), value=0))
+    other = OwnedDataset(1, "b", raw([0, 1, 2, 3], ("cat", decomposed, "07", "dog"), value=0))
+    said = [each for each in join_datasets([one, other]).remarks if "are different classes, although" in each]
+    assert [each.partition(" are different")[0] for each in said] == [
+        "07 (b), 7 (a)",
+        "Cat (a), cat (b)",
+        f"{decomposed} (b), {composed} (a)",
+    ]
+
+
 def test_what_was_read_and_skipped_is_said_for_each_owner() -> None:
     skipped = (SkippedEntries("hidden files", 2, (".a",)),)
     south = SOUTH._replace(raw=raw([0, 1, 0], ("ant", "cat"), value=2, remarks=("a remark",), skipped=skipped))
@@ -53,6 +73,12 @@ def test_what_was_read_and_skipped_is_said_for_each_owner() -> None:
         "classes that only one data set has, perhaps under a name of its own: ant (south), owl (north)",
     )
     assert joined.skipped == (SkippedEntries("hidden files of south", 2, (".a",)),)
+
+
+def test_grey_arrays_beside_coloured_images_are_refused() -> None:
+    grey = replace(raw([0], ("cat",), value=0), images_NCHW=np.zeros((1, 1, 4, 4), np.uint8))
+    with pytest.raises(DataSourceError, match=r"got 3x4x4 of north and 1x4x4 of south; repeat the channel of grey "):
+        join_datasets([NORTH, OwnedDataset(1, "south", grey)])
 
 
 def test_images_of_different_shapes_are_refused() -> None:
