@@ -29,7 +29,7 @@ def content_numbers(
     """
     num_per_block = max(1, _BLOCK_BYTES // math.prod(image_shape_CHW))
     digests = [
-        hashlib.blake2b(np.ascontiguousarray(image_CHW), digest_size=_DIGEST_BYTES).digest()
+        hashlib.blake2b(image_CHW.tobytes(), digest_size=_DIGEST_BYTES).digest()
         for start in range(0, len(indices_N), num_per_block)
         for image_CHW in read(indices_N[start : start + num_per_block])
     ]

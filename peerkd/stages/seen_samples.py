@@ -69,7 +69,7 @@ def _repeated_images(
     repeated = []
     for learner, samples in trained.items():
         for owner, others in evaluated.items():
-            num = np.count_nonzero(np.isin(numbers_N[samples], numbers_N[others]))
+            num = int(np.count_nonzero(np.isin(numbers_N[samples], numbers_N[others])))
             if num:
                 repeated.append(f"{plural(num, 'image')} of {learner} in those of {owner}")
     if repeated:
