@@ -49,15 +49,9 @@ def join_datasets(parts: Sequence[OwnedDataset]) -> RawDataset:
     for part in parts:
         if part.raw.image_shape != first.raw.image_shape:
             shapes = ["x".join(map(str, each.raw.image_shape)) for each in (first, part)]
-            has_grey = part.raw.image_shape[0] != first.raw.image_shape[0]
-            remedy = (
-                "repeat the channel of grey arrays three times, because images in folders are read as colours"
-                if has_grey
-                else "data.image_size_pixels resizes images in folders"
-            )
             raise DataSourceError(
                 f"peers.given: the images of all data sets must have the same shape, got {shapes[0]} of {first.name} "
-                f"and {shapes[1]} of {part.name}; {remedy}."
+                f"and {shapes[1]} of {part.name}; data.image_size_pixels resizes images in folders."
             )
     class_names = _sorted({name for part in parts for name in part.raw.class_names})
     index_of = {name: k for k, name in enumerate(class_names)}

@@ -1,7 +1,6 @@
 """Data sets of several owners as one data set, whose classes are joined by name."""
 
 import unicodedata
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,12 +72,6 @@ def test_what_was_read_and_skipped_is_said_for_each_owner() -> None:
         "classes that only one data set has, perhaps under a name of its own: ant (south), owl (north)",
     )
     assert joined.skipped == (SkippedEntries("hidden files of south", 2, (".a",)),)
-
-
-def test_grey_arrays_beside_coloured_images_are_refused() -> None:
-    grey = replace(raw([0], ("cat",), value=0), images_NCHW=np.zeros((1, 1, 4, 4), np.uint8))
-    with pytest.raises(DataSourceError, match=r"got 3x4x4 of north and 1x4x4 of south; repeat the channel of grey "):
-        join_datasets([NORTH, OwnedDataset(1, "south", grey)])
 
 
 def test_images_of_different_shapes_are_refused() -> None:
