@@ -102,19 +102,18 @@ def _needs_contiguous(network: PeerNetwork, image_shape_CHW: tuple[int, int, int
     """
     num_channels, height, width = own_shape(network, image_shape_CHW)
     images_BCHW = torch.zeros(2, num_channels, height, width)
-    works = []
+
+    def works(memory_format: torch.memory_format) -> bool:
+        module = build_own(network, image_shape_CHW, num_classes=num_classes, seed=0).to(memory_format=memory_format)
+        try:
+            for is_training in (False, True):
+                module.train(is_training)(images_BCHW.contiguous(memory_format=memory_format))
+        except Exception:  # The check of given peers reports what the network raises.
+            return False
+        return True
+
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        for memory_format in (torch.channels_last, torch.contiguous_format):
-            module = build_own(network, image_shape_CHW, num_classes=num_classes, seed=0)
-            module.to(memory_format=memory_format)
-            try:
-                for is_training in (False, True):
-                    module.train(is_training)(images_BCHW.contiguous(memory_format=memory_format))
-            except Exception:  # The check of given peers reports what the network raises.
-                works.append(False)
-            else:
-                works.append(True)
-    return works == [False, True]
+        return not works(torch.channels_last) and works(torch.contiguous_format)
 
 
 def build_own(network: PeerNetwork, image_shape_CHW: tuple[int, int, int], *, num_classes: int, seed: int) -> nn.Module:
