@@ -69,7 +69,7 @@ class RunFacts:
     """Sentences on parts of the data that have too few samples."""
 
     samples: tuple[PeerSamples, ...] = ()
-    """A few images of each peer. Empty if the study has none."""
+    """A few images of each peer, or of all training samples of a study of methods. Empty if the study has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

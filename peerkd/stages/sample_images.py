@@ -1,4 +1,4 @@
-"""The artifact with a few images of each peer and class, which the reports show."""
+"""The artifact with a few images of each class, and of each peer if there are peers. The reports show them."""
 
 import base64
 import json
@@ -19,13 +19,13 @@ _FILE_NAME: Final = "strips.json"
 
 
 def publish_samples(
-    partition_key: str, dataset: ImageDataset | RawDataset, assignment: Assignment, store: ArtifactStore
+    division_key: str, dataset: ImageDataset | RawDataset, assignment: Assignment, store: ArtifactStore
 ) -> Manifest:
-    """Publish sample images of a partition, unless the store has them already.
+    """Publish sample images of a partition or a split, unless the store has them already.
 
     They are an artifact of their own, so that the fingerprint of a partition depends on the partition alone.
     """
-    key = keys.key(KIND, {"partition": partition_key})
+    key = keys.key(KIND, {"partition": division_key})
     if done := store.find(key):
         return done
     strips = sample_images(dataset.read_images, np.asarray(dataset.labels_N), assignment.train)
@@ -35,20 +35,20 @@ def publish_samples(
         return store.publish(key, metadata={"num_strips": len(strips)})
 
 
-def find_samples(partition: Manifest, names: tuple[str, ...], store: ArtifactStore) -> tuple[PeerSamples, ...]:
-    """Return the sample images of each peer that has some. There are none for the partition of an earlier version.
+def find_samples(division: Manifest, names: tuple[str, ...], store: ArtifactStore) -> tuple[PeerSamples, ...]:
+    """Return the sample images of each peer that has some. A partition or split of an earlier version has none.
 
     Args:
-        partition: The partition.
+        division: The partition, or the split, which has the samples of a single peer.
         names: What each peer is called.
         store: The artifact store.
     """
-    reference = partition.metadata["inputs"].get("samples")
+    reference = division.metadata["inputs"].get("samples")
     if reference is None:
         return ()
     manifest = references.follow(reference, store)
     values: list[dict[str, Any]] = json.loads((store.fetch(manifest.key) / _FILE_NAME).read_text(encoding="utf-8"))
-    class_names = partition.metadata["class_names"]
+    class_names = division.metadata["class_names"]
     by_peer: dict[int, list[SampleStrip]] = {}
     for each in values:
         address = f"data:{each['media_type']};base64,{each['data']}"

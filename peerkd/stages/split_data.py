@@ -23,6 +23,7 @@ from peerkd.stages.free_space import check_free_space
 from peerkd.stages.hold_out import hold_out
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.run_record import find_route, record_run
+from peerkd.stages.sample_images import publish_samples
 from peerkd.stages.tracking import check_tracking
 from peerkd.training.bounds import batch_bounds, part_of
 from peerkd.training.file_sizes import weights_bytes
@@ -96,12 +97,13 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
         print_line(NAME, f"already done: {summary} of {source.dataset.name}")
         record_run(config, done, store, route=route)
         return done
+    samples = publish_samples(artifact, source.dataset, assignment, store)
     with store.open_workspace(artifact) as workspace:
         assignment.save(workspace.folder)
         manifest = store.publish(
             artifact,
             metadata={
-                "inputs": {"dataset": references.reference(dataset)},
+                "inputs": {"dataset": references.reference(dataset), "samples": references.reference(samples)},
                 "fingerprint": assignment.fingerprint,
                 "name": source.dataset.name,
                 "class_names": list(source.dataset.class_names),

@@ -69,7 +69,9 @@ def pages(sweep, sweep_findings, concluded, tmp_path_factory) -> dict[str, Path]
     texts = {
         "sweep": sweep_html.render(sweep_findings, facts),
         "tuned": choices_html.render(concluded, Study(num_peers=3, temperatures=(1.0,), alphas=(0.5,)).facts),
-        "methods": methods_html.render(compute_methods(study.table, study.facts), study.facts),
+        "methods": methods_html.render(
+            compute_methods(study.table, study.facts), replace(study.facts, samples=SAMPLES)
+        ),
         "rounds": rounds_html.render(*rounds()),
         "compare": compare_html.render(*compared()),
     }

@@ -12,6 +12,7 @@ from peerkd.results.curves import read_curves
 from peerkd.stages import train_pcl
 from peerkd.stages.cost import Accounts
 from peerkd.stages.report_stage import ReportContents
+from peerkd.stages.sample_images import find_samples
 from peerkd.stages.split_data import batch_warnings
 from peerkd.stages.work.facts_of_runs import common_facts
 
@@ -53,6 +54,7 @@ def gather_facts(config: PclConfig, runs: Manifest, store: ArtifactStore) -> Pcl
             warnings=batch_warnings(config, num_train=described["num_train"]),
         ),
         config=config,
+        samples=find_samples(split, ("all training samples",), store),
         fingerprints={
             "data set": dataset.metadata["fingerprint"],
             "split": described["fingerprint"],

@@ -1,9 +1,11 @@
 import re
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 
 from peerkd.config.methods import Method
+from peerkd.reporting.facts import PeerSamples, SampleStrip
 from peerkd.reporting.methods.findings import compute_findings
 from peerkd.reporting.methods.html import SECTIONS, render, what_differs
 from tests.curves import MethodStudy
@@ -41,6 +43,14 @@ def test_the_page_has_no_missing_number(page):
     text = " ".join(Page(page).text)
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
     assert "None" not in text
+
+
+def test_sample_images_are_those_of_all_training_samples(method_study, method_findings):
+    samples = (PeerSamples("all training samples", (SampleStrip("<i>seven", 2, "data:image/png;base64,AA=="),)),)
+    page = render(method_findings, replace(method_study.facts, samples=samples))
+    assert "<p>A few training images of the most frequent classes.</p>" in page
+    assert '<img src="data:image/png;base64,AA==" alt="2 images of class &lt;i&gt;seven">' in page
+    assert "of which each peer" not in page
 
 
 def test_each_method_has_its_accuracies_and_its_curves(page, method_findings):
