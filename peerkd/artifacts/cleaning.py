@@ -1,4 +1,4 @@
-"""Deletion in a store in a local folder. It is impossible while a run uses the store.
+"""Deletion in a store. In a local folder, it is impossible while a run uses the store.
 
 A run holds a shared lock on the folder of its store, and a deletion an exclusive one. The kernel releases a lock
 however its process ends. Besides, a worker locks the workspace in which it works, so a store is also known to be in use
@@ -10,15 +10,94 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from peerkd.artifacts.store import MANIFEST_NAME, check_name
 from peerkd.errors import WorkspaceBusyError
 
 _LEFTOVER: Final = re.compile(r"(?P<key>.+)\.(?P<kind>partial|publishing|damaged-\d+)")
 _LOCKS: Final = (".lock", ".publish-lock")
+
+
+class StoreCleaner(Protocol):
+    """What finds and deletes the parts of a store. What it knows about them is as old as the object itself."""
+
+    @property
+    def address(self) -> str:
+        """The address of the store."""
+
+    def unused(self) -> AbstractContextManager[None]:
+        """Keep runs from using the store in this context, if the store has locks.
+
+        Raises:
+            WorkspaceBusyError: If a run uses the store.
+        """
+
+    def leftovers(self) -> Mapping[str, int]:
+        """Return the size in bytes of each workspace and each damaged artifact, by its name in the store."""
+
+    def seconds_since_change(self, name: str) -> float | None:
+        """Return how long ago an artifact, or a workspace ``<key>.partial``, was last written.
+
+        None: it does not exist, or the store has locks, which show whether it is in use.
+        """
+
+    def delete_artifacts(self, keys: Iterable[str]) -> None:
+        """Delete artifacts in the given order. At any moment, an artifact is whole or does not exist."""
+
+    def delete_leftovers(self, names: Iterable[str]) -> None:
+        """Delete workspaces and damaged artifacts that ``leftovers`` has returned."""
+
+
+class FolderCleaner:
+    """What deletes in a store in a local folder; see ``StoreCleaner``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def address(self) -> str:
+        """The path of the folder."""
+        return str(self._root)
+
+    def unused(self) -> AbstractContextManager[None]:
+        """Keep runs from using the store in this context; see ``unused``."""
+        return unused(self._root)
+
+    def leftovers(self) -> Mapping[str, int]:
+        """Return the folders of workspaces and of damaged artifacts, each with its bytes."""
+        folders = sorted(path for path in self._root.glob("*/*") if path.is_dir() and is_leftover(path.name))
+        return {
+            folder.relative_to(self._root).as_posix(): sum(
+                path.stat().st_size for path in folder.rglob("*") if path.is_file()
+            )
+            for folder in folders
+        }
+
+    def seconds_since_change(self, name: str) -> float | None:
+        """Return None, because locks show whether the artifact or workspace is in use."""
+        return None
+
+    def delete_artifacts(self, keys: Iterable[str]) -> None:
+        """Delete artifacts in the given order, with the files that lock their workspaces.
+
+        A manifest is deleted before the other files, so an artifact is whole or does not exist at any moment.
+        """
+        for key in keys:
+            folder = self._root / check_name(key)
+            (folder / MANIFEST_NAME).unlink(missing_ok=True)
+            shutil.rmtree(folder)
+            for ending in _LOCKS:
+                folder.with_name(folder.name + ending).unlink(missing_ok=True)
+            _remove_if_empty(folder.parent)
+
+    def delete_leftovers(self, names: Iterable[str]) -> None:
+        """Delete folders that ``leftovers`` has returned."""
+        for name in names:
+            shutil.rmtree(self._root / check_name(name))
+            _remove_if_empty((self._root / name).parent)
 
 
 @contextmanager
@@ -71,44 +150,24 @@ def _locked(root: Path, kind: int, *, busy: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def find_leftovers(root: Path) -> Mapping[str, int]:
-    """Return the folders of workspaces and of damaged artifacts, as keys with their endings, each with its bytes."""
-    found = {}
-    for folder in sorted(path for path in root.glob("*/*") if path.is_dir() and _LEFTOVER.fullmatch(path.name)):
-        found[folder.relative_to(root).as_posix()] = sum(
-            path.stat().st_size for path in folder.rglob("*") if path.is_file()
-        )
-    return found
+def is_leftover(name: str) -> bool:
+    """Return whether a name in a store is that of a workspace or of a damaged artifact."""
+    return _LEFTOVER.fullmatch(name) is not None
 
 
 def split_leftover(name: str) -> tuple[str, str]:
-    """Return the key of a leftover folder, and its kind: ``partial``, ``publishing`` or ``damaged``."""
+    """Return the key of a leftover, and its kind: ``partial``, ``publishing`` or ``damaged``."""
     found = _LEFTOVER.fullmatch(name)
     assert found
     return found["key"], found["kind"].partition("-")[0]
 
 
-def delete_artifacts(root: Path, keys: Iterable[str]) -> None:
-    """Delete artifacts in the given order, with the files that lock their workspaces.
-
-    A manifest is deleted before the other files, so an artifact is whole or does not exist at any moment.
-    """
-    for key in keys:
-        folder = root / check_name(key)
-        (folder / MANIFEST_NAME).unlink(missing_ok=True)
-        shutil.rmtree(folder)
-        for ending in _LOCKS:
-            folder.with_name(folder.name + ending).unlink(missing_ok=True)
-        _remove_if_empty(folder.parent)
-
-
-def delete_leftovers(root: Path, names: Iterable[str]) -> None:
-    """Delete folders that ``find_leftovers`` found."""
-    for name in names:
-        shutil.rmtree(root / check_name(name))
-        _remove_if_empty((root / name).parent)
-
-
 def _remove_if_empty(folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()
+
+
+if TYPE_CHECKING:
+
+    def _(cleaner: FolderCleaner) -> StoreCleaner:
+        return cleaner

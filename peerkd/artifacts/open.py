@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from peerkd.artifacts.cleaning import FolderCleaner, StoreCleaner
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.redaction import without_secrets
 from peerkd.artifacts.store import ArtifactStore
@@ -44,6 +45,21 @@ def open_store(
         notify = notify or logging.getLogger("peerkd").warning
         return S3Store(*open_bucket(address, notify=notify, count_failure=count_failure))
     return FilesystemStore(Path(address)) if notify is None else FilesystemStore(Path(address), notify=notify)
+
+
+def open_cleaner(address: str, *, notify: Callable[[str], None]) -> StoreCleaner:
+    """Return what deletes in the store at an address; see ``open_store``.
+
+    Raises:
+        ValueError: If the address is not valid, or the environment lacks a setting that the store needs.
+    """
+    check_address(address)
+    if address.startswith(S3_SCHEME):
+        from peerkd.artifacts.s3 import open_bucket
+        from peerkd.artifacts.s3_cleaning import S3Cleaner
+
+        return S3Cleaner(*open_bucket(address, notify=notify))
+    return FolderCleaner(Path(address))
 
 
 def check_address(address: str) -> None:

@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
 from threading import Event
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
@@ -59,6 +60,17 @@ class Stored:
     sha256: str | None
     """The SHA-256 that this program stored with the content; None if another program wrote the object."""
     etag: str
+
+
+class Listed(NamedTuple):
+    """The facts about an object in a list of objects."""
+
+    num_bytes: int
+    changed_at: datetime
+    """The time when the object was written, by the clock of the server."""
+
+    version: str
+    """A text that changes whenever the content changes."""
 
 
 class Bucket:
@@ -205,22 +217,26 @@ class Bucket:
 
         One list suffices if the caller then requests each listed object, or deletes all of them.
         """
+        return {name: each.version for name, each in self.describe_once(prefix).items()}
 
-        def request(after: str | None) -> dict[str, str]:
+    def describe_once(self, prefix: str) -> Mapping[str, Listed]:
+        """Return the facts about all objects whose name begins with a prefix, from a single list; see ``list_once``."""
+
+        def request(after: str | None) -> dict[str, Listed]:
             found = self._client.list_objects(self.name, prefix, recursive=True, start_after=after)
             # The client would request the next page only for the name after these.
-            page = {each.object_name: f"{each.etag}-{each.last_modified}" for each in islice(found, _MAX_NAMES)}
+            page = {each.object_name: _listed(each) for each in islice(found, _MAX_NAMES)}
             if not all(name.startswith(prefix) for name in page):
                 raise TransientError("a list of names that were not requested")
             return page
 
         page = self._repeat(partial(request, None))
-        versions = dict(page)
+        listed = dict(page)
         while len(page) == _MAX_NAMES:
             page = self._repeat(partial(request, next(reversed(page))))
-            versions.update(page)
+            listed.update(page)
         # Web consoles create empty objects to show folders.
-        return {name: version for name, version in versions.items() if not name.endswith("/")}
+        return {name: each for name, each in listed.items() if not name.endswith("/")}
 
     def put(self, name: str, content: bytes, *, only_new: bool = False) -> str:
         """Write an object in one request, with its SHA-256 in the metadata; return the SHA-256.
@@ -372,6 +388,10 @@ class Bucket:
         return self._client._execute(
             method, self.name, name, body=body, headers=dict(headers or {}), query_params=dict(query or {})
         )
+
+
+def _listed(found: Any) -> Listed:
+    return Listed(found.size, found.last_modified, f"{found.etag}-{found.last_modified}")
 
 
 def _new_object(sha256: str) -> dict[str, str]:

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import typer
 
-from peerkd.artifacts.cleaning import unused
-from peerkd.artifacts.filesystem import FilesystemStore
-from peerkd.artifacts.open import S3_SCHEME
-from peerkd.artifacts.store import ArtifactStore
+from peerkd.artifacts.cleaning import StoreCleaner
+from peerkd.artifacts.open import S3_SCHEME, open_cleaner, open_store
 from peerkd.cli.options import StorePlace
 from peerkd.errors import WorkspaceBusyError
 from peerkd.launch.invocations.files import list_invocations
+from peerkd.stages import clean_store
 from peerkd.stages.clean_store import Cleaning, plan_cleaning
 from peerkd.stages.stored_runs import find_run, list_runs
-from peerkd.wording import format_bytes, plural
+from peerkd.wording import format_bytes, format_duration, plural
 
 
 def clean(place: StorePlace, texts: Sequence[str], *, has_unfinished: bool, is_confirmed: bool, as_json: bool) -> None:
@@ -30,19 +29,15 @@ def clean(place: StorePlace, texts: Sequence[str], *, has_unfinished: bool, is_c
         as_json: Print what would be deleted as JSON, without a question. The command then deletes only with ``--yes``.
 
     Raises:
-        ValueError: If the store is not a folder, or a text does not name one run of the store.
+        ValueError: If the options name no store, or a text does not name one run of the store.
         ArtifactCorruptError: If a manifest is damaged.
-        WorkspaceBusyError: If a run is going on in the store, or the store has changed since the question.
+        WorkspaceBusyError: If a run is going on in the folder, a named run may be going on in a store in S3, or the
+            store has changed since the question.
+        StoreUnavailableError: If the store does not answer.
     """
-    if place.address.startswith(S3_SCHEME):
-        raise ValueError(
-            f"store must be a folder for 'peerkd clean', got {place.address}: it cannot be seen whether a run uses a "
-            "store in S3. Delete objects of S3 with a client of S3, when no run is going on."
-        )
-    root = Path(place.address)
-    store = FilesystemStore(root)
-    with unused(root):
-        cleaning = _plan(root, store, texts, has_unfinished=has_unfinished)
+    address = place.address
+    with _open_cleaner(address).unused():
+        cleaning = _plan(address, texts, has_unfinished=has_unfinished)
         if as_json:
             typer.echo(json.dumps({**cleaning.to_json(), "is_deleted": is_confirmed}, indent=2))
         else:
@@ -50,10 +45,10 @@ def clean(place: StorePlace, texts: Sequence[str], *, has_unfinished: bool, is_c
                 typer.echo(line)
     if cleaning.is_empty or not (is_confirmed or (not as_json and _agrees())):
         return
-    # The lock is not held while a person thinks, so another run may have begun and ended.
-    with unused(root):
-        if _plan(root, store, texts, has_unfinished=has_unfinished).to_json() != cleaning.to_json():
-            raise WorkspaceBusyError(f"{root} has changed since the question, so nothing is deleted; ask again.")
+    # The lock is not held while a person thinks, so another run may have begun and ended. A store in S3 has no lock.
+    with _open_cleaner(address).unused():
+        if _plan(address, texts, has_unfinished=has_unfinished).to_json() != cleaning.to_json():
+            raise WorkspaceBusyError(f"{address} has changed since the question, so nothing is deleted; ask again.")
         cleaning.delete()
     if not as_json:
         typer.echo(f"Deleted: {format_bytes(cleaning.num_bytes)}.")
@@ -64,10 +59,16 @@ def lines(cleaning: Cleaning) -> Iterator[str]:
     kept = {key: run for run in cleaning.kept for key in run.artifacts}
     kept_bytes = sum(entry.num_bytes for key, run in kept.items() for entry in run.artifacts[key].files.values())
     remaining = f"Kept: {plural(len(cleaning.kept), 'run')} with {format_bytes(kept_bytes)}."
+    if cleaning.recent:
+        what = plural(len(cleaning.recent), "artifact or workspace", "artifacts or workspaces")
+        remaining += (
+            f" Besides, {what} that no run is known to need, because a run that began within the last "
+            f"{format_duration(clean_store.RECENT_SECONDS)} may need it."
+        )
     if cleaning.is_empty:
-        yield f"Nothing in {cleaning.root} can be deleted. {remaining}"
+        yield f"Nothing in {cleaning.cleaner.address} can be deleted. {remaining}"
         return
-    yield f"To be deleted from {cleaning.root}:"
+    yield f"To be deleted from {cleaning.cleaner.address}:"
     for run in cleaning.runs:
         yield f"  the run {run.name} ({run.state})"
     if cleaning.artifacts:
@@ -82,12 +83,26 @@ def lines(cleaning: Cleaning) -> Iterator[str]:
     yield f"In all {format_bytes(cleaning.num_bytes)}. {remaining}"
 
 
-def _plan(root: Path, store: ArtifactStore, texts: Sequence[str], *, has_unfinished: bool) -> Cleaning:
-    runs = list_runs(
-        store, notify=lambda text: typer.echo(f"peerkd: {text}", err=True), invocations=list_invocations(root)
+def _plan(address: str, texts: Sequence[str], *, has_unfinished: bool) -> Cleaning:
+    store = open_store(address, notify=_notify)
+    invocations = [] if address.startswith(S3_SCHEME) else list_invocations(Path(address))
+    runs = list_runs(store, notify=_notify, invocations=invocations)
+    return plan_cleaning(
+        _open_cleaner(address),
+        store,
+        runs,
+        chosen=[find_run(runs, text) for text in texts],
+        has_unfinished=has_unfinished,
+        invocations=invocations,
     )
-    chosen = [find_run(runs, text) for text in texts]
-    return plan_cleaning(root, store, runs, chosen=chosen, has_unfinished=has_unfinished)
+
+
+def _open_cleaner(address: str) -> StoreCleaner:
+    return open_cleaner(address, notify=_notify)
+
+
+def _notify(text: str) -> None:
+    typer.echo(f"peerkd: {text}", err=True)
 
 
 def _agrees() -> bool:

@@ -3,28 +3,42 @@
 An artifact is needed if it belongs to a run that is kept, or if such a run starts from it. Everything else goes: the
 artifacts of the chosen runs that no kept run shares, artifacts without a run, damaged artifacts that were set aside,
 and the workspaces of artifacts that exist.
+
+A store in S3 has no locks. There, the time of the last change shows what a run may need: an unfinished run in whose
+artifacts or workspace something has changed within an hour may be going on, and what has changed within a day may
+belong to a run that has no record yet.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from peerkd.artifacts.cleaning import delete_artifacts, delete_leftovers, find_leftovers, split_leftover
+from peerkd.artifacts.cleaning import StoreCleaner, split_leftover
 from peerkd.artifacts.store import ArtifactStore, Manifest
-from peerkd.launch.invocations.files import Invocation, delete_invocations, list_invocations
+from peerkd.errors import WorkspaceBusyError
+from peerkd.launch.invocations.files import Invocation, delete_invocations
 from peerkd.launch.invocations.status import RUNNING
 from peerkd.stages.artifact_graph import chain_of, inputs_of, read_manifests
 from peerkd.stages.launched_stage import key_of_accounts
+from peerkd.stages.run_record import COMPARISON_KIND
 from peerkd.stages.stored_runs import StoredRun
+from peerkd.wording import format_duration
+
+_ACTIVE_SECONDS: Final = 3600.0
+"""The age of the last change below which an unfinished run may be going on.
+
+A worker writes its heartbeat every ten seconds. The rest is for long uploads, and for clocks that differ."""
+
+RECENT_SECONDS: Final = 24 * 3600.0
+"""The age of the last change below which artifacts and workspaces without a run are kept in a store without locks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cleaning:
-    """What would be deleted from a store in a folder."""
+    """What would be deleted from a store."""
 
-    root: Path
+    cleaner: StoreCleaner
     runs: Sequence[StoredRun]
     """The runs that are deleted."""
 
@@ -36,6 +50,10 @@ class Cleaning:
 
     leftovers: Mapping[str, int]
     """The size of each folder with unfinished work or a damaged artifact, by its name in the store."""
+
+    recent: Sequence[str]
+    """The names of the artifacts and workspaces that no known run needs, and that are kept because they changed
+    recently. Empty for a store with locks."""
 
     invocations: Sequence[Invocation]
     """The invocations of runs that no longer exist."""
@@ -57,68 +75,114 @@ class Cleaning:
             "kept_runs": [run.name for run in self.kept],
             "artifacts": dict(self.artifacts),
             "leftovers": dict(self.leftovers),
+            "recent": list(self.recent),
             "invocations": [invocation.folder.name for invocation in self.invocations],
             "num_bytes": self.num_bytes,
         }
 
     def delete(self) -> None:
         """Delete everything."""
-        delete_artifacts(self.root, self.artifacts)
-        delete_leftovers(self.root, self.leftovers)
+        self.cleaner.delete_artifacts(self.artifacts)
+        self.cleaner.delete_leftovers(self.leftovers)
         delete_invocations(self.invocations)
 
 
 def plan_cleaning(
-    root: Path, store: ArtifactStore, runs: Sequence[StoredRun], *, chosen: Sequence[StoredRun], has_unfinished: bool
+    cleaner: StoreCleaner,
+    store: ArtifactStore,
+    runs: Sequence[StoredRun],
+    *,
+    chosen: Sequence[StoredRun],
+    has_unfinished: bool,
+    invocations: Sequence[Invocation] = (),
 ) -> Cleaning:
     """Return what would be deleted from a store.
 
     Args:
-        root: The folder of the store.
+        cleaner: What deletes in the store.
         store: The store.
         runs: All runs of the store.
         chosen: The runs to delete.
-        has_unfinished: Whether the unfinished runs are among them. Workspaces that belong to no known run go with them.
+        has_unfinished: Whether the unfinished runs are among them, except those that may be going on. Workspaces that
+            belong to no known run go with them.
+        invocations: The invocations in the folder of the store.
 
     Raises:
         ArtifactCorruptError: If a manifest is damaged, because it is then unknown what its artifact was computed from.
+        WorkspaceBusyError: If a chosen run may be going on.
     """
-    deleted = [run for run in runs if run in chosen or (has_unfinished and not run.is_finished)]
+    active = {run.key for run in runs if _is_active(run, cleaner)}
+    for run in chosen:
+        if run.key in active:
+            raise WorkspaceBusyError(
+                f"{run.name} may be going on, because something of it has changed within the last "
+                f"{format_duration(_ACTIVE_SECONDS)}; delete it later, if it has been ended."
+            )
+    deleted = [run for run in runs if run in chosen or (has_unfinished and not (run.is_finished or run.key in active))]
     gone = {run.key for run in deleted}
     kept = [run for run in runs if run.key not in gone]
     manifests = read_manifests(store)
     needed = _needed(kept, manifests)
+    # What the deleted runs need goes whatever its age.
+    of_deleted = {key for run in deleted for key in (*run.artifacts, *map(key_of_accounts, run.artifacts))}
+    recent = [key for key in manifests if key not in needed | of_deleted and _is_recent(key, cleaner)]
+    needed |= chain_of([manifests[key] for key in recent], manifests).keys()
     unneeded = {key: manifest for key, manifest in manifests.items() if key not in needed}
     order = TopologicalSorter(
         {key: [each for each in inputs_of(manifest) if each in unneeded] for key, manifest in unneeded.items()}
     )
-    invocations = [
-        invocation
-        for invocation in list_invocations(root)
-        if invocation.state != RUNNING and invocation.run_key not in {run.key for run in kept}
+    leftovers = _leftovers(cleaner, deleted, kept, manifests, has_unfinished=has_unfinished)
+    next_of_deleted = {run.next_key for run in deleted}
+    recent_leftovers = [
+        name for name in leftovers if split_leftover(name)[0] not in next_of_deleted and _is_recent(name, cleaner)
     ]
     return Cleaning(
-        root=root,
+        cleaner=cleaner,
         runs=deleted,
         kept=kept,
         artifacts={key: _num_bytes(unneeded[key]) for key in reversed(list(order.static_order()))},
-        leftovers=_leftovers(root, deleted, kept, manifests, has_unfinished=has_unfinished),
-        invocations=invocations,
+        leftovers={name: num_bytes for name, num_bytes in leftovers.items() if name not in recent_leftovers},
+        recent=[*recent, *recent_leftovers],
+        invocations=[
+            invocation
+            for invocation in invocations
+            if invocation.state != RUNNING and invocation.run_key not in {run.key for run in kept}
+        ],
     )
 
 
+def _is_active(run: StoredRun, cleaner: StoreCleaner) -> bool:
+    """Return whether an unfinished run may be going on in a store without locks."""
+    if run.is_finished:
+        return False
+    names = [*run.artifacts, *([f"{run.next_key}.partial"] if run.next_key else [])]
+    ages = [cleaner.seconds_since_change(name) for name in names]
+    return any(age is not None and age < _ACTIVE_SECONDS for age in ages)
+
+
+def _is_recent(name: str, cleaner: StoreCleaner) -> bool:
+    age = cleaner.seconds_since_change(name)
+    return age is not None and age < RECENT_SECONDS
+
+
 def _needed(kept: Iterable[StoredRun], manifests: Mapping[str, Manifest]) -> set[str]:
-    """Return the keys of the artifacts of the kept runs, of those from which they start, and of their accounts."""
+    """Return the keys of the artifacts of the kept runs, of those from which they start, and of their accounts.
+
+    The report on several studies is needed if the reports of all these studies are.
+    """
     needed: set[str] = set()
     for run in kept:
         record = manifests.get(run.key)
         named = [each["key"] for each in record.metadata.get("starts_from", ())] if record else []
         needed |= {*run.artifacts, *chain_of([manifests[key] for key in named if key in manifests], manifests)}
+    for key, manifest in manifests.items():
+        if key.startswith(f"{COMPARISON_KIND}/") and needed.issuperset(inputs_of(manifest)):
+            needed.add(key)
     return needed | {key_of_accounts(key) for key in needed}
 
 
 def _leftovers(
-    root: Path,
+    cleaner: StoreCleaner,
     deleted: Sequence[StoredRun],
     kept: Sequence[StoredRun],
     manifests: Mapping[str, Manifest],
@@ -128,7 +192,7 @@ def _leftovers(
     needed = {run.next_key for run in kept}
     unneeded = {run.next_key for run in deleted} | manifests.keys()
     found = {}
-    for name, num_bytes in find_leftovers(root).items():
+    for name, num_bytes in cleaner.leftovers().items():
         key, kind = split_leftover(name)
         # A workspace that belongs to no known run may be one of an older version, so it goes only if it is asked for.
         if kind != "partial" or (key not in needed and (key in unneeded or has_unfinished)):

@@ -14,7 +14,7 @@ from peerkd.config.strict import StrictConfig
 from peerkd.metrics.progress import print_line
 from peerkd.results.cost import RunCost, to_csv
 from peerkd.stages.cost import gather_accounts
-from peerkd.stages.run_record import now, run_of_report
+from peerkd.stages.run_record import COMPARISON_KIND, now, run_of_report
 from peerkd.stages.tracking import tracked
 
 REPORT_NAME: Final = "report.html"
@@ -23,9 +23,6 @@ SUMMARY_NAME: Final = "summary.txt"
 COST_NAME: Final = "cost.csv"
 COMPARISON_NAME: Final = "comparison.csv"
 """The name of the table in a report on several studies."""
-
-COMPARISON_KIND: Final = "compare_studies"
-"""The kind of the artifact with the report on several studies."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

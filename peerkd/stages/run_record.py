@@ -25,6 +25,10 @@ EXPERIMENT_NAME: Final = "experiment.json"
 The file has all sections but ``compute``, which changes no result."""
 
 
+COMPARISON_KIND: Final = "compare_studies"
+"""The kind of the artifact with the report on several studies, which are the runs of one config with several seeds."""
+
+
 class Route(NamedTuple):
     """A pipeline and a strategy, with the stages that they run, in order."""
 

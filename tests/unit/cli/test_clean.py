@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from peerkd.artifacts import references
 from peerkd.artifacts.cleaning import in_use, unused
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.errors import WorkspaceBusyError
@@ -176,7 +177,13 @@ def test_a_damaged_manifest_must_be_set_aside_first(peerkd, store: FilesystemSto
     assert "peerkd store set-aside" in outcome.err
 
 
-def test_a_store_in_s3_is_not_cleaned(peerkd) -> None:
-    outcome = peerkd("clean", "--store", "s3://bucket/runs", "--yes")
-    assert outcome.exit_code == 2
-    assert "store must be a folder for 'peerkd clean', got s3://bucket/runs" in outcome.err
+def test_the_report_on_several_studies_is_kept_with_all_of_them(peerkd, store: FilesystemStore) -> None:
+    reports = []
+    for seed in (0, 1):
+        config = experiment(f"name=seed-{seed} seed={seed}")
+        last = go_on(store, config, SWEEP, begin(store, config, SWEEP), num_stages=3)
+        reports.append(report(store, config, SWEEP, last, key=f"build_report/00000000000000a{seed}"))
+    comparison = "compare_studies/00000000000000cc"
+    publish(store, comparison, inputs={"reports": [references.reference(each) for each in reports]})
+    assert cleaned(peerkd)["artifacts"] == {}
+    assert comparison in cleaned(peerkd, "seed-1")["artifacts"]

@@ -50,7 +50,7 @@ def test_sample_images_are_those_of_all_training_samples(method_study, method_fi
     page = render(method_findings, replace(method_study.facts, samples=samples))
     assert "<p>A few training images of the most frequent classes.</p>" in page
     assert '<img src="data:image/png;base64,AA==" alt="2 images of class &lt;i&gt;seven">' in page
-    assert "of which each peer" not in page
+    assert "images of each peer" not in page
 
 
 def test_each_method_has_its_accuracies_and_its_curves(page, method_findings):
