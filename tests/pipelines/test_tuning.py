@@ -184,11 +184,30 @@ def test_two_workers_give_the_same_study_even_if_one_is_lost(study, undisturbed,
     same(study, undisturbed)
 
 
-def test_a_tuned_run_ends_with_a_plan_and_trains_nothing_the_second_time(run_here, tmp_path, capsys):
-    output = tmp_path / "runs"
-    overrides, options = (*TINY, "distill.epochs=3", "tune.budget_fraction=0.2"), ("--strategy", "tune")
-    first = subprocess.run([*command(output, overrides), *options], capture_output=True, text=True, check=False)
+OWN_CODE = (
+    "distill.loss={kind: 'my_study:SQUARED_DISTANCE', power: 1.5}",
+    "partition.label_skew={kind: own, function: 'my_study:by_halves', options: {num_classes_first: 5}}",
+)
+"""The loss and the partitioner of ``docs/own-code.md``."""
+
+
+def test_a_tuned_run_with_own_code_ends_with_a_plan_and_trains_nothing_the_second_time(
+    run_here, tmp_path, capsys, monkeypatch
+):
+    output, examples = tmp_path / "runs", ROOT / "docs" / "examples"
+    overrides = (*TINY, "distill.epochs=3", "tune.budget_fraction=0.2", *OWN_CODE)
+    options = ("--strategy", "tune")
+    first = subprocess.run(
+        [*command(output, overrides), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(examples)},
+    )
     assert first.returncode == 0, first.stderr
+    (metrics,) = output.glob("report_choices/*/metrics.json")
+    assert json.loads(metrics.read_text())["loss"]["kind"].startswith("my_study:SQUARED_DISTANCE@")
+    monkeypatch.syspath_prepend(examples)
     (page,) = output.glob("report_choices/*/report.html")
     assert str(page) in first.stdout
     assert not list(output.glob("distill_pairs/*"))
