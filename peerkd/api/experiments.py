@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from peerkd.config.strict import StrictConfig
     from peerkd.training.forecast import Forecast
     from peerkd.training.forecast_rounds import RoundsForecast
+    from peerkd.training.forecast_study import StudyForecast
 
 Overrides = Mapping[str, Any] | Iterable[str]
 """Changes of a config: values by the dotted names of their fields, or ``key=value`` pairs as for ``--set``."""
@@ -98,34 +99,43 @@ def plan(
 ) -> "RoundsForecast": ...
 
 
+@overload
+def plan(
+    config: "PclConfig", *, store: str | Path | None = ..., strategy: Literal["sweep", "tune"] = ...
+) -> "StudyForecast": ...
+
+
 def plan(
     config: "StrictConfig", *, store: str | Path | None = None, strategy: Literal["sweep", "tune"] = "sweep"
-) -> "Forecast | RoundsForecast":
-    """Return the work of an experiment: numbers of trials, samples and bytes.
+) -> "Forecast | RoundsForecast | StudyForecast":
+    """Return the work of an experiment or a study: numbers of trainings, samples and bytes.
 
     An experiment that a run would refuse is refused with the same error.
 
     Args:
-        config: The config of ``jointkd`` or ``collaborate``. ``peerkd plan pcl`` prints the work of a study of methods.
+        config: The config, from ``load``.
         store: The store of the run. It is needed if the config takes its peers or its data from an earlier run in this
-            store.
-        strategy: How settings are chosen in the pipeline ``jointkd``.
+            store. The pipeline ``pcl`` ignores it.
+        strategy: How settings are chosen in the pipeline ``jointkd``. The other pipelines ignore it.
 
     Raises:
-        TypeError: If the config is that of a study of methods.
         ValueError: If the config does not fit the data.
         DataSourceError: If the data set is missing or damaged.
     """
     # Imported here, because the functions above need neither data nor networks.
     from peerkd.config.collaborate import CollaborateConfig
     from peerkd.config.experiment import ExperimentConfig
-    from peerkd.stages.planning import prepare
+    from peerkd.config.pcl import PclConfig
+    from peerkd.stages.planning import prepare, prepare_study
     from peerkd.training.forecast import forecast, tuned
     from peerkd.training.forecast_rounds import forecast_rounds
+    from peerkd.training.forecast_study import forecast_study
 
     check_strategy(strategy)
+    if isinstance(config, PclConfig):
+        return forecast_study(config, prepare_study(config).samples)
     if not isinstance(config, ExperimentConfig | CollaborateConfig):
-        raise TypeError(f"config must be that of jointkd or collaborate, got one of {pipeline_of(config).name}.")
+        raise TypeError(f"config must be a config that peerkd.load returns, got {type(config).__name__}.")
     if isinstance(config, ExperimentConfig):
         check_grid(config.sweep, strategy)
     prepared = prepare(config, None if store is None else open_store(str(store)))

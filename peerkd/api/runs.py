@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from peerkd.artifacts.open import open_store
 from peerkd.artifacts.store import ArtifactStore
+from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import find_pipeline
 from peerkd.stages.run_record import EXPERIMENT_NAME, KIND
@@ -144,34 +145,63 @@ class Run:
         key, file = files[chosen]
         return _in_form(_read(self.store.fetch(key) / file), form)
 
-    def network(self, peer: int, *, stage: str | None = None) -> "nn.Module":
+    def network(
+        self,
+        peer: int | None = None,
+        *,
+        stage: str | None = None,
+        method: str | None = None,
+        architecture: str | None = None,
+        seed: int | None = None,
+        is_ensemble: bool = False,
+    ) -> "nn.Module":
         """Return a trained network, on the CPU and in evaluation mode.
+
+        The network of a peer is named by ``peer`` and ``stage``. A network of ``pcl`` is named by the other arguments.
 
         Args:
             peer: The number of the peer.
             stage: The stage that published the network: ``pretrain_peers`` for the peer before any distillation,
                 ``improve_peers`` for its better network, or ``collaborate_peers`` for its network after the rounds.
                 None: the last of these stages.
+            method: The method, such as ``pcl``. It can be omitted if the study has only one.
+            architecture: The architecture. It can be omitted if the study has only one.
+            seed: The seed. None: the first seed of the study.
+            is_ensemble: Whether to return the ensemble that the method has trained, in place of the network that it
+                deploys.
 
         Raises:
-            ValueError: If the run has no such network.
+            ValueError: If the run has no such network, or the arguments name none.
         """
-        from peerkd.api.networks import load_network
+        from peerkd.api import networks
 
-        published = [name for name in _STAGES_OF_NETWORKS if self.stored.find(name)]
         config = self.config
+        if isinstance(config, PclConfig):
+            if (peer, stage) != (None, None):
+                raise ValueError(
+                    "peer and stage must not be given for a run of pcl, whose networks are named by method, "
+                    "architecture and seed."
+                )
+            run = networks.find_run(config, method=method, architecture=architecture, seed=seed)
+            return networks.network_of_method(run, self.folder("train_pcl"), is_ensemble=is_ensemble)
+        if (method, architecture, seed, is_ensemble) != (None, None, None, False):
+            raise ValueError(
+                "method, architecture, seed and is_ensemble must not be given for a run with peers, whose networks are "
+                "named by peer and stage."
+            )
+        published = [name for name in _STAGES_OF_NETWORKS if self.stored.find(name)]
         if not published or not isinstance(config, PeerExperimentConfig):
             raise ValueError(f"run must be one that has published peers, got {self.name}.")
         if stage is not None and stage not in published:
             raise ValueError(f"stage must be one of {', '.join(published)}, got {stage}.")
-        if not 0 <= peer < config.partition.num_peers:
+        if peer is None or not 0 <= peer < config.partition.num_peers:
             raise ValueError(f"peer must be from 0 to {config.partition.num_peers - 1}, got {peer}.")
         chosen = stage or published[-1]
         name = peer_name(peer) if chosen == "pretrain_peers" else student_name(peer)
         weights = self.folder(chosen) / f"{name}.safetensors"
         if not weights.is_file():
             raise ValueError(f"peer must be one whose training did not diverge, got {peer}.")
-        return load_network(config.networks[peer], weights, dataset_folder=self.folder("dataset"))
+        return networks.network_of_peer(config.networks[peer], weights, dataset_folder=self.folder("dataset"))
 
     def _report_folder(self) -> Path:
         if self.stored.report is None:

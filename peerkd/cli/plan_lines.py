@@ -1,13 +1,17 @@
-"""The lines of ``peerkd plan`` about experiments with rounds and studies of methods."""
+"""The lines of ``peerkd plan`` about experiments on pairs of peers, experiments with rounds, and studies of methods."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from peerkd.config.collaborate import CollaborateConfig
-from peerkd.config.methods import METHODS
+from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
+from peerkd.study.extension import MAX_EXTENSIONS
+from peerkd.study.grid import omissions
+from peerkd.training.forecast import Forecast, tuned
 from peerkd.training.forecast_rounds import RoundsForecast
+from peerkd.training.forecast_study import StudyForecast
 from peerkd.wording import format_bytes, plural
 
 
@@ -20,6 +24,94 @@ def seed_lines(config: PeerExperimentConfig) -> Iterator[str]:
     """Yield a line about the seeds if there are several."""
     if config.num_seeds > 1:
         yield line("seeds", f"{config.num_seeds:,}", "complete studies; the lines below are about one of them")
+
+
+def sweep_lines(
+    config: ExperimentConfig,
+    expected: Forecast,
+    given_bytes: Sequence[int | None] = (),
+    *,
+    strategy: str | None = None,
+) -> Iterator[str]:
+    """Yield the lines about an experiment on pairs of peers.
+
+    Args:
+        config: The experiment.
+        expected: The forecast.
+        given_bytes: For each peer, the size of the file with the weights that the user gives for it; None for a peer
+            without such a file. An empty sequence means that the user gives no weights.
+        strategy: How settings are chosen; None for a sweep.
+    """
+    yield from seed_lines(config)
+    samples = expected.samples
+    architectures = Counter(config.architectures)
+    yield line("peers", f"{expected.num_peers:,}", ", ".join(f"{num:,} {name}" for name, num in architectures.items()))
+    yield line("ordered pairs", f"{expected.num_pairs:,}")
+    yield line("transfer sets", f"{len(config.sweep.tried_transfer_sets)}", ", ".join(config.sweep.tried_transfer_sets))
+    left_out = [name for name in config.sweep.transfer_sets if name not in config.sweep.tried_transfer_sets]
+    if left_out:
+        yield line("omitted transfer sets", f"{len(left_out)}", f"{', '.join(left_out)}: samples of a peer leave it")
+    if config.sweep.learning_rates:
+        rates = ", ".join(f"{rate:g}" for rate in config.sweep.learning_rates)
+        yield line("learning rates", f"{len(config.sweep.learning_rates)}", rates)
+    for noun, names in (("losses", config.sweep.losses), ("targets", config.sweep.targets)):
+        if names:
+            yield line(noun, f"{len(names)}", ", ".join(names))
+    for sentence in omissions(config.grid):
+        yield line("omitted", "", sentence)
+    if config.sweep.extend:
+        yield line(
+            "longer grid", "", f"at most {MAX_EXTENSIONS} times, values beyond its edges; their trials are not counted"
+        )
+    yield line("settings per pair", f"{expected.num_settings:,}", "on all transfer sets together")
+    yield line("trials", f"{expected.num_trials:,}", f"{expected.num_controls:,} of them controls")
+    if strategy == "tune":
+        spent = f"{tuned(expected, config).num_distillation_samples:,}"
+        yield line(
+            "budget of the tuner", spent, f"samples, {config.tune.budget_fraction:.3g} of all trials but controls"
+        )
+    yield line(
+        "training samples",
+        f"{samples.training:,}",
+        f"{samples.training / expected.num_peers:,.0f} per peer; {samples.validation:,} for validation, "
+        f"{samples.test:,} for test, {samples.public:,} public",
+    )
+    yield ""
+    yield "Samples through networks (approximate):"
+    num_trained = plural(config.num_trained_peers, "peer")
+    imported = ""
+    if config.num_trained_peers < expected.num_peers:
+        imported = f" of {num_trained}; the weights of the others are given"
+    epochs = plural(config.pretrain.epochs, "epoch")
+    yield line("pre-training", f"{expected.num_pretraining_samples:,}", f"{epochs}{imported}")
+    yield line(
+        "distillation",
+        f"{expected.num_distillation_samples:,}",
+        f"{plural(config.distill.epochs, 'epoch')} per trial; {expected.num_control_samples:,} of them for controls",
+    )
+    yield line(
+        "better peers", f"{expected.num_improvement_samples:,}", "at most; the chosen trial of each student once more"
+    )
+    yield line("teachers, forward", f"{expected.num_teacher_samples:,}")
+    yield line("evaluation, forward", f"{expected.num_evaluation_samples:,}")
+    yield ""
+    yield "Bytes (approximate):"
+    streamed = config.data.storage == "streamed"
+    yield line("data set", *(("0", "read in place") if streamed else (format_bytes(expected.dataset_bytes),)))
+    is_known = [
+        network.is_built_in or bool(known)
+        for network, known in zip(config.networks, given_bytes or (None,) * expected.num_peers, strict=True)
+    ]
+    others = "" if all(is_known) else "without networks of other packages that have no weights yet"
+    yield line("weights of the peers", format_bytes(expected.weights_bytes), others)
+    yield line("better peers", format_bytes(expected.weights_bytes), others or "one network for each student")
+    yield line("journals of the sweep", format_bytes(expected.journals_bytes), "during the sweep")
+    yield line("table of trials", format_bytes(expected.table_bytes))
+    yield ""
+    yield "Bytes that leave the teachers of all pairs if students are trained where their data are (approximate):"
+    for name, moved in expected.moved.items():
+        parts = [f"{format_bytes(num)} of {noun}" for noun, num in moved._asdict().items() if num]
+        yield line(name, format_bytes(sum(moved)), ", ".join(parts))
 
 
 def rounds_lines(config: CollaborateConfig, expected: RoundsForecast) -> Iterator[str]:
@@ -58,38 +150,22 @@ def rounds_lines(config: CollaborateConfig, expected: RoundsForecast) -> Iterato
         yield line(name, format_bytes(num), f"{format_bytes(expected.received_bytes[name])} received" if num else "")
 
 
-def study_lines(
-    config: PclConfig, bytes_by_kind: Mapping[str, float], *, num_train: int, num_evaluated: int
-) -> Iterator[str]:
-    """Yield the lines about a study of methods.
-
-    Args:
-        config: The study.
-        bytes_by_kind: The number of bytes that the study writes, by kind of data.
-        num_train: The number of training samples.
-        num_evaluated: The number of validation and test samples.
-    """
-    num_runs, epochs = len(config.runs), config.training.epochs
-    runs_of_method = num_runs // len(config.methods)
+def study_lines(config: PclConfig, expected: StudyForecast) -> Iterator[str]:
+    """Yield the lines about a study of methods."""
+    samples, epochs = expected.samples, config.training.epochs
     yield line("networks", f"{len(config.architectures)}", ", ".join(config.architectures))
     yield line("methods", f"{len(config.methods)}", ", ".join(config.methods))
     yield line("seeds", f"{config.num_seeds:,}", f"from {config.seed}")
-    yield line("runs", f"{num_runs:,}", f"{plural(epochs, 'epoch')} each")
-    yield line("training samples", f"{num_train:,}", f"{num_evaluated:,} for validation and test")
+    yield line("runs", f"{expected.num_runs:,}", f"{plural(epochs, 'epoch')} each")
+    yield line("training samples", f"{samples.training:,}", f"{samples.evaluated:,} for validation and test")
     yield ""
     yield "Samples through networks (approximate):"
-    for method in config.methods:
-        facts, num_branches = METHODS[method], config.collaboration.num_branches
-        # A mean network predicts each view once more.
-        passes = (num_branches if facts.has_views else 1) * (2 if facts.has_mean_network else 1)
-        passes *= num_branches if not facts.shares_trunk and not facts.has_views else 1
-        note = f"{plural(passes, 'pass', 'passes')} for each sample" if passes > 1 else ""
-        yield line(method, f"{runs_of_method * epochs * num_train * passes:,}", note)
-    num_evaluations = -(-epochs // config.evaluation.every_epochs)
-    yield line(
-        "evaluation, forward", f"{num_runs * num_evaluations * num_evaluated:,}", "once for each network of a run"
-    )
+    for method, num in expected.num_training_samples.items():
+        passes = expected.num_passes[method]
+        yield line(method, f"{num:,}", f"{plural(passes, 'pass', 'passes')} for each sample" if passes > 1 else "")
+    yield line("evaluation, forward", f"{expected.num_evaluation_samples:,}", "once for each network of a run")
     yield ""
     yield "Bytes (approximate):"
-    for kind, num in bytes_by_kind.items():
-        yield line(kind, format_bytes(round(num)))
+    streamed = config.data.storage == "streamed"
+    yield line("data set", *(("0", "read in place") if streamed else (format_bytes(expected.dataset_bytes),)))
+    yield line("networks", format_bytes(expected.networks_bytes))

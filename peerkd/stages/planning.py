@@ -6,26 +6,38 @@ from typing import NamedTuple
 import numpy as np
 
 from peerkd.artifacts.store import ArtifactStore
+from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
-from peerkd.stages.dataset import reading_remarks
+from peerkd.stages import split_data
+from peerkd.stages.dataset import read_dataset, reading_remarks
 from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.given_check import check_given_peers
 from peerkd.stages.given_weights import file_sizes, found_weights
 from peerkd.stages.peer_data import read_data
 from peerkd.stages.published_peers import check_same_data, find_published
 from peerkd.training.forecast import PartitionSizes, measure_partition
+from peerkd.training.forecast_study import SplitSizes, measure_split
 
 
 class Prepared(NamedTuple):
     """An experiment that a run would accept."""
 
     data_lines: list[str]
-    """The lines that a run would print about its data, and an empty line if there are any."""
+    """The lines that a run would print about its data."""
 
     samples: PartitionSizes
     given_bytes: list[int | None]
     """The size of the file with the weights that the user gives for each peer; None for a peer without such a file."""
+
+
+class PreparedStudy(NamedTuple):
+    """A study of methods that a run would accept."""
+
+    data_lines: list[str]
+    """The lines that a run would print about its data."""
+
+    samples: SplitSizes
 
 
 def prepare(config: PeerExperimentConfig, store: ArtifactStore | None) -> Prepared:
@@ -55,16 +67,29 @@ def prepare(config: PeerExperimentConfig, store: ArtifactStore | None) -> Prepar
         given_bytes = file_sizes(weights)
     sizes_P = np.array([len(part) for part in assignment.train])
     warned = [*division_warnings(config, dataset, assignment), *batch_warnings(config, sizes_P)]
-    return Prepared(data_lines(dataset, warned), measure_partition(dataset, assignment), given_bytes)
+    return Prepared(_data_lines(dataset, warned), measure_partition(dataset, assignment), given_bytes)
 
 
-def data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str]) -> list[str]:
-    """Return the lines that a run would print about its data set, and an empty line if there are any.
+def prepare_study(config: PclConfig) -> PreparedStudy:
+    """Read and split the data of a study of methods, and check it as the first stage of its run does.
+
+    Raises:
+        ValueError: If the data set does not fit the study.
+        DataSourceError: If the data set is missing or damaged.
+    """
+    dataset = read_dataset("plan", config.data, seed=config.seed)
+    assignment, warned = split_data.divide_study(config, dataset)
+    samples = measure_split(dataset, assignment)
+    warned = [*warned, *split_data.batch_warnings(config, num_train=samples.training)]
+    return PreparedStudy(_data_lines(dataset, warned), samples)
+
+
+def _data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str]) -> list[str]:
+    """Return the lines that a run would print about its data set.
 
     Args:
         dataset: The data set.
         warned: Warnings, each a sentence.
     """
     lines = [f"{dataset.name}: {remark}" for remark in reading_remarks(dataset.remarks, dataset.skipped)]
-    lines += [f"warning: {sentence}" for sentence in warned]
-    return [*lines, ""] if lines else []
+    return [*lines, *(f"warning: {sentence}" for sentence in warned)]

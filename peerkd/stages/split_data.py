@@ -26,8 +26,7 @@ from peerkd.stages.run_record import find_route, record_run
 from peerkd.stages.sample_images import publish_samples
 from peerkd.stages.tracking import check_tracking
 from peerkd.training.bounds import batch_bounds, part_of
-from peerkd.training.file_sizes import weights_bytes
-from peerkd.training.forecast import packed_bytes
+from peerkd.training.forecast_study import forecast_study, measure_split
 
 NAME: Final = "split_data"
 
@@ -82,7 +81,8 @@ def split(config: PclConfig, store: ArtifactStore) -> Manifest:
     for sentence in (*too_little, *batch_warnings(config, num_train=len(assignment.train[0]))):
         print_line(NAME, f"warning: {sentence}")
     if not source.published:
-        check_free_space(store, bytes_to_write(config, source.dataset))
+        expected = forecast_study(config, measure_split(source.dataset, assignment))
+        check_free_space(store, {"data set": expected.dataset_bytes, "networks": expected.networks_bytes})
     dataset = publish_source(source, store)
     artifact = key(config, dataset)
     sizes = {
@@ -145,17 +145,6 @@ def key(config: PclConfig, dataset: Manifest) -> str:
     fields = ("seed", "data.test_fraction", "data.validation_fraction")
     causes = {"dataset": dataset.metadata["fingerprint"], "config": keys.differences(config, fields=fields)}
     return keys.key(NAME, causes)
-
-
-def bytes_to_write(config: PclConfig, source: ImageDataset | RawDataset) -> dict[str, float]:
-    """Return the minimum number of bytes that a study writes, by kind of data."""
-    shape_CHW, num_classes = source.image_shape, len(source.class_names)
-    return {
-        "data set": 0 if config.data.storage == "streamed" else packed_bytes(len(source.labels_N), shape_CHW),
-        "networks": sum(
-            weights_bytes(run.architecture, image_shape_CHW=shape_CHW, num_classes=num_classes) for run in config.runs
-        ),
-    }
 
 
 def _check_parts(config: PclConfig, *, num_train: int) -> None:

@@ -248,11 +248,11 @@ class RunInputs(ResumableInputs):
 
     def network(self, run: Run) -> Path:
         """Return the path of the network that a run deploys."""
-        return self.networks_folder / f"{run_name(run)}.safetensors"
+        return self.networks_folder / network_name(run)
 
     def ensemble(self, run: Run) -> Path:
         """Return the path of a run's ensemble, which exists if the method has one."""
-        return self.networks_folder / f"{run_name(run)}-ensemble.safetensors"
+        return self.networks_folder / network_name(run, is_ensemble=True)
 
     def checkpoint(self, run: Run) -> Path:
         """Return the path of the checkpoint of a run."""
@@ -338,3 +338,8 @@ def peer_name(peer: int) -> str:
 def run_name(run: Run) -> str:
     """Return the beginning of the names of all files of a run."""
     return f"{run.architecture}-{run.method}-{run.seed}"
+
+
+def network_name(run: Run, *, is_ensemble: bool = False) -> str:
+    """Return the name of the file with the network that a run deploys, or with its ensemble."""
+    return f"{run_name(run)}{'-ensemble' if is_ensemble else ''}.safetensors"

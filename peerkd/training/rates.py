@@ -5,7 +5,6 @@ would take. If a few seconds suffice, the transfer sets are as large as in the e
 settings of a transfer set. Otherwise the transfer sets are smaller, and a unit contains fewer settings.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ import torch
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import GivenPeerConfig, PeerNetwork
-from peerkd.data.dataset import RawDataset
 from peerkd.data.packed import write_packed
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
@@ -32,6 +30,7 @@ from peerkd.training.inputs import PretrainInputs, SweepInputs
 from peerkd.training.process_pool import TaskFunction
 from peerkd.training.stacked.students import should_stack
 from peerkd.training.sweep import SweepRunner
+from peerkd.training.timing import random_images, timed
 
 _NUM_REPETITIONS: Final = 3
 _REPETITION_SECONDS: Final = 2.0
@@ -213,8 +212,8 @@ class _Units:
         self._num_done[doubled] += 1
         unit = Unit(owners=(owner,), teacher=_TEACHER, trials=self._trials)
         if only_teacher:
-            return _timed(lambda: self._sweep.run_teacher(unit), self._device)
-        return _timed(lambda: [*self._sweep.do(unit)], self._device)
+            return timed(lambda: self._sweep.run_teacher(unit), self._device)
+        return timed(lambda: [*self._sweep.do(unit)], self._device)
 
 
 def _pretraining_seconds(
@@ -242,27 +241,11 @@ def _pretraining_seconds(
     )
     single, double = perform(0), perform(1)
     next(single), next(double)  # The first call includes work that is done only once.
-    repetitions = _repeated(lambda: (_timed(lambda: next(single), device), _timed(lambda: next(double), device)))
+    repetitions = _repeated(lambda: (timed(lambda: next(single), device), timed(lambda: next(double), device)))
     # As in ``measure``: the difference gives the rate, and its bounds keep noise from making it absurd.
     of_single, of_double = (min(each[index] for each in repetitions) for index in (0, 1))
     most = of_double / (2 * scale.num_samples)
     return min(max((of_double - of_single) / scale.num_samples, most / 2), most)
-
-
-def _timed(work: Callable[[], object], device: torch.device) -> float:
-    # On the CPU, the time of this process alone is measured: other processes may use the core meanwhile, but not during
-    # a real run.
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
-    _finish(device)
-    started = clock()
-    work()
-    _finish(device)
-    return clock() - started
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _reduced(config: ExperimentConfig, network: PeerNetwork, *, epochs: int) -> ExperimentConfig:
@@ -300,15 +283,9 @@ def _reduced(config: ExperimentConfig, network: PeerNetwork, *, epochs: int) -> 
 
 def _write_experiment(samples: PartitionSizes, scale: _Workload, folder: Path, *, known_classes: Sequence[str]) -> None:
     """Write random images, and a partition to ``2 * _NUM_SETS`` peers. Every second peer has twice as many samples."""
-    rng = np.random.default_rng(0)
     num_images = max(2 * scale.num_samples, scale.num_evaluated, samples.num_classes)
-    raw = RawDataset(
-        images_NCHW=rng.integers(0, 256, (num_images, *samples.image_shape_CHW), dtype=np.uint8),
-        labels_N=np.arange(num_images) % samples.num_classes,
-        num_train=num_images,
-        class_names=(*known_classes, *map(str, range(len(known_classes), samples.num_classes))),
-        columns={},
-        name="random",
+    raw = random_images(
+        num_images, samples.image_shape_CHW, num_classes=samples.num_classes, known_classes=known_classes
     )
     write_packed(folder, raw)
     num_validation = max(scale.num_evaluated // 2, 1)

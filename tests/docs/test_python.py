@@ -85,6 +85,8 @@ def test_a_run_gives_its_config_its_tables_and_its_networks(folder: Path) -> Non
     for call, message in (
         (lambda: run.table("trails"), "name must be one of trials, "),
         (lambda: run.network(2), "peer must be from 0 to 1, got 2."),
+        (lambda: run.network(), "peer must be from 0 to 1, got None."),
+        (lambda: run.network(0, method="pcl"), "method, architecture, seed and is_ensemble must not be given"),
         (lambda: run.network(0, stage="collaborate_peers"), "stage must be one of pretrain_peers, improve_peers, got"),
         (lambda: run.folder("tune_pairs"), "stage must be one of "),
     ):

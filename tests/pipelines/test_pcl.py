@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import peerkd
 from peerkd.data.augment import normalize
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
@@ -77,6 +78,29 @@ def test_an_exported_network_has_the_reported_accuracy_of_the_last_epoch(finishe
             answers_N = load_exported(path)(images_NCHW).argmax(dim=1)
         share = (answers_N == torch.from_numpy(dataset.labels_N[test])).double().mean().item()
         assert share == pytest.approx(told[method, 1, quantity], abs=1.5 / len(test)), name
+
+
+def test_python_opens_the_networks_of_a_study(finished_study):
+    output, _ = finished_study
+    opened = peerkd.open_run(store=output)
+    for options, name in (
+        ({"method": "plain"}, "small_cnn-plain-0"),
+        ({"method": "pcl", "architecture": "small_cnn", "seed": 1}, "small_cnn-pcl-1"),
+        ({"method": "pcl", "is_ensemble": True}, "small_cnn-pcl-0-ensemble"),
+    ):
+        (path,) = output.glob(f"train_pcl/*/networks/{name}.safetensors")
+        network, expected = opened.network(**options), load_exported(path)
+        assert not network.training
+        assert all(map(torch.equal, network.state_dict().values(), expected.state_dict().values()))
+    for options, message in (
+        ({}, "method must be given, because the study has several: plain, pcl"),
+        ({"method": "pcll"}, r"method must be plain or pcl, got pcll \(did you mean pcl\?\)"),
+        ({"method": "pcl", "seed": 2}, "seed must be from 0 to 1, got 2"),
+        ({"method": "plain", "is_ensemble": True}, "is_ensemble must be false for the method plain"),
+        ({"peer": 0}, "peer and stage must not be given for a run of pcl"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            opened.network(**options)
 
 
 def test_a_second_run_reports_finished_stages_and_trains_nothing(finished_study, run_here, capsys):

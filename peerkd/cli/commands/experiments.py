@@ -155,7 +155,11 @@ def run_collaborate(
 
 @plan_app.command("jointkd")
 def plan_jointkd(
-    experiment: Experiment, place: StorePlace, strategy: Strategy = "sweep", measure: Measure = None
+    experiment: Experiment,
+    place: StorePlace,
+    strategy: Strategy = "sweep",
+    measure: Measure = None,
+    as_json: AsJson = False,
 ) -> None:
     """Joint distillation: print the numbers of trials, samples, bytes and hours of a run.
 
@@ -164,23 +168,25 @@ def plan_jointkd(
     from peerkd.cli.plan import plan
     from peerkd.config.pipelines import JOINTKD
 
-    plan(JOINTKD, experiment, place, measure=measure, strategy=strategy)
+    plan(JOINTKD, experiment, place, measure=measure, strategy=strategy, as_json=as_json)
 
 
 @plan_app.command("pcl")
-def plan_pcl(experiment: Experiment) -> None:
-    """Peer collaborative learning: print the numbers of runs, samples and bytes of a study.
+def plan_pcl(experiment: Experiment, measure: Measure = None, as_json: AsJson = False) -> None:
+    """Peer collaborative learning: print the numbers of runs, samples, bytes and hours of a study.
 
     Example: peerkd plan pcl --set num_seeds=10
     """
     from peerkd.cli.plan import plan
     from peerkd.config.pipelines import PCL
 
-    plan(PCL, experiment, StorePlace())
+    plan(PCL, experiment, StorePlace(), measure=measure, as_json=as_json)
 
 
 @plan_app.command("collaborate")
-def plan_collaborate(experiment: Experiment, place: StorePlace, measure: Measure = None) -> None:
+def plan_collaborate(
+    experiment: Experiment, place: StorePlace, measure: Measure = None, as_json: AsJson = False
+) -> None:
     """Rounds: print the numbers of rounds, samples, exchanged bytes and hours of a run.
 
     Example: peerkd plan collaborate --set rounds.topology.kind=ring --no-measure
@@ -188,4 +194,4 @@ def plan_collaborate(experiment: Experiment, place: StorePlace, measure: Measure
     from peerkd.cli.plan import plan
     from peerkd.config.pipelines import COLLABORATE
 
-    plan(COLLABORATE, experiment, place, measure=measure)
+    plan(COLLABORATE, experiment, place, measure=measure, as_json=as_json)

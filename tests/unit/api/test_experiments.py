@@ -64,10 +64,16 @@ def test_a_plan_counts_the_trials_of_a_sweep_and_the_work_of_rounds() -> None:
     assert tuned.num_distillation_samples < swept.num_distillation_samples
     rounds = peerkd.plan(peerkd.load("collaborate", overrides={"partition.num_peers": 3}))
     assert rounds.num_peers == 3
-    with pytest.raises(TypeError, match=r"^config must be that of jointkd or collaborate, got one of pcl\."):
-        peerkd.plan(peerkd.load("pcl"))
+    with pytest.raises(TypeError, match=r"^config must be a config that peerkd\.load returns, got dict\."):
+        peerkd.plan({})
     with pytest.raises(peerkd.PeerKDError, match=r"^data\.path: no-such\.npz: it cannot be read"):
         peerkd.plan(peerkd.load(config={"data": {"source": "npz", "path": "no-such.npz"}}))
+
+
+def test_a_plan_counts_the_runs_of_a_study_of_methods() -> None:
+    expected = peerkd.plan(peerkd.load("pcl", overrides={"methods": ["plain", "pcl"], "num_seeds": 3}))
+    assert expected.num_runs == 6
+    assert expected.num_training_samples["pcl"] == 6 * expected.num_training_samples["plain"]
 
 
 def test_every_public_name_is_there_and_no_other() -> None:

@@ -1,9 +1,11 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import peerkd as public
 from peerkd.cli import plan as plan_module
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pipelines import COLLABORATE
@@ -11,6 +13,7 @@ from peerkd.config.resolve import override, resolve
 from peerkd.training import process_pool
 from peerkd.training.forecast import PartitionSizes, Rates
 from peerkd.training.forecast_rounds import forecast_rounds, recipe_to_measure, rounds_seconds
+from peerkd.training.forecast_study import RunRates
 from peerkd.wording import format_duration
 from tests.unit.cli.conftest import Outcome
 from tests.unit.cli.test_main import BAD_INPUTS
@@ -90,7 +93,7 @@ def test_a_missing_data_set_is_reported(peerkd) -> None:
 def test_rates_become_hours(peerkd, monkeypatch: pytest.MonkeyPatch, has_torch: bool, options: tuple[str, ...]) -> None:
     monkeypatch.setattr(plan_module, "find_spec", lambda _: object() if has_torch else None)
     rates = Rates(0.0, 3600 / 2_419_032, 0.0, 0.0)
-    monkeypatch.setattr(process_pool, "run_in_processes", lambda *_, **__: iter([(PeerNetwork("small_cnn"), rates)]))
+    monkeypatch.setattr(process_pool, "run_in_processes", lambda *_, **__: iter([("small_cnn", rates)]))
     outcome = peerkd("plan", "jointkd", "--set", "compute.num_workers=4", "--set", "compute.device=cpu", *options)
     if options and not has_torch:
         assert outcome == Outcome(2, "", "peerkd: measure must be false if torch is not installed, got true.\n")
@@ -175,12 +178,56 @@ def test_rounds_are_measured_with_their_own_recipe() -> None:
 
 
 def test_a_study_of_methods_is_planned(peerkd) -> None:
-    outcome = peerkd("plan", "pcl", "--set", "methods=[plain,dml,pcl]", "--set", "num_seeds=2")
+    outcome = peerkd("plan", "pcl", "--no-measure", "--set", "methods=[plain,dml,pcl]", "--set", "num_seeds=2")
     assert (outcome.exit_code, outcome.err) == (0, "")
     assert value(outcome, "runs") == "6"
     samples = {method: int(value(outcome, method + "  ").replace(",", "")) for method in ("plain", "dml", "pcl")}
     # dml trains three networks; pcl has three views, and its mean network predicts each of them once more.
     assert (samples["dml"], samples["pcl"]) == (3 * samples["plain"], 6 * samples["plain"])
+
+
+@pytest.mark.parametrize(("settings", "parallel"), [("num_seeds=2", 4), ("num_seeds=1", 2)])
+def test_the_rates_of_a_study_of_methods_become_hours(
+    peerkd, monkeypatch: pytest.MonkeyPatch, settings: str, parallel: int
+) -> None:
+    rates = {"plain": RunRates(training=1e-3, evaluation=0.0), "pcl": RunRates(training=3e-3, evaluation=1e-3)}
+    told = [(f"small_cnn by {method}", each) for method, each in rates.items()]
+    monkeypatch.setattr(process_pool, "run_in_processes", lambda *_, **__: iter(told))
+    options = ("compute.num_workers=5", "compute.device=cpu", "methods=[plain,pcl]", settings, "training.epochs=20")
+    outcome = peerkd("plan", "pcl", "--measure", *(word for each in options for word in ("--set", each)))
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    assert "small_cnn by pcl      training 333, evaluation 1,000" in outcome.out
+    # 503 samples are trained on in each epoch, and 1,294 are evaluated.
+    seconds = parallel / 2 * 20 * (503 * (1e-3 + 3e-3) + 1_294 * 1e-3)
+    assert float(value(outcome, "hours on one CPU core")) == pytest.approx(seconds / 3600, abs=5e-4)
+    # There are five processes, and fewer runs.
+    assert f"{parallel} in parallel" in outcome.out
+
+
+@pytest.mark.parametrize("pipeline", ["jointkd", "pcl", "collaborate"])
+def test_the_facts_of_a_plan_are_printed_as_json(peerkd, monkeypatch: pytest.MonkeyPatch, pipeline: str) -> None:
+    facts = json.loads(peerkd("plan", pipeline, "--no-measure", "--json", "--set", "num_seeds=2").out)
+    assert (facts["pipeline"], facts["num_seeds"], facts["measured"]) == (pipeline, 2, None)
+    expected = public.plan(public.load(pipeline, overrides={"num_seeds": 2}))
+    assert facts["work"]["dataset_bytes"] == expected.dataset_bytes
+    assert facts["work"]["num_evaluation_samples"] == expected.num_evaluation_samples
+    assert facts["work"]["samples"]["image_shape_CHW"] == [1, 8, 8]
+
+
+def test_the_measured_duration_is_part_of_the_json(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = Rates(1e-3, 0.0, 0.0, 0.0)
+    monkeypatch.setattr(process_pool, "run_in_processes", lambda *_, **__: iter([("small_cnn", rates)]))
+    options = ("compute.num_workers=4", "compute.device=cpu", "pretrain.epochs=2")
+    words = [word for each in options for word in ("--set", each)]
+    facts = json.loads(peerkd("plan", "jointkd", "--strategy", "tune", "--measure", "--json", *words).out)
+    assert facts["strategy"] == "tune"
+    assert facts["measured"] == {
+        "device": "cpu",
+        "seconds_per_sample": {"small_cnn": rates._asdict()},
+        "seconds_in_one_process": pytest.approx(2 * 1_078 * 1e-3),
+        "num_in_parallel": 4,
+        "seconds_on_this_machine": pytest.approx(2 * 1_078 * 1e-3 / 4),
+    }
 
 
 def test_a_tuned_study_is_planned_with_its_budget(peerkd) -> None:

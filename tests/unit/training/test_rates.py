@@ -14,6 +14,7 @@ from peerkd.training import rates
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.forecast import PartitionSizes, Rates
 from peerkd.training.samples import SampleSet
+from peerkd.training.timing import timed
 
 SAMPLES = PartitionSizes((1_078,), 270, 449, 0, 0, 1_797, (1, 8, 8), 10)
 
@@ -101,4 +102,4 @@ def test_a_slow_network_is_measured_on_fewer_samples(pilot_seconds: float) -> No
 
 
 def test_units_are_measured_on_the_requested_device() -> None:
-    assert rates._timed(lambda: None, torch.device("cpu")) >= 0
+    assert timed(lambda: None, torch.device("cpu")) >= 0

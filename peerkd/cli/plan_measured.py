@@ -1,0 +1,142 @@
+"""What ``peerkd plan`` measures: the speed of this machine, and the duration of a run that follows from it."""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peerkd.cli.plan_lines import line
+from peerkd.config.architectures import network_modules
+from peerkd.config.collaborate import CollaborateConfig
+from peerkd.config.experiment import ExperimentConfig
+from peerkd.config.pcl import PclConfig
+from peerkd.config.peer_experiment import ComputeConfig
+from peerkd.training.forecast import Forecast, PartitionSizes, process_seconds
+from peerkd.training.forecast_rounds import RoundsForecast, recipe_to_measure, rounds_seconds
+from peerkd.training.forecast_study import StudyForecast, study_seconds
+from peerkd.wording import format_duration
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """What is to be measured on this machine, and how the duration of a run follows."""
+
+    start: str
+    """The function that measures in a process of its own; see ``run_in_processes``."""
+
+    config: Any
+    samples: Any
+    """The first two arguments of the function. The third one is the device."""
+
+    tasks: Mapping[str, Hashable]
+    """What is measured, by titles. The result of each is a named tuple with the seconds of a sample in each kind of
+    work."""
+
+    preload: Sequence[str]
+    """The modules that the process needs."""
+
+    compute: ComputeConfig
+
+    seconds_of: Callable[[Mapping[Any, Any]], float]
+    """A function that returns the seconds of a run in one process, given the result of each task."""
+
+    limit_parallel: Callable[[int], int] = lambda num: num
+    """A function that returns how many processes train at the same time, given how many this machine has."""
+
+
+def sweep_measurement(config: ExperimentConfig, expected: Forecast) -> Measurement:
+    """Return the measurement of an experiment on pairs of peers."""
+    return _of_pairs(config, expected.samples, lambda rates: process_seconds(expected, rates, config))
+
+
+def rounds_measurement(config: CollaborateConfig, expected: RoundsForecast) -> Measurement:
+    """Return the measurement of an experiment with rounds."""
+    return _of_pairs(recipe_to_measure(config), expected.samples, lambda rates: rounds_seconds(expected, rates, config))
+
+
+def study_measurement(config: PclConfig, expected: StudyForecast) -> Measurement:
+    """Return the measurement of a study of methods."""
+    num_processes = config.training.num_processes
+    first_runs = [run for run in config.runs if run.seed == config.seed]
+    return Measurement(
+        start="peerkd.training.online.rates:start",
+        config=config,
+        samples=expected.samples,
+        tasks={f"{run.architecture} by {run.method}": run for run in first_runs},
+        preload=network_modules(config.architectures),
+        compute=config.compute,
+        seconds_of=lambda rates: study_seconds(
+            expected, {(run.architecture, run.method): each for run, each in rates.items()}, config
+        ),
+        # Processes that share a run train all runs one after another.
+        limit_parallel=lambda num: num_processes if num_processes > 1 else min(num, expected.num_runs),
+    )
+
+
+def _of_pairs(
+    config: ExperimentConfig, samples: PartitionSizes, seconds_of: Callable[[Mapping[Any, Any]], float]
+) -> Measurement:
+    return Measurement(
+        start="peerkd.training.rates:start",
+        config=config,
+        samples=samples,
+        tasks={str(network): network for network in dict.fromkeys(config.networks)},
+        preload=network_modules(config.architectures),
+        compute=config.compute,
+        seconds_of=seconds_of,
+    )
+
+
+class Measured:
+    """The speed of this machine. It is measured while ``lines`` are read."""
+
+    def __init__(self, measurement: Measurement) -> None:
+        # Imported here so that the lines about the work are printed without delay.
+        from peerkd.stages.machine import choose_device
+
+        self._measurement = measurement
+        self._device, num_workers = choose_device(measurement.compute)
+        self._num_parallel = measurement.limit_parallel(num_workers)
+        self._rates: dict[str, Any] = {}
+
+    def lines(self) -> Iterator[str]:
+        """Measure, and yield lines with the speed and with the duration of the run."""
+        is_cpu = self._device == "cpu"
+        yield f"Samples per second on one {'core' if is_cpu else 'GPU'}, with random images:"
+        width = max(22, *(len(title) + 2 for title in self._measurement.tasks))
+        for title, rates in self._measure():
+            parts = zip(rates._fields, rates, strict=True)
+            told = ", ".join(f"{part} {1 / seconds:,.0f}" for part, seconds in parts if seconds > 0)
+            yield f"  {title:<{width}}{told}"
+        yield ""
+        hours = self._seconds / 3600
+        what = "CPU core" if is_cpu else "GPU"
+        yield line(f"hours on one {what}", f"{hours:,.{2 if hours >= 1 else 3}f}", "only trainings and evaluations")
+        seconds = self._seconds / self._num_parallel
+        yield line("time on this machine", format_duration(seconds), f"{self._num_parallel:,} in parallel")
+
+    def to_json(self) -> dict[str, Any]:
+        """Measure, and return the facts as JSON values."""
+        rates = {title: each._asdict() for title, each in self._measure()}
+        return {
+            "device": self._device,
+            "seconds_per_sample": rates,
+            "seconds_in_one_process": self._seconds,
+            "num_in_parallel": self._num_parallel,
+            "seconds_on_this_machine": self._seconds / self._num_parallel,
+        }
+
+    @property
+    def _seconds(self) -> float:
+        tasks = self._measurement.tasks
+        return self._measurement.seconds_of({tasks[title]: rates for title, rates in self._rates.items()})
+
+    def _measure(self) -> Iterator[tuple[str, Any]]:
+        from peerkd.training.process_pool import run_in_processes
+
+        wanted = self._measurement
+        inputs = (wanted.config, wanted.samples, self._device)
+        for title, rates in run_in_processes(
+            wanted.start, inputs, list(wanted.tasks.items()), num_processes=1, preload=wanted.preload
+        ):
+            self._rates[title] = rates
+            yield title, rates

@@ -1,0 +1,50 @@
+"""The time of a piece of work on a device, and random images on which it is measured."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from peerkd.data.dataset import RawDataset
+
+
+def timed(work: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds that a piece of work takes on a device.
+
+    On the CPU, the time of this process alone is measured: other processes may use the core meanwhile, but not during
+    a real run.
+    """
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    _finish(device)
+    started = clock()
+    work()
+    _finish(device)
+    return clock() - started
+
+
+def random_images(
+    num_images: int, image_shape_CHW: tuple[int, int, int], *, num_classes: int, known_classes: Sequence[str] = ()
+) -> RawDataset:
+    """Return a data set of random images, whose classes follow one another.
+
+    Args:
+        num_images: The number of images.
+        image_shape_CHW: The shape of the images.
+        num_classes: The number of classes, which all have images if there are enough of these.
+        known_classes: The names of the first classes. The others are called by their numbers.
+    """
+    rng = np.random.default_rng(0)
+    return RawDataset(
+        images_NCHW=rng.integers(0, 256, (num_images, *image_shape_CHW), dtype=np.uint8),
+        labels_N=np.arange(num_images) % num_classes,
+        num_train=num_images,
+        class_names=(*known_classes, *map(str, range(len(known_classes), num_classes))),
+        columns={},
+        name="random",
+    )
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
