@@ -21,6 +21,7 @@ from peerkd.reporting import html
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import compute_findings
 from peerkd.results.cost import Cost, RunCost
+from peerkd.study.pairs import Pairs
 from tests.tables import Study
 
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -29,37 +30,52 @@ ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def enlarged(study: Study, *, num_peers: int) -> tuple[pa.Table, ExperimentFacts]:
-    """Return the table and the facts of more peers than were simulated.
+    """Return the table and the facts of more peers than were simulated, of which every two are a pair."""
+    pairs = Pairs(range(num_peers))
+    rows_of = simulated_rows(study)
+    listed = [pairs.pair(number) for number in range(pairs.num_pairs)]
+    parts = [rows_of[simulated_pair(pair, num_run=len(study.facts.peers))] for pair in listed]
+    table = study.table.take(pa.array(np.concatenate(parts)))
+    lengths = [len(part) for part in parts]
+    for name, peers in zip(("student", "teacher"), pairs.as_arrays(), strict=True):
+        column = pa.array(np.repeat(peers, lengths), table.schema.field(name).type)
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
+    # A table is in memory as a whole when it is read, not as pieces of another one.
+    return table.combine_chunks(), enlarged_facts(study, num_peers=num_peers, num_trials=table.num_rows)
+
+
+def simulated_rows(study: Study) -> dict[tuple[int, int], IntArray]:
+    """Return the rows of each simulated pair, by student and teacher."""
+    student, teacher = (study.table[name].to_numpy() for name in ("student", "teacher"))
+    pairs = Pairs(range(len(study.facts.peers)))
+    return {
+        pair: np.flatnonzero((student == pair[0]) & (teacher == pair[1]))
+        for pair in map(pairs.pair, range(pairs.num_pairs))
+    }
+
+
+def simulated_pair(pair: tuple[int, int], *, num_run: int) -> tuple[int, int]:
+    """Return the simulated pair whose trials a pair repeats.
 
     Peer ``p`` repeats the simulated peer ``p`` modulo their number. If both peers of a pair repeat the same simulated
     peer, the next simulated peer takes the place of the teacher.
     """
-    student, teacher = (study.table[name].to_numpy() for name in ("student", "teacher"))
-    num_run = len(study.facts.peers)
-    rows_of = {
-        (s, t): np.flatnonzero((student == s) & (teacher == t))
-        for s in range(num_run)
-        for t in range(num_run)
-        if s != t
-    }
-    pairs = [(s, t) for s in range(num_peers) for t in range(num_peers) if s != t]
-    parts = [rows_of[s % num_run, t % num_run if s % num_run != t % num_run else (t + 1) % num_run] for s, t in pairs]
-    table = study.table.take(pa.array(np.concatenate(parts)))
-    lengths = [len(part) for part in parts]
-    for name, place in (("student", 0), ("teacher", 1)):
-        peers = pa.array(np.repeat([pair[place] for pair in pairs], lengths), table.schema.field(name).type)
-        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), peers)
-    # A table is in memory as a whole when it is read, not as pieces of another one.
-    return table.combine_chunks(), _facts(study.facts, pairs, np.arange(num_peers) % num_run, table.num_rows)
+    student, teacher = (peer % num_run for peer in pair)
+    return student, teacher if student != teacher else (teacher + 1) % num_run
 
 
-def _facts(
-    facts: ExperimentFacts, pairs: list[tuple[int, int]], sources_P: IntArray, num_trials: int
+def enlarged_facts(
+    study: Study, *, num_peers: int, num_trials: int, num_partners: int | None = None
 ) -> ExperimentFacts:
+    """Return the facts of an experiment with more peers, each of which repeats a simulated one."""
+    facts = study.facts
+    sources_P = np.arange(num_peers) % len(facts.peers)
     students = facts.improved.students
-    num_peers = len(sources_P)
-    config = facts.config.model_copy(update={"partition": PartitionConfig(num_peers=num_peers, public_fraction=0.1)})
+    sweep = facts.config.sweep.model_copy(update={"num_partners": num_partners})
+    partition = PartitionConfig(num_peers=num_peers, public_fraction=0.1)
+    config = facts.config.model_copy(update={"partition": partition, "sweep": sweep})
     total = Cost(worker_seconds=facts.worker_seconds, gpu_seconds=0.0, money=None)
+    pairs = config.pairs()
     return replace(
         facts,
         config=config,
@@ -72,7 +88,11 @@ def _facts(
             facts.improved, students=tuple(replace(students[peer], student=new) for new, peer in enumerate(sources_P))
         ),
         num_trials=num_trials,
-        cost=RunCost(total=total, steps={"distil_pairs": total}, pairs=dict.fromkeys(pairs, total)),
+        cost=RunCost(
+            total=total,
+            steps={"distil_pairs": total},
+            pairs=dict.fromkeys(map(pairs.pair, range(pairs.num_pairs)), total),
+        ),
     )
 
 

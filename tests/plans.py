@@ -5,4 +5,4 @@ from peerkd.study.plan import Plan, plan
 
 
 def whole_plan(config: ExperimentConfig) -> Plan:
-    return plan(config.grid, range(config.partition.num_peers))
+    return plan(config.grid, config.pairs())

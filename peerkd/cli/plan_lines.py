@@ -7,6 +7,8 @@ from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
+from peerkd.stages.shards import has_sections, num_shards_of_sweep
+from peerkd.stages.store_requests import requests_of_shards, requests_of_worker_hour
 from peerkd.study.extension import MAX_EXTENSIONS
 from peerkd.study.grid import omissions
 from peerkd.training.forecast import Forecast, tuned
@@ -47,6 +49,8 @@ def sweep_lines(
     architectures = Counter(config.architectures)
     yield line("peers", f"{expected.num_peers:,}", ", ".join(f"{num:,} {name}" for name, num in architectures.items()))
     yield line("ordered pairs", f"{expected.num_pairs:,}")
+    if config.sweep.num_partners is not None:
+        yield line("partners of a peer", f"{config.sweep.num_partners:,}", "drawn at random")
     yield line("transfer sets", f"{len(config.sweep.tried_transfer_sets)}", ", ".join(config.sweep.tried_transfer_sets))
     left_out = [name for name in config.sweep.transfer_sets if name not in config.sweep.tried_transfer_sets]
     if left_out:
@@ -107,11 +111,27 @@ def sweep_lines(
     yield line("better peers", format_bytes(expected.weights_bytes), others or "one network for each student")
     yield line("journals of the sweep", format_bytes(expected.journals_bytes), "during the sweep")
     yield line("table of trials", format_bytes(expected.table_bytes))
+    if strategy != "tune":
+        yield ""
+        yield "Requests to a store in S3 if several workers share the sweep (approximate; prices of Amazon):"
+        yield from request_lines(expected.num_units)
     yield ""
     yield "Bytes that leave the teachers of all pairs if students are trained where their data are (approximate):"
     for name, moved in expected.moved.items():
         parts = [f"{format_bytes(num)} of {noun}" for noun, num in moved._asdict().items() if num]
         yield line(name, format_bytes(sum(moved)), ", ".join(parts))
+
+
+def request_lines(num_units: int) -> Iterator[str]:
+    """Yield the lines about the requests with which the workers of a sweep share its units."""
+    num_shards = num_shards_of_sweep(num_units)
+    of_shards, of_hour = requests_of_shards(num_shards, in_sections=has_sections(num_shards)), requests_of_worker_hour()
+    for name, requests, note in (
+        ("for all shards", of_shards, plural(num_shards, "shard")),
+        ("for each worker", of_hour, "in an hour, at most"),
+    ):
+        num = requests.num_writes + requests.num_reads
+        yield line(name, f"{num:,.0f}", f"{note}; {requests.price_usd:,.2g} USD")
 
 
 def rounds_lines(config: CollaborateConfig, expected: RoundsForecast) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The config of a whole experiment, which is the same on a laptop and on a cluster."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from pydantic import model_validator
@@ -16,10 +16,12 @@ from peerkd.study.controls import TARGETS_WITHOUT_TEACHER
 from peerkd.study.defaults import UntunedDefault
 from peerkd.study.grid import Grid, allows_loss
 from peerkd.study.splits import OWN_WEIGHTS
+from peerkd.study.topology import check_regular
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 if TYPE_CHECKING:
     from peerkd.study.objective import Objective
+    from peerkd.study.pairs import Pairs
 
 
 class ExperimentConfig(PeerExperimentConfig):
@@ -92,6 +94,24 @@ class ExperimentConfig(PeerExperimentConfig):
         )
 
     @property
+    def num_partners(self) -> int:
+        """The number of partners of each peer: the number of its teachers, and of its students."""
+        return self.sweep.num_partners or self.partition.num_peers - 1
+
+    def pairs(self, peers: Sequence[int] | None = None) -> "Pairs":
+        """Return the ordered pairs that are tried.
+
+        Args:
+            peers: The peers that take part, ascending. None: all peers.
+        """
+        # Imported here because it needs numpy.
+        from peerkd.study.pairs import pairs_of_peers
+
+        return pairs_of_peers(
+            self.partition.num_peers, num_partners=self.sweep.num_partners, seed=self.seed, peers=peers
+        )
+
+    @property
     def teachers_vary(self) -> bool:
         """Whether a teacher's logits for a training sample depend on the epoch or on the rest of the batch."""
         return self.augmentation.varies or self.distill.conventions.teacher_mode == "train"
@@ -133,6 +153,11 @@ class ExperimentConfig(PeerExperimentConfig):
                     f"sweep.transfer_sets must not contain {transfer_set} when distill.loss.kind is "
                     f"{self.distill.loss.kind}, which needs labels, got {plain(list(self.sweep.transfer_sets))}."
                 )
+        if self.sweep.num_partners is not None:
+            try:
+                check_regular(self.partition.num_peers, num_partners=self.sweep.num_partners)
+            except ValueError as error:
+                raise ValueError(f"sweep.{error}") from error
         if TARGETS_WITHOUT_TEACHER.issuperset(self.tried_targets):
             raise ValueError(
                 f"sweep.targets must contain a target that a teacher takes part in when distill.target.kind is "

@@ -55,6 +55,11 @@ class SweepConfig(StrictConfig):
     """The targets that are tried in place of ``distill.target``. A target is given by its kind, followed by
     +prior_adjusted if ``prior_adjusted`` is true for it. Empty: only ``distill.target`` is used."""
 
+    num_partners: int | None = Field(default=None, ge=1)
+    """The number of partners of each peer, which are drawn at random. A peer is the student and the teacher of each of
+    its partners, and no other pairs are tried. So the cost of a study of many peers does not grow with the square of
+    their number. Null: all other peers are partners."""
+
     extend: bool = False
     """Whether the grid is extended where many pairs choose its smallest or largest value. A value beyond that edge is
     then added to ``temperatures``, ``alphas`` or ``learning_rates``, and the new settings are trained. This is repeated

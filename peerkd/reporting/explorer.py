@@ -35,8 +35,17 @@ def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any
     count_type = "<u2" if facts.num_test_samples < 2**16 else "<u4"
     predicted = {"gain": advice.gain, "advantage": advice.advantage}
     # The reader first sees the pair that should distil with the largest predicted gain, or else the first pair.
-    pairs = advice.pairs_to_distil() or [(int(s), int(t)) for s, t in np.argwhere(findings.choice.chosen >= 0)]
+    pairs = advice.pairs_to_distil() or [(int(s), int(t)) for s, t in np.argwhere(findings.choice.chosen >= 0)[:1]]
+    # If few of all pairs were tried, matrices have a number for each of these pairs instead of a square.
+    tried = None if facts.config.sweep.num_partners is None else facts.config.pairs().as_arrays()
+
+    def of_pairs(values_PP: NDArray[Any]) -> NDArray[Any]:
+        return values_PP if tried is None else values_PP[tried]
+
     return {
+        "tried": None
+        if tried is None
+        else dict(zip(("student", "teacher"), (packed(each, "<u2") for each in tried), strict=True)),
         "peers": facts.names,
         "scope": findings.scope,
         "transfer_sets": findings.transfer_sets,
@@ -65,12 +74,12 @@ def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any
             for measure, bounds in mean_intervals(findings, num_peers=facts.num_peers).items()
         },
         "roles": {
-            role: {name: packed(rows_PP, "<i4") for name, rows_PP in by_set.items()}
+            role: {name: packed(of_pairs(rows_PP), "<i4") for name, rows_PP in by_set.items()}
             for role, by_set in results.roles.items()
         },
-        "decisions": packed(_decision_numbers(advice.decision), "<u1"),
+        "decisions": packed(of_pairs(_decision_numbers(advice.decision)), "<u1"),
         "predicted": {
-            f"{name}{suffix}": packed(values_PP, "<f4")
+            f"{name}{suffix}": packed(of_pairs(values_PP), "<f4")
             for name, each in predicted.items()
             for suffix, values_PP in (("", each.value), ("_low", each.low), ("_high", each.high))
         },
@@ -84,7 +93,7 @@ def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any
             }
             for edge in findings.edges
         ],
-        "classes": _classes(results.class_changes),
+        "classes": _classes({role: of_pairs(each) for role, each in results.class_changes.items()}),
         "curves": {
             f"{student},{teacher}": {
                 "best setting" if role == "chosen" else role: [

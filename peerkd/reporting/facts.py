@@ -16,8 +16,10 @@ from peerkd.config.strict import StrictConfig
 from peerkd.results.cost import RunCost
 from peerkd.results.published import Published, find_published, published_data_set
 from peerkd.study.moved_bytes import MovedBytes
+from peerkd.study.pairs import Pairs
 from peerkd.study.splits import EvaluationSets
 from peerkd.study.student_choice import StudentDecision
+from peerkd.wording import plural
 
 
 class SampleStrip(NamedTuple):
@@ -174,6 +176,23 @@ class ExperimentFacts(RunFacts):
     def peers_are_finite(self) -> list[bool]:
         """Whether the training of each peer ended in finite numbers. Only such a peer is a student or a teacher."""
         return [peer.is_finite for peer in self.peers]
+
+    @property
+    def peers_in_words(self) -> str:
+        """The number of peers that take part, and of the partners of each if not all of them are partners."""
+        partners = self.config.sweep.num_partners
+        each = "" if partners is None else f", each with {plural(partners, 'partner')} drawn at random"
+        return f"{sum(self.peers_are_finite)} peers{each}"
+
+    @property
+    def pairs(self) -> Pairs:
+        """The ordered pairs of peers that did not diverge."""
+        return self.config.pairs([number for number, peer in enumerate(self.peers) if peer.is_finite])
+
+    @property
+    def num_pairs_left_out(self) -> int:
+        """The number of pairs with a peer that diverged."""
+        return self.config.pairs().num_pairs - self.pairs.num_pairs
 
     def __post_init__(self) -> None:
         num_peers, num_classes = self.num_peers, len(self.class_names)

@@ -19,11 +19,11 @@ from peerkd.results.forgetting import Forgetting, forgetting
 from peerkd.results.grid_edges import GridEdge, edges_of_choice
 from peerkd.results.intervals import Estimate, mean_over_pairs, spearman_over_pairs
 from peerkd.results.pair_advice import AdviceOnTest, PairAdvice, advise_pairs, on_test
+from peerkd.results.pair_rows import NO_ROW
 from peerkd.results.pairs import TuningComparison, at, compare
 from peerkd.results.position import Position, gain_standard_error, position
 from peerkd.results.schema import LEARNING_RATE, LOSS
 from peerkd.results.selection import (
-    NO_ROW,
     Candidates,
     ChosenRows,
     SingleSetting,
@@ -213,7 +213,7 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
         table,
         metric=sweep.selection_metric,
         default=default,
-        is_finite_P=facts.peers_are_finite,
+        is_pair_PP=facts.pairs.as_matrix(facts.num_peers),
     )
     _check_trials(trials, facts)
     default_transfer_set = sweep.resolved_default_transfer_set
@@ -254,7 +254,7 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
         advice=advice,
         advice_on_test=on_test(advice, table, objective),
         single=single,
-        divergence=divergence(table, is_finite_P=facts.peers_are_finite),
+        divergence=divergence(table, is_finite_P=facts.peers_are_finite, num_pairs_left_out=facts.num_pairs_left_out),
         num_pairs_without=_num_pairs_without(trials, rows),
         gains=gains,
         gain_from_data=gain_from_data_PP,

@@ -132,7 +132,7 @@ def _gain(findings: SweepFindings, facts: ExperimentFacts) -> str:
     return (
         f"With {tuned_names(findings.default.dimensions, 'transfer set')} chosen for each pair, distillation changes "
         f"the student's {findings.scope} accuracy by {points(chosen.value)} points{bounds} on average over "
-        f"{plural(findings.num_pairs, 'ordered pair')} of {sum(facts.peers_are_finite)} peers"
+        f"{plural(findings.num_pairs, 'ordered pair')} of {facts.peers_in_words}"
         f"{_verdict_after(': ', chosen)}. The untuned default ({untuned}) changes it by "
         f"{points_with_interval(default)}{_verdict_after(': ', default)}."
     )

@@ -11,8 +11,8 @@ from peerkd.reporting.improved import decision_in_words
 from peerkd.reporting.improved import headline as better_peers
 from peerkd.reporting.scripts import EXPLORER
 from peerkd.reporting.verdict import network_note, verdict
+from peerkd.results.pair_rows import NO_ROW
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
-from peerkd.results.selection import NO_ROW
 from peerkd.study.transfer_sets import names_without_labels
 
 SECTIONS: Final[Mapping[str, str]] = {
@@ -64,6 +64,7 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
     names = facts.names
     advised, shares = findings.advice.pairs_to_distil(), explorer.importance_of_dimensions(findings)
     labels = treatment_labels(findings)
+    planned = facts.config.pairs()
     return {
         **page.distillation_view(facts.config),
         "findings": findings,
@@ -96,7 +97,9 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
             {labels[name]: findings.mean_gains[name, findings.scope] for name in TREATMENTS}
         ),
         "class_counts": heatmaps.class_counts_map(facts.train_counts_PK, facts.class_names, names),
-        "settings": settings_map(findings, names),
+        # A square of all peers would have few cells with a setting.
+        "settings": settings_map(findings, names) if facts.config.sweep.num_partners is None else None,
+        "partners": [planned.partners(peer) for peer in range(facts.num_peers)],
         "names": names,
         "both_controls": wording.BOTH_CONTROLS if controls.has_results(findings.choice.control) else controls.UNCHANGED,
         "count_charts": _count_charts(findings),

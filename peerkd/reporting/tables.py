@@ -26,7 +26,7 @@ from peerkd.reporting.wording import (
 )
 from peerkd.results.intervals import Estimate
 from peerkd.results.pair_advice import DECISIONS, Predictions
-from peerkd.results.selection import NO_ROW
+from peerkd.results.pair_rows import NO_ROW
 from peerkd.wording import plural
 
 _NUM_COLUMNS: Final = 80
@@ -123,7 +123,7 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
     ]
     default = default_recipe(findings.transfer_sets, findings.default)
     lines = [
-        f"{facts.config.name}: {plural(findings.num_pairs, 'ordered pair')} of {sum(facts.peers_are_finite)} peers, "
+        f"{facts.config.name}: {plural(findings.num_pairs, 'ordered pair')} of {facts.peers_in_words}, "
         f"{plural(facts.num_trials, 'trial')}",
         f"chosen on {facts.num_validation_samples:,} validation samples, "
         f"reported on {facts.num_test_samples:,} test samples",

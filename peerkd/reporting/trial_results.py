@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from peerkd.arrays import FloatArray, IntArray
 from peerkd.losses.pairs import sets_temperature
+from peerkd.results.pair_rows import NO_ROW
 from peerkd.results.schema import BY_EPOCH_COLUMNS
-from peerkd.results.selection import NO_ROW, Candidates, none_for_nan
+from peerkd.results.selection import Candidates, none_for_nan
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 _COMPARED: Final = ("chosen", "control")

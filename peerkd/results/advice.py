@@ -13,7 +13,10 @@ error over draws is the optimism, and the standard deviation of the error is the
 best distillation and the best training without a teacher, both choices are repeated in each draw. Where all trials are
 equally good, the observed gains differ more than the true gains, and the bootstrap finds only a part of the optimism.
 
-Shape suffixes: N = trials of one student, C = trials that may be the best one, B = draws.
+Pairs with equally many trials are computed together, as a group of arrays with the same shape.
+
+Shape suffixes: N = trials of one student, G = groups of trials, each of one student, C = trials of a group that may be
+the best one, B = draws.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,8 +30,8 @@ from numpy.typing import NDArray
 from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results import validation_noise
 from peerkd.results.outcome import gains
-from peerkd.results.schema import IS_FINITE, TARGET
-from peerkd.results.validation_noise import gain_covariances
+from peerkd.results.schema import CORRECT_BITS, IS_FINITE, TARGET
+from peerkd.results.validation_noise import gain_covariances, packed_bits
 from peerkd.study import ties
 from peerkd.study.controls import are_controls
 from peerkd.study.objective import Objective
@@ -52,9 +55,9 @@ COVERAGE: Final = 0.9
 _NORMAL_QUANTILE: Final = 1.6449
 """The quantile of the standard normal distribution at ``(1 + COVERAGE) / 2``."""
 
-_NUM_DRAWS: Final = 400
+NUM_DRAWS: Final = 400
 _SEED: Final = 0
-_MAX_COMPARED: Final = 256
+MAX_COMPARED: Final = 256
 """The maximum number of distillations, and the maximum number of controls, whose gains are drawn in the bootstrap. The
 trials with the highest gains are taken."""
 
@@ -125,6 +128,41 @@ class StudentAdvice:
         return found
 
 
+class GroupPredictions(NamedTuple):
+    """A prediction for each group: arrays (G,), with NaN where there is none. ``Prediction`` describes the fields."""
+
+    value: FloatArray
+    deviation: FloatArray
+    test_deviation: FloatArray
+
+    @property
+    def interval(self) -> tuple[FloatArray, FloatArray]:
+        """The lower and the upper bounds of ``Prediction.interval``."""
+        half_G = _NORMAL_QUANTILE * np.hypot(self.deviation, self.test_deviation)
+        return self.value - half_G, self.value + half_G
+
+    @property
+    def is_above_noise(self) -> BoolArray:
+        """Whether each value is above 0 by more than its noise. False where there is no prediction."""
+        return ties.is_above(self.value, NUM_DEVIATIONS * self.deviation)
+
+    def of(self, group: int) -> Prediction | None:
+        """Return the prediction for one group, or None if there is none."""
+        values = (float(each_G[group]) for each_G in self)
+        return None if np.isnan(self.value[group]) else Prediction(*values)
+
+
+class GroupAdvice(NamedTuple):
+    """The advice for each group, in which a missing prediction is NaN. ``StudentAdvice`` describes the fields."""
+
+    decision: NDArray[np.str_]
+    """(G,) a ``StudentDecision`` for each group."""
+
+    gain: GroupPredictions
+    control_gain: GroupPredictions
+    advantage: GroupPredictions
+
+
 def advise(
     columns: Columns,
     objective: Objective,
@@ -143,80 +181,133 @@ def advise(
         distillation: The position of the distillation that a tuner has chosen, which must not have diverged. It takes
             the place of the best distillation. None means the best distillation on validation.
     """
-    is_finite_N = np.asarray(columns[IS_FINITE], dtype=np.bool_)
-    is_control_N = np.array(are_controls(columns["distillation_weight"], columns[TARGET]), dtype=np.bool_)
-    gains_N = np.where(is_finite_N, _gains(columns, objective), -np.inf)
+    gains_N, is_control_N = judged_gains(columns, objective), controls_among(columns)
+    is_finite_N = np.isfinite(gains_N)
     best = [
         _best(gains_N, ranks_N, np.flatnonzero(is_finite_N & is_kind_N)) for is_kind_N in (~is_control_N, is_control_N)
     ]
     if distillation is not None:
         best[0] = distillation
     places_C = _compared(gains_N, is_control_N, is_finite_N, best)
-    distilled, control = (None if place is None else int(np.searchsorted(places_C, place)) for place in best)
-    measured = {name: _take(columns[name], places_C) for name in validation_noise.COLUMNS}
-    on_validation_CC, on_test_CC = (
-        gain_covariances(measured, objective, validation=sets.validation, wanted=(sets.validation, sets.test))
-        if places_C.size
-        else (np.empty((0, 0)), np.empty((0, 0)))
+    distilled, control = (None if place is None else np.searchsorted(places_C, [place]) for place in best)
+    measured = {name: _one_group(name, _take(columns[name], places_C)) for name in validation_noise.COLUMNS}
+    advice = advise_groups(
+        measured,
+        objective,
+        sets,
+        gains_GC=gains_N[places_C][None],
+        is_control_C=is_control_N[places_C],
+        distilled_G=distilled,
+        control_G=control,
     )
-    gains_C, is_control_C = gains_N[places_C], is_control_N[places_C]
-    noise_BC = _draw(on_validation_CC)
-    errors_B: dict[bool, FloatArray] = {}
-    """The errors of the choice among the distillations, and among the controls."""
-
-    def errors_of(place: int) -> FloatArray:
-        is_control = bool(is_control_C[place])
-        if is_control not in errors_B:
-            errors_B[is_control] = _errors_of_choice(gains_C, noise_BC, is_control_C == is_control)
-        return errors_B[is_control]
-
-    def predict(place: int | None, minus: int | None = None) -> Prediction | None:
-        if place is None:
-            return None
-        value, error_B = gains_C[place], errors_of(place)
-        test_variance = on_test_CC[place, place]
-        if minus is not None:
-            value, error_B = value - gains_C[minus], error_B - errors_of(minus)
-            sign_C = np.zeros(len(gains_C))
-            sign_C[place], sign_C[minus] = 1, -1
-            test_variance = sign_C @ on_test_CC @ sign_C
-        return Prediction(
-            value=float(value - error_B.mean()),
-            deviation=float(error_B.std()),
-            test_deviation=float(np.sqrt(max(test_variance, 0))),
-        )
-
-    gain, control_gain = predict(distilled), predict(control)
-    advantage = None if distilled is None or control is None else predict(distilled, minus=control)
+    (decision,) = advice.decision.tolist()
     return StudentAdvice(
-        decision=decide(gain, control_gain, advantage),
+        decision=decision,
         distillation=best[0],
         control=best[1],
-        gain=gain,
-        control_gain=control_gain,
-        advantage=advantage,
+        gain=advice.gain.of(0),
+        control_gain=advice.control_gain.of(0),
+        advantage=advice.advantage.of(0),
     )
 
 
-def decide(gain: Prediction | None, control_gain: Prediction | None, advantage: Prediction | None) -> StudentDecision:
-    """Return the decision that follows from predicted gains.
+def judged_gains(columns: Columns, objective: Objective) -> FloatArray:
+    """Return the gain of each trial on validation, by which it is chosen: (N,); -inf for a trial that diverged.
+
+    A gain is lowered if its trial breaks the limit on forgetting.
+    """
+    gains_N = objective.penalised_gains(gains(columns, objective, split="validation"))
+    return np.where(np.asarray(columns[IS_FINITE], dtype=np.bool_), gains_N, -np.inf)
+
+
+def controls_among(columns: Columns) -> BoolArray:
+    """Return whether each trial is a control: (N,)."""
+    return np.array(are_controls(columns["distillation_weight"], columns[TARGET]), dtype=np.bool_)
+
+
+def advise_groups(
+    columns_GC: validation_noise.Columns,
+    objective: Objective,
+    sets: EvaluationSets,
+    *,
+    gains_GC: FloatArray,
+    is_control_C: BoolArray,
+    distilled_G: IntArray | None,
+    control_G: IntArray | None,
+) -> GroupAdvice:
+    """Return the advice for several groups of trials, each of one student.
+
+    Args:
+        columns_GC: The values of ``validation_noise.COLUMNS`` for trials that did not diverge, by name of the column.
+        objective: The objective of the choice.
+        sets: The sizes of the evaluation sets, which are the same for all students.
+        gains_GC: The result of ``judged_gains`` for these trials.
+        is_control_C: Whether a trial is a control, which is the same in all groups.
+        distilled_G: The position of each group's best distillation among its trials. None: there are no distillations.
+        control_G: The position of each group's best control. None: there are no controls.
+    """
+    num_groups, num_compared = gains_GC.shape
+    missing = GroupPredictions(*np.full((3, num_groups), np.nan))
+    if num_compared == 0:
+        return GroupAdvice(decide(missing, missing, missing), missing, missing, missing)
+    on_validation_GCC, on_test_GCC = gain_covariances(
+        columns_GC, objective, validation=sets.validation, wanted=(sets.validation, sets.test)
+    )
+    noise_GBC, groups = _draw(on_validation_GCC), np.arange(num_groups)
+    places = {False: distilled_G, True: control_G}
+    errors = {
+        is_control: _errors_of_choice(gains_GC, noise_GBC, is_control_C == is_control)
+        for is_control, place_G in places.items()
+        if place_G is not None
+    }
+
+    def predict(value_G: FloatArray, error_GB: FloatArray, test_variance_G: FloatArray) -> GroupPredictions:
+        return GroupPredictions(
+            value=value_G - error_GB.mean(axis=-1),
+            deviation=error_GB.std(axis=-1),
+            test_deviation=np.sqrt(np.maximum(test_variance_G, 0)),
+        )
+
+    gain, control_gain = (
+        missing
+        if place_G is None
+        else predict(gains_GC[groups, place_G], errors[is_control], on_test_GCC[groups, place_G, place_G])
+        for is_control, place_G in places.items()
+    )
+    advantage = missing
+    if distilled_G is not None and control_G is not None:
+        # Var(x - y) = (Var(x) - Cov(y, x)) - (Cov(x, y) - Var(y)).
+        difference_GC = on_test_GCC[groups, distilled_G] - on_test_GCC[groups, control_G]
+        advantage = predict(
+            gains_GC[groups, distilled_G] - gains_GC[groups, control_G],
+            errors[False] - errors[True],
+            difference_GC[groups, distilled_G] - difference_GC[groups, control_G],
+        )
+    return GroupAdvice(decide(gain, control_gain, advantage), gain, control_gain, advantage)
+
+
+def decide(gain: GroupPredictions, control_gain: GroupPredictions, advantage: GroupPredictions) -> NDArray[np.str_]:
+    """Return the decision for each group that follows from its predicted gains.
 
     The decision is to distil if ``gain`` and ``advantage`` are above their noise; a missing ``advantage`` is ignored.
     Otherwise it is to fine-tune if ``control_gain`` is above its noise. Otherwise the student stays unchanged.
 
     Args:
-        gain: The gain of the best distillation over the unchanged student; None if there is no distillation.
-        control_gain: The gain of the best training without a teacher over the unchanged student; None if there is no
-            such training.
-        advantage: ``gain`` minus ``control_gain``; None if one of them is None.
+        gain: The gain of the best distillation over the unchanged student, where there is a distillation.
+        control_gain: The gain of the best training without a teacher over the unchanged student, where there is such a
+            training.
+        advantage: ``gain`` minus ``control_gain``, where there are both.
     """
-    if gain is not None and gain.is_above_noise and (advantage is None or advantage.is_above_noise):
-        return "distil"
-    return "fine_tune" if control_gain is not None and control_gain.is_above_noise else "leave"
+    is_distilled_G = gain.is_above_noise & (np.isnan(advantage.value) | advantage.is_above_noise)
+    return np.where(is_distilled_G, "distil", np.where(control_gain.is_above_noise, "fine_tune", "leave"))
 
 
-def _gains(columns: Columns, objective: Objective) -> FloatArray:
-    return objective.penalised_gains(gains(columns, objective, split="validation"))
+def _one_group(name: str, values_C: Sequence[Any] | NDArray[Any]) -> NDArray[Any] | None:
+    """Return the values of a column of one student as a group of its own."""
+    if name != CORRECT_BITS["validation"]:
+        return np.asarray(values_C, dtype=np.float64)[None]
+    bytes_C = packed_bits(values_C)
+    return None if bytes_C is None else bytes_C[None]
 
 
 def _take(column: Sequence[Any] | NDArray[Any], places: IntArray) -> Sequence[Any] | NDArray[Any]:
@@ -232,38 +323,39 @@ def _compared(
 ) -> IntArray:
     """Return the positions of the trials whose gains are drawn in the bootstrap, ascending.
 
-    They are the ``_MAX_COMPARED`` best distillations, the ``_MAX_COMPARED`` best controls, and the trials in ``best``.
+    They are the ``MAX_COMPARED`` best distillations, the ``MAX_COMPARED`` best controls, and the trials in ``best``.
     A trial that is much worse than the best trial would be chosen in no draw, so omitting it changes nothing.
     """
     kept = [place for place in best if place is not None]
     for is_kind_N in (is_control_N, ~is_control_N):
         places = np.flatnonzero(is_finite_N & is_kind_N)
-        kept += places[np.argsort(-gains_N[places], kind="stable")[:_MAX_COMPARED]].tolist()
+        kept += places[np.argsort(-gains_N[places], kind="stable")[:MAX_COMPARED]].tolist()
     return np.unique(np.array(kept, dtype=np.int64))
 
 
-def _draw(covariance_CC: FloatArray) -> FloatArray:
-    """Return random draws of the noise of all gains, with the given covariance: (B, C)."""
+def _draw(covariance_GCC: FloatArray) -> FloatArray:
+    """Return random draws of the noise of all gains, with the given covariances: (G, B, C)."""
     # All advice uses one seed, so that no difference comes from different draws. Rounding may make the smallest
     # eigenvalues negative.
-    values_C, vectors_CC = np.linalg.eigh(covariance_CC)
-    noise_BC: FloatArray = _normal(len(values_C)) @ (vectors_CC * np.sqrt(np.maximum(values_C, 0))).T
-    return noise_BC
+    values_GC, vectors_GCC = np.linalg.eigh(covariance_GCC)
+    factors_GCC = vectors_GCC * np.sqrt(np.maximum(values_GC, 0))[:, None, :]
+    noise_GBC: FloatArray = _normal(values_GC.shape[-1]) @ factors_GCC.swapaxes(-1, -2)
+    return noise_GBC
 
 
 @lru_cache(maxsize=16)
 def _normal(num: int) -> FloatArray:
     """Return standard normal draws: (B, num). Pairs often have equally many trials, and then share them."""
-    return np.random.default_rng(_SEED).standard_normal((_NUM_DRAWS, num))
+    return np.random.default_rng(_SEED).standard_normal((NUM_DRAWS, num))
 
 
-def _errors_of_choice(gains_C: FloatArray, noise_BC: FloatArray, is_kind_C: BoolArray) -> FloatArray:
-    """Return the error of the choice in each draw: (B,).
+def _errors_of_choice(gains_GC: FloatArray, noise_GBC: FloatArray, is_kind_C: BoolArray) -> FloatArray:
+    """Return the error of the choice in each draw: (G, B).
 
     In each draw, the trial with the highest drawn gain is chosen among the trials in ``is_kind_C``. The error is the
     noise that was drawn for this trial.
     """
-    noise_BK = noise_BC[:, is_kind_C]
-    chosen_B = (gains_C[is_kind_C] + noise_BK).argmax(axis=1)
-    errors_B: FloatArray = noise_BK[np.arange(len(noise_BK)), chosen_B]
-    return errors_B
+    noise_GBK = noise_GBC[:, :, is_kind_C]
+    chosen_GB1 = (gains_GC[:, None, is_kind_C] + noise_GBK).argmax(axis=-1, keepdims=True)
+    errors_GB: FloatArray = np.take_along_axis(noise_GBK, chosen_GB1, axis=-1)[..., 0]
+    return errors_GB

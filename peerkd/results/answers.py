@@ -6,7 +6,7 @@ Shape suffixes: P = peers, N = samples of one part, K = classes, T = temperature
 predictions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,12 +23,15 @@ _NUM_BINS: Final = 10
 
 
 class Answers(NamedTuple):
-    """The logits of every peer for some samples."""
+    """The logits of every peer, or of some of the peers, for some samples."""
 
     logits_PNK: FloatArray | SingleArray
     """The logits. All are finite."""
 
     labels_N: IntArray
+
+    peers_P: IntArray | None = None
+    """The places of the peers with logits among all peers, ascending. None: all peers have logits."""
 
 
 class OnValidation(NamedTuple):
@@ -58,7 +61,8 @@ class OnValidation(NamedTuple):
 class OnTrainingData(NamedTuple):
     """Measures of every peer on the training samples of every peer. They are means over samples.
 
-    Rows are the measured peers, and columns are the owners of the samples. Entropies and divergences are in nats.
+    Rows are the measured peers, and columns are the owners of the samples. A value is NaN if the peer has no logits for
+    the samples. Entropies and divergences are in nats.
     """
 
     accuracy_PP: FloatArray
@@ -104,11 +108,28 @@ def on_training_data(parts: Iterable[Answers]) -> OnTrainingData:
     """Measure every peer on the training samples of every peer, and compare it there with the owner of the samples.
 
     Args:
-        parts: An item for each peer, in order: the logits of all peers for the training samples of this peer.
+        parts: An item for each peer, in order: the logits of all peers for the training samples of this peer, or the
+            logits of this peer and some others.
     """
-    columns = zip(*(_columns(owner, part) for owner, part in enumerate(parts)), strict=True)
-    accuracy_PP, entropy_TPP, to_owner_TPP, from_owner_TPP = (np.stack(column, axis=-1) for column in columns)
+    columns = [(part.peers_P, _columns(_place(owner, part), part)) for owner, part in enumerate(parts)]
+    measured = zip(*(_spread(values, peers_P, num_peers=len(columns)) for peers_P, values in columns), strict=True)
+    accuracy_PP, entropy_TPP, to_owner_TPP, from_owner_TPP = (np.stack(column, axis=-1) for column in measured)
     return OnTrainingData(accuracy_PP, entropy_TPP, to_owner_TPP, from_owner_TPP)
+
+
+def _place(owner: int, part: Answers) -> int:
+    return owner if part.peers_P is None else int(np.searchsorted(part.peers_P, owner))
+
+
+def _spread(values: Iterable[FloatArray], peers_P: IntArray | None, *, num_peers: int) -> Iterator[FloatArray]:
+    """Yield arrays whose last axis is that of some peers with an entry for each peer, NaN for the others."""
+    for some in values:
+        if peers_P is None:
+            yield some
+            continue
+        of_all = np.full((*some.shape[:-1], num_peers), np.nan)
+        of_all[..., peers_P] = some
+        yield of_all
 
 
 class _Sums(NamedTuple):

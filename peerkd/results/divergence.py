@@ -39,20 +39,20 @@ class Divergence:
         return bool(self.peers or self.num_trials_diverged)
 
 
-def divergence(trials: pa.Table, *, is_finite_P: list[bool]) -> Divergence:
+def divergence(trials: pa.Table, *, is_finite_P: list[bool], num_pairs_left_out: int) -> Divergence:
     """Return which trainings of an experiment diverged.
 
     Args:
         trials: The table of trials.
         is_finite_P: For each peer, whether its pre-training ended in finite numbers.
+        num_pairs_left_out: The number of pairs with a peer that diverged.
     """
-    num_peers, num_finite = len(is_finite_P), sum(is_finite_P)
     has_diverged = pc.invert(trials[IS_FINITE])
     diverged = trials.select(["distillation_weight", TARGET]).filter(has_diverged)
     num_controls = sum(are_controls(*(column.to_pylist() for column in diverged.columns)))
     return Divergence(
         peers=tuple(peer for peer, is_finite in enumerate(is_finite_P) if not is_finite),
-        num_pairs_left_out=num_peers * (num_peers - 1) - num_finite * (num_finite - 1),
+        num_pairs_left_out=num_pairs_left_out,
         num_distillations=diverged.num_rows - num_controls,
         num_controls=num_controls,
         num_trials=trials.num_rows,

@@ -7,7 +7,7 @@ them uses the test split.
 Shape suffixes: P = peers (row: student, column: teacher), K = classes, N = samples.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -94,14 +94,18 @@ def pair_features(
     *,
     label_counts_PK: IntArray,
     peers: Sequence[int] | None = None,
+    pairs: tuple[IntArray, IntArray] | None = None,
 ) -> pa.Table:
-    """Return the table of features of all ordered pairs, sorted by student and teacher. All values are finite.
+    """Return the table of features of ordered pairs, sorted by student and teacher. All values are finite.
 
     Args:
         validation: Logits of all peers for the global validation samples, in one or more parts.
-        training: An item for each peer, in order: the logits of all peers for training samples of this peer.
+        training: An item for each peer, in order: the logits for training samples of this peer, of the peer itself and
+            of every other peer that is paired with it.
         label_counts_PK: Number of samples of each class in the training set of each peer.
         peers: Numbers of the peers, ascending. If None, peers are numbered from 0.
+        pairs: The students and the teachers of the pairs, as places among the peers, sorted by student and teacher. If
+            None, every two peers are a pair in both directions.
 
     Raises:
         ValueError: If a peer has no training samples, the number of parts of ``training`` is not the number of peers,
@@ -111,12 +115,20 @@ def pair_features(
     numbers_P = np.arange(len(counts_P)) if peers is None else np.asarray(peers)
     if not counts_P.all():
         raise ValueError(f"label_counts_PK must count samples of every peer, got none of peer {counts_P.argmin()}.")
-    matrices = dict(_label_features(label_counts_PK / counts_P[:, None]))
-    matrices |= _for_both("num_{}_samples", counts_P.astype(np.float64))
-    matrices |= _on_validation(validation, shares_PK=label_counts_PK / counts_P[:, None])
-    matrices |= _on_training_data(training, num_peers=len(counts_P))
-    students, teachers = np.nonzero(~np.eye(len(counts_P), dtype=np.bool_))
-    columns = [matrices[name][students, teachers] for name in FEATURE_NAMES]
+    students, teachers = pairs or np.nonzero(~np.eye(len(counts_P), dtype=np.bool_))
+    shares_PK = label_counts_PK / counts_P[:, None]
+    columns_of: dict[str, FloatArray] = {}
+    # Each group of matrices is dropped before the next one is computed, because with a thousand peers a matrix takes
+    # 8 MB.
+    groups: tuple[Callable[[], Mapping[str, FloatArray]], ...] = (
+        lambda: dict(_label_features(shares_PK)),
+        lambda: _for_both("num_{}_samples", counts_P.astype(np.float64)),
+        lambda: _on_validation(validation, shares_PK=shares_PK),
+        lambda: _on_training_data(training, num_peers=len(counts_P)),
+    )
+    for compute in groups:
+        columns_of |= {name: matrix_PP[students, teachers] for name, matrix_PP in compute().items()}
+    columns = [columns_of[name] for name in FEATURE_NAMES]
     pair = [numbers_P[students].astype(np.int32), numbers_P[teachers].astype(np.int32)]
     return arrow.checked(pa.table([*pair, *columns], names=FEATURES_SCHEMA.names), _KIND)
 

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from peerkd.arrays import FloatArray, IntArray
 from peerkd.results.intervals import Estimate, mean_over_pairs
+from peerkd.results.pair_rows import NO_ROW
 from peerkd.results.pairs import at
-from peerkd.results.selection import NO_ROW, ChosenRows
+from peerkd.results.selection import ChosenRows
 
 Role: TypeAlias = Literal["chosen", "default", "control"]
 

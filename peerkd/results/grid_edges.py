@@ -11,7 +11,8 @@ import numpy as np
 
 from peerkd.arrays import FloatArray
 from peerkd.losses.pairs import sets_temperature
-from peerkd.results.selection import NO_ROW, Candidates, ChosenRows
+from peerkd.results.pair_rows import NO_ROW
+from peerkd.results.selection import Candidates, ChosenRows
 from peerkd.study.transfer_sets import TRANSFER_SETS
 
 Dimension = Literal["temperatures", "alphas", "learning_rates"]

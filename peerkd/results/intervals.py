@@ -25,6 +25,12 @@ _NUM_DRAWS: Final = 2000
 _SEED: Final = 0
 _COVERAGE_PCT: Final = 95.0
 
+_FEW: Final = 0.25
+"""The fraction of all pairs of many peers up to which they count as few."""
+
+_MANY_PEERS: Final = 200
+"""The number of peers from which on it matters whether pairs without a value are omitted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -69,10 +75,25 @@ def mean_over_pairs(values_PP: FloatArray) -> Estimate:
     value = float(values_PP[known_PP].mean())
     # If peer p is drawn w_p times, the pair (p, q) counts w_p w_q times. The mean of a draw is sum_pq w_p v_pq w_q
     # divided by the same sum over 1 in place of v_pq, in both cases over the pairs that have a value.
-    weights = _weights(len(values_PP))
-    sums = np.einsum("dp,pq,dq->d", weights, np.where(known_PP, values_PP, 0), weights, optimize=True)
-    totals = np.einsum("dp,pq,dq->d", weights, known_PP.astype(float), weights, optimize=True)
+    known_values_PP = np.where(known_PP, values_PP, 0)
+    sums, totals = (_weighted_sums(each, num_known=num) for each in (known_values_PP, known_PP.astype(float)))
     return _estimate(value, sums[totals > 0] / totals[totals > 0], num=num, num_peers=len(values_PP))
+
+
+def _weighted_sums(values_PP: FloatArray, *, num_known: int) -> FloatArray:
+    """Return ``sum_pq w_p v_pq w_q`` for the weights w of each draw: (num_draws,). v is 0 without a value."""
+    weights = _weights(len(values_PP))
+    sums: FloatArray
+    if _are_few(num_known, num_peers=len(values_PP)):
+        sums = ((weights @ scipy.sparse.csr_array(values_PP)) * weights).sum(axis=1)
+    else:
+        sums = np.einsum("dp,pq,dq->d", weights, values_PP, weights, optimize=True)
+    return sums
+
+
+def _are_few(num_known: int, *, num_peers: int) -> bool:
+    """Return whether so small a part of all pairs has a value that it is faster to omit the others."""
+    return num_peers >= _MANY_PEERS and num_known < _FEW * num_peers**2
 
 
 def over_pairs(statistic: Callable[[FloatArray, FloatArray], float], x_PP: FloatArray, y_PP: FloatArray) -> Estimate:
@@ -89,11 +110,21 @@ def over_pairs(statistic: Callable[[FloatArray, FloatArray], float], x_PP: Float
     x_PP, y_PP, is_known_PP = x_PP[kept], y_PP[kept], is_known_PP[kept]
     num_peers = len(x_PP)
 
-    x, y, is_known = (values.ravel() for values in (x_PP, y_PP, is_known_PP))
+    x, y, is_known = x_PP.ravel(), y_PP.ravel(), is_known_PP.ravel()
+
+    # Taking the pairs of a draw one by one would look at all pairs, however few have values.
+    known, is_sparse = np.flatnonzero(is_known), _are_few(int(is_known.sum()), num_peers=num_peers)
+
+    def pairs_of(peers: IntArray) -> IntArray:
+        if is_sparse:
+            num_P = np.bincount(peers, minlength=num_peers)
+            return np.repeat(known, num_P[known // num_peers] * num_P[known % num_peers])
+        pairs = (peers[:, None] * num_peers + peers).ravel()
+        drawn: IntArray = pairs[is_known[pairs]]
+        return drawn
 
     def of(peers: IntArray) -> float:
-        pairs = (peers[:, None] * num_peers + peers).ravel()
-        pairs = pairs[is_known[pairs]]
+        pairs = pairs_of(peers)
         return statistic(x[pairs], y[pairs]) if len(pairs) > 1 else np.nan
 
     draws = np.array([of(peers) for peers in _draws(num_peers)])

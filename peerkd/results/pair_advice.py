@@ -1,29 +1,34 @@
 """The advice for every ordered pair, and its quality on the test set.
 
-Shape suffixes: P = peers (row: student, column: teacher).
+Shape suffixes: P = peers (row: student, column: teacher), Q = pairs, R = entries (a row of a pair), N = rows of the
+table, G = pairs that are computed together, C = trials of such a pair.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
-from peerkd.results.advice import COLUMNS, Prediction, StudentAdvice, advise
+from peerkd.results import validation_noise
+from peerkd.results.advice import COLUMNS, MAX_COMPARED, NUM_DRAWS, advise_groups, controls_among, judged_gains
 from peerkd.results.intervals import Estimate, mean_over_pairs
+from peerkd.results.pair_rows import NO_ROW, PairRows
 from peerkd.results.pairs import at
-from peerkd.results.schema import TARGET
-from peerkd.results.selection import NO_ROW
+from peerkd.results.schema import CORRECT_BITS
 from peerkd.study import ties
-from peerkd.study.controls import are_controls
 from peerkd.study.objective import Objective
 from peerkd.study.splits import EvaluationSets
 from peerkd.study.student_choice import StudentDecision
 
 DECISIONS: Final[tuple[StudentDecision, ...]] = ("distil", "fine_tune", "leave")
+
+_GROUP_BYTES: Final = 2**25
+"""The memory that the arrays of pairs that are computed together may take."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,9 +99,32 @@ class AdviceOnTest:
     """The number of pairs that should distil although their distillation has a lower gain than the better control."""
 
 
+class _Measured(NamedTuple):
+    """The columns of the table of trials from which advice is computed, as arrays over all rows."""
+
+    columns: Mapping[str, NDArray[Any]]
+    gain: FloatArray
+    is_control: BoolArray
+    has_bits: BoolArray
+
+    def of(self, rows_GC: IntArray) -> dict[str, NDArray[Any] | None]:
+        """Return the values of the rows of a group, by name of the column."""
+        values: dict[str, NDArray[Any] | None] = {
+            name: self.columns[name][rows_GC] for name in validation_noise.COLUMNS
+        }
+        if not self.has_bits[rows_GC].all():
+            values[CORRECT_BITS["validation"]] = None
+        return values
+
+    def bytes_of_pair(self, num_trials: int) -> int:
+        """Return how much memory the advice for a pair with so many trials takes."""
+        num_samples: int = 8 * self.columns[CORRECT_BITS["validation"]].shape[1]
+        return num_trials * (4 * num_samples + 3 * 8 * NUM_DRAWS)
+
+
 def advise_pairs(
     table: pa.Table,
-    pairs: Iterable[tuple[int, int, IntArray]],
+    pairs: PairRows,
     objective: Objective,
     *,
     num_peers: int,
@@ -104,11 +132,11 @@ def advise_pairs(
     ranks: IntArray,
     distillation_PP: IntArray | None = None,
 ) -> PairAdvice:
-    """Return the advice for pairs.
+    """Return the advice for pairs. It equals the advice of ``advise`` for each pair.
 
     Args:
         table: The table of trials.
-        pairs: Student and teacher of each pair, with the rows of its distillations and controls.
+        pairs: The rows of the distillations and controls of each pair.
         objective: The objective of the choice.
         num_peers: The number of peers, including those that diverged.
         sets_P: The sizes of the evaluation sets of each peer.
@@ -117,59 +145,92 @@ def advise_pairs(
             diverged. ``NO_ROW`` for a pair without a chosen distillation. None means the best distillation of each
             pair.
     """
+    measured = _in_memory(table, objective)
+    gains_N, is_control_N = measured.gain, measured.is_control
+    finite = pairs.where(np.isfinite(gains_N))
+    control_Q = finite.where(is_control_N).best(gains_N, ranks)
+    if distillation_PP is None:
+        distilled_Q = finite.where(~is_control_N).best(gains_N, ranks)
+    else:
+        distilled_Q = distillation_PP[pairs.student, pairs.teacher]
+        finite = finite.only(is_control_N[finite.row] | (distilled_Q[finite.pair] != NO_ROW))
+    compared = finite.only(_are_compared(finite, gains_N, is_control_N, distilled_Q, control_Q))
+
     shape = num_peers, num_peers
     decision_PP = np.full(shape, "", dtype="U9")
-    rows_PP = {name: np.full(shape, NO_ROW, dtype=np.int64) for name in ("distillation", "control")}
     predicted_PP = {name: np.full((3, *shape), np.nan) for name in ("gain", "control_gain", "advantage")}
-    measured = _in_memory(table)
-    weights_and_targets = (table[name].to_pylist() for name in ("distillation_weight", TARGET))
-    is_control = np.array(are_controls(*weights_and_targets), dtype=np.bool_)
-    for student, teacher, rows in pairs:
-        given = None if distillation_PP is None else int(distillation_PP[student, teacher])
-        if given == NO_ROW:
-            rows = rows[is_control[rows]]
-        advice = advise(
-            {name: values[rows] for name, values in measured.items()},
+    for pairs_G, rows_GC in _groups(compared, measured, sets_P):
+        advice = advise_groups(
+            measured.of(rows_GC),
             objective,
-            sets_P[student],
-            ranks_N=ranks[rows],
-            distillation=None if given in (None, NO_ROW) else int(np.searchsorted(rows, given)),
+            sets_P[pairs.student[pairs_G[0]]],
+            gains_GC=gains_N[rows_GC],
+            is_control_C=is_control_N[rows_GC[0]],
+            distilled_G=_places(rows_GC, distilled_Q[pairs_G]),
+            control_G=_places(rows_GC, control_Q[pairs_G]),
         )
-        decision_PP[student, teacher] = advice.decision
-        for name, of_pair in rows_PP.items():
-            of_pair[student, teacher] = _row(advice, name, rows)
+        place_G = pairs.student[pairs_G], pairs.teacher[pairs_G]
+        decision_PP[place_G] = advice.decision
         for name, values_3PP in predicted_PP.items():
-            values_3PP[:, student, teacher] = _bounds(getattr(advice, name))
+            predictions = getattr(advice, name)
+            values_3PP[:, *place_G] = np.array([predictions.value, *predictions.interval])
     return PairAdvice(
         decision=decision_PP,
-        distillation=rows_PP["distillation"],
-        control=rows_PP["control"],
+        distillation=pairs.as_matrix(distilled_Q, num_peers=num_peers, missing=NO_ROW),
+        control=pairs.as_matrix(control_Q, num_peers=num_peers, missing=NO_ROW),
         gain=Predictions(*predicted_PP["gain"]),
         control_gain=Predictions(*predicted_PP["control_gain"]),
         advantage=Predictions(*predicted_PP["advantage"]),
     )
 
 
-def _in_memory(table: pa.Table) -> dict[str, NDArray[Any]]:
-    """Return the columns from which advice is computed, as arrays whose rows can be taken quickly."""
-    return {name: _values(table[name]) for name in COLUMNS}
+def _are_compared(
+    pairs: PairRows, gains_N: FloatArray, is_control_N: BoolArray, distilled_Q: IntArray, control_Q: IntArray
+) -> BoolArray:
+    """Return for each entry whether its gain is drawn in the bootstrap: (R,).
+
+    The rule is that of ``advise``: the ``MAX_COMPARED`` best distillations, as many best controls, and the best or
+    chosen trial of each kind.
+    """
+    kind_R = 2 * pairs.pair + is_control_N[pairs.row]
+    order_R = np.lexsort((-gains_N[pairs.row], kind_R))
+    num_of_kind = np.bincount(kind_R, minlength=2 * pairs.num_pairs)
+    place_R = np.empty(len(kind_R), dtype=np.int64)
+    place_R[order_R] = np.arange(len(kind_R)) - (np.cumsum(num_of_kind) - num_of_kind)[kind_R[order_R]]
+    is_best_R = (pairs.row == distilled_Q[pairs.pair]) | (pairs.row == control_Q[pairs.pair])
+    are_compared_R: BoolArray = (place_R < MAX_COMPARED) | is_best_R
+    return are_compared_R
 
 
-def _values(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Return numbers and lists of equally many numbers as floats, NaN for null, and other values as objects."""
-    if pa.types.is_floating(column.type):
-        numbers: NDArray[Any] = column.to_numpy()
-        return numbers
-    if pa.types.is_list(column.type):
-        column = column.combine_chunks()
-        is_known = column.is_valid().to_numpy(zero_copy_only=False)
-        lists = column.flatten().to_numpy(zero_copy_only=False).reshape(int(is_known.sum()), -1)
-        rows = np.full((len(column), lists.shape[1]), np.nan)
-        rows[is_known] = lists
-        return rows
-    values = np.empty(len(column), dtype=np.object_)
-    values[:] = column.to_pylist()
-    return values
+def _groups(
+    pairs: PairRows, measured: _Measured, sets_P: Sequence[EvaluationSets]
+) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield groups of pairs whose advice is computed together: the indices of the pairs, and their rows (G, C).
+
+    The pairs of a group have equally many trials, of which the same ones are controls, and equal evaluation sets.
+    Either all of their trials have bits, or none is treated as if it had.
+    """
+    numbers: dict[EvaluationSets, int] = {}
+    set_Q = np.array([numbers.setdefault(sets, len(numbers)) for sets in sets_P])[pairs.student]
+    num_Q = pairs.num_rows
+    stop_Q = np.cumsum(num_Q)
+    for num in np.unique(num_Q).tolist():
+        pairs_G = np.flatnonzero(num_Q == num)
+        rows_GC = pairs.row[(stop_Q[pairs_G] - num)[:, None] + np.arange(num)]
+        has_bits_G = measured.has_bits[rows_GC].all(axis=1)
+        kinds = np.column_stack([set_Q[pairs_G], has_bits_G, measured.is_control[rows_GC]])
+        kind_G = np.unique(kinds, axis=0, return_inverse=True)[1].ravel()
+        size = max(1, _GROUP_BYTES // max(measured.bytes_of_pair(num), 1))
+        for kind in np.unique(kind_G):
+            members = np.flatnonzero(kind_G == kind)
+            for start in range(0, len(members), size):
+                part = members[start : start + size]
+                yield pairs_G[part], rows_GC[part]
+
+
+def _places(rows_GC: IntArray, row_G: IntArray) -> IntArray | None:
+    """Return the position of one row in each group, or None if the groups have no such row."""
+    return (rows_GC == row_G[:, None]).argmax(axis=1) if (row_G != NO_ROW).all() else None
 
 
 def on_test(advice: PairAdvice, table: pa.Table, objective: Objective) -> AdviceOnTest:
@@ -192,10 +253,47 @@ def gains_on_test(table: pa.Table, rows_PP: IntArray, objective: Objective) -> F
     return objective.gains({scope: at(table, f"test_{scope}_gain", rows_PP) for scope in objective.scopes})
 
 
-def _row(advice: StudentAdvice, name: str, rows: IntArray) -> int:
-    place = getattr(advice, name)
-    return NO_ROW if place is None else int(rows[place])
+def _in_memory(table: pa.Table, objective: Objective) -> _Measured:
+    """Return the columns from which advice is computed."""
+    bits_name = CORRECT_BITS["validation"]
+    columns = {name: _values(table[name]) for name in COLUMNS if name != bits_name}
+    return _Measured(
+        columns={**columns, bits_name: _bits(table[bits_name])},
+        gain=judged_gains(columns, objective),
+        is_control=controls_among(columns),
+        has_bits=table[bits_name].is_valid().to_numpy(),
+    )
 
 
-def _bounds(prediction: Prediction | None) -> tuple[float, float, float]:
-    return (np.nan, np.nan, np.nan) if prediction is None else (prediction.value, *prediction.interval)
+def _values(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return numbers and lists of equally many numbers as floats, NaN for null, and other values as objects."""
+    if pa.types.is_floating(column.type):
+        numbers: NDArray[Any] = column.to_numpy()
+        return numbers
+    if pa.types.is_list(column.type):
+        column = column.combine_chunks()
+        is_known = column.is_valid().to_numpy(zero_copy_only=False)
+        lists = column.flatten().to_numpy(zero_copy_only=False).reshape(int(is_known.sum()), -1)
+        rows = np.full((len(column), lists.shape[1]), np.nan)
+        rows[is_known] = lists
+        return rows
+    values = np.empty(len(column), dtype=np.object_)
+    values[:] = column.to_pylist()
+    return values
+
+
+def _bits(column: pa.ChunkedArray) -> NDArray[np.uint8]:
+    """Return a column of equally many bytes as an array with a row for each value; zeros for null."""
+    num_bytes = pc.max(pc.binary_length(column)).as_py() or 0
+    rows = np.zeros((len(column), num_bytes), dtype=np.uint8)
+    start = 0
+    for chunk in column.chunks:
+        known = chunk.drop_null()
+        if len(known):
+            is_known = chunk.is_valid().to_numpy(zero_copy_only=False)
+            _, offsets, content = known.buffers()
+            first = int(np.frombuffer(offsets, dtype=np.int32)[known.offset])
+            bits = np.frombuffer(content, dtype=np.uint8)[first : first + len(known) * num_bytes]
+            rows[start : start + len(chunk)][is_known] = bits.reshape(len(known), num_bytes)
+        start += len(chunk)
+    return rows

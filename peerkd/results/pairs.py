@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.intervals import Estimate, mean_over_pairs
+from peerkd.results.pair_rows import NO_ROW
 from peerkd.results.schema import CORRECT_BITS
-from peerkd.results.selection import NO_ROW, Candidates, ChosenRows, is_default_recipe
+from peerkd.results.selection import Candidates, ChosenRows, is_default_recipe
 
 NUM_STANDARD_ERRORS: Final = 2.0
 """A setting wins for a pair if it is better by more than this number of paired standard errors."""

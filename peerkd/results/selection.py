@@ -7,7 +7,7 @@ A trial that diverged is never chosen. A setting that diverged for one pair is n
 all pairs.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,14 +16,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
+from peerkd.results.pair_rows import NO_ROW, PairRows
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE, LOSS, TARGET
 from peerkd.study import ties
 from peerkd.study.controls import are_controls
 from peerkd.study.defaults import UntunedDefault
 from peerkd.study.splits import Metric
-
-NO_ROW: Final = -1
-"""Marks a row that does not exist, such as on the diagonal of a matrix of pairs."""
 
 NO_TEACHER: Final = -1
 
@@ -61,7 +59,7 @@ class Candidates:
 
     is_pair_PP: BoolArray
     """Whether each ordered pair takes part: (num_peers, num_peers), student by teacher. False for a pair with a peer
-    that diverged in pre-training."""
+    that diverged in pre-training, and for two peers that are not partners."""
 
     default: UntunedDefault
     """The untuned default, with the default transfer set of the experiment. The functions that choose can be given
@@ -127,7 +125,7 @@ def candidates(
     *,
     metric: Metric,
     default: UntunedDefault | None = None,
-    is_finite_P: Sequence[bool] | None = None,
+    is_pair_PP: BoolArray | None = None,
 ) -> Candidates:
     """Return the data for a choice by ``metric``: identities and validation accuracies.
 
@@ -136,13 +134,12 @@ def candidates(
         metric: Name of the validation accuracy.
         default: The untuned default. None means that the experiment tries only one learning rate, one loss and one
             target.
-        is_finite_P: Whether each peer takes part. A peer that diverged does not. If None, all peers up to the highest
-            number of a student take part.
+        is_pair_PP: Whether each student and teacher are a pair of the experiment whose peers did not diverge. If None,
+            all peers up to the highest number of a student are pairs.
     """
     student = _numpy(table, "student").astype(np.int64)
-    takes_part_P = (
-        np.ones(student.max(initial=-1) + 1, dtype=np.bool_) if is_finite_P is None else np.array(is_finite_P)
-    )
+    if is_pair_PP is None:
+        is_pair_PP = ~np.eye(student.max(initial=-1) + 1, dtype=np.bool_)
     return Candidates(
         student=student,
         teacher=table["teacher"].fill_null(NO_TEACHER).to_numpy().astype(np.int64),
@@ -156,7 +153,7 @@ def candidates(
         is_finite=table[IS_FINITE].fill_null(True).to_numpy(),
         accuracy_before=_numpy(table, f"validation_{metric}_before"),
         accuracy_after=_numpy(table, f"validation_{metric}_after"),
-        is_pair_PP=np.logical_and.outer(takes_part_P, takes_part_P) & ~np.eye(len(takes_part_P), dtype=np.bool_),
+        is_pair_PP=is_pair_PP,
         default=default or UntunedDefault(None),
     )
 
@@ -183,19 +180,19 @@ def choose(
     allowed = np.isin(trials.transfer_set, list(set(trials.transfer_set) if transfer_sets is None else transfer_sets))
     is_control = trials.is_control
     ranks = ranks_of(trials, default_transfer_set)
-    is_default = ranks == 0
-    num_peers = trials.num_peers
-    chosen, default, control = (np.full((num_peers, num_peers), NO_ROW, dtype=np.int64) for _ in range(3))
-    for student, teacher, of_pair, controls in _rows_of_pairs(trials, allowed):
-        defaults = of_pair[is_default[of_pair]]
-        if not defaults.size:
-            raise ValueError(
-                f"Each pair must have a trial of the default on {default_transfer_set}, "
-                f"got none for student {student} and teacher {teacher}."
-            )
-        default[student, teacher] = defaults[0] if trials.is_finite[defaults[0]] else NO_ROW
-        chosen[student, teacher] = _best(of_pair[~is_control[of_pair]], trials, ranks)
-        control[student, teacher] = _best(controls, trials, ranks)
+    pairs = rows_of_pairs(trials, allowed)
+    defaults = pairs.where((ranks == 0) & (trials.teacher != NO_TEACHER)).first
+    if (defaults == NO_ROW).any():
+        place = int((defaults == NO_ROW).argmax())
+        raise ValueError(
+            f"Each pair must have a trial of the default on {default_transfer_set}, "
+            f"got none for student {pairs.student[place]} and teacher {pairs.teacher[place]}."
+        )
+    default = pairs.as_matrix(
+        np.where(trials.is_finite[defaults], defaults, NO_ROW), num_peers=trials.num_peers, missing=NO_ROW
+    )
+    chosen = _best_of_pairs(trials, pairs.where(~is_control), ranks)
+    control = _best_of_pairs(trials, pairs.where(is_control), ranks)
 
     before, after = trials.accuracy_before, trials.accuracy_after
     is_pair = chosen != NO_ROW
@@ -219,11 +216,8 @@ def best_of_pairs(trials: Candidates, allowed: BoolArray, default_transfer_set: 
         allowed: Whether each row may be chosen.
         default_transfer_set: The transfer set of the untuned default, by which ties are broken.
     """
-    ranks = ranks_of(trials, default_transfer_set)
-    best_PP = np.full((trials.num_peers, trials.num_peers), NO_ROW, dtype=np.int64)
-    for student, teacher, of_pair, _ in _rows_of_pairs(trials, allowed & ~trials.is_control):
-        best_PP[student, teacher] = _best(of_pair, trials, ranks)
-    return best_PP
+    pairs = rows_of_pairs(trials, allowed & ~trials.is_control)
+    return _best_of_pairs(trials, pairs, ranks_of(trials, default_transfer_set))
 
 
 def none_for_nan(values: FloatArray) -> list[float | None]:
@@ -280,46 +274,39 @@ def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSet
     )
 
 
-def rows_of_pairs(trials: Candidates) -> Iterator[tuple[int, int, IntArray]]:
-    """Yield the student, the teacher, and the rows of the distillations and controls, for each pair that takes part.
+def rows_of_pairs(trials: Candidates, allowed: BoolArray | None = None) -> PairRows:
+    """Return the rows of the distillations and controls of each pair that takes part.
 
     The controls of a pair are the controls of the student on data of the teacher, and the controls of the student that
-    involve no other peer. The rows are ascending. The array of rows may be empty.
-    """
-    for student, teacher, of_pair, controls in _rows_of_pairs(trials, np.ones(len(trials.student), dtype=np.bool_)):
-        yield student, teacher, np.union1d(of_pair, controls)
-
-
-def _rows_of_pairs(trials: Candidates, allowed: BoolArray) -> Iterator[tuple[int, int, IntArray, IntArray]]:
-    """Yield the student, the teacher and two groups of rows for each pair that takes part.
-
-    The first group has the rows that name both peers: the distillations of the pair, and the controls on data of the
-    teacher. The second group has the rows of all controls of the pair. They include the controls of the student that
-    name no other peer, which belong to every pair of the student.
+    involve no other peer, which belong to every pair of the student. A pair may have no rows.
 
     Args:
         trials: The trials.
-        allowed: Whether each row may be part of a group.
+        allowed: Whether each row may be among the rows of a pair. None: every row may.
     """
-    rows, none = _rows_by_pair(trials, allowed), np.empty(0, dtype=np.int64)
-    is_control = trials.is_control
-    for student, teacher in np.argwhere(trials.is_pair_PP).tolist():
-        of_pair = rows.get((student, teacher), none)
-        with_controls = np.sort(np.concatenate([of_pair, rows.get((student, NO_TEACHER), none)]))
-        yield student, teacher, of_pair, with_controls[is_control[with_controls]]
+    student_Q, teacher_Q = np.nonzero(trials.is_pair_PP)
+    is_left = np.ones(len(trials.student), dtype=np.bool_) if allowed is None else allowed
+    of_pairs = _rows_of(trials, np.flatnonzero(is_left & (trials.teacher != NO_TEACHER)), student_Q, teacher_Q)
+    is_alone = is_left & (trials.teacher == NO_TEACHER) & trials.is_control
+    of_students = _rows_of(trials, np.flatnonzero(is_alone), student_Q, np.full_like(student_Q, NO_TEACHER))
+    pair_R, row_R = (np.concatenate(parts) for parts in zip(of_pairs, of_students, strict=True))
+    order_R = np.lexsort((row_R, pair_R))
+    return PairRows(student=student_Q, teacher=teacher_Q, pair=pair_R[order_R], row=row_R[order_R])
 
 
-def _rows_by_pair(trials: Candidates, allowed: BoolArray) -> dict[tuple[int, int], IntArray]:
-    """Return the allowed rows of each student and teacher, ascending."""
-    rows = np.flatnonzero(allowed)
-    rows = rows[np.lexsort((trials.teacher[rows], trials.student[rows]))]
-    student, teacher = trials.student[rows], trials.teacher[rows]
-    firsts = np.flatnonzero((np.diff(student) != 0) | (np.diff(teacher) != 0)) + 1
-    return {
-        (int(trials.student[part[0]]), int(trials.teacher[part[0]])): part
-        for part in np.split(rows, firsts)
-        if part.size
-    }
+def _rows_of(trials: Candidates, rows: IntArray, student_Q: IntArray, teacher_Q: IntArray) -> tuple[IntArray, IntArray]:
+    """Return those of the rows that have the student and the teacher of a pair.
+
+    Two arrays are returned: the index of the pair, and the row. A row is there once for each pair that it belongs to.
+    """
+    size = max(trials.num_peers, int(trials.teacher.max(initial=NO_TEACHER)) + 1) + 1
+    codes, codes_Q = trials.student[rows] * size + trials.teacher[rows], student_Q * size + teacher_Q
+    order = np.argsort(codes, kind="stable")
+    first_Q, stop_Q = (np.searchsorted(codes[order], codes_Q, side=side) for side in ("left", "right"))
+    num_Q = stop_Q - first_Q
+    pair_R = np.repeat(np.arange(len(codes_Q)), num_Q)
+    place_R = np.arange(len(pair_R)) - np.repeat(np.cumsum(num_Q) - num_Q - first_Q, num_Q)
+    return pair_R, rows[order[place_R]]
 
 
 def ranks_of(trials: Candidates, default_transfer_set: str | None) -> IntArray:
@@ -333,11 +320,9 @@ def ranks_of(trials: Candidates, default_transfer_set: str | None) -> IntArray:
     return ties.ranks(columns, default=trials.default._replace(transfer_set=default_transfer_set))
 
 
-def _best(rows: IntArray, trials: Candidates, ranks: IntArray) -> int:
-    rows = rows[trials.is_finite[rows]]
-    if not rows.size:
-        return NO_ROW
-    return int(rows[ties.best(trials.accuracy_after[rows], ranks[rows])])
+def _best_of_pairs(trials: Candidates, pairs: PairRows, ranks: IntArray) -> IntArray:
+    best_Q = pairs.where(trials.is_finite).best(trials.accuracy_after, ranks)
+    return pairs.as_matrix(best_Q, num_peers=trials.num_peers, missing=NO_ROW)
 
 
 def _numpy(table: pa.Table, name: str) -> NDArray[Any]:

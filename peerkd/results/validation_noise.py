@@ -5,7 +5,7 @@ noise is common to both. The noise of their difference follows from the samples 
 of McNemar (1947).
 
 Shape suffixes: N = trials of one student, M = samples of the global validation set, with the padding of the last byte,
-K = classes.
+K = classes. All arrays may have further axes before that of the trials, for groups of equally many trials.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,8 +27,11 @@ COLUMNS: Final = (
 )
 """The columns of trials from which the noise is computed."""
 
-Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
-"""The values of ``COLUMNS`` for N trials. Bits are bytes, or hexadecimal as in a journal."""
+Columns = Mapping[str, Sequence[Any] | NDArray[Any] | None]
+"""The values of ``COLUMNS`` for N trials.
+
+Bits are bytes, hexadecimal as in a journal, or an array of numbers from 0 to 255 whose last axis has the bytes of a
+trial. Instead of a sequence in which a trial has no bits, the whole column may be None."""
 
 
 def gain_covariance(
@@ -75,19 +78,26 @@ def _on_global_set(columns: Columns, validation: NumSamples) -> FloatArray:
     # Two networks that agree on every sample may still disagree on others. As Agresti and Min (2005, Statistics in
     # Medicine 24:729) propose, half a sample is added to each of the two kinds of disagreement of any two networks,
     # which adds 1 / M to the variance of their difference: a half from each of the two.
-    unseen_NN = (np.eye(len(after_N)) + 1) / (2 * num_samples)
-    if any(bits is None for bits in columns[CORRECT_BITS["validation"]]):
+    one_NN = np.eye(after_N.shape[-1])
+    unseen_NN = (one_NN + 1) / (2 * num_samples)
+    bits = columns[CORRECT_BITS["validation"]]
+    bytes_N = bits if isinstance(bits, np.ndarray) and bits.dtype == np.uint8 else packed_bits(bits)
+    if bytes_N is None:
         # A table from before the bits were recorded does not show how much of the changes two trials have in common.
-        return np.diag(change_variance_N) + unseen_NN
-    right_NM = _unpacked(columns[CORRECT_BITS["validation"]])
+        return np.asarray(one_NN * change_variance_N[..., None] + unseen_NN)
     # Let a_s be 1 if a sample is right after trial s, else 0, and b the same before. The gain of s is the mean of
     # a_s - b, so
     #     Cov(a_s - b, a_t - b) = Cov(a_s, a_t) - Cov(a_s, b) - Cov(a_t, b) + Var(b).
     # No column has b, but the flips of s are the mean of (a_s - b)^2, so they give Var(a_s - b), and
     #     2 Cov(a_s, b) = Var(a_s) + Var(b) - Var(a_s - b).
-    answers_NN = right_NM @ right_NM.T / num_samples - np.multiply.outer(after_N, after_N)
-    with_before_N = (answers_NN.diagonal() + before_variance_N - change_variance_N) / 2
-    covariance_NN: FloatArray = answers_NN - with_before_N[:, None] - with_before_N + before_variance_N
+    right_NM = _unpacked(bytes_N)
+    num_both_right_NN = (right_NM @ right_NM.swapaxes(-1, -2)).astype(np.float64)
+    answers_NN = num_both_right_NN / num_samples - after_N[..., :, None] * after_N[..., None, :]
+    own_variance_N = answers_NN.diagonal(axis1=-2, axis2=-1)
+    with_before_N = (own_variance_N + before_variance_N - change_variance_N) / 2
+    covariance_NN: FloatArray = (
+        answers_NN - with_before_N[..., :, None] - with_before_N[..., None, :] + before_variance_N[..., None, :]
+    )
     if validation.class_counts is not None:
         covariance_NN = _within_classes(covariance_NN, columns, np.array(validation.class_counts))
     return covariance_NN + unseen_NN
@@ -121,8 +131,8 @@ def _within_classes(covariance_NN: FloatArray, columns: Columns, counts_K: IntAr
     before_NK, after_NK = (np.nan_to_num(np.array(columns[name], dtype=np.float64)) for name in _CLASS_ACCURACIES)
     gains_NK = after_NK - before_NK
     shares_K = counts_K / num_samples
-    deviations_NK = gains_NK - (gains_NK @ shares_K)[:, None]
-    within_NN: FloatArray = covariance_NN - (deviations_NK * shares_K) @ deviations_NK.T
+    deviations_NK = gains_NK - (gains_NK @ shares_K)[..., None]
+    within_NN: FloatArray = covariance_NN - (deviations_NK * shares_K) @ deviations_NK.swapaxes(-1, -2)
     return within_NN * (num_samples / max(num_samples - num_classes, 1))
 
 
@@ -136,11 +146,26 @@ def _on_own_set(columns: Columns) -> FloatArray:
     before_N, after_N = (
         np.asarray(columns[f"validation_own_accuracy_{moment}"], dtype=np.float64) for moment in ("before", "after")
     )
-    covariance_NN: FloatArray = np.diag(after_N * (1 - after_N)) + before_N * (1 - before_N)
-    return covariance_NN
+    one_NN = np.eye(after_N.shape[-1])
+    after_variance_N, before_variance_N = after_N * (1 - after_N), before_N * (1 - before_N)
+    return np.asarray(one_NN * after_variance_N[..., None] + before_variance_N[..., None, :])
 
 
-def _unpacked(bits_of_trials: Sequence[bytes | str] | NDArray[Any]) -> FloatArray:
-    packed = [bytes.fromhex(bits) if isinstance(bits, str) else bits for bits in bits_of_trials]
-    bytes_N = np.frombuffer(b"".join(packed), dtype=np.uint8).reshape(len(packed), -1)
-    return np.unpackbits(bytes_N, axis=1).astype(np.float64)
+def packed_bits(
+    bits_of_trials: Sequence[bytes | str | None] | NDArray[Any] | None,
+) -> NDArray[np.uint8] | None:
+    """Return bits as an array of bytes, with one row for each trial. None if any trial has no bits."""
+    if bits_of_trials is None:
+        return None
+    packed = [bytes.fromhex(bits) if isinstance(bits, str) else bits for bits in bits_of_trials if bits is not None]
+    if len(packed) < len(bits_of_trials):
+        return None
+    return np.frombuffer(b"".join(packed), dtype=np.uint8).reshape(len(packed), len(packed[0]) if packed else 0)
+
+
+def _unpacked(bytes_N: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return 1 for each sample on which a trial is right, else 0: (..., N, M).
+
+    Sums of products of these numbers are exact, because float32 has all integers up to 2^24.
+    """
+    return np.unpackbits(bytes_N, axis=-1).astype(np.float32)

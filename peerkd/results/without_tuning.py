@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.results.intervals import Estimate, mean_over_pairs
+from peerkd.results.pair_rows import NO_ROW
 from peerkd.results.pairs import at
-from peerkd.results.selection import NO_ROW, Candidates, best_of_pairs, ranks_of
+from peerkd.results.selection import Candidates, best_of_pairs, ranks_of
 from peerkd.study import ties
 from peerkd.study.defaults import DEFAULT_TEMPERATURE, default_weight
 

@@ -15,7 +15,8 @@ from peerkd.artifacts.store import Workspace
 from peerkd.durable import sync_file
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import print_line
-from peerkd.stages.shards import SCRATCH, ShardClaims, load_if_intact
+from peerkd.stages.shard_claims import ShardClaims
+from peerkd.stages.shards import SCRATCH, load_if_intact
 from peerkd.training.seals import is_intact
 
 _CHECKPOINTS: Final = f"{SCRATCH}checkpoints/"

@@ -11,9 +11,10 @@ from typing import Any, Final
 from peerkd.artifacts.store import Workspace, file_sha256
 from peerkd.metrics.progress import print_line
 from peerkd.results.journal import CHECKSUM, Journal, read_journal
-from peerkd.stages.shards import SCRATCH, Shard, ShardClaims, load_if_intact
+from peerkd.stages.shard_claims import ShardClaims
+from peerkd.stages.shards import Shard, load_if_intact
 
-_JOURNALS: Final = f"{SCRATCH}journals/"
+_JOURNALS: Final = "journals/"
 _FILES: Final = "files"
 """The key under which a line has the SHA-256 of each file that belongs to the record."""
 
@@ -30,7 +31,7 @@ class Journals:
 
     def name(self, shard: Shard) -> str:
         """Return the name of this worker's own journal of a shard."""
-        return f"{_JOURNALS}{shard.name}/{self._claims.holder}.jsonl"
+        return f"{shard.folder}{_JOURNALS}{shard.name}/{self._claims.holder}.jsonl"
 
     def append(self, journal: Journal, record: Record, *names: str) -> None:
         """Write a record to a journal, together with the digests of the files that the record needs.
@@ -46,8 +47,8 @@ class Journals:
         Report the first damage in each journal.
         """
         own = self.name(shard)
-        folder = f"{_JOURNALS}{shard.name}/"
-        names = {name for name in self._claims.file_names if name.startswith(folder)}
+        folder = f"{shard.folder}{_JOURNALS}{shard.name}/"
+        names = {name for name in self._claims.list_files(shard) if name.startswith(folder)}
         if self._path(own).exists():
             # The journal may be newer than the last listing.
             names.add(own)

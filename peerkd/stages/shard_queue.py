@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from peerkd.artifacts.store import Workspace
 from peerkd.errors import ArtifactCorruptError, PeerKDError
@@ -23,9 +23,8 @@ from peerkd.metrics.progress import print_line
 from peerkd.results.journal import Journal, open_journal
 from peerkd.stages.checkpoints import ShardCheckpoint, live_checkpoint
 from peerkd.stages.journals import Journals, Record
-from peerkd.stages.shards import HEARTBEAT_SECONDS, Shard, ShardClaims, unfinished
-
-_SAVE_SECONDS: Final = 1.5
+from peerkd.stages.shard_claims import HEARTBEAT_SECONDS, ShardClaims
+from peerkd.stages.shards import SAVE_SECONDS, Shard, unfinished
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,8 +157,7 @@ class ShardQueue:
 
         A shard that is marked as done although records are missing is reopened, so that it can be claimed again.
         """
-        lacking = [shard for shard in shards if not self._has_all_records(shard)]
-        return not lacking
+        return not [shard for shard in shards if not self._has_all_records(shard)]
 
     def add_record(self, claimed: ClaimedShard, record: Record, *names: str, replaceable: Iterable[str] = ()) -> None:
         """Save the files of a record, then the record. The last record of a shard finishes the shard.
@@ -212,7 +210,7 @@ class ShardQueue:
 
     def begin(self) -> None:
         """Read the state of all shards, and report the number of records of earlier attempts."""
-        self._claims.refresh()
+        self._claims.begin()
         self._count_recovered(self._shards)
 
     def save(self, *, everything: bool = False) -> None:
@@ -383,7 +381,7 @@ def open_shard_queue(
         claims.send_heartbeat()
     queue.begin()
     leaving = threading.Event()
-    threads = [queue.start_repeating(queue.save, every_seconds=_SAVE_SECONDS, until=leaving)]
+    threads = [queue.start_repeating(queue.save, every_seconds=SAVE_SECONDS, until=leaving)]
     if not worker.is_alone:
         threads.append(queue.start_repeating(claims.send_heartbeat, every_seconds=HEARTBEAT_SECONDS, until=leaving))
     try:

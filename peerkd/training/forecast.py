@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import permutations
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.study.grid import control_settings, settings
 from peerkd.study.moved_bytes import MovedBytes, TeacherSizes, moved_bytes
+from peerkd.study.pairs import Pairs
 from peerkd.study.plan import plan
 from peerkd.study.transfer_sets import TRANSFER_SETS, SourceSizes, epoch_size, grouped_by_samples, taught_size
 from peerkd.training.file_sizes import weights_bytes
@@ -77,6 +77,9 @@ class Forecast:
 
     num_settings: int
     """The number of settings of each pair, over all transfer sets, without fine-tuning."""
+
+    num_units: int
+    """The number of units of the sweep, as in ``peerkd.study.plan``."""
 
     num_trials: int
     num_controls: int
@@ -147,20 +150,21 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
             Python packages provide, because torch would be needed to compute them.
     """
     num_peers = config.partition.num_peers
-    num_pairs = num_peers * (num_peers - 1)
-    num_trials = plan(config.grid, range(num_peers)).num_trials
+    pairs, num_partners = config.pairs(), config.num_partners
+    planned = plan(config.grid, pairs)
+    num_trials = planned.num_trials
     num_settings = sum(len(settings(config.grid, transfer_set)) for transfer_set in config.sweep.tried_transfer_sets)
     trained, teacher_forwards = (
-        {name: _pair_samples(name, samples, size) for name in config.sweep.tried_transfer_sets}
+        {name: _pair_samples(name, samples, size, pairs) for name in config.sweep.tried_transfer_sets}
         for size in (partial(epoch_size, batch_size=config.distill.batch_size), taught_size)
     )
     num_distilled = sum(len(settings(config.grid, name)) * num for name, num in trained.items())
-    num_controlled = sum(_control_samples(name, num, num_peers) for name, num in trained.items())
+    num_controlled = sum(_control_samples(name, num, num_partners) for name, num in trained.items())
     num_controlled *= len(control_settings(config.grid))
     num_distilled += num_controlled
     # Logits serve all kinds with the same samples. Where these do not depend on the student, they serve all students.
     num_teacher_forwards = sum(
-        teacher_forwards[name] if TRANSFER_SETS[name].depends_on_student else teacher_forwards[name] // (num_peers - 1)
+        teacher_forwards[name] if TRANSFER_SETS[name].depends_on_student else teacher_forwards[name] // num_partners
         for name, *_ in grouped_by_samples(config.sweep.tried_transfer_sets)
     )
     if any(target.pair_target.needs_student for target in config.tried_targets.values()):
@@ -170,15 +174,16 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
     num_evaluated = samples.validation + samples.test + samples.own
     # The last epoch is always evaluated.
     num_evaluated_between = max(num_measured_epochs - 1, 0) * num_trials * num_evaluated
-    # A peer is the student of num_peers - 1 pairs. Any kind of transfer set may be chosen for it.
-    num_improved = max(trained.values()) // (num_peers - 1) * config.distill.epochs
+    # A peer is the student of all its partners. Any kind of transfer set may be chosen for it.
+    num_improved = max(trained.values()) // num_partners * config.distill.epochs
     bytes_P = peer_bytes(config, samples, given_bytes=given_bytes)
     return Forecast(
         num_peers=num_peers,
-        num_pairs=num_pairs,
+        num_pairs=pairs.num_pairs,
         num_settings=num_settings,
+        num_units=len(planned),
         num_trials=num_trials,
-        num_controls=num_trials - num_pairs * num_settings,
+        num_controls=num_trials - pairs.num_pairs * num_settings,
         samples=samples,
         num_pretraining_samples=samples.training * config.num_trained_peers // num_peers * config.pretrain.epochs,
         num_distillation_samples=num_distilled * config.distill.epochs,
@@ -211,7 +216,7 @@ def forecast(config: ExperimentConfig, samples: PartitionSizes, *, given_bytes: 
             name: moved_bytes(
                 name,
                 map(TeacherSizes, samples.training_by_peer, bytes_P),
-                num_students=num_peers - 1,
+                num_students=num_partners,
                 num_public_samples=samples.public,
                 bytes_per_image=math.prod(samples.image_shape_CHW),
                 num_classes=samples.num_classes,
@@ -284,7 +289,9 @@ def packed_bytes(num_samples: int, image_shape_CHW: tuple[int, int, int]) -> int
     return num_samples * (math.prod(image_shape_CHW) + _LABEL_BYTES)
 
 
-def _pair_samples(transfer_set: str, samples: PartitionSizes, size: Callable[[str, SourceSizes], int]) -> int:
+def _pair_samples(
+    transfer_set: str, samples: PartitionSizes, size: Callable[[str, SourceSizes], int], pairs: Pairs
+) -> int:
     """Return the total size of the transfer sets of all pairs.
 
     Args:
@@ -292,19 +299,26 @@ def _pair_samples(transfer_set: str, samples: PartitionSizes, size: Callable[[st
         samples: The sizes of the parts of the data set.
         size: A function that returns the size of one transfer set, given the kind of the transfer set and the sizes of
             its sources.
+        pairs: The pairs.
     """
-    facts, num_peers = TRANSFER_SETS[transfer_set], len(samples.training_by_peer)
+    facts, sizes_P = TRANSFER_SETS[transfer_set], samples.training_by_peer
     if facts.is_split and facts.depends_on_student and facts.depends_on_teacher:
-        pairs = permutations(samples.training_by_peer, 2)
-        return sum(size(transfer_set, SourceSizes(own, teachers, samples.public)) for own, teachers in pairs)
-    # Each peer is the student of num_peers - 1 pairs, and the teacher of as many. Unless the batches of a student and
+        sizes_Q2 = np.array(sizes_P)[np.stack(pairs.as_arrays(), axis=1)]
+        of_both, nums = np.unique(sizes_Q2, axis=0, return_counts=True)
+        return sum(
+            num * size(transfer_set, SourceSizes(own, teachers, samples.public))
+            for (own, teachers), num in zip(of_both.tolist(), nums.tolist(), strict=True)
+        )
+    # Each peer is the student of all its partners, and the teacher of as many. Unless the batches of a student and
     # those of its teacher meet, sums over all pairs do not change if each teacher has as many samples as its student.
-    return (num_peers - 1) * sum(
-        size(transfer_set, SourceSizes(num, num, samples.public)) for num in samples.training_by_peer
+    return (
+        pairs.num_pairs
+        // len(sizes_P)
+        * sum(size(transfer_set, SourceSizes(num, num, samples.public)) for num in sizes_P)
     )
 
 
-def _control_samples(transfer_set: str, num: int, num_peers: int) -> int:
+def _control_samples(transfer_set: str, num: int, num_partners: int) -> int:
     """Return how many samples pass through students in one epoch of all fine-tuning at one learning rate.
 
     A student is fine-tuned once for each teacher if the transfer set depends on the teacher, and otherwise once. The
@@ -313,9 +327,9 @@ def _control_samples(transfer_set: str, num: int, num_peers: int) -> int:
     Args:
         transfer_set: The kind of the transfer sets.
         num: The number of samples that pass through students in one epoch of one distillation of every pair.
-        num_peers: The number of peers.
+        num_partners: The number of partners of each peer.
     """
     facts = TRANSFER_SETS[transfer_set]
     if not facts.uses_labels:
         return 0
-    return num if facts.depends_on_teacher else num // (num_peers - 1)
+    return num if facts.depends_on_teacher else num // num_partners

@@ -57,7 +57,9 @@ def start(inputs: SweepInputs, *, process_index: int) -> TaskFunction:
         dataset, assignment = open_dataset(inputs.dataset_folder), Assignment.load(inputs.partition_folder)
         validation, training = validation_parts(assignment), training_parts(assignment, inputs.peers)
         parts = [*validation, *training]
-        answers = _PeerNetworks(inputs, dataset, device=device).answers(parts)
+        pairs, asked = _pairs_and_asked(inputs)
+        wanted: list[_Indices | None] = [*([None] * len(validation)), *asked]
+        answers = _PeerNetworks(inputs, dataset, device=device).answers(parts, wanted)
         counts_PK = np.stack(
             [
                 np.bincount(dataset.labels_N[assignment.train[peer]], minlength=dataset.num_classes)
@@ -65,12 +67,26 @@ def start(inputs: SweepInputs, *, process_index: int) -> TaskFunction:
             ]
         )
         features = pair_features(
-            islice(answers, len(validation)), answers, label_counts_PK=counts_PK, peers=inputs.peers
+            islice(answers, len(validation)), answers, label_counts_PK=counts_PK, peers=inputs.peers, pairs=pairs
         )
         write_features(features, path)
-        yield len(inputs.peers) * sum(map(len, parts))
+        yield sum(
+            len(part) * len(inputs.peers if places is None else places)
+            for part, places in zip(parts, wanted, strict=True)
+        )
 
     return perform
+
+
+def _pairs_and_asked(inputs: SweepInputs) -> tuple[tuple[_Indices, _Indices], list[_Indices]]:
+    """Return the pairs as places among the peers, and the places of the peers that predict samples of each peer.
+
+    These are the peer itself and its partners.
+    """
+    pairs, peers_P = inputs.config.pairs(inputs.peers), np.asarray(inputs.peers)
+    students, teachers = (np.searchsorted(peers_P, each) for each in pairs.as_arrays())
+    asked = [np.searchsorted(peers_P, sorted([peer, *pairs.partners(peer)])) for peer in inputs.peers]
+    return (students, teachers), asked
 
 
 def validation_parts(assignment: Assignment) -> list[_Indices]:
@@ -92,15 +108,29 @@ class _PeerNetworks:
         self._mean_C = torch.tensor(dataset.channel_mean, device=device)
         self._std_C = torch.tensor(dataset.channel_std, device=device)
 
-    def answers(self, parts: Sequence[_Indices]) -> Iterator[Answers]:
-        """Yield the logits of all peers on the samples of each part, without augmentation."""
-        bytes_of_sample = math.prod(self._dataset.image_shape) + 4 * len(self._inputs.peers) * self._dataset.num_classes
+    def answers(self, parts: Sequence[_Indices], wanted: Sequence[_Indices | None]) -> Iterator[Answers]:
+        """Yield logits on the samples of each part, without augmentation.
+
+        Args:
+            parts: The samples of each part.
+            wanted: The places of the peers that predict the samples of each part, ascending. None: all peers.
+        """
+        peers, left = self._inputs.peers, iter(wanted)
+        bytes_of_sample = math.prod(self._dataset.image_shape) + 4 * len(peers) * self._dataset.num_classes
         for block in blocks(parts, max_samples=max(_BLOCK_BYTES // bytes_of_sample, 1)):
             images = torch.from_numpy(self._dataset.read_images(np.concatenate(block))).to(self._device)
-            logits_PNK = np.stack([self._logits(peer, images) for peer in self._inputs.peers])
-            bounds = np.cumsum([len(part) for part in block])[:-1]
-            for part, part_PNK in zip(block, np.split(logits_PNK, bounds, axis=1), strict=True):
-                yield Answers(part_PNK, self._dataset.labels_N[part])
+            images_of = images.split([len(part) for part in block])
+            asked = [np.arange(len(peers)) if each is None else each for each in islice(left, len(block))]
+            logits_of: list[list[SingleArray]] = [[] for _ in block]
+            for place in np.unique(np.concatenate(asked)).tolist():
+                numbers = [number for number, places in enumerate(asked) if place in places]
+                # A copy of all images would double the memory.
+                some = images if len(numbers) == len(block) else torch.cat([images_of[number] for number in numbers])
+                bounds = np.cumsum([len(block[number]) for number in numbers])[:-1]
+                for number, part_NK in zip(numbers, np.split(self._logits(peers[place], some), bounds), strict=True):
+                    logits_of[number].append(part_NK)
+            for part, places, logits in zip(block, asked, logits_of, strict=True):
+                yield Answers(np.stack(logits), self._dataset.labels_N[part], places)
 
     @torch.inference_mode()
     def _logits(self, peer: int, images_NCHW: Tensor) -> SingleArray:

@@ -147,7 +147,9 @@ class CostLedger:
 
 
 def feature_forward_samples(space: Space, *, max_samples_per_peer: int = 256) -> int:
-    """Return the number of forward passes for the features of pairs: every peer predicts samples of every peer.
+    """Return the number of forward passes for the features of pairs.
+
+    Every peer predicts its own samples and those of each of its partners.
 
     Accuracies and logits on the validation set exist before any distillation, so they cost nothing.
 
@@ -159,9 +161,8 @@ def feature_forward_samples(space: Space, *, max_samples_per_peer: int = 256) ->
     if name not in space.feature_names:
         return 0
     sizes_Q = space.features_QF[:, space.feature_names.index(name)]
-    students, firsts = np.unique(space.students_Q, return_index=True)
-    num_looked_at = int(np.minimum(sizes_Q[firsts], max_samples_per_peer).sum())
-    return len(students) * num_looked_at
+    _, firsts, nums_partners = np.unique(space.students_Q, return_index=True, return_counts=True)
+    return int((np.minimum(sizes_Q[firsts], max_samples_per_peer) * (1 + nums_partners)).sum())
 
 
 def _units(space: Space) -> tuple[IntArray, IntArray]:

@@ -2,7 +2,7 @@
 
 from peerkd.cli.main import main
 from peerkd.stages import shard_queue
-from peerkd.stages.shards import ShardClaims
+from peerkd.stages.shard_claims import ShardClaims
 
 ShardClaims.__init__.__kwdefaults__["stale_seconds"] = 3.0
 shard_queue.HEARTBEAT_SECONDS = 0.5  # type: ignore[attr-defined, misc]

@@ -84,11 +84,13 @@
     }
 
     function show() {
+      // In a sampled study, another student has other teachers.
+      if (study.isSampled && !study.teachers[pair[0]].includes(pair[1])) pair = [pair[0], study.teachers[pair[0]][0]];
       const [student, teacher] = pair;
       const isPair = study.distillations.has(student * study.num + teacher);
       const names = study.named.map((name, peer) => [peer, name]);
       const select = (place) => (value) => { pair = place ? [pair[0], Number(value)] : [Number(value), pair[1]]; show(); };
-      controls.replaceChildren(choice("Student", names, select(0), student), choice("Teacher", names, select(1), teacher), choice("Measure", Object.entries(peerkd.MEASURES), (value) => { measure = value; show(); }, measure));
+      controls.replaceChildren(choice("Student", names, select(0), student), choice("Teacher", study.isSampled ? study.teachers[student].map((peer) => names[peer]) : names, select(1), teacher), choice("Measure", Object.entries(peerkd.MEASURES), (value) => { measure = value; show(); }, measure));
       if (!isPair) {
         status.textContent = student === teacher ? "A peer does not teach itself. Choose two peers." : "This pair has no results, because its trainings or one of its peers diverged.";
         content.replaceChildren();

@@ -13,6 +13,8 @@
     const write = (value) => (state.measure === "forgetting" ? magnitude(value) : points(value));
     const valueOf = (student, teacher) => study.value(study.rowOf(state.role, state.set, student, teacher), state.measure);
     const signed = (value) => (state.measure === "forgetting" ? -value : value);
+    // A student of a sampled study has few teachers, whose cells stand side by side.
+    const teachersOf = (student) => (study.isSampled ? study.teachers[student] : d3.range(study.num));
     const mean = (values) => d3.mean(values.filter(Number.isFinite)) ?? NaN;
 
     const caption = element("figcaption");
@@ -29,10 +31,11 @@
 
     let limit = 0.005;
     function redraw() {
-      const matrix = d3.range(study.num).map((student) => d3.range(study.num).map((teacher) => (student === teacher ? NaN : valueOf(student, teacher))));
+      const matrix = d3.range(study.num).map((student) => teachersOf(student).map((teacher) => (student === teacher ? NaN : valueOf(student, teacher))));
       limit = peerkd.limitOf(matrix.flat());
       const summary = (values) => element("td", { class: "mean" }, Number.isFinite(mean(values)) ? write(mean(values)) : "");
-      const body = matrix.map((values, student) => element("tr", {}, element("th", { scope: "row" }, study.peers[student]), ...values.map((value, teacher) => {
+      const body = matrix.map((values, student) => element("tr", {}, element("th", { scope: "row" }, study.peers[student]), ...values.map((value, place) => {
+        const teacher = teachersOf(student)[place];
         const known = Number.isFinite(value);
         const described = `${study.named[student]} from ${study.named[teacher]}: ${write(value)} points`;
         const cell = element("td", { class: shade(signed(value), limit) || null, title: known ? described : null });
@@ -44,8 +47,12 @@
         }
         return cell;
       }), summary(values)));
-      const last = element("tr", {}, element("th", { scope: "row" }, "mean"), ...d3.transpose(matrix).map(summary), summary(matrix.flat()));
-      const heading = element("tr", {}, element("th", { scope: "col", class: "axis" }, "student \u2193 teacher \u2192"), ...study.peers.map((name) => element("th", { scope: "col" }, name)), element("th", { scope: "col" }, "mean"));
+      const num = Math.max(...matrix.map((values) => values.length));
+      const [names, axes, means] = study.isSampled
+        ? [d3.range(num).map((place) => `${place + 1}`), "student \u2193 its teachers \u2192", d3.range(num).map(() => element("td"))]
+        : [study.peers, "student \u2193 teacher \u2192", d3.transpose(matrix).map(summary)];
+      const last = element("tr", {}, element("th", { scope: "row" }, "mean"), ...means, summary(matrix.flat()));
+      const heading = element("tr", {}, element("th", { scope: "col", class: "axis" }, axes), ...names.map((name) => element("th", { scope: "col" }, name)), element("th", { scope: "col" }, "mean"));
       region.replaceChildren(element("table", { class: isCompact ? "compact" : null }, element("thead", {}, heading), element("tbody", {}, ...body, last)));
       const first = region.querySelector("[data-pair]");
       if (first) first.tabIndex = 0;

@@ -1,5 +1,6 @@
 /** The results of all trials of a sweep, and what the reader has selected from them. */
 {
+  const NO_CLASS = -32768; // a change that is unknown
   const ARRAYS = { f4: Float32Array, i4: Int32Array, u4: Uint32Array, i2: Int16Array, u2: Uint16Array, u1: Uint8Array };
 
   /** Return the array that the page has as base64 of little-endian numbers. */
@@ -20,8 +21,22 @@
     const data = JSON.parse(document.getElementById("study").textContent);
     const num = data.peers.length;
     const rows = unpackAll(data.rows);
-    const roles = Object.fromEntries(Object.entries(data.roles).map(([role, bySet]) => [role, unpackAll(bySet)]));
-    const decisions = unpack(data.decisions);
+    const tried = data.tried && unpackAll(data.tried);
+
+    /** Return a matrix of all peers from the numbers of the pairs that were tried. `missing` stands for all others. */
+    function square(values, missing) {
+      if (!tried) return values;
+      const size = values.length / tried.student.length; // numbers of a pair
+      const all = new values.constructor(num * num * size).fill(missing);
+      tried.student.forEach((student, i) => all.set(values.subarray(i * size, (i + 1) * size), (student * num + tried.teacher[i]) * size));
+      return all;
+    }
+    const unpackSquares = (packed, missing) => Object.fromEntries(Object.entries(packed).map(([name, each]) => [name, square(unpack(each), missing)]));
+
+    const roles = Object.fromEntries(Object.entries(data.roles).map(([role, bySet]) => [role, unpackSquares(bySet, -1)]));
+    const decisions = square(unpack(data.decisions), 0);
+    const teachers = d3.range(num).map((student) => (tried ? [] : d3.range(num).filter((other) => other !== student)));
+    if (tried) tried.student.forEach((student, i) => teachers[student].push(tried.teacher[i]));
     const isFinite_ = (row) => !Number.isNaN(rows.own[row]);
     const distillations = new Map();
     rows.setting.forEach((setting, row) => {
@@ -41,10 +56,14 @@
     return {
       ...data, num, rows, distillations,
       named: data.peers.map(peerkd.format.nameOf),
-      classes: data.classes && unpackAll(data.classes),
-      predicted: unpackAll(data.predicted),
+      classes: data.classes && unpackSquares(data.classes, NO_CLASS),
+      predicted: unpackSquares(data.predicted, NaN),
       meanIntervals: Object.fromEntries(Object.entries(data.mean_intervals).map(([measure, bounds]) => [measure, unpackAll(bounds)])),
-      pairs: d3.cross(d3.range(num), d3.range(num)).filter(([student, teacher]) => distillations.has(student * num + teacher)),
+      pairs: teachers.flatMap((others, student) => others.map((teacher) => [student, teacher])).filter(([student, teacher]) => distillations.has(student * num + teacher)),
+
+      /** The teachers of each student that the study planned, ascending. */
+      teachers,
+      isSampled: Boolean(tried),
 
       /** Return a measure of a trial as a fraction, NaN for a trial that diverged or does not exist. */
       value: (row, measure) => (row < 0 || !isFinite_(row) ? NaN : measures[measure](row)),

@@ -47,6 +47,8 @@ def render(findings: TuningFindings, facts: ExperimentFacts) -> str:
 def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
     objective, names = facts.config.objective, facts.names
     at_edges = wording.at_edges(findings.edges(facts.config))
+    # A square of all peers would have few cells with a number.
+    has_squares = facts.config.sweep.num_partners is None
     edges = [Headline("Edge of the grid", at_edges)] if at_edges else []
     limit = heatmaps.shared_limit([findings.expected_PP, findings.test_PP])
     return {
@@ -67,9 +69,11 @@ def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "metric": objective.accuracy_in_words,
         "limit_sentence": objective.limit_in_words,
         "tuned_names": wording.tuned_names(facts.config.untuned_default.dimensions),
-        "settings": settings_map(findings, names),
+        "settings": settings_map(findings, names) if has_squares else None,
         "names": names,
-        "gain_maps": [
+        "gain_maps": []
+        if not has_squares
+        else [
             heatmaps.pairs_map(findings.expected_PP, caption="Expected, validation", limit=limit, names=names),
             heatmaps.pairs_map(
                 findings.test_PP,
@@ -80,7 +84,9 @@ def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
         ],
         "trials_map": heatmaps.pair_counts_map(
             findings.num_trials_PP, caption="Settings tried, in full or in part", names=names
-        ),
+        )
+        if has_squares
+        else None,
         "curve": curve_chart(findings.curve),
         "front_chart": front_chart(findings.front),
         "max_plan": _MAX_PLAN,

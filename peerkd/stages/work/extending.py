@@ -19,13 +19,18 @@ from peerkd.results.spill import write_trials
 from peerkd.results.table import mapped_table
 from peerkd.stages.distill_pairs import NAME
 from peerkd.stages.shard_queue import ShardQueue
-from peerkd.stages.shards import SCRATCH, Shard, load_if_intact, split_into_shards, write_whole
+from peerkd.stages.shards import (
+    MAX_SHARDS_OF_SECTION,
+    SCRATCH,
+    Shard,
+    has_sections,
+    load_if_intact,
+    num_shards_of_sweep,
+    split_into_shards,
+    write_whole,
+)
 from peerkd.study.extension import MAX_EXTENSIONS, Addition, addition, extended, may_be_added
 from peerkd.study.plan import Plan, plan
-
-MAX_SHARDS: Final = 256
-"""The maximum number of shards of the grid, and of each extension. It is large enough for many workers to finish at
-about the same time, and small enough for a store to list all shards."""
 
 _TABLE: Final = f"{SCRATCH}extension.parquet"
 
@@ -52,13 +57,14 @@ class SweepExtension:
             on_added: A callback with the number of trials of the grid, and of each extension.
         """
         self._config, self._peers, self._workspace = config, peers, workspace
+        self._pairs = config.pairs(peers)
         self._is_first_worker, self._on_added = is_first_worker, on_added
         self._grid = config.grid
         self._damaged: set[str] = set()
         self.added: list[Addition] = []
         """What each extension has added to the grid."""
 
-        self.shards: list[Shard] = _shards(plan(self._grid, peers), prefix="")
+        self.shards: list[Shard] = _shards(plan(self._grid, self._pairs))
         """The shards of the grid and of all extensions."""
 
         on_added(sum(shard.num_records for shard in self.shards))
@@ -94,7 +100,10 @@ class SweepExtension:
         if added.is_empty:
             return
         longer = extended(self._grid, added)
-        shards = _shards(plan(longer, self._peers, without=self._grid), prefix=f"extension-{len(self.added)}-")
+        units = plan(longer, self._pairs, without=self._grid)
+        shards = _shards(
+            units, prefix=f"extension-{len(self.added)}-", in_sections=any(shard.section for shard in self.shards)
+        )
         self._grid = longer
         self.shards += shards
         queue.add(shards)
@@ -140,7 +149,7 @@ class SweepExtension:
                     table,
                     metric=sweep.selection_metric,
                     default=config.untuned_default,
-                    is_finite_P=[peer in self._peers for peer in range(config.partition.num_peers)],
+                    is_pair_PP=self._pairs.as_matrix(config.partition.num_peers),
                 )
                 choice = choose(trials, default_transfer_set=sweep.resolved_default_transfer_set)
                 return edges_of_choice(trials, choice)
@@ -152,7 +161,17 @@ class SweepExtension:
         return f"{SCRATCH}extension-{len(self.added) + 1}.json"
 
 
-def _shards(units: Plan, *, prefix: str) -> list[Shard]:
+def _shards(units: Plan, *, prefix: str = "", in_sections: bool | None = None) -> list[Shard]:
+    """Split units into shards. If ``in_sections`` is None, the number of shards decides about sections."""
+    num_shards = num_shards_of_sweep(len(units))
+    if in_sections is None:
+        in_sections = has_sections(num_shards)
     # Neighbours in the plan are in one shard. The largest units come first, so that all workers end at about the same
     # time.
-    return split_into_shards(units, num_records=lambda part: part.num_trials, max_shards=MAX_SHARDS, prefix=prefix)
+    return split_into_shards(
+        units,
+        num_records=lambda part: part.num_trials,
+        max_shards=num_shards if in_sections else MAX_SHARDS_OF_SECTION,
+        prefix=prefix,
+        in_sections=in_sections,
+    )

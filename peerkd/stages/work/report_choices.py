@@ -34,7 +34,7 @@ def compute_contents(
     with mapped_table(folder / tune_pairs.TRIALS_NAME) as trials:
         grid = _grid(config)
         untried = _untried_settings(grid, trials)
-        diverged = divergence(trials, is_finite_P=facts.peers_are_finite)
+        diverged = divergence(trials, is_finite_P=facts.peers_are_finite, num_pairs_left_out=facts.num_pairs_left_out)
         points = front(
             trials.filter(pc.field("distillation_weight") > 0),
             objective=config.objective,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from peerkd.results.advice import COLUMNS, Prediction, advise, decide
+from peerkd.results.advice import COLUMNS, GroupPredictions, advise, decide
 from peerkd.study.objective import Objective
 from peerkd.study.splits import EvaluationSets, NumSamples
 from tests.tables import answered, control, diverged, record, right
@@ -125,7 +125,7 @@ def test_only_the_best_of_very_many_trials_are_drawn(monkeypatch):
     rows = [after(control(), 210), *(after(record(temperature=1.0 + num), 200 - num) for num in range(20))]
     rows.append(after(record(temperature=50.0), 280))
     whole = advice(*rows)
-    monkeypatch.setattr("peerkd.results.advice._MAX_COMPARED", 3)
+    monkeypatch.setattr("peerkd.results.advice.MAX_COMPARED", 3)
     assert advice(*rows).distillation == whole.distillation == 21
     assert advice(*rows).gain.value == pytest.approx(whole.gain.value, abs=0.005)
 
@@ -145,5 +145,6 @@ def test_only_the_best_of_very_many_trials_are_drawn(monkeypatch):
 )
 def test_the_rule(gain, control_gain, advantage, decision):
     pairs = (gain, control_gain, advantage)
-    predictions = (None if pair is None else Prediction(pair[0], pair[1], 0.0) for pair in pairs)
-    assert decide(*predictions) == decision
+    missing = np.nan, np.nan
+    predictions = (GroupPredictions(*np.array([*(missing if pair is None else pair), 0.0])[:, None]) for pair in pairs)
+    assert decide(*predictions).tolist() == [decision]

@@ -175,6 +175,17 @@ def test_rows_name_the_peers_that_take_part() -> None:
     assert table["teacher"].to_pylist() == [2, 5, 0, 5, 0, 2]
 
 
+def test_only_partners_are_asked() -> None:
+    """Peers 0 and 2 are no pair, so neither predicts the training samples of the other."""
+    asked = [np.array(each) for each in ([0, 1], [0, 1, 2], [1, 2])]
+    parts = [
+        Answers(part.logits_PNK[places], part.labels_N, places) for part, places in zip(TRAINING, asked, strict=True)
+    ]
+    pairs = np.array([0, 1, 1, 2]), np.array([1, 0, 2, 1])
+    table = pair_features([VALIDATION], parts, label_counts_PK=COUNTS_PK, pairs=pairs)
+    assert table.equals(table_of([VALIDATION]).take([0, 2, 3, 5]).combine_chunks())
+
+
 def test_inconsistent_inputs_are_refused() -> None:
     with pytest.raises(ValueError, match=r"label_counts_PK must count samples of every peer, got none of peer 1\."):
         table_of([VALIDATION], np.array([[1, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]))

@@ -121,3 +121,14 @@ def test_counted_ranks_give_the_correlation_of_sorted_ones(num_peers):
     y[0, 1] = np.nan
     for values in (y, np.full_like(y, np.nan), off_diagonal(np.ones_like(y))):
         np.testing.assert_equal(spearman_over_pairs(x, values), over_pairs(spearman, x, values))
+
+
+def test_few_pairs_have_the_intervals_that_they_have_among_all_pairs(monkeypatch):
+    rng = np.random.default_rng(0)
+    values_PP, others_PP = np.where(rng.random((12, 12)) < 0.15, rng.normal(size=(2, 12, 12)), np.nan)
+    whole = mean_over_pairs(values_PP), spearman_over_pairs(values_PP, others_PP)
+    monkeypatch.setattr("peerkd.results.intervals._MANY_PEERS", 2)
+    few = mean_over_pairs(values_PP), spearman_over_pairs(values_PP, others_PP)
+    for one, other in zip(few, whole, strict=True):
+        assert (one.value, one.num) == (other.value, other.num)
+        assert (one.low, one.high) == pytest.approx((other.low, other.high))

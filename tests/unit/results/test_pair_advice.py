@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from peerkd.results.advice import COLUMNS, advise
 from peerkd.results.pair_advice import Predictions, advise_pairs, on_test
-from peerkd.results.selection import NO_ROW, candidates, ranks_of, rows_of_pairs
+from peerkd.results.pair_rows import NO_ROW
+from peerkd.results.selection import candidates, ranks_of, rows_of_pairs
 from peerkd.results.table import assemble
 from peerkd.study.objective import Objective
 from peerkd.study.splits import EvaluationSets, NumSamples
-from tests.tables import answered, control, record, right
+from tests.tables import answered, control, diverged, record, right
 
 SETS = EvaluationSets(validation=NumSamples(400, 100), test=NumSamples(800, 100))
 
@@ -99,3 +101,65 @@ def test_a_choice_that_was_made_in_another_way_is_judged():
 def test_an_interval_covers_its_bounds_and_nothing_unknown():
     predictions = Predictions(np.zeros(4), np.full(4, -0.1), np.array([0.1, 0.1, 0.1, np.nan]))
     assert predictions.covers(np.array([0.1, -0.2, np.nan, 0.0])).tolist() == [True, False, False, False]
+
+
+def of_one_pair(table, rows, ranks, *, objective, **options):
+    columns = table.select(COLUMNS).take(rows).to_pydict()
+    return advise(columns, objective, SETS, ranks_N=ranks[rows], **options)
+
+
+def varied(row, rng):
+    before = right(200, of=400)
+    return {
+        **answered(row, before, before ^ (rng.random(400) < rng.uniform(0.05, 0.3))),
+        "validation_own_accuracy_after": rng.uniform(0.3, 0.7),
+    }
+
+
+@pytest.mark.parametrize("objective", [Objective(), Objective(own_weight=0.5, max_own_drop=0.1)])
+def test_pairs_that_are_computed_together_have_the_advice_of_each_alone(objective):
+    rng = np.random.default_rng(0)
+    settings = [record(temperature=t, target=name) for t in (1.0, 2.0, 4.0) for name in (None, "student")]
+    # The pairs have unequal numbers of trials, some diverged, and one trial has no bits.
+    rows = [
+        varied({**row, "student": student, "teacher": teacher}, rng)
+        for student, teacher in np.argwhere(~np.eye(5, dtype=bool)).tolist()
+        for row in settings[: 2 + (student + teacher) % 5]
+    ] + [varied(control(student=student), rng) for student in range(4)]
+    rows[3], rows[11] = diverged(rows[3]), diverged(rows[11])
+    rows[20]["validation_correct_bits"] = None
+    table = assemble(rows)
+    trials = candidates(table, metric="global_accuracy")
+    pairs, ranks = rows_of_pairs(trials), ranks_of(trials, "student")
+    chosen_PP = np.full((5, 5), NO_ROW, dtype=np.int64)
+    chosen_PP[0, 1] = np.flatnonzero((trials.student == 0) & (trials.teacher == 1) & ~trials.is_control)[-1]
+    for distillation_PP in (None, chosen_PP):
+        together = advise_pairs(
+            table, pairs, objective, num_peers=5, sets_P=[SETS] * 5, ranks=ranks, distillation_PP=distillation_PP
+        )
+        for place, (student, teacher) in enumerate(zip(pairs.student, pairs.teacher, strict=True)):
+            own, given = pairs.row[pairs.pair == place], None
+            if distillation_PP is not None:
+                row = distillation_PP[student, teacher]
+                own = own if row != NO_ROW else own[trials.is_control[own]]
+                given = None if row == NO_ROW else int(np.searchsorted(own, row))
+            alone = of_one_pair(table, own, ranks, objective=objective, distillation=given)
+            assert together.decision[student, teacher] == alone.decision
+            for name in ("distillation", "control"):
+                found = getattr(alone, name)
+                assert getattr(together, name)[student, teacher] == (NO_ROW if found is None else own[found])
+            for name in ("gain", "control_gain", "advantage"):
+                one, all_PP = getattr(alone, name), getattr(together, name)
+                expected = [np.nan] * 3 if one is None else [one.value, *one.interval]
+                # Not one bit differs.
+                np.testing.assert_array_equal(
+                    [matrix_PP[student, teacher] for matrix_PP in (all_PP.value, all_PP.low, all_PP.high)], expected
+                )
+    assert {*together.decision.ravel()} >= {"", "leave"}
+
+
+def test_few_pairs_are_computed_at_once_if_memory_is_limited(monkeypatch):
+    _, whole = advice_on(*STUDY)
+    monkeypatch.setattr("peerkd.results.pair_advice._GROUP_BYTES", 1)
+    _, parts = advice_on(*STUDY)
+    np.testing.assert_array_equal(whole.gain.low, parts.gain.low)

@@ -3,8 +3,9 @@ import pytest
 from scipy.stats import binomtest
 
 from peerkd.results.intervals import Estimate
+from peerkd.results.pair_rows import NO_ROW
 from peerkd.results.pairs import at, compare, compare_on_test, mcnemar_p_values, ratio_of_gains
-from peerkd.results.selection import NO_ROW, candidates, choose
+from peerkd.results.selection import candidates, choose
 from peerkd.results.table import assemble
 from tests.tables import NUM_TEST_SAMPLES, record
 

@@ -3,9 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from peerkd.results.selection import NO_ROW, Candidates, candidates, choose, choose_single
+from peerkd.results.pair_rows import NO_ROW
+from peerkd.results.selection import Candidates, candidates, choose, choose_single
 from peerkd.results.table import RECORD_COLUMNS, assemble
 from peerkd.study.defaults import UntunedDefault
+from peerkd.study.pairs import Pairs
 from tests.tables import Study, control, diverged, pairs, record
 
 
@@ -284,7 +286,8 @@ def test_a_diverged_peer_has_no_pairs_and_does_not_affect_others():
     number = {0: 0, 1: 2}
     rows = [{name: row[name] for name in RECORD_COLUMNS} for row in both(trial(1.0, 0.5, 0.6)).to_pylist()]
     table = assemble([row | {name: number[row[name]] for name in ("student", "teacher")} for row in rows])
-    trials = candidates(table, metric="global_accuracy", is_finite_P=[True, False, True, False])
+    is_pair_PP = Pairs((0, 2)).as_matrix(4)
+    trials = candidates(table, metric="global_accuracy", is_pair_PP=is_pair_PP)
     choice = choose(trials, default_transfer_set="student")
     assert np.argwhere(choice.chosen != NO_ROW).tolist() == [[0, 2], [2, 0]]
     assert choice.chosen.shape == (4, 4)

@@ -24,6 +24,9 @@ class Remote:
         self._root = root
         self.files: dict[str, bytes] = {}
         self.num_saves: dict[str, int] = {}
+        self.lists: list[str] = []
+        """The prefixes of all lists that were requested."""
+
         self.before_save = lambda name: None
 
     def workspace(self, name: str) -> Workspace:
@@ -56,6 +59,7 @@ class RemoteWorkspace:
             self._remote.files.pop(name, None)
 
     def saved(self, prefix: str) -> dict[str, str]:
+        self._remote.lists.append(prefix)
         return {
             name: f"{hashlib.sha256(content).hexdigest()}"
             for name, content in dict(self._remote.files).items()

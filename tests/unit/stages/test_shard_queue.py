@@ -168,7 +168,7 @@ def test_a_worker_saves_its_work_before_it_ends_with_an_error(remote):
 
 
 def test_a_failed_store_ends_the_worker_at_its_next_call(remote, monkeypatch):
-    monkeypatch.setattr(queue_module, "_SAVE_SECONDS", 0.01)
+    monkeypatch.setattr(queue_module, "SAVE_SECONDS", 0.01)
 
     def fail(name):
         raise StoreUnavailableError("The store does not answer.")

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from peerkd.study.extension import Addition, extended
 from peerkd.study.grid import Grid, control_settings, settings
+from peerkd.study.pairs import Pairs, pairs_of_peers
 from peerkd.study.plan import plan
 from peerkd.study.transfer_sets import TRANSFER_SETS, grouped_by_samples, set_owners, unlabelled_owners
 from peerkd.study.trials import Trial, Unit
@@ -25,10 +26,12 @@ def _values(each: Grid) -> dict[str, Any]:
     return {name: getattr(each, name) for name in names}
 
 
-def enumerated(tried: Grid, num_peers: int) -> list[Unit]:
+def enumerated(tried: Grid, num_peers: int, taken: Pairs | None = None) -> list[Unit]:
     """Return all units, built by a loop over all pairs. The plan builds them when it is indexed."""
     peers = range(num_peers)
     pairs = [(student, teacher) for student in peers for teacher in peers if student != teacher]
+    if taken is not None:
+        pairs = [pair for pair in pairs if pair in {taken.pair(number) for number in range(taken.num_pairs)}]
     units = []
     for alike in grouped_by_samples(tried.transfer_sets):
         groups: dict[tuple[tuple[int, ...], tuple[int, ...], int | None], list[Trial]] = {}
@@ -103,6 +106,24 @@ def test_units_that_are_built_on_demand_equal_those_of_a_loop_over_all_pairs(
     assert planned[-1] == units[-1]
     with pytest.raises(IndexError):
         planned[len(units)]
+
+
+@given(tried=GRIDS, num_peers=st.integers(3, 7), seed=st.integers(0, 9), cut=st.integers(-20, 20))
+def test_only_pairs_of_partners_are_planned(tried: Grid, num_peers: int, seed: int, cut: int) -> None:
+    pairs = pairs_of_peers(num_peers, num_partners=2, seed=seed)
+    planned = plan(tried, pairs)
+    assert sorted(planned, key=str) == sorted(enumerated(tried, num_peers, pairs), key=str)
+    assert planned.num_trials == sum(len(unit.trials) for unit in planned)
+    assert planned[cut:].num_trials == sum(len(unit.trials) for unit in planned[cut:])
+
+
+def test_partners_that_diverged_leave_units_of_unequal_sizes() -> None:
+    pairs = pairs_of_peers(7, num_partners=4, seed=0, peers=range(1, 7))
+    planned = plan(grid(), pairs)
+    assert sorted(planned, key=str) == sorted(
+        (unit for unit in enumerated(grid(), 7, pairs) if 0 not in unit.owners), key=str
+    )
+    assert planned[2:9].num_trials == sum(len(unit.trials) for unit in planned[2:9])
 
 
 def test_the_plan_of_a_thousand_peers_is_built_immediately() -> None:

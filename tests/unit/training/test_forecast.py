@@ -47,6 +47,7 @@ def two_splits() -> RawDataset:
         "partition.num_peers=2 augmentation.horizontal_flip=true",
         "partition.num_peers=2 distill.conventions.teacher_mode=train",
         f"{ALL_SETS} partition.num_peers=4 sweep.learning_rates=[0.005,0.1]",
+        f"{ALL_SETS} partition.num_peers=6 sweep.num_partners=2",
     ],
 )
 def test_the_numbers_are_those_of_the_real_partition(overrides: str, raw: RawDataset) -> None:
@@ -77,7 +78,7 @@ def test_the_numbers_are_those_of_the_real_partition(overrides: str, raw: RawDat
 
     expected = forecast(config, divided(config, raw))
     assert (expected.num_trials, expected.num_controls) == (num_trials, num_controls)
-    assert expected.num_pairs == expected.num_peers * (expected.num_peers - 1)
+    assert expected.num_pairs == expected.num_peers * (2 if "num_partners" in overrides else expected.num_peers - 1)
     assert expected.num_distillation_samples == pytest.approx(num_distilled, rel=0.01)
     assert expected.num_control_samples == pytest.approx(num_controlled, rel=0.01)
     assert expected.num_teacher_samples == pytest.approx(num_teacher_forwards, rel=0.01)

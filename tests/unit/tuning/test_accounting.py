@@ -123,6 +123,8 @@ def test_features_cost_forward_passes_of_every_peer_on_samples_of_every_peer() -
     named = space(("num_student_samples",))
     assert feature_forward_samples(named) == 3 * (100 + 200 + 256)
     assert feature_forward_samples(space()) == 0
+    # Peers 0 and 2 are no pair.
+    assert feature_forward_samples(named.restricted([0, 2, 3, 5])) == 2 * 100 + 3 * 200 + 2 * 256
     account = CostLedger(named)
     account.charge_forward(300)
     assert account.spent == 100

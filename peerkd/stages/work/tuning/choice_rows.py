@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from peerkd.results.pair_advice import PairAdvice, Predictions, advise_pairs
-from peerkd.results.selection import NO_ROW, candidates, ranks_of, rows_of_pairs
+from peerkd.results.pair_rows import NO_ROW
+from peerkd.results.selection import candidates, ranks_of, rows_of_pairs
 from peerkd.stages.journals import Record
 from peerkd.stages.work.tuning.iteration_history import IterationHistory
 from peerkd.stages.work.tuning.study import TunedStudy
@@ -66,10 +67,11 @@ class ChoiceRows:
             sets_P: The sizes of the evaluation sets of every peer.
         """
         space = self._study.space
-        is_finite_P = np.isin(np.arange(len(sets_P)), space.students_Q)
+        is_pair_PP = np.zeros((len(sets_P), len(sets_P)), dtype=np.bool_)
+        is_pair_PP[space.students_Q, space.teachers_Q] = True
         if self._chooses_epochs:
             trials = at_best_epochs(trials, self._objective)
-        found = candidates(trials, metric="global_accuracy", default=self._default, is_finite_P=is_finite_P.tolist())
+        found = candidates(trials, metric="global_accuracy", default=self._default, is_pair_PP=is_pair_PP)
         is_control_N = found.is_control
         is_judged_N = found.is_finite & ((trials["epochs"].to_numpy() == space.num_epochs) | self._chooses_epochs)
         distillation_PP = np.full(found.is_pair_PP.shape, NO_ROW, dtype=np.int64)
@@ -81,10 +83,7 @@ class ChoiceRows:
             trials,
             # A control whose target is the student's old self is among the settings of the search, which may have
             # stopped it.
-            (
-                (student, teacher, rows[~is_control_N[rows] | is_judged_N[rows]])
-                for student, teacher, rows in rows_of_pairs(found)
-            ),
+            rows_of_pairs(found, ~is_control_N | is_judged_N),
             self._objective,
             num_peers=len(sets_P),
             sets_P=sets_P,

@@ -30,7 +30,7 @@ def build_space(
         config: The config of the experiment.
         num_train: The number of training samples of each peer.
         num_public: The number of samples in the public set.
-        features: The features of every ordered pair of ``peers``, ordered by student. None means no features.
+        features: The features of every pair, ordered by student and then by teacher. None means no features.
         peers: The peers that take part, in ascending order. None means all peers.
     """
     grid = sorted(
@@ -52,12 +52,13 @@ def build_space(
     )
     columns = {name: [getattr(setting, name) for setting in grid] for name in CHANGE_COLUMNS}
     ranks_S = ranks(columns, default=config.untuned_default)
-    peers_P = np.arange(len(num_train)) if peers is None else np.array(peers, dtype=np.int64)
-    pairs_Q2 = peers_P[np.argwhere(~np.eye(len(peers_P), dtype=bool))]
-    sizes_Q = [
-        SourceSizes(student=num_train[student], teacher=num_train[teacher], public=num_public)
-        for student, teacher in pairs_Q2.tolist()
-    ]
+    students_Q, teachers_Q = config.pairs(range(len(num_train)) if peers is None else peers).as_arrays()
+    # Many pairs have sets of the same sizes.
+    sizes_U2, size_Q = np.unique(
+        np.array(num_train)[np.stack([students_Q, teachers_Q], axis=1)], axis=0, return_inverse=True
+    )
+    sizes_U = [SourceSizes(student=own, teacher=other, public=num_public) for own, other in sizes_U2.tolist()]
+    size_Q = size_Q.ravel()
     # If the student's old self has a part in the target, it predicts the samples of the divergence, too. It is counted
     # wherever the teacher is.
     num_predicting_S = np.array(
@@ -65,8 +66,8 @@ def build_space(
     )
     names = () if features is None else tuple(name for name in features.column_names if name not in _IDENTITY_COLUMNS)
     return Space(
-        students_Q=pairs_Q2[:, 0],
-        teachers_Q=pairs_Q2[:, 1],
+        students_Q=students_Q,
+        teachers_Q=teachers_Q,
         settings=tuple(grid),
         controls=tuple(
             ControlOnSet(transfer_set, control)
@@ -78,15 +79,17 @@ def build_space(
         num_samples_QS=np.array(
             [
                 [epoch_size(each.transfer_set, sizes, batch_size=config.distill.batch_size) for each in grid]
-                for sizes in sizes_Q
+                for sizes in sizes_U
             ],
             dtype=np.int64,
-        ),
+        )[size_Q],
         num_taught_samples_QS=num_predicting_S
-        * np.array([[taught_size(each.transfer_set, sizes) for each in grid] for sizes in sizes_Q], dtype=np.int64),
+        * np.array([[taught_size(each.transfer_set, sizes) for each in grid] for sizes in sizes_U], dtype=np.int64)[
+            size_Q
+        ],
         num_epochs=config.distill.epochs,
         feature_names=names,
-        features_QF=np.empty((len(pairs_Q2), 0))
+        features_QF=np.empty((len(students_Q), 0))
         if features is None
         else np.stack([features[name].to_numpy() for name in names], axis=1),
         has_global_gains=config.objective.is_global,
