@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from peerkd.arrays import IntArray
-from peerkd.results.selection import NO_ROW
+from peerkd.results.pair_rows import NO_ROW
 from peerkd.study.transfer_sets import names_without_labels
 from peerkd.wording import plural
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from peerkd.reporting.headline import headline
 from peerkd.reporting.verdict import network_note, verdict
-from peerkd.results.selection import NO_ROW
+from peerkd.results.pair_rows import NO_ROW
 
 
 def test_the_verdict_has_three_sentences_with_the_numbers_of_the_findings(study, findings):
