@@ -52,9 +52,9 @@ def read_folder(root: Path, classes: Sequence[str]) -> tuple[Tensor, Tensor]:
     return images, torch.tensor([number for _, number in paths])
 
 
-def train(network: nn.Module, images: Tensor, labels: Tensor) -> None:
+def train(network: nn.Module, images: Tensor, labels: Tensor, *, num_epochs: int = 20) -> None:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
-    for _ in range(20):
+    for _ in range(num_epochs):
         for batch in torch.randperm(len(images)).split(32):
             optimizer.zero_grad()
             F.cross_entropy(network(images[batch]), labels[batch]).backward()

@@ -44,7 +44,7 @@ class DataConfig(StrictConfig):
     ImageNet."""
 
     columns_path: str | None = Field(default=None, min_length=1)
-    """A CSV file with further values of each image of an image_folder, such as the hospital that the image comes from.
+    """A CSV file, or its s3:// address, with further values of each image of an image_folder, such as its hospital.
     The partition ``partition.label_skew.kind: natural`` can divide the images by these values. The column ``file_name``
     of the file contains the path of each image below ``path``. Null: the images have no further values."""
 
@@ -187,7 +187,7 @@ class IndexFiles(StrictConfig):
     """The samples of each peer are listed in a file of its own, so nothing is drawn.
 
     A file is an array of whole numbers (.npy), or text with one number per line. A number is the position of a sample
-    in the training split, counted from 0 in the order of the source.
+    in the training split, counted from 0 in the order of the source. The s3:// address of a file can be given too.
     """
 
     kind: Literal["indices"] = "indices"

@@ -88,7 +88,12 @@ class PeerNetwork(NamedTuple):
         """Return the name of the network and its fields as JSON values. Fields that are None are omitted."""
         described = {"network": self.name, **self._asdict()}
         del described["name"]
-        return {name: value for name, value in described.items() if value is not None}
+        # JSON has no tuples: a description that was read from a file must equal the one from the config.
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in described.items()
+            if value is not None
+        }
 
     def __str__(self) -> str:
         """Return the name of the network for messages."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -13,12 +14,11 @@ from peerkd.data.packed import write_packed
 from peerkd.data.skipped import SkippedEntries, describe, from_json, to_json
 from peerkd.data.sources import limit_samples, move_to_test, read_source
 from peerkd.data.sources.pixel_rules import PixelRules, ReportProgress
-from peerkd.data.sources.signature import signature
 from peerkd.data.streamed import StreamedDataset, index_image_folder, open_dataset, write_index
 from peerkd.metrics.progress import print_line
 from peerkd.seeds import generator
 from peerkd.stages.hold_out import split_off_test
-from peerkd.stages.remote_data import data_signature, local_data
+from peerkd.stages.remote_data import data_signature, local_data, local_file
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 
@@ -62,25 +62,26 @@ def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | Str
         ValueError: If the config does not fit the source.
         DataSourceError: If the source is missing or damaged.
     """
-    if data.storage == "streamed":
-        assert data.path is not None
-        return index_image_folder(
-            Path(data.path),
-            pixel_rules(data),
-            skip_damaged=data.skip_damaged,
-            columns_path=None if data.columns_path is None else Path(data.columns_path).expanduser(),
-            progress=reading_progress(stage),
-        )
     progress = reading_progress(stage)
-    with local_data(stage, data.path, progress=progress) as path:
-        raw = read_source(
-            data.source,
-            path=path,
-            rules=pixel_rules(data),
-            skip_damaged=data.skip_damaged,
-            columns_path=data.columns_path,
-            progress=progress,
-        )
+    with _local_columns(stage, data) as columns_path:
+        if data.storage == "streamed":
+            assert data.path is not None
+            return index_image_folder(
+                Path(data.path),
+                pixel_rules(data),
+                skip_damaged=data.skip_damaged,
+                columns_path=columns_path,
+                progress=progress,
+            )
+        with local_data(stage, data.path, progress=progress) as path:
+            raw = read_source(
+                data.source,
+                path=path,
+                rules=pixel_rules(data),
+                skip_damaged=data.skip_damaged,
+                columns_path=columns_path,
+                progress=progress,
+            )
     if not _is_limited(data):
         return raw
     _, test = split_off_test(data, raw, seed=seed)
@@ -90,6 +91,12 @@ def read_dataset(stage: str, data: DataConfig, *, seed: int) -> RawDataset | Str
         max_test_samples=data.max_test_samples,
         rng=generator(seed, "subset"),
     )
+
+
+def _local_columns(stage: str, data: DataConfig) -> AbstractContextManager[Path | None]:
+    if data.columns_path is None:
+        return nullcontext()
+    return local_file(stage, data.columns_path, field="data.columns_path")
 
 
 def publish_source(source: Source, store: ArtifactStore) -> Manifest:
@@ -177,7 +184,7 @@ def key(data: DataConfig, seed: int, *, stage: str) -> str:
         "seed": seed if is_limited else None,
     }
     if data.columns_path is not None:
-        causes["columns"] = signature(data.columns_path)
+        causes["columns"] = data_signature(stage, data.columns_path)
     if is_limited:
         # A limit applies to a test split, which is therefore held out here if the source has none.
         causes["test_fraction"] = data.test_fraction

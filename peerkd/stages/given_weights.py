@@ -4,7 +4,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,11 +13,9 @@ from peerkd.config.given_peers import S3_SCHEME, STORE_SCHEME, WEIGHTS_SUFFIXES,
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.wording import listed
 from peerkd.excerpt import plain_path
-from peerkd.metrics import recorder
-from peerkd.metrics.progress import print_line
 from peerkd.stages.given_peers import WEIGHTS
 from peerkd.stages.published_peers import find_published
-from peerkd.system_errors import add_path_to_errors
+from peerkd.stages.remote_data import download_file
 
 Weights: TypeAlias = Sequence[Path | None]
 """The file with the weights of each given peer; None for a peer without such a file; empty if no peer is given."""
@@ -63,14 +60,8 @@ def file_sizes(weights: Weights) -> list[int | None]:
 
 def _find(address: str, store: ArtifactStore | None, folder: Path, *, stage: str) -> Path | None:
     if address.startswith(S3_SCHEME):
-        # Imported here, because only weights in a bucket need the client.
-        from peerkd.artifacts.objects import download_object
-
         folder.mkdir()
-        with add_path_to_errors(folder):
-            return download_object(
-                address, folder, notify=partial(print_line, stage), count_failure=recorder.store_error
-            )
+        return download_file(stage, address, folder)
     if address.startswith(STORE_SCHEME):
         return None if store is None else _find_in_store(address, store)
     return _find_file(Path(address).expanduser())

@@ -1,7 +1,6 @@
 """The division of a data set by files that list the samples of each peer."""
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -12,9 +11,12 @@ from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.partition.listed import check_lists, read_indices
 from peerkd.stages.hold_out import Indices, hold_out
+from peerkd.stages.remote_data import local_file
 from peerkd.wording import plural
 
-_FIELD = "partition.label_skew"
+_FIELD: Final = "partition.label_skew"
+_STAGE: Final = "partition_data"
+"""The stage that reads the files, for messages."""
 
 
 class _Lists(NamedTuple):
@@ -107,7 +109,11 @@ def list_warnings(
 
 def _read(skew: IndexFiles) -> _Lists:
     def read(name: str, path: str | None) -> Indices | None:
-        return None if path is None else read_indices(Path(path).expanduser(), field=f"{_FIELD}.{name}")
+        if path is None:
+            return None
+        field = f"{_FIELD}.{name}"
+        with local_file(_STAGE, path, field=field) as file:
+            return read_indices(file, field=field)
 
     peers = [read(f"files[{peer}]", path) for peer, path in enumerate(skew.files)]
     return _Lists(

@@ -1,4 +1,4 @@
-"""Data sets in a bucket: a signature that changes when a file changes, and a local copy for the time of reading."""
+"""Data in a bucket: a signature that changes when a file changes, and a local copy for the time of reading."""
 
 import tempfile
 from collections.abc import Iterator
@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from peerkd.artifacts.keys import fingerprint
+from peerkd.artifacts.redaction import without_secrets
 from peerkd.config.given_peers import S3_SCHEME
 from peerkd.data.sources.pixel_rules import ReportProgress
 from peerkd.data.sources.signature import signature
+from peerkd.errors import DataSourceError
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import print_line
 from peerkd.system_errors import add_path_to_errors
@@ -41,6 +43,7 @@ def local_data(stage: str, address: str | None, *, progress: ReportProgress) -> 
     """Yield a local path of the files at an address, for the body of a ``with`` statement.
 
     The path is the address itself or, for an address in a bucket, the path of a copy that is deleted after the body.
+    Errors in the body name the address instead of the copy.
 
     Args:
         stage: The name of the stage, for messages.
@@ -65,4 +68,64 @@ def local_data(stage: str, address: str | None, *, progress: ReportProgress) -> 
                 progress=progress,
                 count_failure=recorder.store_error,
             )
-        yield str(path)
+        with _naming_address(address, Path(folder)):
+            yield str(path)
+
+
+@contextmanager
+def local_file(stage: str, address: str, *, field: str) -> Iterator[Path]:
+    """Yield a local path of a file, for the body of a ``with`` statement.
+
+    The path is that of the file itself or, for an object in a bucket, the path of a copy that is deleted after the
+    body. Errors in the body name the address instead of the copy.
+
+    Args:
+        stage: The name of the stage, for messages.
+        address: The path of a file, which need not exist, or the ``s3://`` address of an object.
+        field: The config field with the address, for messages.
+
+    Raises:
+        ValueError: If the object does not exist.
+        StoreUnavailableError: If the server does not answer.
+    """
+    if not address.startswith(S3_SCHEME):
+        yield Path(address).expanduser()
+        return
+    with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
+        try:
+            path = download_file(stage, address, Path(folder))
+        except ValueError as error:
+            raise ValueError(f"{field}: {error}") from error
+        with _naming_address(address, Path(folder)):
+            yield path
+
+
+def download_file(stage: str, address: str, folder: Path) -> Path:
+    """Download an object into an existing folder, and return the path of the copy.
+
+    Args:
+        stage: The name of the stage, for messages.
+        address: The ``s3://`` address of the object.
+        folder: The folder.
+
+    Raises:
+        ValueError: If the object does not exist.
+        StoreUnavailableError: If the server does not answer.
+    """
+    from peerkd.artifacts.objects import download_object
+
+    with add_path_to_errors(folder):
+        return download_object(address, folder, notify=partial(print_line, stage), count_failure=recorder.store_error)
+
+
+@contextmanager
+def _naming_address(address: str, folder: Path) -> Iterator[None]:
+    """Let errors in the body of a ``with`` statement name an address instead of its copy in a temporary folder."""
+    try:
+        yield
+    except (ValueError, DataSourceError) as error:
+        # Errors of other types may need other arguments.
+        if type(error) not in (ValueError, DataSourceError):
+            raise
+        parent, _, _ = without_secrets(address, keeps_path=True).rstrip("/").rpartition("/")
+        raise type(error)(str(error).replace(f"{folder}/", f"{parent}/")) from error

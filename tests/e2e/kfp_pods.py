@@ -5,6 +5,7 @@ The drivers, caching and retries of KFP are omitted. The log of a pod replaces t
 
 import json
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,12 @@ from typing import Any, Final
 
 import yaml
 
+from tests.e2e.kind import SETTING
 from tests.e2e.kubectl import apply, get, kubectl, wait_until
-from tests.e2e.studies import Site
+from tests.e2e.studies import NAMESPACE, Site
+
+COMPILED: Final = Path(__file__).parents[2] / "pipelines" / "jointkd.yaml"
+"""The compiled pipeline that these tests run."""
 
 _SCRATCH: Final = "/minio"
 """The folder of KFP's launcher for inputs and outputs: ``minio://a/b`` is the file ``/minio/a/b``."""
@@ -36,6 +41,27 @@ def environment(site: Site) -> list[dict[str, Any]]:
             for variable, key in (("PEERKD_S3_ACCESS_KEY", "access-key"), ("PEERKD_S3_SECRET_KEY", "secret-key"))
         ),
     ]
+
+
+def run_as_pods(site: Site, arguments: Mapping[str, str]) -> dict[str, str]:
+    """Run the pipeline jointkd with two workers as the pods that KFP would run, and return the log of each task.
+
+    If the arguments name no store, the run has a store of its own.
+    """
+    run_id = secrets.token_hex(4)
+    usual = {"store": f"s3://peerkd/kfp-{run_id}", "num_workers": "2", "cluster": SETTING}
+    pipeline = Pipeline.load(COMPILED, {**usual, **arguments}, run_id=run_id)
+    return {
+        task: pipeline.run(
+            task,
+            namespace=NAMESPACE,
+            pod=f"task-{task}-{run_id}",
+            image=site.control_image,
+            service_account="peerkd-launcher",
+            env=environment(site),
+        )
+        for task in pipeline.tasks()
+    }
 
 
 @dataclass

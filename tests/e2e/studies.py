@@ -81,6 +81,9 @@ class Study:
     pipeline: str = "jointkd"
     strategy: str = ""
     backend: str = "kubernetes"
+    config: Path | None = None
+    """The file of the experiment, which ``overrides`` change."""
+
     environment: dict[str, str] = field(default_factory=dict)
     prefix: str = field(default_factory=lambda: secrets.token_hex(4))
     """A folder of the store, so that no study finds the artifacts of another one."""
@@ -94,6 +97,8 @@ class Study:
     def command(self) -> list[str]:
         """The command that a person would type."""
         command = [sys.executable, "-m", "peerkd", "run", self.pipeline, "--output", str(self.output)]
+        if self.config:
+            command += ["--config", str(self.config)]
         for each in self.overrides:
             command += ["--set", each]
         if self.strategy:

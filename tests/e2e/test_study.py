@@ -1,12 +1,11 @@
 """The same study gives the same results on the cluster and on this machine."""
 
-import secrets
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.kfp_pods import Pipeline, environment
-from tests.e2e.kind import RESOURCE, SETTING
+from tests.e2e.kfp_pods import run_as_pods
+from tests.e2e.kind import RESOURCE
 from tests.e2e.kubectl import items
 from tests.e2e.studies import (
     NAMESPACE,
@@ -19,8 +18,6 @@ from tests.e2e.studies import (
     curves_fingerprint,
     trials_fingerprint,
 )
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -72,35 +69,11 @@ def test_pcl_with_two_workers_gives_the_results_of_two_processes_on_a_laptop(sit
 
 
 def test_each_component_runs_as_a_pod_of_a_pipeline(site: Site, fingerprint_here: str) -> None:
-    logs = _as_pods(site, strategy="sweep", overrides=SHORT)
+    logs = run_as_pods(site, {"strategy": "sweep", "overrides": " ".join(SHORT)})
     assert trials_fingerprint(logs["train-and-report"]) == fingerprint_here
     assert items(RESOURCE, namespace=NAMESPACE)
 
 
 def test_each_component_of_a_tuned_study_runs_as_a_pod_of_a_pipeline(site: Site, choices_here: str) -> None:
-    logs = _as_pods(site, strategy="tune", overrides=TUNED)
+    logs = run_as_pods(site, {"strategy": "tune", "overrides": " ".join(TUNED)})
     assert choices_fingerprint(logs["train-and-report"]) == choices_here
-
-
-def _as_pods(site: Site, *, strategy: str, overrides: tuple[str, ...]) -> dict[str, str]:
-    """Run the tasks of a strategy as the pods that KFP would run, and return their logs."""
-    run_id = secrets.token_hex(4)
-    arguments = {
-        "strategy": strategy,
-        "overrides": " ".join(overrides),
-        "store": f"s3://peerkd/kfp-{run_id}",
-        "num_workers": "2",
-        "cluster": SETTING,
-    }
-    pipeline = Pipeline.load(ROOT / "pipelines" / "jointkd.yaml", arguments, run_id=run_id)
-    return {
-        task: pipeline.run(
-            task,
-            namespace=NAMESPACE,
-            pod=f"task-{task}-{run_id}",
-            image=site.control_image,
-            service_account="peerkd-launcher",
-            env=environment(site),
-        )
-        for task in pipeline.tasks()
-    }

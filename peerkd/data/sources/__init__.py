@@ -25,7 +25,7 @@ def read_source(
     path: str | None,
     rules: PixelRules | None = None,
     skip_damaged: bool = False,
-    columns_path: str | None = None,
+    columns_path: Path | None = None,
     progress: ReportProgress | None = None,
 ) -> RawDataset:
     """Read the data set ``source``.
@@ -63,7 +63,7 @@ def read_source(
             folder,
             rules,
             skip_damaged=skip_damaged,
-            columns_path=None if columns_path is None else Path(columns_path).expanduser(),
+            columns_path=columns_path,
             progress=progress,
         )
 

@@ -137,7 +137,7 @@ def test_a_network_with_an_adapter_is_not_plain() -> None:
     adapted = config({**A, "image_size_pixels": 16, "classes": ["1", "0"]}, B)
     assert [network.is_plain for network in adapted.networks] == [False, True]
     assert [network.describe() for network in adapted.networks] == [
-        {"network": "mlp", "image_size_pixels": 16, "classes": ("1", "0")},
+        {"network": "mlp", "image_size_pixels": 16, "classes": ["1", "0"]},
         {"network": "small_cnn"},
     ]
 

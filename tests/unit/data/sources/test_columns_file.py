@@ -86,7 +86,7 @@ def test_columns_follow_the_images_packed_and_streamed(file: Path, tmp_path: Pat
     write_images(root, dict.fromkeys(PATHS, (6, 4)))
     (root / PATHS[1]).write_bytes(b"damaged")
     file.write_text("file_name,site\n" + "".join(f"{path},{10 + index}\n" for index, path in enumerate(PATHS)))
-    raw = read_source("image_folder", path=str(root), skip_damaged=True, columns_path=str(file))
+    raw = read_source("image_folder", path=str(root), skip_damaged=True, columns_path=file)
     streamed = index_image_folder(root, PixelRules(4), skip_damaged=True, columns_path=file)
     assert raw.columns["site"].tolist() == streamed.columns["site"].tolist() == [10, 12]
 
