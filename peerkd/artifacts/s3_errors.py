@@ -101,8 +101,9 @@ _CREDENTIALS: Final = (
     "those of one of its users."
 )
 _DENIED: Final = (
-    "The store {endpoint} denies these credentials the use of bucket {bucket} ({code}): allow them to list it and to "
-    "get, put and delete in it, or set PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY to others."
+    "The store {endpoint} denies these credentials the use of bucket {bucket} ({code}): allow them to list it and "
+    "to get its objects, and in a store also to put and delete objects, or set PEERKD_S3_ACCESS_KEY and "
+    "PEERKD_S3_SECRET_KEY to others."
 )
 _BUCKET: Final = (
     "The store {endpoint} has no bucket {bucket}: create it, or name another in the address s3://BUCKET/PREFIX."

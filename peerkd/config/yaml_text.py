@@ -91,6 +91,13 @@ def write_yaml(value: Any) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False)
 
 
+def write_yaml_line(value: Any) -> str:
+    """Return a value as YAML in one line of ASCII characters, such as ``{name: a, files: [b, c]}``."""
+    return yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, default_flow_style=True, width=math.inf, allow_unicode=False
+    ).strip()
+
+
 class _Dumper(yaml.SafeDumper):
     """The dumper of PyYAML, which also quotes strings that only YAML 1.2 would read as another type."""
 

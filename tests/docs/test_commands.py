@@ -47,7 +47,7 @@ def test_the_readme_shows_how_to_run_and_how_to_test() -> None:
 def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(command, comments=True)
     pipeline = next((each for each in (PCL, COLLABORATE) if {each.name, f"PIPELINE={each.name}"} & set(words)), JOINTKD)
-    words = [_filled_in(word, tmp_path, pipeline) for word in words]
+    words = [_with_contents(_filled_in(word, tmp_path, pipeline)) for word in words]
     if ">" in words:
         words = words[: words.index(">")]
     while re.match(r"[A-Z_0-9]+=", words[0]):
@@ -120,6 +120,11 @@ def _filled_in(word: str, folder: Path, pipeline: Pipeline[StrictConfig]) -> str
         np.savez(arrays, images=np.zeros((300, 8, 8), np.uint8), labels=1 + np.arange(300) % 3)
         word = re.sub(r"\bARRAYS\b", str(arrays), word)
     return re.sub(r"\bFOLDER\b", str(folder), word.replace("s3://BUCKET", "s3://bucket"))
+
+
+def _with_contents(word: str) -> str:
+    """Replace ``$(cat FILE)`` by the content of the file, as a shell does."""
+    return re.sub(r"\$\(cat (.+?)\)", lambda found: Path(found[1]).read_text(encoding="utf-8").rstrip("\n"), word)
 
 
 def _targets() -> set[str]:

@@ -60,15 +60,27 @@ def config_presets(
 
 
 @config_app.command("show")
-def config_show(experiment: Experiment, pipeline: PipelineName = "jointkd") -> None:
+def config_show(
+    experiment: Experiment,
+    pipeline: PipelineName = "jointkd",
+    one_line: Annotated[
+        bool,
+        typer.Option(
+            "--one-line",
+            help="Print only what differs from the defaults, in one line for the parameter config_json of a pipeline.",
+        ),
+    ] = False,
+) -> None:
     """Print an experiment as YAML with every default written out, for use with --config.
 
     Example: peerkd config show --preset digits > mine.yaml
     """
+    from peerkd.cli.one_line import to_line
     from peerkd.config.pipelines import find_pipeline
     from peerkd.config.resolve import to_yaml
 
-    typer.echo(to_yaml(experiment.load(find_pipeline(pipeline))), nl=False)
+    config = experiment.load(find_pipeline(pipeline))
+    typer.echo(f"{to_line(config)}\n" if one_line else to_yaml(config), nl=False)
 
 
 @config_app.command("schema")

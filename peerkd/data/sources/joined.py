@@ -49,9 +49,15 @@ def join_datasets(parts: Sequence[OwnedDataset]) -> RawDataset:
     for part in parts:
         if part.raw.image_shape != first.raw.image_shape:
             shapes = ["x".join(map(str, each.raw.image_shape)) for each in (first, part)]
+            has_channels = part.raw.image_shape[0] == first.raw.image_shape[0]
+            remedy = (
+                "data.image_size_pixels resizes images in folders"
+                if has_channels
+                else "images in folders have 3 channels, so arrays beside them need 3 channels too"
+            )
             raise DataSourceError(
                 f"peers.given: the images of all data sets must have the same shape, got {shapes[0]} of {first.name} "
-                f"and {shapes[1]} of {part.name}; data.image_size_pixels resizes images in folders."
+                f"and {shapes[1]} of {part.name}; {remedy}."
             )
     class_names = _sorted({name for part in parts for name in part.raw.class_names})
     index_of = {name: k for k, name in enumerate(class_names)}

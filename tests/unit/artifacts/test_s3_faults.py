@@ -254,8 +254,8 @@ def test_a_denied_request_is_repeated_only_a_few_times(
         open_distant().find(KEY)
     assert str(caught.value) == (
         f"The store {proxy.endpoint} denies these credentials the use of bucket {s3_server.bucket} (AccessDenied): "
-        "allow them to list it and to get, put and delete in it, or set PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY "
-        "to others."
+        "allow them to list it and to get its objects, and in a store also to put and delete objects, or set "
+        "PEERKD_S3_ACCESS_KEY and PEERKD_S3_SECRET_KEY to others."
     )
     assert proxy.count("GET") == NUM_TRIES_OF_REFUSED
 

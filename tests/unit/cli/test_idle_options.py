@@ -18,7 +18,7 @@ UUID = "49d40c90-76c3-4005-b2b5-6eb340c3ce34"
 
 ALWAYS_USED = {
     "config presets": ("--pipeline", "--json"),
-    "config show": (*EXPERIMENT, "--pipeline"),
+    "config show": (*EXPERIMENT, "--pipeline", "--one-line"),
     "config schema": ("--pipeline",),
     "plan jointkd": (*EXPERIMENT, *STORE, "--strategy", "--measure"),
     "plan pcl": EXPERIMENT,
