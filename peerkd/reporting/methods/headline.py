@@ -61,8 +61,9 @@ def how_sure(findings: MethodFindings, facts: PclFacts) -> str:
     if seeds < MIN_SEEDS:
         return "The study has one seed, so no difference has an interval, and none can be distinguished from chance."
     basis = (
-        f"Differences are paired over {plural(seeds, 'seed')}, with 95 % t intervals ({seeds - 1} degrees of "
-        "freedom). They cover other seeds on this split of this data, not other data."
+        f"Differences are paired over {plural(seeds, 'seed')}, with 95 % t intervals "
+        f"({plural(seeds - 1, 'degree')} of freedom). They cover other seeds on this split of this data, "
+        "not other data."
     )
     if not num:
         return f"{basis} The study has one method, so there is nothing to compare."
@@ -194,7 +195,7 @@ def _judged(difference: Estimate) -> str:
 
     In a sentence, the name of the second method follows the phrase.
     """
-    return f"at {wording.estimate(difference)} points {_PHRASES[verdict(difference)]}"
+    return f"at {wording.estimate(difference)} {_PHRASES[verdict(difference)]}"
 
 
 def _of(found: _Found, architecture: str) -> dict[Method, Estimate]:
