@@ -25,7 +25,11 @@ pytestmark = pytest.mark.slow
 
 PATIENCE_SECONDS = 120
 THEIRS = {name for names in FOREIGN.values() for name in names} - {"up"}
-RECORDED_FROM_THEIRS = {"pod:peerkd_gpu_utilization:ratio", "pod:peerkd_gpu_memory_used_bytes:max"}
+RECORDED_FROM_THEIRS = {
+    "job:peerkd_replaced_pods:count1h",
+    "pod:peerkd_gpu_memory_used_bytes:max",
+    "pod:peerkd_gpu_utilization:ratio",
+}
 
 
 def free_port() -> int:

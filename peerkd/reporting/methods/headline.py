@@ -195,7 +195,9 @@ def _judged(difference: Estimate) -> str:
 
     In a sentence, the name of the second method follows the phrase.
     """
-    return f"at {wording.estimate(difference)} {_PHRASES[verdict(difference)]}"
+    return (
+        f"at {wording.points(difference.value)} points ({wording.interval(difference)}) {_PHRASES[verdict(difference)]}"
+    )
 
 
 def _of(found: _Found, architecture: str) -> dict[Method, Estimate]:

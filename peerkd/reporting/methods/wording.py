@@ -50,8 +50,8 @@ def interval(estimate: Estimate) -> str:
 
 
 def estimate(found: Estimate) -> str:
-    """Return a difference in points with its interval."""
-    return f"{points(found.value)} points ({interval(found)})"
+    """Return a difference with its interval."""
+    return f"{points(found.value)} ({interval(found)})"
 
 
 def conventions(collaboration: CollaborationConfig) -> list[str]:

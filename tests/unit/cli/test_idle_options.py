@@ -20,9 +20,9 @@ ALWAYS_USED = {
     "config presets": ("--pipeline", "--json"),
     "config show": (*EXPERIMENT, "--pipeline", "--one-line"),
     "config schema": ("--pipeline",),
-    "plan jointkd": (*EXPERIMENT, *STORE, "--strategy", "--measure"),
-    "plan pcl": EXPERIMENT,
-    "plan collaborate": (*EXPERIMENT, *STORE, "--measure"),
+    "plan jointkd": (*EXPERIMENT, *STORE, "--strategy", "--measure", "--json"),
+    "plan pcl": (*EXPERIMENT, "--measure", "--json"),
+    "plan collaborate": (*EXPERIMENT, *STORE, "--measure", "--json"),
     # That --gpus and --cluster have no effect on this machine is a rule of the launch description.
     **dict.fromkeys(
         ("run pcl", "run collaborate"),
