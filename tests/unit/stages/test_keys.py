@@ -155,6 +155,7 @@ OTHERS: Final[Mapping[str, Any]] = {
     "mean_batch_norm": "averaged",
     "method": "cross_entropy",
     "name": "another",
+    "num_partners": 2,
     "num_workers": 3,
     "own_evaluation": "held_out",
     "own_weight": 0.5,
