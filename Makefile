@@ -32,7 +32,7 @@ run: setup ## Run PIPELINE (jointkd, pcl, collaborate) with PRESET (digits) and 
 .PHONY: test e2e wheel-check faults planted check lint types imports
 test: setup ## Run all tests that this machine can run; ARGS="tests/unit", or any of pytest's
 	@# Files keep their order. If they were sorted by number of tests, the few tests that take minutes would come last.
-	@$(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 e2e: setup ## Run studies and faults on the cluster that KUBECONFIG names; run `make images` first; JOB_KIND=trainjob
 	@PEERKD_E2E=1 JOB_KIND=$(JOB_KIND) $(BIN)/pytest tests/e2e $(ARGS)
