@@ -71,6 +71,7 @@ class _Follower:
     pod: str
     thread: threading.Thread | None = None
     has_ended: threading.Event = field(default_factory=threading.Event)
+    is_replaced: threading.Event = field(default_factory=threading.Event)
     is_following: bool = False
 
 
@@ -103,6 +104,8 @@ class LogFollowers:
             pod: The pod as it was last observed.
             is_gone: Whether the pod no longer exists.
         """
+        if not is_gone:
+            self._end_followers_of_earlier_pods(pod)
         follower = self._followers.get(uid_of(pod))
         if follower is None and has_log(pod, self._kind) and not is_gone:
             follower = self._followers[uid_of(pod)] = _Follower(self._kind.worker_index(pod), name_of(pod))
@@ -120,9 +123,16 @@ class LogFollowers:
             thread.join(timeout_seconds / len(ended))
         self._is_stopped.set()
 
+    def _end_followers_of_earlier_pods(self, pod: Pod) -> None:
+        """Stop to follow pods that had the name of a pod: the API, which knows only names, now gives the pod's log."""
+        for uid, follower in self._followers.items():
+            if follower.pod == name_of(pod) and uid != uid_of(pod):
+                follower.is_replaced.set()
+                follower.has_ended.set()
+
     def _follow(self, follower: _Follower) -> None:
         position, num_refused = LogPosition(), 0
-        while not self._is_stopped.is_set():
+        while not (self._is_stopped.is_set() or follower.is_replaced.is_set()):
             # This is read before the log is opened, so that no line between the two is missed.
             had_ended = follower.has_ended.is_set()
             try:
@@ -136,6 +146,8 @@ class LogFollowers:
                 )
                 follower.is_following = True
                 for line in position.new_lines(stream):
+                    if follower.is_replaced.is_set():
+                        return
                     num_refused = 0
                     self._on_line(follower.worker, line)
                     if self._is_stopped.is_set():

@@ -29,6 +29,11 @@ def jobs(kubernetes: FakeKubernetes) -> list[dict[str, Any]]:
     return kubernetes.jobs(NAMESPACE)
 
 
+def num_followed_pods(kubernetes: FakeKubernetes) -> int:
+    """Return of how many pods the log was requested. A log that breaks off may be requested more than once."""
+    return len({each.path for each in kubernetes.asked("GET", "/log")})
+
+
 def eventually(holds: Callable[[], Any], *, what: str = "") -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while not holds():

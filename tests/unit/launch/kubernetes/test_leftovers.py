@@ -59,7 +59,7 @@ def test_a_job_is_created_once_the_pods_of_an_earlier_job_are_gone(
 
 
 def test_a_job_that_is_being_deleted_is_deleted_in_the_background_and_created_anew(
-    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes
+    launch: StartLaunch, operator: Operator, kubernetes: FakeKubernetes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The Trainer would create the JobSet of a job that is deleted in the foreground again and again."""
     first = launch()
@@ -69,10 +69,11 @@ def test_a_job_that_is_being_deleted_is_deleted_in_the_background_and_created_an
     kubernetes.fail(500, times=float("inf"), method="DELETE")
     mark_as_deleted_in_the_foreground(kubernetes, operator)
     second = launch(made=False)
-    eventually(lambda: len(kubernetes.asked_for_jobs("POST")) == 2)
-    kubernetes.faults.clear()
+    said: list[str] = []
+    eventually(lambda: said.append(capsys.readouterr().out) or "is being deleted; waiting until" in "".join(said))
     num_pods: list[int] = []
     kubernetes.on_create = lambda _: num_pods.append(len(pods(kubernetes)))
+    kubernetes.faults.clear()
     eventually(lambda: [each for each in jobs(kubernetes) if each["metadata"]["uid"] != uid])
     assert set(num_pods) == {0}
     assert set(policies(kubernetes)) == {"Background"}

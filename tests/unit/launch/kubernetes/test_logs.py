@@ -99,6 +99,24 @@ def test_the_last_lines_of_a_pod_that_has_ended_are_read(
     assert not followers.is_following
 
 
+def test_the_log_of_a_pod_is_not_read_a_second_time_for_the_pod_that_had_its_name(
+    followers: LogFollowers, kubernetes: FakeKubernetes, pod: dict, taken: list[tuple[int, str]]
+) -> None:
+    kubernetes.log("w", "old")
+    followers.update(pod)
+    eventually(lambda: taken == [(3, "old")])
+    new_pod = {**pod, "metadata": {**pod["metadata"], "uid": "another"}}
+    followers.update(new_pod)
+    eventually(lambda: len(kubernetes.asked("GET", "/log")) == 2)
+    # The stream of the first pod is still open, so both requests are given this line.
+    kubernetes.log("w", "new")
+    eventually(lambda: (3, "new") in taken)
+    kubernetes.end_log("w")
+    followers.update({**new_pod, "status": {**RUNNING, "phase": "Failed"}})
+    followers.finish(timeout_seconds=10)
+    assert taken == [(3, "old"), (3, "old"), (3, "new")]
+
+
 @pytest.mark.parametrize("status", [403, 404])
 def test_logs_that_may_not_be_read_are_given_up(
     followers: LogFollowers, kubernetes: FakeKubernetes, pod: dict, status: int

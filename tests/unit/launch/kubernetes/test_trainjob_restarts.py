@@ -11,7 +11,7 @@ from peerkd.launch.kubernetes.kinds.kind import JobKind
 from peerkd.launch.order import StageOrder
 from tests.fake_kubernetes.server import FakeKubernetes
 from tests.fake_kubernetes.trainjob import Trainer
-from tests.unit.launch.kubernetes.conftest import StartLaunch, eventually, jobs
+from tests.unit.launch.kubernetes.conftest import StartLaunch, eventually, jobs, num_followed_pods
 
 START_SECONDS = 1.0
 
@@ -33,11 +33,11 @@ def test_a_worker_that_fails_because_another_was_evicted_is_not_counted(
 ) -> None:
     started = launch(num_workers=2, max_restarts=0, max_disruptions=1)
     operator.start(2)
-    eventually(lambda: len(kubernetes.asked("GET", "/log")) >= 2)
+    eventually(lambda: num_followed_pods(kubernetes) >= 2)
     operator.disrupt_pod(1, "EvictionByEvictionAPI")
     operator.end_pod(0, exit_code)
     operator.restart_set(2)
-    eventually(lambda: len(kubernetes.asked("GET", "/log")) >= 4)
+    eventually(lambda: num_followed_pods(kubernetes) >= 4)
     assert not started.is_over
     operator.succeed(2)
     (account,) = started.result()
@@ -50,11 +50,11 @@ def test_workers_that_are_stopped_because_another_failed_are_not_counted_as_disr
     started = launch(num_workers=2, max_restarts=2, max_disruptions=0)
     operator.start(2)
     for number in (1, 2):
-        eventually(lambda num=number: len(kubernetes.asked("GET", "/log")) >= 2 * num)
+        eventually(lambda num=number: num_followed_pods(kubernetes) >= 2 * num)
         operator.end_pod(1, 138)
         operator.end_other(0)
         operator.restart_set(2)
-    eventually(lambda: len(kubernetes.asked("GET", "/log")) >= 6)
+    eventually(lambda: num_followed_pods(kubernetes) >= 6)
     operator.succeed(2)
     (account,) = started.result()
     assert account.num_restarts == 2
@@ -67,7 +67,7 @@ def test_a_job_that_failed_because_of_an_eviction_is_created_again(
     """The other worker noticed this and ended first, so the JobSet saw only an exit code that it does not restart."""
     started = launch(num_workers=2, max_restarts=0, max_retries=0)
     operator.start(2)
-    eventually(lambda: len(kubernetes.asked("GET", "/log")) >= 2)
+    eventually(lambda: num_followed_pods(kubernetes) >= 2)
     uid = operator.job()["metadata"]["uid"]
     operator.announce_disruption(1, "EvictionByEvictionAPI", at="2026-01-01T00:00:09Z")
     operator.end_pod(0, 1, at="2026-01-01T00:00:09Z")
@@ -96,7 +96,7 @@ def test_a_worker_that_ends_because_another_was_removed_does_not_end_the_restart
     started = launch(num_workers=2, start_seconds=START_SECONDS)
     operator.start(2)
     for number in (1, 2):
-        eventually(lambda num=number: len(kubernetes.asked("GET", "/log")) >= 2 * num)
+        eventually(lambda num=number: num_followed_pods(kubernetes) >= 2 * num)
         operator.disrupt_pod(1, "EvictionByEvictionAPI")
         operator.end_pod(0, 1)
         operator.restart_set(2)
