@@ -273,9 +273,9 @@ def _values(column: pa.ChunkedArray) -> NDArray[Any]:
     if pa.types.is_list(column.type):
         column = column.combine_chunks()
         is_known = column.is_valid().to_numpy(zero_copy_only=False)
-        lists = column.flatten().to_numpy(zero_copy_only=False).reshape(int(is_known.sum()), -1)
-        rows = np.full((len(column), lists.shape[1]), np.nan)
-        rows[is_known] = lists
+        num_known, numbers = int(is_known.sum()), column.flatten().to_numpy(zero_copy_only=False)
+        rows = np.full((len(column), len(numbers) // max(1, num_known)), np.nan)
+        rows[is_known] = numbers.reshape(num_known, rows.shape[1])
         return rows
     values = np.empty(len(column), dtype=np.object_)
     values[:] = column.to_pylist()

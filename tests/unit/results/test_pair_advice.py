@@ -87,6 +87,13 @@ def test_a_pair_without_a_measured_choice_is_judged_by_its_controls_alone():
     assert np.isnan(advice.advantage.value).all()
 
 
+def test_without_any_trial_there_is_nothing_to_learn_from():
+    _, advice = advice_on()
+    assert advice.pairs_to_distil() == []
+    assert np.isnan(advice.gain.value).all()
+    assert (advice.distillation == NO_ROW).all()
+
+
 def test_a_choice_that_was_made_in_another_way_is_judged():
     rows = *STUDY, trial(record(temperature=2.0), 340)
     table, best = advice_on(*rows)
