@@ -33,13 +33,15 @@ class Limit:
     num_tries: int | None = None
     """The number of failures after which ``Retries`` gives up; None if only the time counts.
 
-    Only failures whose limits have the same ``num_tries`` are counted together. The wait after a failure with a number
-    is not longer than the wait before."""
+    Failures are counted separately for each value of ``num_tries``. The waits grow only after failures whose
+    ``num_tries`` is None.
+    """
 
     has_own_clock: bool = False
-    """Whether ``seconds`` begins at the first of an unbroken row of failures with this property.
+    """Whether ``seconds`` is counted from the first of the latest consecutive failures for which this is True.
 
-    If False, it begins at the first failure of any kind since the service last answered."""
+    If False, ``seconds`` is counted from the first failure of any kind since the service last answered.
+    """
 
 
 class Retries(Generic[_Error]):

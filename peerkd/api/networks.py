@@ -41,10 +41,12 @@ def network_of_peer(network: PeerNetwork, weights: Path, *, dataset_folder: Path
 
 
 def find_run(config: PclConfig, *, method: str | None, architecture: str | None, seed: int | None) -> Run:
-    """Return the run of a study that the arguments name; see ``peerkd.Run.network``.
+    """Return the run of a study with a method, an architecture and a seed.
+
+    If the method or the architecture is None, the study must have only one. If the seed is None, it is the first one.
 
     Raises:
-        ValueError: If they name none, or if the study has several methods or architectures and none is given.
+        ValueError: If the study has no such run, or has several methods or architectures and None is given.
     """
     run = Run(
         _the_one("architecture", architecture, config.architectures),

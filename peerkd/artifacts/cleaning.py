@@ -22,7 +22,10 @@ _LOCKS: Final = (".lock", ".publish-lock")
 
 
 class StoreCleaner(Protocol):
-    """What finds and deletes the parts of a store. What it knows about them is as old as the object itself."""
+    """An object that finds and deletes parts of a store.
+
+    It may list the store only once, and then misses later changes.
+    """
 
     @property
     def address(self) -> str:
@@ -41,7 +44,8 @@ class StoreCleaner(Protocol):
     def seconds_since_change(self, name: str) -> float | None:
         """Return how long ago an artifact, or a workspace ``<key>.partial``, was last written.
 
-        None: it does not exist, or the store has locks, which show whether it is in use.
+        The result is None if it does not exist. It is also None in a store with locks, because the locks show what is
+        in use.
         """
 
     def delete_artifacts(self, keys: Iterable[str]) -> None:
@@ -52,7 +56,7 @@ class StoreCleaner(Protocol):
 
 
 class FolderCleaner:
-    """What deletes in a store in a local folder; see ``StoreCleaner``."""
+    """The ``StoreCleaner`` of a store in a local folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -63,11 +67,11 @@ class FolderCleaner:
         return str(self._root)
 
     def unused(self) -> AbstractContextManager[None]:
-        """Keep runs from using the store in this context; see ``unused``."""
+        """Keep runs from using the store in this context, as the function ``unused`` of this module does."""
         return unused(self._root)
 
     def leftovers(self) -> Mapping[str, int]:
-        """Return the folders of workspaces and of damaged artifacts, each with its bytes."""
+        """Return the size in bytes of each folder with a workspace or a damaged artifact, by its name in the store."""
         folders = sorted(path for path in self._root.glob("*/*") if path.is_dir() and is_leftover(path.name))
         return {
             folder.relative_to(self._root).as_posix(): sum(

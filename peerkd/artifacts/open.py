@@ -48,7 +48,7 @@ def open_store(
 
 
 def open_cleaner(address: str, *, notify: Callable[[str], None]) -> StoreCleaner:
-    """Return what deletes in the store at an address; see ``open_store``.
+    """Return the cleaner of the store at an address: a folder, or ``s3://bucket/prefix``.
 
     Raises:
         ValueError: If the address is not valid, or the environment lacks a setting that the store needs.

@@ -220,7 +220,7 @@ class Bucket:
         return {name: each.version for name, each in self.describe_once(prefix).items()}
 
     def describe_once(self, prefix: str) -> Mapping[str, Listed]:
-        """Return the facts about all objects whose name begins with a prefix, from a single list; see ``list_once``."""
+        """Return the facts about all objects whose names begin with a prefix, from one list as in ``list_once``."""
 
         def request(after: str | None) -> dict[str, Listed]:
             found = self._client.list_objects(self.name, prefix, recursive=True, start_after=after)

@@ -1,4 +1,4 @@
-"""Deletion in a store in S3, which has no locks: when an object was written shows whether somebody may need it."""
+"""Deletion in a store in S3. S3 has no locks, so the age of an object shows whether a run may still need it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ _NUM_LISTS: Final = 3
 
 
 class S3Cleaner:
-    """What deletes in a store below a prefix of a bucket; see ``StoreCleaner``."""
+    """The ``StoreCleaner`` of a store below a prefix of a bucket."""
 
     def __init__(self, bucket: Bucket, prefix: str) -> None:
         self._bucket, self._names = bucket, ObjectNames(prefix)
@@ -27,16 +27,16 @@ class S3Cleaner:
 
     @contextmanager
     def unused(self) -> Iterator[None]:
-        """Do nothing, because S3 has no locks. See ``StoreCleaner.seconds_since_change``."""
+        """Do nothing, because S3 has no locks. ``seconds_since_change`` shows what may be in use."""
         yield
 
     def leftovers(self) -> Mapping[str, int]:
-        """Return the workspaces and damaged artifacts; see ``StoreCleaner.leftovers``."""
+        """Return the size in bytes of each workspace and each damaged artifact, by its name in the store."""
         found = {name: sum(each.num_bytes for each in parts) for name, parts in self._objects.items()}
         return {name: found[name] for name in sorted(found) if is_leftover(name)}
 
     def seconds_since_change(self, name: str) -> float | None:
-        """Return the age of the newest object of an artifact or a workspace; see ``StoreCleaner``.
+        """Return the age of the newest object of an artifact or a workspace in seconds; None if it has no objects.
 
         The clock of the server may differ from that of this machine. S3 refuses requests if they differ by more than
         15 minutes.

@@ -45,7 +45,7 @@ def _is_dry(given: Given) -> bool:
 
 
 def _checks_machine(given: Given) -> bool:
-    """Return whether ``peerkd doctor`` checks this machine; see ``peerkd.cli.doctor``."""
+    """Return whether ``peerkd doctor`` with these options checks this machine, and not a cluster."""
     is_about_cluster = not given.keys().isdisjoint(("workers", "gpus", "cluster", "store", "namespace"))
     is_experiment = not given.keys().isdisjoint(("preset", "config", "override"))
     return is_experiment or not (is_about_cluster or is_cluster_configured())

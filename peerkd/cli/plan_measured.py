@@ -18,18 +18,18 @@ from peerkd.wording import format_duration
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """What is to be measured on this machine, and how the duration of a run follows."""
+    """A measurement to make on this machine, and the computation of the duration of a run from its results."""
 
     start: str
-    """The function that measures in a process of its own; see ``run_in_processes``."""
+    """The name of the function that measures, as ``module:function``. It is called in a process of its own."""
 
     config: Any
     samples: Any
     """The first two arguments of the function. The third one is the device."""
 
     tasks: Mapping[str, Hashable]
-    """What is measured, by titles. The result of each is a named tuple with the seconds of a sample in each kind of
-    work."""
+    """The tasks of the measurement, by title. The result of a task is a named tuple with the seconds that a sample
+    takes in each kind of work."""
 
     preload: Sequence[str]
     """The modules that the process needs."""

@@ -194,7 +194,7 @@ class CollaborateConfig(PeerExperimentConfig):
         """Check that each constant prediction of an unreliable peer is a class of the data set.
 
         Raises:
-            ValueError: If one is not.
+            ValueError: If a prediction is no class of the data set.
         """
         for each in self.rounds.unreliable:
             if each.kind == "constant_prediction" and each.predicted_class >= num_classes:

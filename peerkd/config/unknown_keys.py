@@ -55,8 +55,9 @@ def suggested_fields(field: str, value: object, schema: Schema) -> list[str]:
 
     Args:
         field: The dotted name of the unknown field.
-        value: The value of the unknown field. For a mapping, sections are suggested; for any other value, fields. For a
-            text, sections with kinds are suggested too, because the text may be a kind.
+        value: The value of the unknown field. If it is a mapping, only sections are suggested, and otherwise only
+            fields. There is one exception: for a text, sections that have a field ``kind`` are suggested too, because a
+            person may write ``loss=kl`` in place of ``loss.kind=kl``.
         schema: The JSON schema of the config.
     """
     # A person may have written the position of an entry of a list, as in sweep.alphas[0].

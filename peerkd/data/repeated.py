@@ -20,7 +20,9 @@ _DIGEST_BYTES: Final = 16
 def content_numbers(
     read: Callable[[IntArray], npt.NDArray[np.uint8]], indices_N: IntArray, *, image_shape_CHW: Sequence[int]
 ) -> IntArray:
-    """Return a number for each image, which two images share if all their pixels are equal: (N,).
+    """Return a number for each image, of shape (N,).
+
+    Two images have the same number if all their pixels are equal, and different numbers otherwise.
 
     Args:
         read: Returns the images of the given samples: (B, C, H, W).

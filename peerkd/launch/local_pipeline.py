@@ -61,7 +61,7 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
 
 
 def compiled_pipeline(name: str) -> Path:
-    """Return the compiled pipeline: next to the package in a clone, inside the package if it is installed."""
+    """Return the path of a compiled pipeline. It is next to the package in a clone, and inside an installed package."""
     package = Path(__file__).parents[1]
     in_clone = package.parent / "pipelines" / f"{name}.yaml"
     return in_clone if in_clone.is_file() else package / "pipelines" / f"{name}.yaml"

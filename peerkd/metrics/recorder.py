@@ -17,7 +17,8 @@ _UNITS: Final[Mapping[str, tuple[Metric, Metric, Metric]]] = {
     "trials": (names.TRIALS, names.TRIALS_DONE, names.TRIALS_LEFT),
     "epochs": (names.EPOCHS, names.EPOCHS_DONE, names.EPOCHS_LEFT),
 }
-"""The metrics of the units that have some. Other units, such as rounds, only set the step of the values."""
+"""The metrics of each unit that has metrics: the counter, the number of units done and the number of units left. Any
+other unit, such as a round, only sets the step of the values."""
 
 
 class _Silent:

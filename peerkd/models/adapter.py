@@ -77,7 +77,10 @@ def adapt_input(
 def convert_images(
     images_BCHW: Tensor, *, study: Normalization, own: Normalization | None, image_size_pixels: int | None
 ) -> Tensor:
-    """Convert images of a study to the size and normalisation that a network needs; see ``adapt_input``."""
+    """Convert images of a study to the size and normalisation that a network needs.
+
+    The arguments are those of ``adapt_input``.
+    """
     if image_size_pixels is not None and tuple(images_BCHW.shape[-2:]) != (image_size_pixels,) * 2:
         # Resizing is linear with weights that sum to 1, so it may precede the change of the normalisation.
         images_BCHW = F.interpolate(images_BCHW, size=(image_size_pixels,) * 2, mode="bilinear", antialias=True)

@@ -172,7 +172,7 @@ def build_branched(
     weights of ``build_network`` with the same seed.
 
     Args:
-        architecture: Name of an architecture; see ``build_network``.
+        architecture: Name of an architecture, as for ``build_network``.
         num_branches: Number of branches, M, at least 1.
         branch_point: The first block of the branches; the blocks before it are the trunk. None shares no block.
         head: Kind of the head that combines the branches, or None.

@@ -9,16 +9,20 @@ from peerkd.study.transfer_sets import names_without_labels
 from peerkd.wording import plural
 
 UNCHANGED: Final = "the unchanged student, the only control because no training without a teacher has a result,"
-"""What an advised distillation beats if no pair has the result of a training without a teacher."""
+"""Words for the control with which distillations are compared, if no pair has a result of a training without a
+teacher."""
 
 
 def has_results(control_PP: IntArray) -> bool:
-    """Return whether any pair has the result of a training without a teacher, given the row of its best one."""
+    """Return whether any pair has a result of a training without a teacher.
+
+    ``control_PP`` is the row of each pair's best training without a teacher; ``NO_ROW`` for a pair without one.
+    """
     return bool((control_PP != NO_ROW).any())
 
 
 def control_name(num_imitations: int) -> str:
-    """Return one name for the best controls of all pairs: fine-tuning, or the best training, without a teacher.
+    """Return a name for the best controls of all pairs. It mentions fine-tuning only if all of them are fine-tuning.
 
     Args:
         num_imitations: The number of pairs whose best control imitates the student's old self.

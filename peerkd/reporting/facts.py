@@ -179,7 +179,7 @@ class ExperimentFacts(RunFacts):
 
     @property
     def peers_in_words(self) -> str:
-        """The number of peers that take part, and of the partners of each if not all of them are partners."""
+        """The number of peers that take part, in words, and the number of partners of each if it is limited."""
         partners = self.config.sweep.num_partners
         each = "" if partners is None else f", each with {plural(partners, 'partner')} drawn at random"
         return f"{sum(self.peers_are_finite)} peers{each}"

@@ -116,7 +116,8 @@ class SweepFindings:
     """The trainings that diverged, which no other finding includes."""
 
     num_pairs_without: Mapping[Treatment, int]
-    """The number of pairs without a result, because all their trainings of this kind diverged, by treatment."""
+    """The number of pairs that have no result of a treatment, because all their trainings with it diverged, by
+    treatment."""
 
     gains: Mapping[Treatment, FloatArray]
     """(num_peers, num_peers) gain on test of the trials of each treatment, NaN for a pair without such a trial."""
@@ -301,8 +302,8 @@ def _roles(
 ) -> dict[str, dict[str, IntArray]]:
     """Return the row of each pair's trial by treatment and by name of the transfer set.
 
-    The empty name stands for the choice among all transfer sets, and is the only one of the single setting. A treatment
-    without a trial within a set is left out for this set.
+    The empty name stands for the choice among all transfer sets; the single setting for all pairs has only this name. A
+    transfer set is omitted for a treatment if no pair has a trial of the treatment on it.
     """
     roles: dict[str, dict[str, IntArray]] = {name: {"": rows_PP} for name, rows_PP in rows.items()}
     for name, within in choice_within.items():

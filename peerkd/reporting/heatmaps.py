@@ -1,4 +1,4 @@
-"""Matrices as tables of cells: numbers with the values that decide their colours, or settings."""
+"""Matrices as tables of cells. A cell shows a number, whose value decides the colour of the cell, or a setting."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence, Sized

@@ -29,11 +29,11 @@ def render(
     filters: Mapping[str, Callable[..., str]],
     more_scripts: Sequence[str] = (),
 ) -> str:
-    """Return a page. An unknown name in a template is an error.
+    """Return a page. A template that uses an unknown variable is an error.
 
     Args:
         template: File name of the template.
-        view: The names that only this template uses.
+        view: The variables that only this template uses, by name.
         facts: The facts about the run.
         sections: Titles of the sections by id. The id is also the name of the section's template.
         section_folder: The folder of the templates of the sections.
@@ -82,7 +82,10 @@ def render(
 
 
 def distillation_view(config: ExperimentConfig) -> dict[str, Any]:
-    """Return the variables that the pages of sweeps and of tuned studies share: loss, conventions and transfer sets."""
+    """Return the variables for the templates of sweeps and of tuned studies that describe the distillation.
+
+    They are, among others, the formula of the loss, sentences on the conventions of the loss, and the transfer sets.
+    """
     return {
         "loss_formula": wording.loss_formula(config.distill),
         "conventions": [

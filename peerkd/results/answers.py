@@ -31,7 +31,7 @@ class Answers(NamedTuple):
     labels_N: IntArray
 
     peers_P: IntArray | None = None
-    """The places of the peers with logits among all peers, ascending. None: all peers have logits."""
+    """The positions, among all peers, of the peers that have logits, ascending. None: all peers have logits."""
 
 
 class OnValidation(NamedTuple):
@@ -122,7 +122,10 @@ def _place(owner: int, part: Answers) -> int:
 
 
 def _spread(values: Iterable[FloatArray], peers_P: IntArray | None, *, num_peers: int) -> Iterator[FloatArray]:
-    """Yield arrays whose last axis is that of some peers with an entry for each peer, NaN for the others."""
+    """Yield each array with its last axis extended from the peers in ``peers_P`` to all peers.
+
+    The new entries are NaN.
+    """
     for some in values:
         if peers_P is None:
             yield some

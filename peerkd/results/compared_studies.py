@@ -35,7 +35,7 @@ BASES: Final[Mapping[Basis, str]] = {
 
 
 _UNITS: Final = ("run", "peer", "pair")
-"""What a value of a quantity belongs to, by the number of axes of its values."""
+"""The noun for what a value of a quantity belongs to. The index is the number of axes of the array of values."""
 
 
 class Quantity(NamedTuple):
@@ -94,7 +94,7 @@ class Group:
         return {seed: mean for seed, mean in means.items() if not np.isnan(mean)}
 
     def unit(self, quantity: Quantity) -> str:
-        """Return the noun, in the singular, for what the mean of a quantity is taken over."""
+        """Return what the mean of a quantity is taken over: ``seed``, ``pair``, ``peer``, or ``run`` for one value."""
         return "seed" if len(self.studies) > 1 else _UNITS[self.studies[0].values[quantity].ndim]
 
     def estimate(self, quantity: Quantity) -> Estimate:
@@ -191,7 +191,11 @@ def _difference(group: Group, first: Group, quantity: Quantity) -> Difference:
 
 
 def _paired(study: MeasuredStudy, other: MeasuredStudy, quantity: Quantity) -> FloatArray:
-    """Return the differences of each peer or pair if both studies have the same peers, else that of the means."""
+    """Return the differences of a quantity between two studies.
+
+    There is a difference for each peer or pair if both studies start from the same peers. Otherwise the only difference
+    is that of the two means.
+    """
     if _have_same_peers(study, other, quantity):
         differences: FloatArray = study.values[quantity] - other.values[quantity]
         if not np.isnan(differences).all():

@@ -104,8 +104,8 @@ def pair_features(
             of every other peer that is paired with it.
         label_counts_PK: Number of samples of each class in the training set of each peer.
         peers: Numbers of the peers, ascending. If None, peers are numbered from 0.
-        pairs: The students and the teachers of the pairs, as places among the peers, sorted by student and teacher. If
-            None, every two peers are a pair in both directions.
+        pairs: The students and the teachers of the pairs, as positions among the peers, sorted by student and teacher.
+            If None, every two peers are a pair in both directions.
 
     Raises:
         ValueError: If a peer has no training samples, the number of parts of ``training`` is not the number of peers,

@@ -26,10 +26,10 @@ _SEED: Final = 0
 _COVERAGE_PCT: Final = 95.0
 
 _FEW: Final = 0.25
-"""The fraction of all pairs of many peers up to which they count as few."""
+"""Pairs with a value count as few if they are less than this fraction of all pairs of ``_MANY_PEERS`` or more peers."""
 
 _MANY_PEERS: Final = 200
-"""The number of peers from which on it matters whether pairs without a value are omitted."""
+"""The number of peers from which on it saves time to omit pairs without a value, if most pairs have no value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _weighted_sums(values_PP: FloatArray, *, num_known: int) -> FloatArray:
 
 
 def _are_few(num_known: int, *, num_peers: int) -> bool:
-    """Return whether so small a part of all pairs has a value that it is faster to omit the others."""
+    """Return whether so few pairs have a value that it is faster to omit all other pairs."""
     return num_peers >= _MANY_PEERS and num_known < _FEW * num_peers**2
 
 

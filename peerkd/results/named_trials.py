@@ -66,8 +66,9 @@ def find_named(
         trials: The table of trials.
         student: The student.
         setting: Values by column, as ``read_setting`` returns them.
-        defaults: The only value that the experiment tries, for each column that is null for this reason. The loss and
-            the target of a fine-tuning are null because it has neither, so these defaults do not apply to it.
+        defaults: The value of each column that is null because the experiment tries only one value. The loss and the
+            target of a fine-tuning are null for another reason, because fine-tuning has neither, so the defaults do not
+            apply to them.
 
     Raises:
         ValueError: If no trial has these values, or if several trials have them. In the first case, the message names

@@ -28,7 +28,7 @@ from peerkd.study.student_choice import StudentDecision
 DECISIONS: Final[tuple[StudentDecision, ...]] = ("distil", "fine_tune", "leave")
 
 _GROUP_BYTES: Final = 2**25
-"""The memory that the arrays of pairs that are computed together may take."""
+"""The maximum size of the arrays for a group of pairs, whose advice is computed together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,8 +207,9 @@ def _groups(
 ) -> Iterator[tuple[IntArray, IntArray]]:
     """Yield groups of pairs whose advice is computed together: the indices of the pairs, and their rows (G, C).
 
-    The pairs of a group have equally many trials, of which the same ones are controls, and equal evaluation sets.
-    Either all of their trials have bits, or none is treated as if it had.
+    The pairs of a group have equally many trials, of which the same ones are controls, and equal evaluation sets. The
+    bits of a trial record on which samples the student is right. They are used only if all trials of a group have bits,
+    so pairs in which a trial lacks bits are in groups of their own.
     """
     numbers: dict[EvaluationSets, int] = {}
     set_Q = np.array([numbers.setdefault(sets, len(numbers)) for sets in sets_P])[pairs.student]

@@ -86,8 +86,8 @@ def mcnemar_p_values(only_first: IntArray, only_second: IntArray) -> FloatArray:
     """Return the exact two-sided p-values of the hypothesis that each trial is equally likely to win a disagreement.
 
     Under this hypothesis, the wins of one side among ``n`` disagreements are binomial with a probability of one half.
-    With ``m`` wins of the side that wins fewer, the results that are at most as likely are those with at most ``m`` or
-    at least ``n - m`` wins.
+    Let ``m`` be the number of wins of the side that wins fewer. The p-value is the probability of all results that are
+    at most as likely as the observed one, which are the results with at most ``m`` or at least ``n - m`` wins.
 
     Args:
         only_first: The number of samples on which only the first trial is right, for each comparison.

@@ -71,10 +71,11 @@ def position(test_gain_PP: FloatArray, validation_gain_PP: FloatArray, standard_
 def gain_standard_error(
     positive_flips_PP: FloatArray, negative_flips_PP: FloatArray, *, num_test_samples: int
 ) -> FloatArray:
-    """Return the standard error of each gain on the global test set, from the samples that changed.
+    """Return the standard error of each gain on the global test set, from the samples whose prediction changed.
 
-    Let ``n`` be the number of test samples, ``p`` the share of samples that became right, and ``q`` the share of
-    samples that became wrong. The standard error is ``sqrt((p + q - (p - q)^2) / n)``.
+    Let ``n`` be the number of test samples. Let ``p`` be the share of samples that the student predicts rightly only
+    after the training, and ``q`` the share that it predicts rightly only before. Then the standard error of the gain is
+    ``sqrt((p + q - (p - q)^2) / n)``.
 
     Args:
         positive_flips_PP: ``p`` of each pair.

@@ -84,10 +84,10 @@ _KIND: Final = arrow.TableKind("table of rounds", "ROUNDS_SCHEMA", ROUNDS_SCHEMA
 
 
 def has_proposal(row: Mapping[str, Any]) -> bool:
-    """Return whether the round of a row proposed a network to the peer, given the columns of samples of the row.
+    """Return whether the round of a row proposed a network to the peer of the row.
 
-    With every method, a round proposes a network to exactly those peers that have trained in the round. A peer without
-    a proposal stays as it is, which counts as accepted.
+    With every method, a round proposes a network to exactly those peers that have trained in the round, so the columns
+    with numbers of samples decide. A peer without a proposal stays as it is, which counts as accepted.
     """
     return bool(row["num_own_samples"] + row["num_public_samples"])
 

@@ -30,8 +30,10 @@ COLUMNS: Final = (
 Columns = Mapping[str, Sequence[Any] | NDArray[Any] | None]
 """The values of ``COLUMNS`` for N trials.
 
-Bits are bytes, hexadecimal as in a journal, or an array of numbers from 0 to 255 whose last axis has the bytes of a
-trial. Instead of a sequence in which a trial has no bits, the whole column may be None."""
+The bits of a trial record on which samples the student is right. They are given as bytes or as hexadecimal text, or for
+all trials together as an array of numbers from 0 to 255, whose last axis has the bytes of one trial. If some trial has
+no bits, the whole column may be None.
+"""
 
 
 def gain_covariance(

@@ -1,7 +1,7 @@
 """Def-KT (Li et al. 2020): in random pairs, one peer sends its trained network, and the other learns together with it.
 
-Only the abstract of the paper was available. The rule which network each of the two peers keeps therefore comes from a
-public implementation: the sender keeps the network that it has sent, and the receiver keeps its own network.
+Only the abstract of the paper was available. What the two peers keep is therefore taken from a public implementation:
+the sender keeps the network that it has sent, and the receiver keeps its own network.
 """
 
 from typing import Final

@@ -12,7 +12,7 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
 
 
 def average_after_training(round: Round, weights: PeerWeights, *, proximal_weight: float) -> PeerWeights:
-    """Return what ``propose`` returns if the loss has a proximal term.
+    """Let each peer train with a proximal term, and return for each peer the mean weights of its neighbourhood.
 
     The term is ``proximal_weight / 2`` times the squared distance of a peer's weights from its weights at the beginning
     of the round. The weight 0 gives FedAvg, and a weight above 0 gives FedProx.

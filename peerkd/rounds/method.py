@@ -193,8 +193,9 @@ class RoundMethod(NamedTuple):
     """Paper and section, and how the method here differs from the paper."""
 
     sends_along: Literal["partners", "pairs", "teachers", "everyone"] = "partners"
-    """Whom a peer sends to: all of its partners; in each of ``Round.pairs``, the receiver; in ``Round.teachers``, the
-    peers whose teacher it is; or all other peers."""
+    """The peers to which a peer sends. ``partners``: all of its partners. ``pairs``: the sender of each pair in
+    ``Round.pairs`` sends to the receiver. ``teachers``: a peer sends to the peers whose teacher it is in
+    ``Round.teachers``. ``everyone``: all other peers."""
 
     needs_one_network: bool = False
     """Whether all peers must have the same network, because weights are averaged or taken over."""

@@ -1,12 +1,12 @@
-"""What ``peerkd clean`` deletes: chosen runs, and what no run needs.
+"""The deletions of ``peerkd clean``: chosen runs, and everything in a store that no run needs.
 
-An artifact is needed if it belongs to a run that is kept, or if such a run starts from it. Everything else goes: the
-artifacts of the chosen runs that no kept run shares, artifacts without a run, damaged artifacts that were set aside,
-and the workspaces of artifacts that exist.
+An artifact is needed if it belongs to a run that is kept, or if such a run starts from it. Everything else is deleted:
+artifacts that only the chosen runs need, artifacts without a run, damaged artifacts that were set aside, and the
+workspaces of artifacts that exist.
 
-A store in S3 has no locks. There, the time of the last change shows what a run may need: an unfinished run in whose
-artifacts or workspace something has changed within an hour may be going on, and what has changed within a day may
-belong to a run that has no record yet.
+A store in S3 has no locks. There, the time of the last change shows what a run may still need. An unfinished run may be
+going on if one of its artifacts or its workspace has changed within the last hour. An artifact or a workspace that has
+changed within the last day may belong to a run that has no record yet.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,12 +26,15 @@ from peerkd.stages.stored_runs import StoredRun
 from peerkd.wording import format_duration
 
 _ACTIVE_SECONDS: Final = 3600.0
-"""The age of the last change below which an unfinished run may be going on.
+"""An unfinished run may be going on if the time since its last change is below this.
 
-A worker writes its heartbeat every ten seconds. The rest is for long uploads, and for clocks that differ."""
+A worker writes its heartbeat every ten seconds. The limit is much higher, because an upload may take long and the
+clocks of machines may differ.
+"""
 
 RECENT_SECONDS: Final = 24 * 3600.0
-"""The age of the last change below which artifacts and workspaces without a run are kept in a store without locks."""
+"""Artifacts and workspaces without a run are kept if a store has no locks and the time since their last change is below
+this."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,12 +102,12 @@ def plan_cleaning(
     """Return what would be deleted from a store.
 
     Args:
-        cleaner: What deletes in the store.
+        cleaner: The object that deletes parts of the store.
         store: The store.
         runs: All runs of the store.
         chosen: The runs to delete.
-        has_unfinished: Whether the unfinished runs are among them, except those that may be going on. Workspaces that
-            belong to no known run go with them.
+        has_unfinished: Whether to delete all unfinished runs as well, except those that may be going on, and all
+            workspaces that belong to no known run.
         invocations: The invocations in the folder of the store.
 
     Raises:
@@ -166,9 +169,9 @@ def _is_recent(name: str, cleaner: StoreCleaner) -> bool:
 
 
 def _needed(kept: Iterable[StoredRun], manifests: Mapping[str, Manifest]) -> set[str]:
-    """Return the keys of the artifacts of the kept runs, of those from which they start, and of their accounts.
+    """Return the keys of the artifacts that kept runs consist of or start from, and of the accounts of these artifacts.
 
-    The report on several studies is needed if the reports of all these studies are.
+    A report on several studies is needed if the reports of all these studies are needed.
     """
     needed: set[str] = set()
     for run in kept:

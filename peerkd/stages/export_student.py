@@ -101,7 +101,10 @@ class Exported(NamedTuple):
 
 
 def export_student(address: str, request: ExportRequest) -> Iterator[str]:
-    """Write the network of a student to a file, and yield lines about it for the terminal; see ``export_network``."""
+    """Write the network of a student to a file, and yield lines about the file for the terminal.
+
+    The arguments and the errors are those of ``export_network``.
+    """
     yield from export_network(address, request).lines()
 
 

@@ -28,13 +28,16 @@ def check_given_peers(
     stage: str,
     num_processes: int = 1,
 ) -> None:
-    """Build the network of each given peer, and compare it with the images, the classes and its weights.
+    """Check the networks and the weights that the user provides for peers.
+
+    Each network is built, and compared with the images and the classes of the data set and with the weights of its
+    peer.
 
     Where torch is not installed, the check is left to the workers, which do it before they train anything.
 
     Args:
         config: The experiment.
-        weights: The file with the weights of each given peer; None for a peer without such a file.
+        weights: For each peer, the file with the weights that the user provides; None for a peer without such a file.
         image_shape_CHW: The shape of the images of the data set.
         class_names: The names of the classes of the data set.
         stage: The name of the stage, for messages.

@@ -9,20 +9,25 @@ from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.peer_experiment import PeerExperimentConfig
 
 NETWORKS_NAME: Final = "networks.json"
-"""The name of the file that describes the networks of given peers, in an artifact with peers."""
+"""The name of the file with the networks of the peers, in an artifact with peers that a user or an earlier run
+provides."""
 
 WEIGHTS: Final = "weights"
-"""The kind of the artifacts that contain given weights. The same word is the name of the file of weights without its
-ending, and the name under which the manifest of a partition refers to such artifacts."""
+"""The word for weights that a user or an earlier run provides. It is the kind of the artifacts with these weights, the
+name of the file in such an artifact without its ending, and the name under which the manifest of a partition lists
+these artifacts."""
 
 
 def published_weights(partition: Manifest) -> list[Mapping[str, str] | None]:
-    """Return the reference to each peer's given weights in a partition's manifest; empty if no weights were given."""
+    """Return the reference to the weights that were provided for each peer, from the manifest of a partition.
+
+    The list is empty if no weights were provided.
+    """
     return list(partition.metadata.get("inputs", {}).get(WEIGHTS, []))
 
 
 def fetch_weights(partition: Manifest, store: ArtifactStore) -> tuple[Path | None, ...]:
-    """Return the file with the weights of each given peer, fetched from the store."""
+    """Fetch the provided weights of peers. Return the file of each peer, and None for a peer without weights."""
     return tuple(
         None if reference is None else _file_of(reference, store) for reference in published_weights(partition)
     )

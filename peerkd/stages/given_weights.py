@@ -18,7 +18,8 @@ from peerkd.stages.published_peers import find_published
 from peerkd.stages.remote_data import download_file
 
 Weights: TypeAlias = Sequence[Path | None]
-"""The file with the weights of each given peer; None for a peer without such a file; empty if no peer is given."""
+"""The file with the weights that a user or an earlier run provides for each peer; None for a peer without such a file.
+Empty if nobody provides peers."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What finished runs have measured, in the form in which ``peerkd.results.compared_studies`` compares them."""
+"""The measurements of finished runs, in the form in which ``peerkd.results.compared_studies`` compares them."""
 
 import csv
 import json
@@ -40,7 +40,8 @@ _COLUMNS: Final[Mapping[str, str]] = {
     "best training without a teacher": "control_{gain}",
     "best setting, the teacher's part": "{gain}_from_teacher",
 }
-"""The columns of the table of pairs by the titles of their quantities. ``{gain}`` stands for the gain on test."""
+"""The column of the table of pairs in which each quantity is, by the title of the quantity. ``{gain}`` stands for the
+name of the gain on test."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +82,8 @@ def finished_runs(runs: Sequence[StoredRun], store: ArtifactStore) -> list[Finis
 def measured_studies(runs: Sequence[FinishedRun], store: ArtifactStore) -> list[MeasuredStudy]:
     """Return the studies of runs of one pipeline. A run has one study for each of its seeds.
 
-    The first method of runs with rounds is a quantity of its own if the runs have different methods.
+    If runs with rounds have different lists of methods, the accuracy of the first method of each run is an additional
+    quantity, so that these methods can be compared with each other.
     """
     orders = {run.config.rounds.methods for run in runs if isinstance(run.config, CollaborateConfig)}
     return [study for run in runs for study in _studies(run, store, names_first_method=len(orders) > 1)]
@@ -157,7 +159,7 @@ def _tuned_gains(config: ExperimentConfig, study: Manifest, store: ArtifactStore
 
 
 def _better_peers(config: ExperimentConfig, improved: Manifest) -> dict[Quantity, FloatArray]:
-    """Return the gains of the published networks over the peers before: (num_peers,) each."""
+    """Return the accuracy of each published network minus that of the peer before the study: (num_peers,) each."""
     gains: dict[Quantity, FloatArray] = {}
     for scope in ("global", "own"):
         name = f"test_{scope}_accuracy"

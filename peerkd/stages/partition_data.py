@@ -59,7 +59,7 @@ def run(
 
     Args:
         pipeline: The pipeline whose first task this is: ``jointkd`` or ``collaborate``.
-        preset: The name of a preset; see ``resolve``.
+        preset: The name of a preset. Empty: ``digits``, or the defaults of all fields if ``config_json`` is given.
         config_json: An experiment as YAML or JSON on top of the preset, or empty.
         overrides: ``key=value`` pairs separated by spaces.
         strategy: ``sweep`` or ``tune``. It has no effect on the pipeline ``collaborate``.

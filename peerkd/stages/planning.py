@@ -1,4 +1,4 @@
-"""What a plan knows before a run: whether the run would be refused, and the sizes from which its work follows."""
+"""The preparation of a forecast: the checks that a run makes first, and the sizes from which its work is computed."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -39,7 +39,8 @@ def find_samples(division: Manifest, names: tuple[str, ...], store: ArtifactStor
     """Return the sample images of each peer that has some. A partition or split of an earlier version has none.
 
     Args:
-        division: The partition, or the split, which has the samples of a single peer.
+        division: The partition or, for a study of methods, the split, in which all training samples belong to a single
+            peer.
         names: What each peer is called.
         store: The artifact store.
     """

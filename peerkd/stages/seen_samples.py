@@ -16,10 +16,11 @@ from peerkd.wording import plural
 def seen_warnings(
     config: PeerExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment
 ) -> Iterator[str]:
-    """Yield sentences about evaluation samples on which a given peer may have been trained.
+    """Yield sentences about evaluation samples on which a peer may have been trained.
 
-    There is a sentence about given weights if their training samples are not known to peerkd, and a sentence about
-    images that the data sets of several peers contain.
+    One sentence is about weights that the user provides, if evaluation samples are held out from data on which they may
+    have been trained. The other sentence is about images that are in a training set as well as in an evaluation set; it
+    requires that each peer has a data set of its own.
     """
     yield from _trained_elsewhere(config, dataset)
     if config.has_peer_data:
@@ -27,7 +28,10 @@ def seen_warnings(
 
 
 def _trained_elsewhere(config: PeerExperimentConfig, dataset: ImageDataset | RawDataset) -> Iterator[str]:
-    """Yield a sentence about weights that were trained elsewhere, if evaluation samples are cut from training data."""
+    """Yield a sentence about provided weights of peers whose data lack a validation or a test split.
+
+    The evaluation samples are then held out from the training split, on which the weights may have been trained.
+    """
     if config.peers.from_ is not None:
         # These peers were trained on the training samples of this very partition.
         return

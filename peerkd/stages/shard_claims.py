@@ -99,10 +99,11 @@ class ShardClaims:
         """The names of the shards that are marked as done, as far as this worker knows."""
 
         self.file_names: Mapping[str, str] = {}
-        """The versions that the listed files of the workspace had at the last refresh, by name.
+        """The version of each listed file of the workspace at the last refresh, by name.
 
-        They are all files in the scratch folder or, in a stage with sections, those of one section and those outside of
-        sections."""
+        In a stage without sections, all files in the scratch folder are listed. In a stage with sections, the files of
+        one section and the files outside of sections are listed.
+        """
 
         self.add(shards)
 
@@ -183,7 +184,10 @@ class ShardClaims:
             self.refresh(section)
 
     def list_files(self, shard: Shard) -> Mapping[str, str]:
-        """Return ``file_names`` with the files of a shard, whose section is read if another one was read last."""
+        """Return ``file_names`` with the files of a shard.
+
+        If another section than the shard's was read last, the shard's section is read first.
+        """
         if shard.section != self._section:
             self.refresh(shard.section)
         return self.file_names

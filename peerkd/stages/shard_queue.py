@@ -41,14 +41,14 @@ class StageWork:
 
     remaining: Callable[[Sequence[Any], set[Any]], Iterable[Any]] = unfinished
     """A function that returns the unfinished tasks of a shard, given its tasks and the identities of its records. By
-    default, a task is the identity of its only record."""
+    default, each task has one record, and the task itself is the identity of this record."""
 
     on_recovered: Callable[[int], None]
     """A callback that receives the number of records that earlier attempts have left and that need not be computed
     again.
 
-    If some of the records that an earlier call has counted turn out to be damaged, the callback receives a negative
-    number, which takes this count back.
+    If records of a shard turn out to be damaged or missing after the shard was counted, the callback receives a
+    negative number, which cancels the count.
     """
 
     on_done_elsewhere: Callable[[int], None]

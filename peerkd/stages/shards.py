@@ -29,8 +29,8 @@ MAX_SHARDS: Final = 100_000
 """The maximum number of shards of the grid of a sweep, and of each extension."""
 
 _UNITS_OF_SHARD: Final = 64
-"""The number of units in a shard of a sweep with more than one section. Hundreds of workers then finish at about the
-same time, and the requests for a shard cost little against its trainings."""
+"""The number of units in a shard of a sweep with more than one section. With this number, hundreds of workers finish at
+about the same time, and the requests for a shard cost little compared with its trainings."""
 
 
 def num_shards_of_sweep(num_units: int) -> int:
@@ -72,7 +72,10 @@ def folder_of_section(section: str) -> str:
 
 
 def unfinished(tasks: Sequence[Any], finished: set[Any]) -> list[Any]:
-    """Return the tasks that are not the identity of a record."""
+    """Return the tasks that are not in ``finished``, the identities of the existing records.
+
+    This function is for stages in which a task is itself the identity of its only record.
+    """
     return [task for task in tasks if task not in finished]
 
 
@@ -114,7 +117,8 @@ def split_into_shards(
         max_shards: The maximum number of shards, at least 1.
         prefix: The beginning of the names of the shards. A stage that splits tasks several times needs a different
             prefix each time.
-        in_sections: Whether to divide the shards into sections, which all shards of a stage must have if one has.
+        in_sections: Whether to divide the shards into sections. Either all shards of a stage are in sections, or none
+            is.
     """
     num_shards = min(max_shards, len(tasks))
     bounds = [len(tasks) * number // num_shards for number in range(num_shards + 1)]

@@ -45,7 +45,7 @@ def run(
     The inputs of all later tasks are checked here too, so that a mistake stops the run before any work.
 
     Args:
-        preset: The name of a preset; see ``resolve``.
+        preset: The name of a preset. Empty: ``digits``, or the defaults of all fields if ``config_json`` is given.
         config_json: A study as YAML or JSON on top of the preset, or empty.
         overrides: ``key=value`` pairs separated by spaces.
         store: The address of the artifact store.

@@ -40,7 +40,8 @@ def run(
 ) -> str:
     """Do the last task of a pipeline: train, publish the report, copy it to the outputs, and return its key.
 
-    If the config has several studies, each gets its report, and the outputs are those of a last report on all.
+    If the config has several studies, a report on each of them is published, and a last report on all of them together.
+    The outputs are those of the last report.
 
     Args:
         pipeline: The name of the pipeline.

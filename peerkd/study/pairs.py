@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Pairs:
     """The ordered pairs of the peers that take part, student first.
 
-    If every two peers are a pair, pairs are computed when they are asked for, so that a million of them take no memory.
+    If every two peers are a pair, pairs are computed when they are requested, so that a million of them take no memory.
     """
 
     def __init__(self, peers: Sequence[int], partners: Mapping[int, Sequence[int]] | None = None) -> None:
@@ -29,8 +29,8 @@ class Pairs:
 
         Args:
             peers: The peers that take part, ascending.
-            partners: The partners of each peer, ascending. Two partners name each other, and take part both. None: all
-                other peers are the partners of a peer.
+            partners: The partners of each peer, ascending. If a peer is a partner of another peer, the reverse is true
+                as well, and both take part. None: all other peers are the partners of a peer.
         """
         self.peers, self._partners = peers, partners
         self._pairs: Sequence[tuple[int, int]] = ()

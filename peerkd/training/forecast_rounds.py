@@ -55,7 +55,8 @@ def forecast_rounds(
     Args:
         config: The experiment.
         samples: The sizes of the parts of the data set.
-        given_bytes: The sizes of given weights; see ``forecast``.
+        given_bytes: For each peer, the size of the file with the weights that the user provides, or None if the user
+            provides none. Empty means that the user provides no weights.
     """
     num_peers, rounds = config.partition.num_peers, config.rounds
     num_partners = mean_num_partners(config)
@@ -123,9 +124,10 @@ def rounds_seconds(expected: RoundsForecast, rates: Mapping[PeerNetwork, Rates],
 
 
 def recipe_to_measure(config: CollaborateConfig) -> ExperimentConfig:
-    """Return an experiment with pairs whose rates are those of the trainings in rounds.
+    """Return an experiment on pairs in which a sample takes as long as in the trainings of rounds.
 
-    A round trains with the recipe and the loss of ``rounds``, as a pair trains with those of ``distill``.
+    ``peerkd plan`` measures the rates of this experiment. Its pairs train with the recipe and the loss in the section
+    ``rounds``, and so does a round.
     """
     recipe = {name: getattr(config.rounds, name) for name in DistillConfig.model_fields if name != "target"}
     shared = {name: getattr(config, name) for name in type(config).model_fields if name != "rounds"}
@@ -136,10 +138,11 @@ def recipe_to_measure(config: CollaborateConfig) -> ExperimentConfig:
 
 
 def _num_in_epoch(method: RoundMethod, samples: PartitionSizes, batch_size: int) -> int:
-    """Return the number of samples on which all peers train in an epoch, at most.
+    """Return the maximum number of samples on which all peers together train in an epoch of a method.
 
-    Where there is a public set, an epoch on own samples has as many batches as the larger of the two sets, so that own
-    samples are seen again, whether or not public samples are beside them.
+    If there is a public set, an epoch on a peer's own samples has as many batches as the public set or as the own
+    samples, whichever have more. An own sample may then be used several times in an epoch. This is the same for every
+    method, whether or not the method uses the public samples.
     """
     num_public_batches = math.ceil(samples.public / batch_size)
     total = 0.0

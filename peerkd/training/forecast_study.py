@@ -66,7 +66,10 @@ class StudyForecast:
 
 
 def measure_split(dataset: ImageDataset | RawDataset, assignment: Assignment) -> SplitSizes:
-    """Return the sizes of the parts of a data set, given its split as the assignment to a single peer."""
+    """Return the sizes of the training, validation and test sets of a study.
+
+    ``assignment`` is the split of the data set, in which all training samples belong to a single peer.
+    """
     return SplitSizes(
         training=len(assignment.train[0]),
         validation=len(assignment.validation),

@@ -172,7 +172,7 @@ class StudentTask:
     student: int
 
     candidates: tuple[Trial, ...]
-    """The trial that was chosen for the student; empty if the student stays unchanged."""
+    """A tuple with the one trial that was chosen for the student. It is empty if the student stays unchanged."""
 
     num_epochs: int
     """The number of epochs for which each candidate is trained. The schedule always covers all epochs of the recipe."""

@@ -1,6 +1,7 @@
 """The temperature of a student whose loss sets T itself.
 
-Some losses set T by the gap of cross entropies: the student's cross entropy minus that of reference logits.
+Some losses compute T from a gap: the cross entropy of the student with the labels, minus the cross entropy of the
+reference logits, with which the student is compared.
 
 Shape suffixes: B = batch, K = classes.
 """

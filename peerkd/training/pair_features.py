@@ -79,9 +79,10 @@ def start(inputs: SweepInputs, *, process_index: int) -> TaskFunction:
 
 
 def _pairs_and_asked(inputs: SweepInputs) -> tuple[tuple[_Indices, _Indices], list[_Indices]]:
-    """Return the pairs as places among the peers, and the places of the peers that predict samples of each peer.
+    """Return the pairs, and for each peer the peers that predict its samples.
 
-    These are the peer itself and its partners.
+    The samples of a peer are predicted by the peer itself and by its partners. All results are positions in
+    ``inputs.peers``.
     """
     pairs, peers_P = inputs.config.pairs(inputs.peers), np.asarray(inputs.peers)
     students, teachers = (np.searchsorted(peers_P, each) for each in pairs.as_arrays())
@@ -113,7 +114,8 @@ class _PeerNetworks:
 
         Args:
             parts: The samples of each part.
-            wanted: The places of the peers that predict the samples of each part, ascending. None: all peers.
+            wanted: For each part, the peers that predict its samples, as ascending positions among the peers that take
+                part. None: all these peers.
         """
         peers, left = self._inputs.peers, iter(wanted)
         bytes_of_sample = math.prod(self._dataset.image_shape) + 4 * len(peers) * self._dataset.num_classes

@@ -12,8 +12,8 @@ from peerkd.data.dataset import RawDataset
 def timed(work: Callable[[], object], device: torch.device) -> float:
     """Return the seconds that a piece of work takes on a device.
 
-    On the CPU, the time of this process alone is measured: other processes may use the core meanwhile, but not during
-    a real run.
+    On the CPU, the result is the CPU time of this process and not the elapsed time. Other processes may use the same
+    core during the measurement, but they do not in a real run.
     """
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     _finish(device)
@@ -26,13 +26,13 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
 def random_images(
     num_images: int, image_shape_CHW: tuple[int, int, int], *, num_classes: int, known_classes: Sequence[str] = ()
 ) -> RawDataset:
-    """Return a data set of random images, whose classes follow one another.
+    """Return a data set of random images. Image i has class i modulo the number of classes.
 
     Args:
         num_images: The number of images.
         image_shape_CHW: The shape of the images.
-        num_classes: The number of classes, which all have images if there are enough of these.
-        known_classes: The names of the first classes. The others are called by their numbers.
+        num_classes: The number of classes.
+        known_classes: The names of the first classes. The name of any other class is its number.
     """
     rng = np.random.default_rng(0)
     return RawDataset(

@@ -104,7 +104,7 @@ class Experience:
     """The names of the sweeps to which the model was fitted, one per line."""
 
     def covers(self, space: Space) -> bool:
-        """Return whether the experience can be used for a space, which is so if ``differences`` returns nothing."""
+        """Return whether the experience can be used for a space. If it cannot, ``differences`` returns the reasons."""
         return not self.differences(space)
 
     def differences(self, space: Space) -> list[str]:

@@ -31,7 +31,7 @@ _BEYOND_WEIGHT: Final = 0.1
 
 
 class Combination(NamedTuple):
-    """The categories of a setting."""
+    """The categorical part of a setting: a transfer set, a loss and a target."""
 
     transfer_set: str
     loss: str = HINTON.loss.name

@@ -102,7 +102,7 @@ class PairTuner:
         self._observed: dict[int, dict[int, tuple[int, float, float]]] = {}
         """The latest observation of each target, by pair and index of the target.
 
-        It has the number of epochs, the value in compressed points, and the variance in addition to the noise."""
+        An observation has a number of epochs, a value in compressed points, and a variance in addition to noise."""
 
         self._pending: dict[int, dict[int, int]] = {}
         """The number of epochs of the latest suggestion that has not been observed yet, by pair and setting."""

@@ -74,7 +74,18 @@ def find_layout(root: Path, tally: Tally) -> FolderLayout:
 def _unsplit(
     root: Path, folders: tuple[str, ...], named: Mapping[Split, list[str]], nested: set[str], tally: Tally
 ) -> FolderLayout:
-    """Return the layout of a root without splits, whose folders are the classes."""
+    """Return the layout of a root folder that has no splits, so that its folders are the classes.
+
+    Args:
+        root: The root of the data set.
+        folders: The names of the folders in the root.
+        named: The names among ``folders`` that are also names of a split, by split.
+        nested: The names in ``named`` whose folders contain folders.
+        tally: The count of skipped entries.
+
+    Raises:
+        DataSourceError: If a folder has the name of a split and contains folders, or the root contains no classes.
+    """
     if nested:
         raise DataSourceError(
             f"data.path: {_shown(root)} contains {listed(sorted(nested))}, which is the name of a split, but no "

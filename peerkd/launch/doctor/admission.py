@@ -161,7 +161,8 @@ def _refusal(
 ) -> ClusterRefusedError | None:
     """Return the error with which the cluster refuses an object in a dry run; None if it accepts the object.
 
-    A message that contains ``accepts`` is no refusal, unless ``accepts`` is empty.
+    If ``accepts`` is not empty, the cluster also counts as accepting the object if it refuses with a message that
+    contains this text.
     """
     try:
         cluster.create(resource, body, is_dry_run=True, is_strict=is_strict)

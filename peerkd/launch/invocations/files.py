@@ -1,8 +1,9 @@
 """The files of an invocation, in ``invocations/<time>-<microseconds>-<process>/`` of the folder of ``--output``.
 
-``log.txt`` has each line with its time. ``status.json`` has the present status, and is replaced about once a second.
-``run.json`` names the run, and is written by its first stage. The process of the invocation holds a lock on ``lock``
-until it ends, however it ends, so another process can tell whether it still works.
+``log.txt`` contains each line with its time. ``status.json`` contains the current status and is replaced about once a
+second. ``run.json`` contains the key and the name of the run and is written by the first stage of the run. The process
+of the invocation locks the file ``lock`` until the process ends, for whatever reason. From the lock, another process
+can tell whether the invocation is still running.
 """
 
 import fcntl
@@ -46,7 +47,8 @@ _NUM_DIGITS: Final = 4
 """The number of digits of the key in the title of an invocation."""
 _STATUS_SECONDS: Final = 1.0
 _LOGGED_COUNTS_SECONDS: Final = 30.0
-"""The minimum time between two lines with counts of the same stage in the log. Between them, the status has them."""
+"""The minimum time between two lines of the log with counts of the same stage. Counts in between are only in the
+status."""
 
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
@@ -58,7 +60,7 @@ class Invocation:
     folder: Path
     status: InvocationStatus
     run_key: str | None
-    """The key of the record of the run. None if the run had not published it."""
+    """The key of the record of the run. None if the run has not published its record."""
 
     run_name: str
     """The name of the run with all digits of its key. Before the run is recorded, it is the name of the experiment."""
@@ -145,12 +147,14 @@ def _names(invocation: Invocation) -> list[str]:
 
 
 def name_run(key: str, *, experiment: str, skew: str) -> None:
-    """Tell the invocation of this process which run it is. Without an invocation, nothing happens.
+    """Write the key and the name of the run into the folder of the invocation to which this process belongs.
+
+    If this process belongs to no invocation, nothing is written.
 
     Args:
         key: The key of the record of the run.
         experiment: The name of the experiment or study.
-        skew: The word for the division of the data in the name of the run.
+        skew: The word in the name of the run that describes the division of the data, such as ``dirichlet0.3``.
     """
     folder = os.environ.get(FOLDER_VARIABLE)
     if folder and Path(folder).is_dir():
@@ -203,7 +207,7 @@ class InvocationWriter:
 
 @contextmanager
 def invoking(output: Path, *, pipeline: str, experiment: str, stages: Sequence[str]) -> Iterator[InvocationWriter]:
-    """Describe the run in this context as an invocation. A run that is refused before it has a record leaves no files.
+    """Record the run in this context as an invocation. A run that is refused before its record exists leaves no files.
 
     Args:
         output: The folder of ``--output``.

@@ -14,14 +14,17 @@ FINISHED: Final = "finished"
 FAILED: Final = "failed"
 INTERRUPTED: Final = "interrupted"
 STOPPED: Final = "stopped"
-"""The state of an invocation that ended without a word: its process was killed, or its machine was switched off."""
+"""The state of an invocation whose end was not recorded, because its process was killed or its machine was switched
+off."""
 
 _SHARES: Final[Mapping[str, float]] = {"pretrain_peers": 4, "improve_peers": 4}
 _LONG_STAGES: Final = frozenset({"distill_pairs", "tune_pairs", "train_pcl", "collaborate_peers"})
 _LONG_SHARE: Final = 20.0
-"""The share of a long stage in the whole bar, where a stage without counts has the share 1.
+"""The share of a long stage in the progress bar of a run. Most other stages have the share 1.
 
-The shares are typical ratios of durations. They order the stages of one bar, and no forecast uses them."""
+The ratio of two shares is roughly the ratio of the durations of the two stages. Only the progress bar uses the shares;
+no forecast does.
+"""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -50,7 +53,7 @@ class StageStatus:
 
 @dataclass(kw_only=True, slots=True)
 class WorkerStatus:
-    """What a worker has said last."""
+    """The last line of a worker."""
 
     stage: str
     text: str

@@ -9,9 +9,9 @@ from peerkd.launch.kubernetes.pods import PodFailure
 def first_failure(failures: Iterable[PodFailure]) -> PodFailure | None:
     """Return the earliest failure, which is usually the cause of all later failures.
 
-    A disruption is as early as its announcement, although the pod ends later. Of failures in the same second, a
-    disruption that was announced comes first, and a deletion that was not comes last. Return None if there is no
-    failure.
+    A disruption counts from the time of its announcement, although the pod ends later. Of several failures in the same
+    second, a disruption that was announced counts as the earliest, and a deletion that was not announced as the latest.
+    Return None if there is no failure.
     """
     return min(failures, key=_order, default=None)
 

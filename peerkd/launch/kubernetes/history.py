@@ -73,7 +73,7 @@ class PodHistory:
 
     @property
     def present_pods(self) -> dict[int, Pod]:
-        """The newest pod of each worker, without those that have failed and remain although they are to be replaced."""
+        """The newest pod of each worker. If ``JobKind.keeps_failed_pods`` is set, pods that have failed are omitted."""
         return {
             worker: pod for worker, pod in self.pods.items() if not (self._kind.keeps_failed_pods and has_failed(pod))
         }
@@ -207,8 +207,8 @@ class PodHistory:
     def creation_failure(self, job: Job, events: Iterable[Mapping[str, Any]]) -> str | None:
         """Return why pods of a job cannot be created.
 
-        Return None if all pods exist, or if no event gives a reason. An event does not count if it happened before a
-        pod was created, or before one ended, because the API keeps events for long after their cause has gone.
+        Return None if all pods exist, or if no event gives a reason. An event does not count if a pod has been created
+        or has ended since then, because the API keeps events long after their cause has gone.
         """
         if len(self.present_pods) >= job.status.num_workers:
             return None

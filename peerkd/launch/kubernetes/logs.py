@@ -124,7 +124,10 @@ class LogFollowers:
         self._is_stopped.set()
 
     def _end_followers_of_earlier_pods(self, pod: Pod) -> None:
-        """Stop to follow pods that had the name of a pod: the API, which knows only names, now gives the pod's log."""
+        """Stop following earlier pods that had the same name as a pod.
+
+        The API finds a log by the name of the pod, so it would now return the log of the new pod instead.
+        """
         for uid, follower in self._followers.items():
             if follower.pod == name_of(pod) and uid != uid_of(pod):
                 follower.is_replaced.set()

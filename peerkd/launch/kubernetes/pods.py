@@ -266,7 +266,7 @@ def _disruption(pod: Pod) -> Mapping[str, Any] | None:
 def _deleted_at(pod: Pod) -> datetime | None:
     """Return the time at which the deletion of a pod was requested; None if it was not.
 
-    The time in the pod's metadata is that at which the pod must have ended.
+    The pod's metadata contain a later time, at which the pod must have ended. The grace period is the difference.
     """
     metadata = pod["metadata"]
     end = read_time(metadata.get("deletionTimestamp"))

@@ -8,8 +8,9 @@ therefore be left behind, and the reaper deletes it for one of two reasons:
 - The lease of the job has not been renewed for ``lease_seconds``. This works for launchers outside of Kubeflow as well.
 
 The reaper also deletes jobs that ended long ago, because the training operator leaves some failed jobs behind, and the
-Trainer all jobs. It ends deletions in the foreground of jobs that such a deletion would start again, and deletes what
-killed launchers have created for jobs that do not exist.
+Trainer leaves all jobs. Some kinds of jobs would start again while they are deleted in the foreground, so the reaper
+deletes such a job in the background. Finally, it deletes the prerequisites that killed launchers have created for jobs
+that do not exist.
 """
 
 import math

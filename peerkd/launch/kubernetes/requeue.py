@@ -1,8 +1,8 @@
 """Requeueing of jobs that hold quota in Kueue and have lost their nodes.
 
-When the nodes of a pool disappear, the controller replaces the pods that ran there. If it saw the old pods fail, it
-sets the job's condition Restarting, and Kueue can requeue the job. If the controller did not see
-the pods fail, the job stays Running. Kueue then never requeues the job, which would hold its quota and wait for nodes
+When the nodes of a pool disappear, the controller replaces the pods that ran there. If the controller saw the old pods
+fail, it sets the job's condition Restarting, and Kueue can requeue the job. If the controller did not see the pods
+fail, the job stays Running. Kueue then never requeues the job, which would hold its quota and wait for nodes
 indefinitely.
 
 The reaper therefore deactivates the Workload of such a job, which releases the quota, and activates it again. Kueue

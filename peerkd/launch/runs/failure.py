@@ -1,4 +1,4 @@
-"""A sentence about the failure of a run: the task, the iteration of a loop, and the error at the end of its log."""
+"""A sentence about the failure of a run: the task, the iteration of a loop, and the error at the end of the log."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence

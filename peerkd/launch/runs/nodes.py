@@ -179,8 +179,8 @@ def _by_display_name(task: Task) -> FailedPod | None:
 
     The result is None if the display name does not contain the task's key.
 
-    This is used if no full name could be derived for a node, as for servers of other versions, which answer
-    differently.
+    This function is used for a node for which no full name could be derived. This happens with servers of other
+    versions, which answer differently.
     """
     shown = str(task["display_name"])
     if "(" in shown or shown in (_EXECUTOR, "root"):

@@ -26,7 +26,7 @@ def shared_ensemble_loss(logits_MBK: Tensor, labels_B: Tensor, *, temperature: f
         logits_MBK: z_j.
         labels_B: Classes y.
         temperature: T, above 0.
-        ensemble: The kind of the teacher, see ``teacher_of_all``.
+        ensemble: The kind of the teacher: ``min_logit``, ``naive`` or ``mean``. ``teacher_of_all`` defines them.
 
     Raises:
         ValueError: If there are fewer than two networks, ``temperature`` is not above 0, or ``ensemble`` is unknown.

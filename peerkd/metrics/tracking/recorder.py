@@ -51,7 +51,7 @@ class TrackingRecorder:
         self._unsent: dict[str, _Scalar] = {}
         self._summary: dict[str, float] = {}
         self._refused: set[str] = set()
-        """The curves whose last value did not fit in the queue. It is in ``_unsent``."""
+        """The curves whose last value did not fit in the queue. This value is in ``_unsent``."""
         self._num_dropped = 0
         self._queue: queue.Queue[_Scalar | Mapping[str, float] | None] = queue.Queue(max_waiting)
         self._thread = threading.Thread(target=self._pass_on, args=(tuple(sinks),), daemon=True, name="tracking")

@@ -46,13 +46,13 @@ class Taught(NamedTuple):
     """The number of rounds in which the peer accepted what others taught it."""
 
     own_share: float
-    """The share of the peer's own knowledge in these rounds, as a mean."""
+    """The mean share of the peer itself in what it accepted in these rounds."""
 
     teachers: str
     """The peers with the largest shares, with their shares, as text."""
 
     in_first_round: str
-    """The same in the first round."""
+    """The peers with the largest shares in the first round, as text; ``rejected`` if the peer rejected its proposal."""
 
 
 class ClassChange(NamedTuple):

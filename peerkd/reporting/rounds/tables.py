@@ -26,7 +26,8 @@ Found = Mapping[str, MethodRounds]
 def methods_csv(found: Found) -> str:
     """Return one line for each method and round. Bytes and samples are means over the peers.
 
-    They are those of one round, and totals from the start to the end of the round.
+    The columns whose names begin with ``total_`` cover all rounds up to the end of this one. The other columns with
+    bytes and samples cover this round alone.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -100,7 +100,7 @@ def _write_features(inputs: SweepInputs, path: Path, *, num_processes: int) -> i
 
 
 def _gain(record: Record) -> float | None:
-    """Return the student's gain in validation accuracy by its teacher; None without one, or if the trial diverged."""
+    """Return the gain in validation accuracy of a distillation; None for a control, and for a trial that diverged."""
     if not record[IS_FINITE] or record["teacher"] is None or record["distillation_weight"] == 0:
         return None
     gain: float = record["validation_global_accuracy_after"] - record["validation_global_accuracy_before"]

@@ -162,7 +162,7 @@ class SweepExtension:
 
 
 def _shards(units: Plan, *, prefix: str = "", in_sections: bool | None = None) -> list[Shard]:
-    """Split units into shards. If ``in_sections`` is None, the number of shards decides about sections."""
+    """Split units into shards. If ``in_sections`` is None, the shards are in sections if there are many of them."""
     num_shards = num_shards_of_sweep(len(units))
     if in_sections is None:
         in_sections = has_sections(num_shards)

@@ -1,7 +1,8 @@
 """The seconds that one sample takes on this machine in the runs of a study of methods, measured on random images.
 
-The measurement is a short run by the code of a real one: its epochs are as large as those of the study, or as a second
-allows. Every second epoch is evaluated, so that the difference between two epochs is the time of an evaluation.
+The measurement is a short run with the code of a real run. Its epochs have as many samples as the epochs of the study,
+or fewer, so that an epoch with its evaluation takes about a second. Every second epoch is evaluated. The difference in
+time between an epoch with an evaluation and one without is the time of the evaluation.
 """
 
 import time
@@ -25,7 +26,7 @@ from peerkd.training.timing import random_images, timed
 
 _NUM_REPETITIONS: Final = 3
 _SECONDS: Final = 1.0
-"""The time that two epochs may take, one of which is evaluated."""
+"""The time that an epoch with its evaluation may take."""
 _REPETITION_SECONDS: Final = 2.0
 """The time after which no further repetition begins."""
 
@@ -60,7 +61,10 @@ def start(config: PclConfig, samples: SplitSizes, device: str, *, process_index:
 
 
 def _affordable(rough: RunRates, samples: SplitSizes, *, batch_size: int) -> _Sizes:
-    """Return the sizes for which there is time, at most those of the study."""
+    """Return the sizes of a measurement whose epochs take about ``_SECONDS``, at most the sizes in the study.
+
+    ``rough`` contains the rates that a first measurement on few samples has found.
+    """
     num = int(_SECONDS / max(sum(rough), 1e-9))
     num_trained = min(max(num, _PILOT_SAMPLES), samples.training)
     if batch_size < num_trained < samples.training:
@@ -72,7 +76,7 @@ def _affordable(rough: RunRates, samples: SplitSizes, *, batch_size: int) -> _Si
 def _measure(
     config: PclConfig, samples: SplitSizes, run: Run, sizes: _Sizes, *, num_repetitions: int, device: torch.device
 ) -> RunRates:
-    """Return the rates in epochs and evaluations of the given sizes."""
+    """Return the rates of a run, measured in epochs and evaluations of the given sizes."""
     # The first two epochs include work that is done only once.
     measured = _shortened(config, epochs=2 * (num_repetitions + 1))
     with TemporaryDirectory(prefix="peerkd-") as name:

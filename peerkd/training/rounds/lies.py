@@ -27,7 +27,7 @@ def told(prediction: Prediction, lie: UnreliableConfig, *, rng: np.random.Genera
         rng: The source of random predictions.
 
     Raises:
-        ValueError: If the peer is absent, which is no lie.
+        ValueError: If the kind is ``absent``, because an absent peer sends nothing.
     """
     logits_BK = prediction.logits_BK
     match lie.kind:

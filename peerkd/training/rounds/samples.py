@@ -30,9 +30,9 @@ class OwnPart:
 
 
 class RepeatedPasses:
-    """A set of samples whose epochs have another number of batches than a pass over the set.
+    """A set of samples whose epochs have a given number of batches, whatever the number of batches in the set.
 
-    Passes continue from one epoch to the next, so that all samples are used equally often.
+    Each epoch continues where the previous epoch ended, so that all samples are used equally often.
     """
 
     def __init__(self, samples: SampleSet, num_batches: int) -> None:
@@ -47,8 +47,8 @@ class RepeatedPasses:
 class LaterEpochs:
     """The batches of a round.
 
-    The epochs of a round are counted from 0. Epoch 0 has the order and the views that ``samples`` has in its epoch
-    ``first_epoch``, so that every round has new ones.
+    Epoch i of the round is epoch ``first_epoch + i`` of ``samples``. Every round has another ``first_epoch``, so it
+    also has another order and other views of the samples.
     """
 
     def __init__(self, samples: Batches, first_epoch: int) -> None:

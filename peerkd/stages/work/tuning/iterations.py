@@ -31,7 +31,8 @@ Training more students than this side by side is hardly faster, and small tasks 
 """
 
 _NUM_TASKS: Final = 4
-"""The minimum number of tasks of an iteration that has enough trials, so that several processes share the work."""
+"""The minimum number of tasks of an iteration with at least as many trials. With several tasks, several processes can
+share the work."""
 
 _Samples = tuple[tuple[int, ...], tuple[int, ...]]
 """Two tuples that identify a transfer set. The first contains the owners of its samples. The second contains the owners
@@ -118,8 +119,8 @@ class StudyProgress:
 def shards_of(planned: Iteration, space: Space, before: StudyProgress) -> list[Shard]:
     """Return the shards of an iteration, each of which contains some of its tasks.
 
-    All trials of a task have the same samples and the same epochs. The tasks are ordered by their samples: first those
-    samples whose tasks together are the most work, so that no long work is left at the end.
+    All trials of a task have the same samples and the same epochs. Tasks with the same samples follow one another. The
+    samples whose tasks are the most work in total come first, so that no long work is left at the end.
 
     Args:
         planned: The iteration.

@@ -38,8 +38,8 @@ BUDGET_IS_SPENT: Final = "the budget is spent"
 NOTHING_IS_SUGGESTED: Final = "the tuner suggests nothing more"
 
 NUM_ITERATIONS: Final = 20
-"""The number of iterations of a tuned study whose trials all run to their last epoch. The size of an iteration follows
-from it."""
+"""The number of iterations of a tuned study if all of its trials run to their last epoch. The number of trials in an
+iteration is computed from it."""
 
 MAX_ITERATIONS: Final = 100
 """The approximate limit on the number of iterations.
