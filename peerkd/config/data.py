@@ -243,7 +243,8 @@ class PartitionConfig(StrictConfig):
     """The partition of the training samples among the peers."""
 
     num_peers: int = Field(default=10, ge=2, le=10_000)
-    """The number of peers. Every ordered pair of peers distils, so the work grows with the square of this number."""
+    """The number of peers. In a sweep, every ordered pair of peers distils, so the work grows with the square of this
+    number, unless ``sweep.num_partners`` is set."""
 
     label_skew: LabelSkew = DirichletLabels()
     """The distribution of the classes over the peers."""

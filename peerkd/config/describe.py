@@ -143,7 +143,12 @@ def page(pipeline: Pipeline[StrictConfig]) -> str:
 
 
 def _section(
-    path: str, schema: Mapping[str, Any], definitions: Mapping[str, Any], *, remark: str = ""
+    path: str,
+    schema: Mapping[str, Any],
+    definitions: Mapping[str, Any],
+    *,
+    remark: str = "",
+    defaults: Mapping[str, Any] | None = None,
 ) -> Iterator[str]:
     """Yield the lines of a section: a table of its fields, then its subsections.
 
@@ -152,13 +157,16 @@ def _section(
         schema: The JSON schema of the section.
         definitions: The definitions that schemas refer to.
         remark: The docstring of the field that contains the section.
+        defaults: The default of the field that contains the section. It may differ from the defaults in the schema.
+            None: there is no such field, or it has no default.
     """
     yield f"## {f'`{path}`' if path else 'Top level'}\n"
     yield from (f"{_prose(text, keep_paragraphs=True)}\n" for text in (remark, schema["description"]) if text)
     prefix = f"{path}." if path else ""
     inner: dict[str, Mapping[str, Any]] = {}
     rows: list[tuple[str, ...]] = []
-    for name, field in schema["properties"].items():
+    for name, own_field in schema["properties"].items():
+        field = {**own_field, "default": defaults[name]} if defaults and name in defaults else own_field
         if "$ref" in field or "oneOf" in field:
             inner[prefix + name] = field
         elif "$ref" in field.get("items", {}):
@@ -172,8 +180,13 @@ def _section(
         if "oneOf" in field:
             yield from _kinds(inner_path, field, definitions)
         else:
-            remark = field.get("description", "")
-            yield from _section(inner_path, _resolve(field, definitions), definitions, remark=remark)
+            yield from _section(
+                inner_path,
+                _resolve(field, definitions),
+                definitions,
+                remark=field.get("description", ""),
+                defaults=field.get("default"),
+            )
 
 
 def _kinds(path: str, field: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:

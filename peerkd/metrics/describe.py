@@ -7,8 +7,8 @@ from typing import Final
 from peerkd.metrics.names import GROUP_LABELS, METRICS, WORKER_LABELS, Metric
 
 
-def _words(labels: Iterable[str]) -> str:
-    return ", ".join(f"`{label}`" for label in labels)
+def _words(labels: Iterable[str], between: str = ", ") -> str:
+    return between.join(f"`{label}`" for label in labels)
 
 
 _INTRODUCTION: Final = f"""\
@@ -17,11 +17,12 @@ _INTRODUCTION: Final = f"""\
 # Metrics
 
 A training pod serves the metrics of the first table on the port given by `PEERKD_METRICS_PORT`. At the end of a job,
-the launcher pushes the metrics of the second table once to the Pushgateway given by `PEERKD_PUSHGATEWAY`, where they
-are deleted after ten minutes. Without these variables, nothing is served and nothing is pushed.
+the launcher pushes the metrics of the second table, which are the *summary* of the job, once to the Pushgateway given
+by `PEERKD_PUSHGATEWAY`. The reaper deletes them there after ten minutes. Without these variables, nothing is served and
+nothing is pushed.
 
-- Every metric of a worker has the labels {_words(WORKER_LABELS)}. Prometheus adds the namespace, the pod, and the pool
-  of the pod's node. Every metric of a summary has the labels {_words(GROUP_LABELS)}.
+- Every metric of a worker has the labels {_words(WORKER_LABELS, " and ")}. Prometheus adds the namespace, the pod,
+  and the pool of the pod's node. Every metric of a summary has the labels {_words(GROUP_LABELS, " and ")}.
 - Only `peerkd_worker_info` has the run of a worker as a label. Join it by namespace and pod:
   `peerkd_loss * on (namespace, pod) group_left (run) peerkd_worker_info`.
 - The number of values of a label is limited. The parts of a loss beyond the 32nd are reported as `other`.

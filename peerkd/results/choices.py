@@ -25,7 +25,7 @@ CHOICES_SCHEMA: Final = pa.schema(
         arrow.field(
             "decision",
             pa.string(),
-            "distil, fine_tune (no teacher), or leave as it is",
+            "Advice for the student: distil, fine_tune (train on without a teacher) or leave (stay unchanged)",
             nullable=False,
         ),
         arrow.field(
@@ -59,7 +59,8 @@ CHOICES_SCHEMA: Final = pa.schema(
         arrow.field(
             "epochs",
             pa.int64(),
-            "Epochs to stop after if tune.chooses_epochs is set, else all trained epochs; 0 if not tried",
+            "Number of epochs: those after which to stop if tune.chooses_epochs is set, otherwise those that were "
+            "trained; 0 if the setting was not tried",
             nullable=False,
         ),
         arrow.field(

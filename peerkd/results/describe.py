@@ -25,9 +25,9 @@ _TRIALS: Final = f"""\
 setting. {", ".join(f"`{name}`" for name in IDENTITY_COLUMNS[:-1])} and `{IDENTITY_COLUMNS[-1]}` identify the rows of
 one experiment.
 
-- Accuracies and shares are fractions between 0 and 1, gains are differences of accuracies.
+- Accuracies and shares are fractions between 0 and 1, and gains are differences of accuracies.
 - `global` is the evaluation set of the whole data set, and `own` has the student's own class distribution.
-- Choices are made on `validation`; `test` only reports the choices.
+- Choices are made on `validation`; `test` serves only for reporting.
 - A control is a training without a teacher: fine-tuning, whose `distillation_weight` is 0, or a training with a
   `target` that is made without the teacher.
 - A trial that diverged did not end in finite numbers. Its `is_finite` is false, and every column that would have been
@@ -61,7 +61,7 @@ run. All columns except `value` and `is_finite` identify the rows of one study. 
 
 - Predictors are `branch_1`, `branch_2` and so on, `head` (the module that joins the branches) and `average` (the mean
   of the branches' probabilities). The prefix `mean_` marks those of the mean network.
-- Choices are made on `validation`; `test` only reports.
+- Choices are made on `validation`; `test` serves only for reporting.
 - The last epoch is always evaluated; `evaluation.every_epochs` selects the others.
 - A run that diverged ends with the epoch in which it diverged. Its `is_finite` is false in all of its rows, and a value
   that was not a finite number is null.
@@ -80,10 +80,11 @@ _FEATURES: Final = """\
 
 # The table of features
 
-`distill_pairs/<key>/features.parquet` in the store has one row for each ordered pair of peers, with measures
-before any distillation. The file exists if `sweep.validate_every_epoch` is set.
+`distill_pairs/<key>/features.parquet` in the store has one row for each ordered pair of peers, with what
+was measured before any distillation. The file exists if `sweep.validate_every_epoch` is set. A tuned study always has
+it, as `tune_pairs/<key>/features.parquet`.
 
-- Accuracies and shares are fractions between 0 and 1, gains are differences of accuracies.
+- Accuracies and shares are fractions between 0 and 1, and gains are differences of accuracies.
 - `validation` is the evaluation set of the whole data set. No feature is measured on the test split.
 - Training samples are up to 256 samples of each peer, evenly spaced and without augmentation.
 - The file carries the meanings below as metadata of its columns.
@@ -104,9 +105,9 @@ _CHOICES: Final = """\
 `tune_pairs/<key>/choices.parquet` in the store has one row for each ordered pair of peers, with the decision
 of a tuned study (`peerkd run jointkd --strategy tune`).
 
-- Gains are differences of accuracies, as fractions. They are means of global and own accuracy with the weight
-  `tune.own_weight`, or differences of the accuracy that `sweep.selection_metric` names.
-- Choices are made on `validation`, so its gains are too optimistic. A `test` gain exists only if the chosen trial ran
+- Gains are differences of accuracies, as fractions. A gain is the mean of the gains of global and own accuracy, in
+  which own accuracy has the weight `tune.own_weight`.
+- Choices are made on `validation`, so gains on it are too optimistic. A `test` gain exists only if the chosen trial ran
   to the end, or if it was tried and `tune.chooses_epochs` is set.
 - The same folder has `trials.parquet`, the [trials](results-table.md) of the study, in full or in part as `epochs`
   shows; `features.parquet`, the [features](features-table.md) of the pairs; and `curve.parquet`, the choices that would
@@ -127,16 +128,17 @@ _ROUNDS: Final = """\
 # The table of rounds
 
 `collaborate_peers/<key>/rounds.parquet` in the store has one row for each method, round and peer. These three columns
-identify a row. Round 0 is before the first round, and is the same for all methods.
+identify a row. Round 0 stands for the time before the first round, and is the same for all methods.
 
 - Accuracies are fractions between 0 and 1. The common samples are those of the whole data set, and a peer's own samples
   have its own class distribution.
-- Peers accept or reject a proposal by their own `validation` samples; `test` only reports.
+- Peers accept or reject a proposal by their own `validation` samples; `test` serves only for
+  reporting.
 - A message counts in `sent_bytes` once, and in `received_bytes` for each peer that reads it.
 - The share of a teacher is its part in what a peer imitates, as a mean over the public samples, or in the mean of
   weights. The shares of all teachers of a peer sum to 1. A row lists at most 100 teachers. If a peer has more, the
   smallest shares are missing, and the listed ones sum to less than 1. The share of the peer itself is always listed.
-  Tables of earlier versions have neither teachers nor classes.
+  Tables of earlier versions have no columns of teachers and of accuracies on classes.
 - The file carries the meanings below as metadata of its columns.
 
 ```python

@@ -2,7 +2,7 @@
 
 All accuracies and shares are fractions between 0 and 1, and all gains are differences of accuracies. ``global`` is the
 evaluation set of the whole data set, and ``own`` has the student's own class distribution. Choices are made on
-``validation``; ``test`` only reports the choices.
+``validation``; ``test`` serves only for reporting.
 """
 
 from collections.abc import Iterator
@@ -34,14 +34,14 @@ TARGET: Final = "target"
 """The column of the target of a trial, for experiments that try several."""
 
 _BEFORE_AFTER: Final = {
-    "before": "of the pre-trained student, before any distillation",
-    "after": "of the student after this trial, null if it diverged",
+    "before": "Accuracy of the pre-trained student on {samples}, before any distillation",
+    "after": "Accuracy of the student on {samples} after this trial; null if it diverged",
 }
 _GAIN_PARTS: Final = {
-    "gain": "Accuracy after minus accuracy before, null if the trial diverged",
-    "gain_from_data": "Gain of fine-tuning the same student on the same set without a teacher, null if that trial "
-    "diverged",
-    "gain_from_teacher": "Gain minus the gain from data, which is the teacher's part of the gain",
+    "gain": "Accuracy after minus accuracy before, on {samples}; null if the trial diverged",
+    "gain_from_data": "Gain, on {samples}, of fine-tuning the same student on the same transfer set without a teacher; "
+    "null if that trial diverged",
+    "gain_from_teacher": "Gain minus the gain from data, on {samples}: the teacher's part of the gain",
 }
 
 
@@ -50,7 +50,8 @@ def _identity_fields() -> Iterator[pa.Field]:
     yield field(
         "teacher",
         pa.int32(),
-        "Peer that teaches; for fine-tuning, the peer whose data it trains on; null if no second peer takes part",
+        "Peer that teaches; for fine-tuning, the peer whose data the student trains on; null if no second peer takes "
+        "part",
     )
     yield field("transfer_set", pa.string(), "Kind of the transfer set, such as student or both", nullable=False)
     yield field("temperature", pa.float64(), "Temperature T, by which logits are divided; null for fine-tuning")
@@ -85,15 +86,14 @@ def _outcome_fields() -> Iterator[pa.Field]:
         for scope in SCOPES:
             for moment, meaning in _BEFORE_AFTER.items():
                 name = f"{split}_{scope}_accuracy_{moment}"
-                yield field(
-                    name, pa.float64(), f"Accuracy on the {scope} {split} set {meaning}", nullable=moment == "after"
-                )
+                meaning = meaning.format(samples=f"the {scope} {split} set")
+                yield field(name, pa.float64(), meaning, nullable=moment == "after")
             for part, meaning in _GAIN_PARTS.items():
                 name = f"{split}_{scope}_{part}"
-                yield field(name, pa.float64(), f"{meaning}, on the {scope} {split} set")
+                yield field(name, pa.float64(), meaning.format(samples=f"the {scope} {split} set"))
         for moment, meaning in _BEFORE_AFTER.items():
             name = f"{split}_class_accuracy_{moment}"
-            yield field(name, pa.list_(pa.float64()), f"Accuracy on each class of the {split} set {meaning}")
+            yield field(name, pa.list_(pa.float64()), meaning.format(samples=f"each class of the {split} set"))
         yield field(
             f"{split}_forgetting",
             pa.float64(),
@@ -115,8 +115,8 @@ def _outcome_fields() -> Iterator[pa.Field]:
 def _by_epoch_fields() -> Iterator[pa.Field]:
     for (split, scope), name in BY_EPOCH_COLUMNS.items():
         meaning = (
-            f"Accuracy on the {scope} {split} set after each epoch of this trial; null if not measured, "
-            "an item is null if the network was not finite then"
+            f"Accuracy on the {scope} {split} set after each epoch of this trial; null if not measured; "
+            "an item is null if the network was not finite after that epoch"
         )
         yield field(name, pa.list_(pa.float64()), meaning)
 

@@ -12,7 +12,7 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
 
 METHOD: Final = RoundMethod(
     name="alone",
-    title="training on alone",
+    title="training alone",
     propose=propose,
     sends="nothing",
     needs_public_set=False,

@@ -27,7 +27,7 @@ METHOD: Final = RoundMethod(
     needs_one_network=True,
     is_bound=True,
     meaning="One network trains on the samples of all peers together, in as many steps as all peers together take in "
-    "training on alone. All raw samples move once, before the first round. No peer can reject it.",
+    "training alone. All raw samples move once, before the first round. No peer can reject it.",
     formula="w <- minimise CE on the samples of all peers from w, which is w_0 at first; w_i <- w",
     source="the upper bound of every method: what the same steps give if no data have to stay at home",
 )

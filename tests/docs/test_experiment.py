@@ -52,6 +52,14 @@ def test_a_field_that_may_be_null_and_a_list_of_names_read_well() -> None:
     assert "`pcl_no_mean` | The method with which all others" in rows["`evaluation.baseline`"]
 
 
+def test_the_default_of_a_nested_field_is_that_of_the_outer_section() -> None:
+    rows = dict(
+        line[2:-2].split(" | ", 1) for line in describe.page(COLLABORATE).splitlines() if line.startswith("| `")
+    )
+    assert rows["`rounds.target.kind`"].startswith('`"class_counts"` | ')
+    assert rows["`rounds.target.prior_adjusted`"].startswith("`true` | ")
+
+
 def _fields(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, bool]]:
     """Yield the dotted name of every field, and whether it is a section."""
     for name, value in values.items():
