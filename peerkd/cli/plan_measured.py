@@ -40,7 +40,8 @@ class Measurement:
     """A function that returns the seconds of a run in one process, given the result of each task."""
 
     limit_parallel: Callable[[int], int] = lambda num: num
-    """A function that returns how many processes train at the same time, given how many this machine has."""
+    """A function that returns how many processes train at the same time, given how many can run on this machine at
+    once."""
 
 
 def sweep_measurement(config: ExperimentConfig, expected: Forecast) -> Measurement:

@@ -55,7 +55,7 @@ class Counts(NamedTuple):
 
 
 def mark_worker(index: int) -> str:
-    """Return the beginning of the texts of one of several workers."""
+    """Return the words with which each text of a worker begins, if the stage has several workers."""
     return f"worker {index}: "
 
 

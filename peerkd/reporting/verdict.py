@@ -17,7 +17,10 @@ _MAX_NAMES: Final = 6
 
 
 def verdict(findings: SweepFindings, facts: ExperimentFacts) -> list[str]:
-    """Return the three sentences. They describe each student by the training of its published network."""
+    """Return three sentences: who should learn from whom, who should not, and what it cost to know.
+
+    Each student counts with the decision that was made for its published network.
+    """
     return [_who_learns(findings, facts), _who_does_not(facts), _cost(facts)]
 
 

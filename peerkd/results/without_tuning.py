@@ -46,7 +46,7 @@ class WithoutTuning:
     """The mean gain with ``other``, and T and alpha chosen for each pair."""
 
     other_over_tuned: Estimate
-    """The mean over pairs of the gain that ``with_other`` averages minus the gain that ``tuned`` averages."""
+    """The mean over pairs of a difference: the pair's gain in ``with_other`` minus its gain in ``tuned``."""
 
 
 def without_tuning(

@@ -84,7 +84,7 @@ class Cleaning:
         }
 
     def delete(self) -> None:
-        """Delete everything."""
+        """Delete the artifacts, the leftovers and the invocations that this object names."""
         self.cleaner.delete_artifacts(self.artifacts)
         self.cleaner.delete_leftovers(self.leftovers)
         delete_invocations(self.invocations)

@@ -50,7 +50,8 @@ class PairBelief:
     def __init__(self, posterior: PairPosterior) -> None:
         self._now = self._later = posterior
         self._pending: list[tuple[int, float]] = []
-        """The target and the noise variance of each pending suggestion that ``_later`` does not include yet."""
+        """The pending suggestions that ``_later`` does not include yet: the index of the target, and the noise
+        variance."""
 
     @property
     def now(self) -> PairPosterior:

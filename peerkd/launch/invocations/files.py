@@ -174,7 +174,10 @@ class InvocationWriter:
         self._write_status()
 
     def take(self, stage: str, text: str) -> None:
-        """Take a line of a stage. If the disk is full, the line is lost and the run continues."""
+        """Write a line of a stage to the log and the status.
+
+        If the disk is full, the line is lost and the run continues.
+        """
         with self._mutex:
             now = self._clock()
             counts = self.status.take(stage, text, now=now)

@@ -86,8 +86,8 @@ class PodFailure:
     began_at: str
     """The time of the first sign of the failure, in the API's format; empty if it is unknown.
 
-    It is the time at which the disruption was announced, a short while after the pod was deleted, or the time at which
-    the container ended.
+    This sign is the announcement of the disruption, the deletion of the pod or the end of the container. For a
+    deletion, the time is a little later than the deletion itself, because of ``_DELETION_LAG``.
     """
 
     num_restarts_before: int
