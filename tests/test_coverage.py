@@ -72,6 +72,7 @@ COVERED_BY = {
     "peerkd.rounds.feddf": "unit/training/rounds/test_methods.py",
     "peerkd.rounds.fedmd": "unit/training/rounds/test_methods.py",
     "peerkd.rounds.fedprox": "unit/training/rounds/test_methods.py",
+    "peerkd.rounds.idkd": "unit/training/rounds/test_methods.py",
     "peerkd.rounds.joining": "unit/training/rounds/test_methods.py",
     "peerkd.rounds.method": "unit/training/rounds/test_methods.py",
     "peerkd.rounds.pairwise": "unit/training/rounds/test_methods.py",

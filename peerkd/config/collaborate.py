@@ -132,6 +132,10 @@ class RoundsConfig(DistillConfig):
     reduction_temperature: float = Field(default=0.1, gt=0)
     """The temperature of the entropy reduction of the method ds_fl. A low temperature sharpens the mean prediction."""
 
+    confidence_threshold: float = Field(default=0.98, ge=0, lt=1)
+    """The threshold of the method idkd, which uses only the predictions of a public sample whose largest probability is
+    above it."""
+
     unreliable: tuple[UnreliableConfig, ...] = ()
     """The peers that leave, come back or lie in some rounds, to measure the harm that they do to the others. A peer can
     lie only about predictions, so a lying peer excludes methods that send anything else. An absent peer excludes the

@@ -34,6 +34,7 @@ _METHODS_OF_FIELDS: Final = {
     **dict.fromkeys(("target.kind", "target.prior_adjusted"), ("predictions",)),
     "proximal_weight": ("fedprox",),
     "reduction_temperature": ("ds_fl",),
+    "confidence_threshold": ("idkd",),
 }
 """The fields of ``rounds`` that only some methods read, each with these methods."""
 

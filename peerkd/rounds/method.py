@@ -49,6 +49,9 @@ class RoundRules(NamedTuple):
     reduction_temperature: float
     """The temperature of the entropy reduction of DS-FL."""
 
+    confidence_threshold: float
+    """The probability that IDKD demands of a prediction."""
+
 
 class Imitation(NamedTuple):
     """The loss with which a peer imitates something, and its weight."""
@@ -202,6 +205,10 @@ class RoundMethod(NamedTuple):
 
     uses_divergence: bool = False
     """Whether the loss contains the divergence of the config, with its loss, its temperature and its weight."""
+
+    joins_samples: bool = False
+    """Whether each step of a peer takes a batch of own samples and a batch of public ones. If not, no training has
+    both."""
 
     is_bound: bool = False
     """Whether the method is an upper bound on what any exchange can reach. No peer may reject its proposals."""

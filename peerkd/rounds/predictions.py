@@ -50,6 +50,7 @@ METHOD: Final = RoundMethod(
     sends="predictions",
     needs_public_set=True,
     uses_divergence=True,
+    joins_samples=True,
     meaning=(
         "Every peer predicts the public samples once a round, and learns from its own labels and from the joined "
         "predictions of its neighbourhood at the same time."

@@ -11,7 +11,6 @@ from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.sweep import SweepConfig
 from peerkd.config.training import DistillConfig
 from peerkd.rounds.method import RoundMethod
-from peerkd.rounds.predictions import METHOD as PREDICTIONS
 from peerkd.study.moved_bytes import logits_bytes
 from peerkd.training.forecast import PartitionSizes, Rates, dataset_bytes, peer_bytes
 
@@ -150,7 +149,7 @@ def _num_in_epoch(method: RoundMethod, samples: PartitionSizes, batch_size: int)
         num_own_batches = math.ceil(num_own / batch_size)
         num_batches = max(num_own_batches, num_public_batches)
         total += num_own * num_batches / num_own_batches
-        if method.name == PREDICTIONS.name:
+        if method.joins_samples:
             total += samples.public * num_batches / num_public_batches
         elif method.needs_public_set:
             total += samples.public

@@ -62,6 +62,7 @@ class TrainingRound:
             term=rounds.term,
             proximal_weight=rounds.proximal_weight,
             reduction_temperature=rounds.reduction_temperature,
+            confidence_threshold=rounds.confidence_threshold,
         )
         self.num_own_samples: Counter[int] = Counter()
         """The number of a peer's own samples in all batches on which the peer has trained in this round, by peer."""

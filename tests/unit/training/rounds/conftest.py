@@ -13,6 +13,9 @@ from peerkd.training.rounds.data import RoundsData
 
 PEERS = (0, 1, 2)
 
+THRESHOLD = 0.122
+"""The threshold of IDKD. The networks are untrained, so that no prediction is confident."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -37,6 +40,7 @@ def line_config(**rounds: object) -> CollaborateConfig:
                 "alpha": 0.3,
                 "temperature": 2.0,
                 "proximal_weight": 0.5,
+                "confidence_threshold": THRESHOLD,
                 **rounds,
             },
         }

@@ -17,7 +17,7 @@ from peerkd.config.given_peers import PeerNetwork
 from peerkd.rounds import ROUND_METHODS
 from peerkd.training.peers import build_peer, sample_set
 from peerkd.training.rounds.round import TrainingRound
-from tests.unit.training.rounds.conftest import PEERS, Line
+from tests.unit.training.rounds.conftest import PEERS, THRESHOLD, Line, line_config, open_data
 
 NUMBER = 2
 """The round of the tests, which continues the orders of the first one."""
@@ -235,7 +235,33 @@ def pooled(by_hand, weights):
     return dict.fromkeys(PEERS, by_hand.minimise(weights[0], loss, num_steps))
 
 
-METHODS = (predictions, alone, fedavg, fedprox, fedmd, ds_fl, feddf, def_kt, pairwise, pooled)
+def idkd(by_hand, weights):
+    p = {peer: by_hand.predict(weights[peer]).softmax(1).tolist() for peer in PEERS}
+    after, num_all = {}, by_hand.line.data.num_public
+    for peer in PEERS:
+        own, public = by_hand.own_and_public(peer)
+        places, labels = by_hand.places(public), {}
+        for sample in range(num_all):
+            sure = [p[each][sample] for each in NEIGHBOURS[peer] if max(p[each][sample]) > THRESHOLD]
+            if sure:
+                labels[sample] = torch.tensor(sure).mean(0)
+        assert 0 < len(labels) < num_all, "some public samples have labels"
+        num_own = by_hand.num_samples[peer]
+
+        # The mean over own samples and labelled public ones, each estimated by a batch of its set.
+        def loss(network, step, own=own, public=public, places=places, labels=labels, num_own=num_own):
+            z = network(torch.cat([own[step].images_NCHW, public[step].images_NCHW]))
+            y, at = own[step].labels_B, places[step].tolist()
+            rows = zip(at, z[len(y) :].log_softmax(1), strict=True)
+            sums = [-(labels[sample] * log_q).sum() for sample, log_q in rows if sample in labels]
+            of_public = sum(sums, torch.zeros(())) * num_all / len(at)
+            return (num_own * F.cross_entropy(z[: len(y)], y) + of_public) / (num_own + len(labels))
+
+        after[peer] = by_hand.minimise(weights[peer], loss, len(own))
+    return after
+
+
+METHODS = (predictions, alone, fedavg, fedprox, fedmd, ds_fl, feddf, def_kt, pairwise, pooled, idkd)
 BY_HAND = {each.__name__: each for each in METHODS}
 
 
@@ -259,3 +285,11 @@ def test_a_round_is_the_formula_written_out(line: Line, name: str) -> None:
             torch.testing.assert_close(got[peer][key], tensor, rtol=1e-3, atol=1e-4, msg=f"{name} {peer} {key}")
     for peer, state in before.items():
         assert all(torch.equal(line.weights[peer][key], tensor) for key, tensor in state.items())
+
+
+def test_without_a_confident_prediction_idkd_is_training_on_alone(line: Line, tiny) -> None:
+    config = line_config(confidence_threshold=0.9)
+    round = TrainingRound(config, open_data(config, tiny), number=NUMBER, peers=PEERS)
+    got, expected = (ROUND_METHODS[name].propose(round, line.weights) for name in ("idkd", "alone"))
+    assert all(torch.equal(got[peer][key], tensor) for peer, state in expected.items() for key, tensor in state.items())
+    assert not round.shares
