@@ -11,7 +11,7 @@ from peerkd.stages.shards import has_sections, num_shards_of_sweep
 from peerkd.stages.store_requests import requests_of_shards, requests_of_worker_hour
 from peerkd.study.extension import MAX_EXTENSIONS
 from peerkd.study.grid import omissions
-from peerkd.training.forecast import Forecast, tuned
+from peerkd.training.forecast import Forecast, PartitionSizes, tuned
 from peerkd.training.forecast_rounds import RoundsForecast
 from peerkd.training.forecast_study import StudyForecast
 from peerkd.wording import format_bytes, plural
@@ -26,6 +26,16 @@ def seed_lines(config: PeerExperimentConfig) -> Iterator[str]:
     """Yield a line about the seeds if there are several."""
     if config.num_seeds > 1:
         yield line("seeds", f"{config.num_seeds:,}", "complete studies; the lines below are about one of them")
+
+
+def _samples_line(samples: PartitionSizes, *, num_peers: int) -> str:
+    """Return the line about the samples of an experiment with peers."""
+    return line(
+        "training samples",
+        f"{samples.training:,}",
+        f"{samples.training / num_peers:,.0f} per peer; {samples.validation:,} for validation, "
+        f"{samples.test:,} for test, {samples.public:,} public",
+    )
 
 
 def sweep_lines(
@@ -74,12 +84,7 @@ def sweep_lines(
         yield line(
             "budget of the tuner", spent, f"samples, {config.tune.budget_fraction:.3g} of all trials but controls"
         )
-    yield line(
-        "training samples",
-        f"{samples.training:,}",
-        f"{samples.training / expected.num_peers:,.0f} per peer; {samples.validation:,} for validation, "
-        f"{samples.test:,} for test, {samples.public:,} public",
-    )
+    yield _samples_line(samples, num_peers=expected.num_peers)
     yield ""
     yield "Samples through networks (approximate):"
     num_trained = plural(config.num_trained_peers, "peer")
@@ -143,12 +148,7 @@ def rounds_lines(config: CollaborateConfig, expected: RoundsForecast) -> Iterato
     yield line("partners of a peer", f"{expected.num_partners:.3g}", f"topology {rounds.topology.kind}")
     yield line("rounds", f"{expected.num_rounds:,}", f"{plural(rounds.epochs, 'epoch')} each")
     yield line("methods", f"{len(rounds.methods)}", ", ".join(rounds.methods))
-    yield line(
-        "training samples",
-        f"{samples.training:,}",
-        f"{samples.training / expected.num_peers:,.0f} per peer; {samples.validation:,} for validation, "
-        f"{samples.test:,} for test, {samples.public:,} public",
-    )
+    yield _samples_line(samples, num_peers=expected.num_peers)
     yield ""
     yield "Samples through networks (approximate):"
     trained = plural(config.num_trained_peers, "peer")
