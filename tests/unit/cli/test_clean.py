@@ -13,7 +13,17 @@ from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.errors import WorkspaceBusyError
 from peerkd.launch.invocations.files import invoking, list_invocations, name_run
 from peerkd.stages.command import find_stage
-from tests.unit.stages.published_runs import SWEEP, begin, experiment, finish, go_on, publish, report, runs_of
+from tests.unit.stages.published_runs import (
+    SWEEP,
+    begin,
+    experiment,
+    finish,
+    finish_two,
+    go_on,
+    publish,
+    report,
+    runs_of,
+)
 
 
 @pytest.fixture
@@ -51,14 +61,7 @@ def test_a_store_without_anything_superfluous_stays_as_it_is(peerkd, store: File
 
 
 def test_a_run_goes_with_what_only_it_needs(peerkd, store: FilesystemStore, root: Path) -> None:
-    """Two runs share the partition and the peers, but not the trials."""
-    kept, gone = experiment("name=kept"), experiment("name=gone sweep.temperatures=[2]")
-    division = begin(store, kept, SWEEP)
-    begin(store, gone, SWEEP)
-    report(store, kept, SWEEP, go_on(store, kept, SWEEP, division, num_stages=3))
-    before = set(store.keys())
-    report(store, gone, SWEEP, go_on(store, gone, SWEEP, division, num_stages=3), key="build_report/00000000000000bb")
-    (run,) = (run for run in runs_of(store) if run.name.startswith("gone"))
+    run, others = finish_two(store)
     invocation_at(root, run.key)
     facts = cleaned(peerkd, "gone")
     assert facts["runs"] == [run.name]
@@ -66,7 +69,7 @@ def test_a_run_goes_with_what_only_it_needs(peerkd, store: FilesystemStore, root
     assert sorted(kinds) == ["accounts", "accounts", "build_report", "distill_pairs", "improve_peers", "run"]
     # A report precedes the better peers from which it was computed, and these precede the trials.
     assert kinds.index("build_report") < kinds.index("improve_peers") < kinds.index("distill_pairs")
-    assert set(store.keys()) == before - {run.key}
+    assert set(store.keys()) == others
     assert list_invocations(root) == []
     (left,) = runs_of(store)
     assert left.is_finished

@@ -14,7 +14,7 @@ from peerkd.stages import clean_store
 from peerkd.stages.command import find_stage
 from tests.s3_proxy import proxy_to
 from tests.s3_server import S3Server
-from tests.unit.stages.published_runs import SWEEP, begin, experiment, finish, go_on, publish, report, runs_of
+from tests.unit.stages.published_runs import SWEEP, begin, experiment, finish, finish_two, go_on, publish, runs_of
 
 
 @pytest.fixture
@@ -50,22 +50,16 @@ def everything_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("everything_is_old")
 def test_a_run_goes_with_what_only_it_needs(clean, store: ArtifactStore, address: str) -> None:
-    kept, gone = experiment("name=kept"), experiment("name=gone sweep.temperatures=[2]")
-    division = begin(store, kept, SWEEP)
-    begin(store, gone, SWEEP)
-    report(store, kept, SWEEP, go_on(store, kept, SWEEP, division, num_stages=3))
-    before = set(store.keys())
-    report(store, gone, SWEEP, go_on(store, gone, SWEEP, division, num_stages=3), key="build_report/00000000000000bb")
+    run, others = finish_two(store)
     orphan = publish(store, "dataset/00000000000000ff", name="orphan")
     aside = store.set_aside(publish(store, "pretrain_peers/00000000000000dd").key)
-    (run,) = (run for run in runs_of(store) if run.name.startswith("gone"))
     facts = clean("gone")
     assert facts["runs"] == [run.name]
     kinds = [key.partition("/")[0] for key in facts["artifacts"]]
     assert sorted(kinds) == ["accounts", "accounts", "build_report", "dataset", "distill_pairs", "improve_peers", "run"]
     assert kinds.index("build_report") < kinds.index("improve_peers") < kinds.index("distill_pairs")
     assert list(facts["leftovers"]) == [aside]
-    assert set(open_store(address).keys()) == before - {run.key}
+    assert set(open_store(address).keys()) == others
     (left,) = runs_of(store)
     assert left.is_finished
     for key in left.artifacts:

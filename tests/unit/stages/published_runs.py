@@ -99,3 +99,18 @@ def runs_of(store: ArtifactStore) -> list[StoredRun]:
 def finish(store: ArtifactStore, config: ExperimentConfig, **options: Any) -> Manifest:
     division = begin(store, config, SWEEP)
     return report(store, config, SWEEP, go_on(store, config, SWEEP, division, num_stages=3), **options)
+
+
+def finish_two(store: ArtifactStore) -> tuple[StoredRun, set[str]]:
+    """Publish two runs that share the partition and the peers, but not the trials.
+
+    Return the second run, called gone, and the keys of all artifacts that the first one, called kept, needs.
+    """
+    kept, gone = experiment("name=kept"), experiment("name=gone sweep.temperatures=[2]")
+    division = begin(store, kept, SWEEP)
+    begin(store, gone, SWEEP)
+    report(store, kept, SWEEP, go_on(store, kept, SWEEP, division, num_stages=3))
+    before = set(store.keys())
+    report(store, gone, SWEEP, go_on(store, gone, SWEEP, division, num_stages=3), key="build_report/00000000000000bb")
+    (second,) = (run for run in runs_of(store) if run.name.startswith("gone"))
+    return second, before - {second.key}
