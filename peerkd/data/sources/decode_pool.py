@@ -182,6 +182,7 @@ def _check_sizes(paths: Sequence[Path], facts: Sequence[_FileFacts | None]) -> N
             first = path, each.size
         if each.size != first[1]:
             raise ValueError(
-                f"data.image_size_pixels must be set when images differ in size: {printable(str(path))} is "
-                f"{each.size[0]}x{each.size[1]}, {printable(str(first[0]))} is {first[1][0]}x{first[1][1]}."
+                f"data.image_size_pixels must be set when images differ in size, as in data.image_size_pixels=32: "
+                f"{printable(str(path))} is {each.size[0]}x{each.size[1]}, {printable(str(first[0]))} is "
+                f"{first[1][0]}x{first[1][1]}."
             )
