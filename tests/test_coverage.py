@@ -82,7 +82,6 @@ COVERED_BY = {
     "peerkd.stages.build_report": "pipelines/test_jointkd.py",
     "peerkd.stages.clean_store": "unit/cli/test_clean.py",
     "peerkd.stages.hold_out": "unit/stages/test_division.py",
-    "peerkd.stages.machine": "pipelines/test_jointkd.py",
     "peerkd.stages.planning": "unit/cli/test_plan_as_run.py",
     "peerkd.stages.report_rounds": "unit/stages/test_collaborate_peers.py",
     "peerkd.stages.report_choices": "unit/stages/test_tune_pairs.py",

@@ -70,9 +70,14 @@ def _check_packages() -> CheckResult:
 def _check_device() -> CheckResult:
     cores = f"{count_cores()} cores"
     device, num_devices = choose_device(ComputeConfig())
-    if device == "cuda":
-        return CheckResult("device", True, f"{num_devices} GPUs and {cores}.")
-    return CheckResult("device", True, f"{cores}, and no GPU that a run would use.")
+    match device:
+        case "cuda":
+            found = f"{num_devices} GPUs and {cores}."
+        case "mps":
+            found = f"An Apple GPU and {cores}. One student at a time trains on this GPU."
+        case _:
+            found = f"{cores}, and no GPU that a run would use."
+    return CheckResult("device", True, found)
 
 
 def _check_memory() -> CheckResult:

@@ -10,6 +10,7 @@ from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import ComputeConfig
+from peerkd.device_kinds import DEVICE_KINDS
 from peerkd.training.forecast import Forecast, PartitionSizes, process_seconds
 from peerkd.training.forecast_rounds import RoundsForecast, recipe_to_measure, rounds_seconds
 from peerkd.training.forecast_study import StudyForecast, study_seconds
@@ -35,6 +36,7 @@ class Measurement:
     """The modules that the process needs."""
 
     compute: ComputeConfig
+    num_processes_of_training: int = 1
 
     seconds_of: Callable[[Mapping[Any, Any]], float]
     """A function that returns the seconds of a run in one process, given the result of each task."""
@@ -65,6 +67,7 @@ def study_measurement(config: PclConfig, expected: StudyForecast) -> Measurement
         tasks={f"{run.architecture} by {run.method}": run for run in first_runs},
         preload=network_modules(config.architectures),
         compute=config.compute,
+        num_processes_of_training=num_processes,
         seconds_of=lambda rates: study_seconds(
             expected, {(run.architecture, run.method): each for run, each in rates.items()}, config
         ),
@@ -95,14 +98,16 @@ class Measured:
         from peerkd.stages.machine import choose_device
 
         self._measurement = measurement
-        self._device, num_workers = choose_device(measurement.compute)
+        self._device, num_workers = choose_device(
+            measurement.compute, num_processes_of_training=measurement.num_processes_of_training
+        )
         self._num_parallel = measurement.limit_parallel(num_workers)
         self._rates: dict[str, Any] = {}
 
     def lines(self) -> Iterator[str]:
         """Measure, and yield lines with the speed and with the duration of the run."""
-        is_cpu = self._device == "cpu"
-        yield f"Samples per second on one {'core' if is_cpu else 'GPU'}, with random images:"
+        noun = DEVICE_KINDS[self._device].noun
+        yield f"Samples per second on one {noun}, with random images:"
         width = max(22, *(len(title) + 2 for title in self._measurement.tasks))
         for title, rates in self._measure():
             parts = zip(rates._fields, rates, strict=True)
@@ -110,8 +115,11 @@ class Measured:
             yield f"  {title:<{width}}{told}"
         yield ""
         hours = self._seconds / 3600
-        what = "CPU core" if is_cpu else "GPU"
-        yield line(f"hours on one {what}", f"{hours:,.{2 if hours >= 1 else 3}f}", "only trainings and evaluations")
+        yield line(
+            f"hours on one {'CPU core' if noun == 'core' else noun}",
+            f"{hours:,.{2 if hours >= 1 else 3}f}",
+            "only trainings and evaluations",
+        )
         seconds = self._seconds / self._num_parallel
         yield line("time on this machine", format_duration(seconds), f"{self._num_parallel:,} in parallel")
 

@@ -26,8 +26,9 @@ class ComputeConfig(StrictConfig):
     They are not part of an artifact's key, because they do not change the meaning of a result.
     """
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """The device that networks are trained on. auto: a GPU if one is available, otherwise the CPU."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """The device that networks are trained on. cuda: NVIDIA GPUs. mps: the GPU of an Apple computer, on which one
+    student trains at a time, without captured steps. auto: a GPU if one is available, otherwise the CPU."""
 
     num_workers: int | None = Field(default=None, ge=1, le=1_000)
     """The number of single-threaded processes on one machine. Null: one for each GPU or, on a machine without GPUs, one

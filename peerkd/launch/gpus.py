@@ -2,14 +2,17 @@
 
 import json
 import os
+import platform
 from pathlib import Path
 from typing import Final
 
 GPUS_VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
 
+_APPLE_GPU: Final = "mps"
+
 
 def visible_gpus() -> list[str]:
-    """Return the GPUs that this process may use, each as an index or UUID as in ``CUDA_VISIBLE_DEVICES``."""
+    """Return the GPUs of CUDA that this process may use, each as an index or UUID as in ``CUDA_VISIBLE_DEVICES``."""
     if GPUS_VARIABLE in os.environ:
         # CUDA ignores a number below 0 and all that follows it. People write -1 for no GPU.
         names = os.environ[GPUS_VARIABLE].partition("-1")[0].split(",")
@@ -20,7 +23,17 @@ def visible_gpus() -> list[str]:
 def gpus_of(config_json: str) -> list[str]:
     """Return the GPUs that the workers of an experiment occupy on this machine.
 
-    These are all visible GPUs, or none if the config of the experiment sets the device to ``cpu``.
+    These are all visible GPUs of CUDA or the GPU of an Apple computer, or none if the config of the experiment sets the
+    device to ``cpu``.
     """
-    is_on_cpu = json.loads(config_json).get("compute", {}).get("device") == "cpu"
-    return [] if is_on_cpu else visible_gpus()
+    match json.loads(config_json).get("compute", {}).get("device", "auto"):
+        case "cpu":
+            return []
+        case "cuda":
+            return visible_gpus()
+    return visible_gpus() or ([_APPLE_GPU] if may_have_apple_gpu() else [])
+
+
+def may_have_apple_gpu() -> bool:
+    """Return whether this is an Apple computer with a GPU that torch can use, if torch is built for it."""
+    return platform.system() == "Darwin" and platform.machine() == "arm64"

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peerkd.losses.pairs.loss import MISSING_CLASS_LOGIT
+from peerkd.models.memory_format import laid_out
 
 _LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """The weights of red, green and blue in a grey image (ITU-R BT.601). Pillow uses them to convert images to mode L."""
@@ -69,7 +70,7 @@ def adapt_input(
     def convert(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         images_BCHW, *others = arguments
         own_BCHW = convert_images(images_BCHW, study=study, own=own, image_size_pixels=image_size_pixels)
-        return own_BCHW.contiguous(memory_format=torch.channels_last), *others
+        return laid_out(own_BCHW), *others
 
     network.register_forward_pre_hook(convert)
 

@@ -1,16 +1,26 @@
-"""The memory format of networks: channels-last, in which convolutions are fast, or contiguous for those that need it.
+"""The memory format of networks and their images: channels-last, in which convolutions are fast, or contiguous.
 
-Shape suffixes: B = batch, C = image channels, H W = image size.
+It is contiguous for networks that need it, and for all networks on kinds of devices that need it.
+
+Shape suffixes: B = batch, N = views times samples, C = image channels, H W = image size.
 """
 
 from typing import Any, Final, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from peerkd.device_kinds import DEVICE_KINDS
 
 _IS_CONTIGUOUS: Final = "_peerkd_is_contiguous"
 
 _Module = TypeVar("_Module", bound=nn.Module)
+
+
+def laid_out(images_NCHW: Tensor) -> Tensor:
+    """Return images in the memory format of the networks on their device."""
+    is_channels_last = DEVICE_KINDS[images_NCHW.device.type].has_channels_last
+    return images_NCHW.contiguous(memory_format=torch.channels_last if is_channels_last else torch.contiguous_format)
 
 
 def keep_contiguous(network: nn.Module) -> None:

@@ -19,6 +19,7 @@ from peerkd.losses.pairs import sets_temperature
 from peerkd.seeds import derive_seed
 from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.study.trials import Trial
+from peerkd.training.devices import kind_of
 from peerkd.training.group_size import GroupSizes
 from peerkd.training.inputs import EngineChoice
 from peerkd.training.joined_samples import TransferSamples
@@ -38,6 +39,7 @@ _NUM_MEASURED_BATCHES: Final = 2
 
 _ADAPTED: Final = "one student at a time, because only plain networks train together"
 _ONE_BY_ONE: Final = "one student at a time, because the network is from another package"
+_PLAIN: Final = "one student at a time, without captured steps, because only CUDA can capture them"
 _OWN_TEMPERATURE: Final = (
     "one student at a time, because the loss sets its temperature after each step, which a captured step cannot do"
 )
@@ -51,7 +53,8 @@ class Engines:
         self._recipes = {name: config.distill.changed(loss=name) for name in config.tried_losses}
         self._captured_losses = [name for name in self._recipes if not sets_temperature(name)]
         self._group_sizes = GroupSizes()
-        self._has_lanes = device.type == "cuda"
+        self._engine = kind_of(device).engine
+        self._has_lanes = self._engine == "captured"
         if self._has_lanes:
             _choose_repeatable_algorithms()
         self._graph_owner: GraphOwner | None = None
@@ -82,7 +85,7 @@ class Engines:
 
     def is_stacked(self, network: PeerNetwork) -> bool:
         """Return whether students that have this network train side by side."""
-        if self._has_lanes or self._config.distill.precision != "float32":
+        if self._engine != "side_by_side" or self._config.distill.precision != "float32":
             return False
         return network.is_plain and should_stack(network.name, image_shape_CHW=self._data.dataset.image_shape)
 
@@ -194,6 +197,8 @@ class Engines:
 
     def _first_choices(self) -> tuple[EngineChoice, ...]:
         """Return lines for the log that say why a fast engine is not used, one line for each reason."""
+        if self._engine == "one_by_one":
+            return (EngineChoice("device", f"{self._device.type}: {_PLAIN}"),)
         others = {network.name: _ONE_BY_ONE for network in self._config.networks if not network.is_built_in}
         adapted = {
             f"{network.name} with an adapter": _ADAPTED

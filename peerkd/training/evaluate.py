@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from peerkd.data.augment import normalize
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
+from peerkd.models.memory_format import laid_out
 from peerkd.results import outcome
 from peerkd.study.splits import SPLITS
 from peerkd.training.devices import autocast
@@ -146,7 +147,7 @@ class Evaluator:
         for images_BCHW in images_NCHW.split(_BATCH_SIZE):
             normal_BCHW = normalize(images_BCHW, mean_C=self._mean_C, std_C=self._std_C)
             with autocast(self._device, self._precision):
-                logits_GBK = logits(normal_BCHW.contiguous(memory_format=torch.channels_last))
+                logits_GBK = logits(laid_out(normal_BCHW))
             predictions.append(predicted_classes(logits_GBK))
         return torch.cat(predictions, dim=1).cpu().numpy()
 

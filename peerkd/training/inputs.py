@@ -20,7 +20,7 @@ class ProcessInputs:
 
     dataset_folder: Path
     device: str
-    """The device: ``cpu``, or ``cuda`` for the GPU that belongs to the index of the process."""
+    """The kind of device, as in ``peerkd.device_kinds``. With several GPUs, the index of the process decides which."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from peerkd.models.memory_format import laid_out
 from peerkd.training.samples import Batch, BatchSize, SampleSet
 
 
@@ -50,7 +51,7 @@ class JoinedSamples:
         ):
             images_NCHW = torch.cat([labelled.images_NCHW, unlabelled.images_NCHW])
             yield Batch(
-                images_NCHW.contiguous(memory_format=torch.channels_last),
+                laid_out(images_NCHW),
                 labelled.labels_B,
                 labelled.num_samples + unlabelled.num_samples,
                 unlabelled.num_samples,

@@ -23,10 +23,11 @@ from peerkd.data.augment import normalize
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
+from peerkd.models.memory_format import laid_out
 from peerkd.results.answers import Answers
 from peerkd.results.features import pair_features, write_features
 from peerkd.training.checkpoints import copy_state, load_state_of
-from peerkd.training.devices import autocast, process_device
+from peerkd.training.devices import autocast, placed, process_device
 from peerkd.training.finite import are_finite, check_peer_logits
 from peerkd.training.inputs import SweepInputs
 from peerkd.training.kept_results import kept_results
@@ -142,7 +143,7 @@ class _PeerNetworks:
         for images_BCHW in images_NCHW.split(MAX_SAMPLES):
             normal_BCHW = normalize(images_BCHW, mean_C=self._mean_C, std_C=self._std_C)
             with autocast(self._device, self._inputs.config.distill.precision):
-                logits.append(network(normal_BCHW.contiguous(memory_format=torch.channels_last)).float())
+                logits.append(network(laid_out(normal_BCHW)).float())
         all_logits = torch.cat(logits)
         check_peer_logits(peer, is_finite=are_finite([all_logits]))
         known_K = known_classes(self._inputs.config.networks[peer], self._dataset, device=self._device)
@@ -153,7 +154,7 @@ class _PeerNetworks:
         return all_logits.cpu().numpy()
 
     def _build_network(self, network: PeerNetwork) -> nn.Module:
-        return build_peer(network, self._dataset, seed=0).to(self._device).eval()
+        return placed(build_peer(network, self._dataset, seed=0), self._device).eval()
 
 
 def blocks(parts: Sequence[_Indices], *, max_samples: int) -> Iterator[list[_Indices]]:

@@ -28,7 +28,7 @@ from peerkd.models.installed import build_installed
 from peerkd.models.memory_format import keep_contiguous, to_channels_last
 from peerkd.seeds import derive_seed
 from peerkd.training.checkpoints import copy_state, save_tensors
-from peerkd.training.devices import gpu_bytes, process_device
+from peerkd.training.devices import gpu_bytes, placed, process_device
 from peerkd.training.evaluate import Evaluator
 from peerkd.training.finite import all_answered, are_finite
 from peerkd.training.inputs import EpochDone, PretrainInputs, peer_name
@@ -210,7 +210,7 @@ def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
             weights, ended_finite = yield from pretrain(peer)
         else:
             weights, ended_finite = import_weights(peer, given), True
-        deployed = build_peer(config.networks[peer], dataset, seed=0).to(device)
+        deployed = placed(build_peer(config.networks[peer], dataset, seed=0), device)
         copy_state(weights, deployed)
         predictions = evaluator.predict(deployed, peer=peer)
         if given is not None and not all_answered(predictions):

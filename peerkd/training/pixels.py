@@ -1,8 +1,8 @@
 """The pixels of batches, read from storage and moved to the device.
 
-On a GPU, a packed data set is copied to the GPU once if it is not too large, and its batches are gathered there. In all
-other cases a packed data set is read from mapped memory, batch by batch. Streamed images are decoded ahead in the
-background.
+On an NVIDIA GPU, a packed data set is copied to the GPU once if it is not too large, and its batches are gathered
+there. In all other cases a packed data set is read from mapped memory, batch by batch. Streamed images are decoded
+ahead in the background.
 
 Shape suffixes: S = samples of a set, B = batch, C = image channels, H W = image size.
 """
@@ -20,9 +20,9 @@ from torch import Tensor
 from peerkd.data.dataset import ImageDataset
 from peerkd.data.streamed import StreamedDataset
 from peerkd.training.cpu import num_reading_threads
+from peerkd.training.devices import kind_of, num_gpus
 
 _BLOCK_BYTES: Final = 2**26
-_GPU_RESIDENT_BYTES: Final = 2**33
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -45,15 +45,15 @@ class Pixels:
             dataset: The data set with the images.
             indices_S: Indices of the samples in the data set.
             device: The device of the batches.
-            resident_bytes: The maximum size of a packed set that is copied to the device as a whole. None means 8 GiB
-                on a GPU and 0 on the CPU, where reading mapped memory is as fast.
+            resident_bytes: The maximum size of a packed set that is copied to the device as a whole. None means the
+                limit of the kind of device.
         """
         self._dataset = dataset
         self._indices_S = indices_S
         self._device = device
         self._is_streamed = isinstance(dataset, StreamedDataset)
         if resident_bytes is None:
-            resident_bytes = _GPU_RESIDENT_BYTES if device.type == "cuda" else 0
+            resident_bytes = kind_of(device).resident_bytes
         self._is_resident = not self._is_streamed and self.num_bytes <= resident_bytes
         self._images_SCHW: Tensor | None = None
 
@@ -78,7 +78,7 @@ class Pixels:
             return
         indices_of_batches = [self._indices_S[order_S[start:stop]] for start, stop in spans]
         if self._is_streamed:
-            num_threads = num_reading_threads(num_gpus=torch.cuda.device_count() if self._device.type == "cuda" else 0)
+            num_threads = num_reading_threads(num_gpus=num_gpus(self._device))
             batches = prefetch(
                 self._read,
                 indices_of_batches,
@@ -89,12 +89,11 @@ class Pixels:
         else:
             batches = (self._read(indices) for indices in indices_of_batches)
         for images_BCHW in batches:
-            yield images_BCHW.to(self._device, non_blocking=True)
+            yield images_BCHW.to(self._device, non_blocking=kind_of(self._device).has_pinned_memory)
 
     def _read(self, indices_B: npt.NDArray[np.int64]) -> Tensor:
         images_BCHW = torch.from_numpy(self._dataset.read_images(indices_B))
-        # A GPU copies from pinned memory by itself, while the host goes on.
-        return images_BCHW.pin_memory() if self._device.type == "cuda" else images_BCHW
+        return images_BCHW.pin_memory() if kind_of(self._device).has_pinned_memory else images_BCHW
 
     def _load(self) -> Tensor:
         shape = (len(self._indices_S), *self._dataset.image_shape)

@@ -7,6 +7,7 @@ number. The processes end when the process that started them is gone, so a kille
 import gc
 import multiprocessing
 import os
+import sys
 import threading
 import time
 import traceback
@@ -177,7 +178,8 @@ def _start(
 
 
 def _context(*, preload: list[str]) -> ForkServerContext | SpawnContext:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    # On macOS, a forked process can use neither the GPU nor all of the system's libraries.
+    if sys.platform == "darwin" or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     # The fork server imports them once for all processes: torch takes seconds and hundreds of megabytes.

@@ -51,7 +51,7 @@ class RateInputs:
     config: ExperimentConfig
     samples: PartitionSizes
     device: str
-    """The device: ``cpu``, or ``cuda`` for the GPU that belongs to the index of the process."""
+    """The kind of device; see ``process_device``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +74,7 @@ def start(config: ExperimentConfig, samples: PartitionSizes, device: str, *, pro
     Args:
         config: The experiment whose recipes and precisions are measured.
         samples: The sizes of the parts of the experiment's data set, and the shape of its images.
-        device: ``cpu``, or ``cuda`` for the GPU that belongs to the index of the process.
+        device: The kind of device; see ``process_device``.
         process_index: The index of this process, from 0.
     """
     inputs = RateInputs(config=config, samples=samples, device=device)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from peerkd.data.augment import apply_views, draw_views, normalize
 from peerkd.data.dataset import ImageDataset
+from peerkd.models.memory_format import laid_out
 from peerkd.seeds import derive_seed, generator
 from peerkd.training.bounds import batch_bounds, part_of
 from peerkd.training.pixels import Pixels
@@ -141,8 +142,8 @@ class SampleSet:
                 means no resized crops.
             cache_bytes: The maximum size of the augmented images (uint8) that are kept in memory. Only whole epochs are
                 kept; all other epochs are computed each time.
-            resident_bytes: The maximum size of a packed set that is copied to the device as a whole. None means 8 GiB
-                on a GPU and 0 on the CPU.
+            resident_bytes: The maximum size of a packed set that is copied to the device as a whole. None means the
+                limit of the kind of device.
         """
         self.name = name
         self._batch_size = batch_size
@@ -236,7 +237,7 @@ class SampleSet:
     def _normalized(self, made: Iterator[_Views], *, num_samples: list[int]) -> Iterator[Batch]:
         for num_batch_samples, (views_NCHW, labels_B) in zip(num_samples, made, strict=True):
             images_NCHW = normalize(views_NCHW, mean_C=self._mean_C, std_C=self._std_C)
-            yield Batch(images_NCHW.contiguous(memory_format=torch.channels_last), labels_B, num_batch_samples)
+            yield Batch(laid_out(images_NCHW), labels_B, num_batch_samples)
 
     def _kept_views(self, epoch: int, spans: list[tuple[int, int]]) -> Iterator[_Views]:
         if epoch in self._cached:

@@ -19,7 +19,7 @@ from peerkd.study.transfer_sets import PUBLIC
 from peerkd.study.trials import Unit
 from peerkd.training.cache_sizes import NUM_NEIGHBOURS, num_kept_logits, num_kept_sets
 from peerkd.training.checkpoints import copy_state, load_state_of
-from peerkd.training.devices import seeded
+from peerkd.training.devices import placed, seeded
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.inputs import SweepInputs
 from peerkd.training.joined_samples import JoinedSamples, TransferSamples
@@ -71,7 +71,7 @@ class SweepData:
 
     def build_network(self, network: PeerNetwork) -> nn.Module:
         """Build a new module of a network, with arbitrary weights, on the device."""
-        return build_peer(network, self.dataset, seed=0).to(self._device)
+        return placed(build_peer(network, self.dataset, seed=0), self._device)
 
     def _logits_of_set(self, peer: int, owners: tuple[int, ...], epochs: range) -> TeacherLogits:
         make = self._make_logits if self._inputs.states_folder is None else self._kept_logits

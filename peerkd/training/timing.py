@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from peerkd.data.dataset import RawDataset
+from peerkd.training.devices import finish
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
@@ -16,10 +17,10 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
     core during the measurement, but they do not in a real run.
     """
     clock = time.process_time if device.type == "cpu" else time.perf_counter
-    _finish(device)
+    finish(device)
     started = clock()
     work()
-    _finish(device)
+    finish(device)
     return clock() - started
 
 
@@ -43,8 +44,3 @@ def random_images(
         columns={},
         name="random",
     )
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

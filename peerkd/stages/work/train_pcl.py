@@ -50,7 +50,9 @@ def perform(config: PclConfig, split: Manifest, store: ArtifactStore, worker: Wo
     artifact = key(config, split)
     num_processes = config.training.num_processes
     check_num_processes(num_processes, num_workers=0 if worker.is_in_process else worker.num_workers)
-    device, num_worker_processes = machine.choose_device(config.compute, is_in_process=worker.is_in_process)
+    device, num_worker_processes = machine.choose_device(
+        config.compute, is_in_process=worker.is_in_process, num_processes_of_training=num_processes
+    )
     dataset = references.follow(split.metadata["inputs"]["dataset"], store)
     folders = {"dataset_folder": store.fetch(dataset.key), "split_folder": store.fetch(split.key)}
     rendezvous = Rendezvous.of(worker) if num_processes > 1 else None

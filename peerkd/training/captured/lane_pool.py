@@ -17,6 +17,7 @@ from peerkd.study.trials import Trial
 from peerkd.training.captured import graphs
 from peerkd.training.captured.lanes import MAX_LANES, EagerSteps, Lanes, Steps
 from peerkd.training.captured.step import BatchBuffers
+from peerkd.training.devices import finish, kind_of
 from peerkd.training.distill import TeacherLogits
 from peerkd.training.evaluate import Evaluator, Predictions
 from peerkd.training.finite import are_finite
@@ -71,7 +72,7 @@ class LanePool:
         self._build, self._recipe, self._device, self._clock = build, recipe, device, clock
         self._make_steps = make_steps or EagerSteps
         self._free_bytes = free_bytes or (
-            partial(graphs.free_bytes, device) if device.type == "cuda" else (lambda: 2**62)
+            partial(graphs.free_bytes, device) if kind_of(device).engine == "captured" else (lambda: 2**62)
         )
         self._num_not_opened = num_architectures
         self._batch = BatchBuffers(
@@ -165,7 +166,7 @@ class LanePool:
     def _rate(self, lanes: Lanes, number: int, *, size: BatchSize) -> float:
         """Measure the steps per second of ``number`` lanes together. No student is in the lanes yet."""
         lanes.run(number, size=size)
-        self._finish()
+        finish(self._device)
         started, num_repetitions, seconds = self._clock(), 0, 0.0
         while seconds < _MEASURED_SECONDS:
             # The number of repetitions doubles each time, so that the host runs ahead of the device, as it does in a
@@ -173,13 +174,9 @@ class LanePool:
             for _ in range(max(num_repetitions, 1)):
                 lanes.run(number, size=size)
                 num_repetitions += 1
-            self._finish()
+            finish(self._device)
             seconds = self._clock() - started
         return number * num_repetitions / seconds
-
-    def _finish(self) -> None:
-        if self._device.type == "cuda":
-            graphs.finish(self._device)
 
 
 class LaneGroup:

@@ -17,6 +17,7 @@ from peerkd.data.augment import normalize
 from peerkd.data.dataset import ImageDataset
 from peerkd.models.branched import BranchedNetwork, BranchOutputs
 from peerkd.models.heads import average_logits
+from peerkd.models.memory_format import laid_out
 from peerkd.results.outcome import NO_ANSWER
 from peerkd.training.finite import predicted_classes
 from peerkd.training.online.loop import Evaluate
@@ -78,8 +79,9 @@ def _measure(
         # Counts are exact, and stay on the device until the last batch: nothing waits for it in between.
         counts.append(torch.stack([*right, *different, *unanswered]))
     totals = torch.stack(counts).sum(dim=0)
-    shares = (totals.double() / len(indices_N)).tolist()
-    is_answered = (totals[len(names) + len(pairs) :] == 0).tolist()
+    counts_in_all = totals.tolist()
+    shares = [count / len(indices_N) for count in counts_in_all]
+    is_answered = [count == 0 for count in counts_in_all[len(names) + len(pairs) :]]
     measured: dict[str, float | None] = {
         f"accuracy/{prefix}{name}": share if answered else None
         for name, share, answered in zip(names, shares, is_answered, strict=False)
@@ -99,4 +101,4 @@ def _batches(dataset: ImageDataset, indices_N: _Indices, *, device: torch.device
         images_BCHW = torch.from_numpy(dataset.read_images(indices_B)).to(device)
         labels_B = torch.from_numpy(dataset.labels_N[indices_B]).to(device)
         normal_BCHW = normalize(images_BCHW, mean_C=mean_C, std_C=std_C)
-        yield normal_BCHW.contiguous(memory_format=torch.channels_last), labels_B
+        yield laid_out(normal_BCHW), labels_B

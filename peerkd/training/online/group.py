@@ -1,11 +1,11 @@
 """The group of processes that share one training. Each process computes one part of every batch.
 
-DistributedDataParallel averages the gradients, over NCCL on GPUs and over gloo elsewhere. Each part of a batch is
-weighted by its size, so that the average is the gradient of the whole batch.
+DistributedDataParallel averages the gradients, over NCCL on NVIDIA GPUs and over gloo on the CPU. Each part of a batch
+is weighted by its size, so that the average is the gradient of the whole batch.
 
 Only batch normalisation differs from training in a single process. Unless it is synchronised, each process normalises
 by the statistics of its own part, and the running statistics are averaged over the processes before anything is
-evaluated or saved. If it is synchronised, which needs GPUs, the statistics are those of the whole batch.
+evaluated or saved. If it is synchronised, which needs NVIDIA GPUs, the statistics are those of the whole batch.
 """
 
 import os
@@ -17,7 +17,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from peerkd.device_kinds import DEVICE_KINDS
 from peerkd.models.branched import BranchedNetwork
+from peerkd.training.devices import kind_of
 
 _SHARED_AT_ONCE_BYTES: Final = 64 * 1024**2
 
@@ -50,12 +52,12 @@ class ProcessGroup(NamedTuple):
         if self.num_processes == 1:
             return network
         if synchronise_batch_norm:
-            if device.type != "cuda":
+            if kind_of(device).process_group != "nccl":
                 raise ValueError("training.synchronise_batch_norm must be false without a GPU, got true.")
             nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return DistributedDataParallel(
             network,
-            device_ids=[device.index] if device.type == "cuda" else None,
+            device_ids=None if device.index is None else [device.index],
             broadcast_buffers=False,
             gradient_as_bucket_view=True,
         )
@@ -119,13 +121,15 @@ ALONE = ProcessGroup()
 def join_group(device: str) -> tuple[ProcessGroup, torch.device]:
     """Join the processes that torchrun started, and return the group and the device of this process."""
     rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
-    if device == "cuda":
-        own = torch.device("cuda", local_rank)
+    backend = DEVICE_KINDS[device].process_group
+    assert backend, "the stage refuses several processes on a device that has no process group"
+    if backend == "nccl":
+        own = torch.device(device, local_rank)
         torch.cuda.set_device(own)
-        dist.init_process_group("nccl", device_id=own)
+        dist.init_process_group(backend, device_id=own)
     else:
-        own = torch.device("cpu")
-        dist.init_process_group("gloo")
+        own = torch.device(device)
+        dist.init_process_group(backend)
     return ProcessGroup(rank, dist.get_world_size()), own
 
 

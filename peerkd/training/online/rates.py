@@ -46,7 +46,7 @@ def start(config: PclConfig, samples: SplitSizes, device: str, *, process_index:
     Args:
         config: The study.
         samples: The sizes of the parts of its data set, and the shape of its images.
-        device: ``cpu``, or ``cuda`` for the GPU that belongs to the index of the process.
+        device: The kind of device; see ``process_device``.
         process_index: The index of this process, from 0.
     """
     own_device = process_device(device, process_index=process_index)

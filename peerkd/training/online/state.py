@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,14 @@ from peerkd.config.methods import METHODS, Method
 from peerkd.config.training import RecipeConfig
 from peerkd.errors import ArtifactCorruptError
 from peerkd.models.branched import BranchedNetwork
-from peerkd.models.memory_format import to_channels_last
 from peerkd.training.checkpoints import check_tensors, copy_state, load_tensors, save_tensors
+from peerkd.training.devices import generator_states, placed, restore_generators, sum_dtype
 from peerkd.training.finite import are_finite, losses_are_finite
 from peerkd.training.online.group import ALONE, ProcessGroup
 from peerkd.training.online.mean import MeanNetwork
 from peerkd.training.optimizers import Sgd
+
+_GENERATOR: Final = "generator."
 
 
 class TrainingState:
@@ -37,7 +39,7 @@ class TrainingState:
         """The number of optimiser steps done."""
 
         self.sums: Tensor = torch.zeros(0)
-        """The sum of each loss over the samples of this epoch so far, as a float64 tensor on the device.
+        """The sum of each loss over the samples of this epoch so far, as a tensor on the device.
 
         It is empty before the first step.
         """
@@ -76,7 +78,8 @@ class TrainingState:
             losses: The mean of each loss over the samples of the step.
             num_samples: The number of samples of the step.
         """
-        values = torch.stack([loss.detach() for loss in losses]).double() * num_samples
+        means = torch.stack([loss.detach() for loss in losses])
+        values = means.to(sum_dtype(means.device)) * num_samples
         self.sums = self.sums + values if self.sums.numel() else values
 
     def end_epoch(self, measured: dict[str, Any]) -> None:
@@ -96,10 +99,8 @@ class TrainingState:
             tensors |= {f"mean.{name}": tensor for name, tensor in self.mean.network.state_dict().items()}
         tensors |= {f"momentum.{name}": momentum for name, momentum in self.optimizer.momenta.items()}
         tensors["sums"] = self.sums[None] if sums_of_processes is None else sums_of_processes
-        tensors["generator.cpu"] = torch.get_rng_state()
         device = next(self.network.parameters()).device
-        if device.type == "cuda":
-            tensors["generator.cuda"] = torch.cuda.get_rng_state(device)
+        tensors |= {f"{_GENERATOR}{kind}": state for kind, state in generator_states(device).items()}
         progress = {
             "num_steps": self.num_steps,
             "num_mean_updates": self.mean.num_updates if self.mean else 0,
@@ -131,10 +132,9 @@ class TrainingState:
             self.mean.num_updates = progress["num_mean_updates"]
         self.optimizer.restore_momenta(_under("momentum.", tensors))
         device = next(self.network.parameters()).device
-        self.sums = tensors["sums"][rank].to(device)
-        torch.set_rng_state(tensors["generator.cpu"])
-        if device.type == "cuda" and "generator.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["generator.cuda"], device)
+        # The type is changed first, because not all devices have float64.
+        self.sums = tensors["sums"][rank].to(sum_dtype(device)).to(device)
+        restore_generators(_under(_GENERATOR, tensors), device)
         self.num_steps = progress["num_steps"]
         self._seconds_before = progress["seconds"]
         self.history = progress["history"]
@@ -149,8 +149,7 @@ class TrainingState:
         if self.mean:
             expected |= {f"mean.{name}": tensor for name, tensor in self.mean.network.state_dict().items()}
         expected |= {f"momentum.{name}": parameters[name] for name in momenta}
-        others = ("sums", "generator.cpu", "generator.cuda")
-        kept = {name: tensor for name, tensor in tensors.items() if name not in others}
+        kept = {name: tensor for name, tensor in tensors.items() if name != "sums" and not name.startswith(_GENERATOR)}
         check_tensors(kept, expected, source=source)
 
 
@@ -167,7 +166,7 @@ def prepare(
     """Return the initial state of a training, and the module to call in its steps.
 
     Args:
-        network: The network, which is moved to the device in channels-last memory.
+        network: The network, which is moved to the device, in the memory format of networks there.
         method: The method, which determines whether there is a mean over time.
         collaboration: The settings of the method.
         recipe: The recipe of the optimiser.
@@ -177,9 +176,9 @@ def prepare(
             uses the statistics of its own part of the batch.
 
     Raises:
-        ValueError: If batch normalisation cannot be synchronised on this device.
+        ValueError: If batch normalisation cannot be synchronised on this device, or the network cannot be moved to it.
     """
-    network = to_channels_last(network.to(device))
+    network = placed(network, device)
     stepped = group.distribute(network, device=device, synchronise_batch_norm=synchronise_batch_norm)
     mean = None
     if METHODS[method].has_mean_network:

@@ -17,8 +17,10 @@ from peerkd.config.given_peers import PeerNetwork
 from peerkd.data.augment import normalize
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.streamed import open_dataset
+from peerkd.models.memory_format import laid_out
 from peerkd.rounds.method import Samples, Weights
 from peerkd.training.checkpoints import load_state_of
+from peerkd.training.devices import kind_of, placed
 from peerkd.training.evaluate import Evaluator
 from peerkd.training.joined_samples import JoinedSamples
 from peerkd.training.kept_results import kept_results
@@ -93,12 +95,13 @@ class RoundsData:
         for first in range(0, self.num_public, _BATCH_SIZE):
             pixels = self.dataset.read_images(self.assignment.public[first : first + _BATCH_SIZE])
             images_BCHW = normalize(torch.from_numpy(pixels).to(self.device), mean_C=mean_C, std_C=std_C)
-            yield images_BCHW.contiguous(memory_format=torch.channels_last)
+            yield laid_out(images_BCHW)
 
     def is_stacked(self, network: PeerNetwork) -> bool:
         """Return whether peers that have this network train and predict side by side."""
-        is_plain = network.is_plain and self.device.type == "cpu" and self._config.rounds.precision == "float32"
-        return is_plain and should_stack(network.name, image_shape_CHW=self.dataset.image_shape)
+        if kind_of(self.device).engine != "side_by_side" or self._config.rounds.precision != "float32":
+            return False
+        return network.is_plain and should_stack(network.name, image_shape_CHW=self.dataset.image_shape)
 
     def load_weights(self, folder: Path, peers: Sequence[int]) -> dict[int, Weights]:
         """Read the weights of the pre-trained peers onto the device."""
@@ -109,7 +112,7 @@ class RoundsData:
         return weights
 
     def _build_network(self, network: PeerNetwork) -> nn.Module:
-        return build_peer(network, self.dataset, seed=0).to(self.device)
+        return placed(build_peer(network, self.dataset, seed=0), self.device)
 
     def _read_own(self, peer: int) -> SampleSet:
         return self._sample_set(self.assignment.train[peer], name=f"rounds {peer}")

@@ -35,7 +35,8 @@ def told(prediction: Prediction, lie: UnreliableConfig, *, rng: np.random.Genera
             return Prediction(logits_BK.flip(-1), prediction.counts_K.flip(-1))
         case "random_predictions":
             drawn_BK = torch.from_numpy(rng.normal(0, _RANDOM_DEVIATION, logits_BK.shape))
-            return prediction._replace(logits_BK=drawn_BK.to(logits_BK))
+            # The type is changed first, because not all devices have float64.
+            return prediction._replace(logits_BK=drawn_BK.to(logits_BK.dtype).to(logits_BK.device))
         case "constant_prediction":
             constant_BK = torch.zeros_like(logits_BK)
             constant_BK[:, lie.predicted_class] = _CONFIDENT_LOGIT

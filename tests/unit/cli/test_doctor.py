@@ -89,6 +89,13 @@ def test_without_a_cluster_this_machine_is_checked(peerkd) -> None:
 
 
 @pytest.mark.usefixtures("_no_cluster")
+def test_an_apple_gpu_is_found(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_checks, "choose_device", lambda _: ("mps", 1))
+    monkeypatch.setattr(machine_checks, "count_cores", lambda: 8)
+    assert "ok  device: An Apple GPU and 8 cores. One student at a time trains on this GPU." in peerkd("doctor").out
+
+
+@pytest.mark.usefixtures("_no_cluster")
 def test_the_data_and_the_disk_are_checked_for_an_experiment(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = peerkd("doctor", "--pipeline", "pcl", "--set", "num_seeds=3")
     assert outcome.exit_code == 0

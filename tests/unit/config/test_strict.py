@@ -71,7 +71,11 @@ def test_an_unknown_key_is_refused_at_every_level(section: tuple[str, ...]) -> N
         (("peers", "architectures"), "mlp", 'peers.architectures must be a list, as in ["mlp"], got "mlp".'),
         (("sweep", "alphas"), {"a": 1}, 'sweep.alphas must be a list, as in [a, b], got {"a": 1}.'),
         (("sweep", "alphas"), [0.5, "a"], 'sweep.alphas[1] must be a number, got "a".'),
-        (("compute", "device"), "npu", 'compute.device must be one of auto, cpu, cuda, got "npu" (did you mean cpu?).'),
+        (
+            ("compute", "device"),
+            "npu",
+            'compute.device must be one of auto, cpu, cuda, mps, got "npu" (did you mean cpu?).',
+        ),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named_and_never_converted(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import textwrap
@@ -89,6 +90,19 @@ def test_workers_occupy_the_visible_gpus_unless_they_compute_on_the_cpu(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert len(gpus_of(config)) == expected
+
+
+@pytest.mark.parametrize(
+    ("machine", "device", "expected"),
+    [("arm64", "auto", 1), ("arm64", "mps", 1), ("arm64", "cpu", 0), ("x86_64", "auto", 0)],
+)
+def test_workers_share_the_gpu_of_an_apple_computer(
+    machine: str, device: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert len(gpus_of(f'{{"compute": {{"device": "{device}"}}}}')) == expected
 
 
 def test_a_single_worker_has_the_whole_machine(carry_out, tmp_path, monkeypatch):

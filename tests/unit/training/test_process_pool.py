@@ -15,10 +15,15 @@ from pathlib import Path
 import pytest
 
 from peerkd.errors import DataSourceError, WorkerDiedError
-from peerkd.training.process_pool import OpenTask, TaskFunction, _serve, run_in_processes
+from peerkd.training.process_pool import OpenTask, TaskFunction, _context, _serve, run_in_processes
 from tests.debugger import no_processes
 
 HERE = "tests.unit.training.test_process_pool"
+
+is_forked = pytest.mark.skipif(
+    sys.platform == "darwin" or "forkserver" not in multiprocessing.get_all_start_methods(),
+    reason="processes are not forked on this platform",
+)
 
 
 def tagged(tasks):
@@ -135,9 +140,7 @@ def imported(*, process_index: int) -> TaskFunction:
     return perform
 
 
-@pytest.mark.skipif(
-    "forkserver" not in multiprocessing.get_all_start_methods(), reason="processes are not forked on this platform"
-)
+@is_forked
 def test_processes_are_forked_with_the_preloaded_modules():
     # In another process, because the fork server of this one may have been started by another test.
     script = f"""
@@ -176,9 +179,7 @@ def collector(*, process_index: int) -> TaskFunction:
     return perform
 
 
-@pytest.mark.skipif(
-    "forkserver" not in multiprocessing.get_all_start_methods(), reason="processes are not forked on this platform"
-)
+@is_forked
 def test_the_fork_server_collects_no_garbage_and_exits_immediately(tmp_path: Path) -> None:
     script = f"""
         from peerkd.training.process_pool import run_in_processes
@@ -191,6 +192,12 @@ def test_the_fork_server_collects_no_garbage_and_exits_immediately(tmp_path: Pat
 
     assert said.stdout.strip() == "('', (True, True, 0))", said.stderr
     assert not (tmp_path / "trace").exists()
+
+
+def test_processes_of_macos_are_not_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metal, and with it the GPU of an Apple computer, cannot be used in a forked process."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert _context(preload=[]).get_start_method() == "spawn"
 
 
 def test_without_tasks_no_process_is_started():

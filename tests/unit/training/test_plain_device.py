@@ -1,0 +1,117 @@
+"""Trainings on a device without float64, channels-last memory, captured steps and students side by side.
+
+Apple GPUs are such devices. There is none here, so these tests take the facts about them for the CPU. An Apple GPU
+refuses float64 tensors; here, a dispatch mode does.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from peerkd.config.pcl import OnlineRecipeConfig
+from peerkd.config.pipelines import JOINTKD
+from peerkd.config.resolve import resolve
+from peerkd.data.packed import write_packed
+from peerkd.device_kinds import DEVICE_KINDS
+from peerkd.stages.division import divide
+from peerkd.training.devices import placed
+from peerkd.training.inputs import EngineChoice, PretrainInputs, SweepInputs
+from peerkd.training.online.evaluate import make_evaluate
+from peerkd.training.online.state import TrainingState
+from peerkd.training.peers import start
+from peerkd.training.sweep import SweepRunner
+from peerkd.training.timing import random_images
+from tests.plans import whole_plan
+from tests.trainings import CPU, Training, all_tensors
+
+SETTINGS = (
+    "partition.num_peers=2 pretrain.epochs=1 distill.epochs=1 sweep.temperatures=[2] sweep.alphas=[0.5] "
+    "sweep.transfer_sets=[teacher] partition.label_skew.kind=iid augmentation.horizontal_flip=true"
+)
+
+
+class NoFloat64(TorchDispatchMode):
+    """Fails when an operation of torch takes or returns a float64 tensor."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # If it were skipped, torch would import its compiler, which takes seconds.
+        return False
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for each in tree_leaves((args, kwargs, result)):
+            assert not isinstance(each, torch.Tensor) or each.dtype != torch.float64, f"{function} has float64"
+        return result
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DEVICE_KINDS, "cpu", DEVICE_KINDS["mps"])
+
+
+@pytest.mark.usefixtures("plain")
+def test_peers_are_trained_and_distilled_without_float64(tmp_path: Path) -> None:
+    config = resolve(JOINTKD, preset="digits", overrides=SETTINGS)
+    raw = random_images(120, (1, 8, 8), num_classes=3)
+    write_packed(tmp_path, raw)
+    divide(config, raw).save(tmp_path)
+    folders = {"dataset_folder": tmp_path, "partition_folder": tmp_path, "device": "cpu"}
+    inputs = PretrainInputs(config=config, weights_folder=tmp_path, checkpoints_folder=tmp_path, **folders)
+    sweep = SweepInputs(config=config, peers_folder=tmp_path, **folders)
+    with NoFloat64():
+        train = start(inputs, process_index=0)
+        peers = [list(train(peer))[-1] for peer in range(2)]
+        runner = SweepRunner(sweep, device=CPU)
+        made = [each for unit in whole_plan(config) for each in runner.do(unit)]
+    assert all(peer["is_finite"] for peer in peers)
+    (choice,) = (each for each in made if isinstance(each, EngineChoice))
+    assert choice.text == "cpu: one student at a time, without captured steps, because only CUDA can capture them"
+    records = [each for each in made if not isinstance(each, EngineChoice)]
+    assert len(records) == sum(len(unit.trials) for unit in whole_plan(config))
+    assert all(record["test_global_accuracy_after"] is not None for record in records)
+
+
+def train_and_resume(training: Training, folder: Path) -> TrainingState:
+    """Train and evaluate for an epoch, and continue from the checkpoint with another state."""
+    evaluate = make_evaluate(training.dataset, {"test": np.arange(24)}, device=CPU)
+    for num_epochs in (1, training.recipe.epochs):
+        state, stepped = training.prepare()
+        epochs = training.epochs(state, stepped, folder / "checkpoint", evaluate=evaluate)
+        while next(epochs) < num_epochs:
+            pass
+        epochs.close()
+    return state
+
+
+def test_a_study_of_methods_is_trained_resumed_and_measured_without_float64(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = Training(recipe=OnlineRecipeConfig(epochs=2, batch_size=8, learning_rate=0.05))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "plain").mkdir()
+    expected = train_and_resume(training, tmp_path / "full")
+    with pytest.raises(AssertionError, match="has float64"), NoFloat64():
+        train_and_resume(training, tmp_path)
+    monkeypatch.setitem(DEVICE_KINDS, "cpu", DEVICE_KINDS["mps"])
+    with NoFloat64():
+        state = train_and_resume(training, tmp_path / "plain")
+    weights = all_tensors(expected)
+    for name, tensor in all_tensors(state).items():
+        assert tensor.is_contiguous()
+        torch.testing.assert_close(tensor, weights[name], rtol=1e-3, atol=1e-5)
+    assert state.history[-1]["test"] == expected.history[-1]["test"]
+    assert state.history[-1]["train"] == pytest.approx(expected.history[-1]["train"], rel=1e-4)
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_network_with_float64_is_refused_in_a_sentence() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
+    with pytest.raises(ValueError, match=r"^A network must have no float64 tensors on cpu, got 1\.weight: set "):
+        placed(network, CPU)
