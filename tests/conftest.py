@@ -1,5 +1,6 @@
 """Settings and limits of all tests, and the servers that they share."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -42,6 +43,20 @@ LONG_FOLDERS = ("pipelines/", "recipes/", "unit/training/", "benchmarks/", "faul
 """Folders with files that take minutes. They are tested first, because a long file that comes last is tested by one
 process while the others have nothing to do.
 """
+
+
+def pytest_sessionstart() -> None:
+    # Collecting creates millions of objects that stay. The garbage collector would look at them again and again.
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -308,7 +308,12 @@ def test_the_rules_are_valid(promtool: str) -> None:
 @pytest.mark.parametrize("alert", alerts())
 def test_every_alert_is_raised_exactly_when_it_should_be(alert: str, promtool: str, tmp_path: Path) -> None:
     cases = [case for case in CASES if case.alert == alert]
-    path = write([as_test(case) for case in cases], tmp_path)
+    # No alert depends on another one, and the series have a value per minute. The tool needs seconds for more.
+    rules = load_yaml("rules.yaml")
+    for group in rules["groups"]:
+        group["rules"] = [rule for rule in group["rules"] if rule.get("alert") in (None, alert)]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules), encoding="utf-8")
+    path = write([as_test(case) for case in cases], tmp_path, rules=tmp_path / "rules.yaml", interval="1m")
     call([promtool, "test", "rules", str(path)])
 
 
@@ -350,10 +355,12 @@ def as_test(case: Case) -> dict[str, Any]:
     return {"name": case.title, "input_series": as_input(case.series), "alert_rule_test": [check]}
 
 
-def write(tests: list[dict[str, Any]], folder: Path) -> Path:
+def write(
+    tests: list[dict[str, Any]], folder: Path, *, rules: Path = FOLDER / "rules.yaml", interval: str = "30s"
+) -> Path:
     suite = {
-        "rule_files": [str(FOLDER / "rules.yaml")],
-        "evaluation_interval": "30s",
+        "rule_files": [str(rules)],
+        "evaluation_interval": interval,
         # Otherwise the tool evaluates groups in any order. An alert uses values that are recorded at the same time.
         "group_eval_order": [group["name"] for group in load_yaml("rules.yaml")["groups"]],
         "tests": [{"interval": "1m", **test} for test in tests],

@@ -205,15 +205,19 @@ def test_files_of_several_tasks_keep_their_order(tmp_path, write_images) -> None
         np.testing.assert_array_equal(raw.images_NCHW[index], expected)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif("PEERKD_CIFAR10_JPEG" not in os.environ, reason="PEERKD_CIFAR10_JPEG names no folder of CIFAR-10")
-def test_all_of_cifar10_as_jpeg_is_packed(tmp_path: Path) -> None:
-    write_packed(tmp_path, read_image_folder(Path(os.environ["PEERKD_CIFAR10_JPEG"]), PixelRules()))
+def test_a_tenth_of_cifar10_as_jpeg_is_packed(tmp_path: Path) -> None:
+    tenth = tmp_path / "tenth"
+    for path in Path(os.environ["PEERKD_CIFAR10_JPEG"]).glob("*/*/*0.jpg"):
+        copy = tenth.joinpath(*path.parts[-3:])
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    write_packed(tmp_path, read_image_folder(tenth, PixelRules()))
     dataset = read_packed(tmp_path, verify=True)
-    assert dataset.images_NCHW.shape == (60_000, 3, 32, 32)
-    assert dataset.num_train == 50_000
-    assert np.bincount(dataset.labels_N[:50_000]).tolist() == [5_000] * 10
-    assert np.bincount(dataset.labels_N[50_000:]).tolist() == [1_000] * 10
-    # The published statistics of CIFAR-10, with a tolerance for the losses of JPEG.
-    np.testing.assert_allclose(dataset.channel_mean, (0.4914, 0.4822, 0.4465), atol=0.001)
+    assert dataset.images_NCHW.shape == (6_000, 3, 32, 32)
+    assert dataset.num_train == 5_000
+    assert np.bincount(dataset.labels_N[:5_000]).tolist() == [500] * 10
+    assert np.bincount(dataset.labels_N[5_000:]).tolist() == [100] * 10
+    # The published statistics of CIFAR-10, with a tolerance for the losses of JPEG and for the other images.
+    np.testing.assert_allclose(dataset.channel_mean, (0.4914, 0.4822, 0.4465), atol=0.005)
     np.testing.assert_allclose(dataset.channel_std, (0.2470, 0.2435, 0.2616), atol=0.005)
