@@ -67,6 +67,7 @@ COVERED_BY = {
     "peerkd.results.divergence": "unit/reporting/test_findings.py",
     "peerkd.rounds.alone": "unit/training/rounds/test_methods.py",
     "peerkd.rounds.def_kt": "unit/training/rounds/test_methods.py",
+    "peerkd.rounds.dfml": "unit/training/rounds/test_methods.py",
     "peerkd.rounds.ds_fl": "unit/training/rounds/test_methods.py",
     "peerkd.rounds.fedavg": "unit/training/rounds/test_methods.py",
     "peerkd.rounds.feddf": "unit/training/rounds/test_methods.py",

@@ -1,5 +1,6 @@
 """The config of rounds: peers that train, exchange what they learned, and train again."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeAlias
 
@@ -136,6 +137,10 @@ class RoundsConfig(DistillConfig):
     """The threshold of the method idkd, which uses only the predictions of a public sample whose largest probability is
     above it."""
 
+    cycle_rounds: int = Field(default=5, ge=2)
+    """The number of rounds of a cycle of the method dfml. In each cycle, the weight of the divergence rises from 0 in
+    the first round to 1 in the last."""
+
     unreliable: tuple[UnreliableConfig, ...] = ()
     """The peers that leave, come back or lie in some rounds, to measure the harm that they do to the others. A peer can
     lie only about predictions, so a lying peer excludes methods that send anything else. An absent peer excludes the
@@ -158,6 +163,14 @@ class RoundsConfig(DistillConfig):
         """Return the weight of the divergence in a round, counted from 1."""
         whole = self.alpha if self.conventions.alpha_weighs == "distillation" else 1 - self.alpha
         return whole * min(1.0, round / (self.rampup_rounds + 1))
+
+    def mutual_weight(self, round: int) -> float:
+        """Return the weight of the divergence of the method dfml in a round, counted from 1.
+
+        It is ``(1 - cos(pi x)) / 2``, where x goes from 0 to 1 within a cycle.
+        """
+        progress = (round - 1) % self.cycle_rounds / (self.cycle_rounds - 1)
+        return (1 - math.cos(math.pi * progress)) / 2
 
     @model_validator(mode="after")
     def _check_rounds(self) -> Self:

@@ -35,6 +35,7 @@ _METHODS_OF_FIELDS: Final = {
     "proximal_weight": ("fedprox",),
     "reduction_temperature": ("ds_fl",),
     "confidence_threshold": ("idkd",),
+    "cycle_rounds": ("dfml",),
 }
 """The fields of ``rounds`` that only some methods read, each with these methods."""
 

@@ -21,6 +21,7 @@ def joint_loss(
     term: DistillationTerm = HINTON,
     known_K: Tensor | None = None,
     num_unlabelled: int = 0,
+    log_prior_K: Tensor | None = None,
 ) -> Tensor:
     """Return ``w * D + (1 - w) * CE``, a scalar: D is the distillation term, CE the cross entropy on labels.
 
@@ -42,6 +43,9 @@ def joint_loss(
             then the mean over the samples of these classes, and 0 if the batch has no such sample.
         num_unlabelled: The number of rows without labels, at the end of a batch whose other rows have labels. 0: either
             all rows have labels, or none has.
+        log_prior_K: Logarithms of numbers of samples by class, which are added to the logits in CE. CE is then the
+            re-weighted softmax cross entropy, up to a constant: a class of which there are few samples is pushed down
+            less, and a class without samples not at all (Legate et al. 2023, arXiv:2304.05260). None: CE is plain.
 
     Raises:
         ValueError: If the weight is outside 0 to 1, or an argument that a term requires is missing.
@@ -64,6 +68,8 @@ def joint_loss(
     if distillation_weight < 1:
         if labels_B is None:
             raise ValueError(f"labels_B is required when distillation_weight is {distillation_weight}.")
+        if log_prior_K is not None:
+            labelled_BK = labelled_BK + log_prior_K
         terms.append((1 - distillation_weight) * _cross_entropy(labelled_BK, labels_B, known_K))
     return torch.stack(terms).sum()
 

@@ -43,7 +43,8 @@ ROUNDS_SCHEMA: Final = pa.schema(
         arrow.field(
             "num_own_samples",
             pa.int64(),
-            "Own samples in the peer's trainings of this round, each as often as it was seen",
+            "Own samples in the peer's trainings of this round, each as often as it was seen; with dfml, those of the "
+            "aggregator count too",
             nullable=False,
         ),
         arrow.field(

@@ -10,7 +10,7 @@ only under ``TYPE_CHECKING``, and compute only with the operations that tensors 
 from collections.abc import Mapping
 from typing import Final
 
-from peerkd.rounds import alone, def_kt, ds_fl, fedavg, feddf, fedmd, fedprox, idkd, pairwise, pooled, predictions
+from peerkd.rounds import alone, def_kt, dfml, ds_fl, fedavg, feddf, fedmd, fedprox, idkd, pairwise, pooled, predictions
 from peerkd.rounds.method import RoundMethod
 
 ROUND_METHODS: Final[Mapping[str, RoundMethod]] = {
@@ -27,6 +27,7 @@ ROUND_METHODS: Final[Mapping[str, RoundMethod]] = {
         pairwise.METHOD,
         pooled.METHOD,
         idkd.METHOD,
+        dfml.METHOD,
     )
 }
 """Every method by its name."""

@@ -52,6 +52,9 @@ class RoundRules(NamedTuple):
     confidence_threshold: float
     """The probability that IDKD demands of a prediction."""
 
+    mutual_weight: float
+    """The weight of the divergence of DFML in this round, from 0 to 1."""
+
 
 class Imitation(NamedTuple):
     """The loss with which a peer imitates something, and its weight."""
@@ -93,6 +96,13 @@ class Round(Protocol):
     @property
     def pairs(self) -> Sequence[tuple[int, int]]:
         """Random pairs (sender, receiver) of partners in this round. No peer is in two of them."""
+
+    @property
+    def groups(self) -> Mapping[int, Sequence[int]]:
+        """Random groups in this round: the aggregator of each group, and those of its partners that are in the group.
+
+        Partners are ascending. No peer is in two groups, and a peer may be in none.
+        """
 
     @property
     def teachers(self) -> Mapping[int, int]:
@@ -160,6 +170,21 @@ class Round(Protocol):
         predictions of the other network.
         """
 
+    def train_in_groups(self, groups: Mapping[int, PeerWeights], *, distillation_weight: float) -> PeerWeights:
+        """Train the networks of each group together on the samples of its aggregator, and return all of them.
+
+        In each step, all networks of a group predict the same batch. Let w be the weight, z the logits of a network and
+        p their softmax. The network minimises ``w D + (1 - w) WSM``. D is the mean of ``KL(p_j || p)`` over the other
+        networks j of the group, which count as constants. WSM is the re-weighted softmax cross entropy (Legate et al.
+        2023, arXiv:2304.05260): the cross entropy of the softmax of ``z_k + log n(k)``, where n(k) is the number of the
+        aggregator's training samples of class k. A class of which it has no sample gets no gradient from its labels.
+
+        Args:
+            groups: The weights from which each network starts, by the aggregator of the group and by peer. A group
+                includes its aggregator, and has at least two peers.
+            distillation_weight: w, from 0 to 1.
+        """
+
 
 class RoundMethod(NamedTuple):
     """A method of rounds: the function that carries it out, and its description in words.
@@ -195,10 +220,11 @@ class RoundMethod(NamedTuple):
     source: str
     """Paper and section, and how the method here differs from the paper."""
 
-    sends_along: Literal["partners", "pairs", "teachers", "everyone"] = "partners"
+    sends_along: Literal["partners", "pairs", "groups", "teachers", "everyone"] = "partners"
     """The peers to which a peer sends. ``partners``: all of its partners. ``pairs``: the sender of each pair in
-    ``Round.pairs`` sends to the receiver. ``teachers``: a peer sends to the peers whose teacher it is in
-    ``Round.teachers``. ``everyone``: all other peers."""
+    ``Round.pairs`` sends to the receiver. ``groups``: in each group of ``Round.groups``, the other peers send to
+    the aggregator, which sends each of them its own network back. ``teachers``: a peer sends to the peers whose teacher
+    it is in ``Round.teachers``. ``everyone``: all other peers."""
 
     needs_one_network: bool = False
     """Whether all peers must have the same network, because weights are averaged or taken over."""

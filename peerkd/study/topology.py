@@ -150,6 +150,22 @@ def random_pairs(partners_of: Mapping[int, Sequence[int]], rng: "np.random.Gener
     return sorted(pairs)
 
 
+def random_groups(partners_of: Mapping[int, Sequence[int]], rng: "np.random.Generator") -> dict[int, tuple[int, ...]]:
+    """Return random groups of peers: for each aggregator, its partners in the group, ascending.
+
+    In random order, each peer that is in no group yet becomes an aggregator, if it has partners that are in none. These
+    partners are then in its group. If all peers are partners, all are in one group.
+    """
+    groups: dict[int, tuple[int, ...]] = {}
+    taken: set[int] = set()
+    for peer in rng.permutation(sorted(partners_of)).tolist():
+        free = tuple(other for other in partners_of[peer] if other not in taken)
+        if peer not in taken and free:
+            groups[peer] = free
+            taken |= {peer, *free}
+    return dict(sorted(groups.items()))
+
+
 def random_teachers(partners_of: Mapping[int, Sequence[int]], rng: "np.random.Generator") -> dict[int, int]:
     """Return a random partner of each peer. A peer without partners has no entry."""
     return {peer: int(rng.choice(others)) for peer, others in partners_of.items() if others}

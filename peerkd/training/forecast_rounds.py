@@ -144,15 +144,19 @@ def _num_in_epoch(method: RoundMethod, samples: PartitionSizes, batch_size: int)
     method, whether or not the method uses the public samples.
     """
     num_public_batches = math.ceil(samples.public / batch_size)
-    total = 0.0
+    total = largest = 0.0
     for num_own in samples.training_by_peer:
         num_own_batches = math.ceil(num_own / batch_size)
         num_batches = max(num_own_batches, num_public_batches)
-        total += num_own * num_batches / num_own_batches
+        num_seen = num_own * num_batches / num_own_batches
+        total, largest = total + num_seen, max(largest, num_seen)
         if method.joins_samples:
             total += samples.public * num_batches / num_public_batches
         elif method.needs_public_set:
             total += samples.public
+    if method.sends_along == "groups":
+        # All networks of a group also train on the samples of one of its peers.
+        total += largest * len(samples.training_by_peer)
     return round(total)
 
 
@@ -161,6 +165,10 @@ def _num_messages(method: RoundMethod, num_peers: int, num_partners: float) -> t
     match method.sends_along:
         case "pairs":
             return num_peers // 2, num_peers // 2
+        case "groups":
+            # Of a peer and its partners, about one is an aggregator. Each other network goes to it and back.
+            num = 2 * num_peers * num_partners / (num_partners + 1)
+            return num, num
         case "teachers":
             # A peer is the teacher of nobody if each of its partners draws another one.
             share = 1 - (1 - 1 / num_partners) ** num_partners if num_partners else 0

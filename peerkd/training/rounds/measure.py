@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from peerkd.config.collaborate import CollaborateConfig
@@ -86,6 +86,8 @@ def exchanged_bytes(
             case "samples":
                 return round.num_samples[peer] * math.prod(data.dataset.image_shape) if round.number == 1 else 0
 
+    if method.sends_along == "groups":
+        return _bytes_of_groups(round, message)
     senders = _senders(method, round)
     read = {sender for each in senders.values() for sender in each}
     return {
@@ -95,6 +97,15 @@ def exchanged_bytes(
         }
         for peer in senders
     }
+
+
+def _bytes_of_groups(round: TrainingRound, message: Callable[[int], int]) -> dict[int, dict[str, int]]:
+    """Return what ``exchanged_bytes`` returns if each network of a group goes to the aggregator and back."""
+    moved = dict.fromkeys(sorted(round.partners), 0)
+    for aggregator, senders in round.groups.items():
+        moved |= {sender: message(sender) for sender in senders}
+        moved[aggregator] = sum(map(message, senders))
+    return {peer: {"sent_bytes": num, "received_bytes": num} for peer, num in moved.items()}
 
 
 def _senders(method: RoundMethod, round: TrainingRound) -> dict[int, Sequence[int]]:
@@ -107,6 +118,8 @@ def _senders(method: RoundMethod, round: TrainingRound) -> dict[int, Sequence[in
             return dict.fromkeys(peers, ()) | {receiver: (sender,) for sender, receiver in round.pairs}
         case "teachers":
             return dict.fromkeys(peers, ()) | {peer: (teacher,) for peer, teacher in round.teachers.items()}
+        case "groups":
+            raise ValueError("sends_along must name whose messages a peer reads, got groups.")
         case "everyone":
             return {peer: [other for other in peers if other != peer] for peer in peers}
 

@@ -31,7 +31,7 @@ from peerkd.training.joined_samples import JoinedSamples
 from peerkd.training.rounds.data import RoundsData
 from peerkd.training.rounds.lies import told
 from peerkd.training.rounds.samples import LaterEpochs, OwnPart, RepeatedPasses, RoundSamples
-from peerkd.training.rounds.students import predictions_of, train_mutually, train_students
+from peerkd.training.rounds.students import MUTUAL_WEIGHT, predictions_of, train_mutually, train_students
 from peerkd.training.samples import SampleSet
 
 
@@ -52,6 +52,7 @@ class TrainingRound:
         self.partners: Mapping[int, Sequence[int]] = topology.partners(edges, peers)
         self.teachers = topology.random_teachers(self.partners, generator(config.seed, "teachers", number))
         self.pairs = topology.random_pairs(self.partners, generator(config.seed, "pairs", number))
+        self.groups = topology.random_groups(self.partners, generator(config.seed, "groups", number))
         self.num_samples = {peer: len(data.assignment.train[peer]) for peer in peers}
         rounds = config.rounds
         self.rules = RoundRules(
@@ -63,9 +64,11 @@ class TrainingRound:
             proximal_weight=rounds.proximal_weight,
             reduction_temperature=rounds.reduction_temperature,
             confidence_threshold=rounds.confidence_threshold,
+            mutual_weight=rounds.mutual_weight(number),
         )
         self.num_own_samples: Counter[int] = Counter()
-        """The number of a peer's own samples in all batches on which the peer has trained in this round, by peer."""
+        """The number of samples with labels in all batches on which the network of a peer has trained in this round, by
+        peer. They are the peer's own samples, or those of the aggregator of its group."""
         self.num_public_samples: Counter[int] = Counter()
         """The number of public samples in all batches on which a peer has trained in this round, by peer."""
 
@@ -133,17 +136,22 @@ class TrainingRound:
         """
         trained: dict[int, Weights] = {}
         for peer, weights in own.items():
-            batches = self._batches(self._data.samples("own", peer))
-            with self._noise(peer):
-                trained[peer] = train_mutually(
-                    self._data,
-                    self._config.networks[peer],
-                    received[peer],
-                    weights,
-                    batches,
-                    recipe=self._config.rounds,
-                )
-            self._count([peer], "own", batches)
+            starts = [weights, received[peer]]
+            trained[peer], _ = self._train_together(peer, [peer, peer], starts, distillation_weight=MUTUAL_WEIGHT)
+        return trained
+
+    def train_in_groups(self, groups: Mapping[int, PeerWeights], *, distillation_weight: float) -> dict[int, Weights]:
+        """Train the networks of each group together on the samples of its aggregator, as ``Round`` specifies."""
+        trained: dict[int, Weights] = {}
+        for aggregator, starts in groups.items():
+            states = self._train_together(
+                aggregator,
+                list(starts),
+                list(starts.values()),
+                distillation_weight=distillation_weight,
+                log_prior_K=self._data.counts_PK[aggregator].log(),
+            )
+            trained |= zip(starts, states, strict=True)
         return trained
 
     def train_with_teachers(
@@ -232,6 +240,30 @@ class TrainingRound:
             return prediction
         return told(prediction, lie, rng=generator(self._config.seed, "lies", peer, self.number))
 
+    def _train_together(
+        self,
+        host: int,
+        peers: Sequence[int],
+        starts: Sequence[Weights],
+        *,
+        distillation_weight: float,
+        log_prior_K: Tensor | None = None,
+    ) -> list[Weights]:
+        """Train networks of some peers together on the own samples of one peer, the host."""
+        batches = self._batches(self._data.samples("own", host))
+        with self._noise(host, peers):
+            trained = train_mutually(
+                self._data,
+                [self._config.networks[peer] for peer in peers],
+                starts,
+                batches,
+                recipe=self._config.rounds,
+                distillation_weight=distillation_weight,
+                log_prior_K=log_prior_K,
+            )
+        self._count(set(peers), "own", batches)
+        return trained
+
     def _by_network(self, peers: Iterable[int]) -> Mapping[PeerNetwork, list[int]]:
         groups: defaultdict[PeerNetwork, list[int]] = defaultdict(list)
         for peer in peers:
@@ -241,14 +273,14 @@ class TrainingRound:
     def _noise_seed(self, peer: int, samples: Samples) -> int:
         return derive_seed(self._config.seed, "noise of rounds", peer, self.number, samples)
 
-    def _noise(self, peer: int) -> AbstractContextManager[None]:
-        """Return a context manager in which a network may draw random numbers while a peer trains on its own samples.
+    def _noise(self, host: int, peers: Iterable[int]) -> AbstractContextManager[None]:
+        """Return a context manager in which networks of some peers may draw random numbers on the samples of one peer.
 
         It seeds torch's generators. The networks of peerkd draw no random numbers, and for them it does nothing.
         """
-        if self._config.networks[peer].is_built_in:
+        if all(self._config.networks[peer].is_built_in for peer in peers):
             return nullcontext()
-        return seeded(self._noise_seed(peer, "own"), self._data.device)
+        return seeded(self._noise_seed(host, "own"), self._data.device)
 
     def _count(self, peers: Iterable[int], samples: Samples, batches: LaterEpochs) -> None:
         for peer in peers:

@@ -1,13 +1,15 @@
 """The training of peers that have the same network in a round. Small networks train side by side on the same batches.
 
-Shape suffixes: K = classes.
+Shape suffixes: B = batch, K = classes.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from functools import partial
+from typing import Final
 
+import torch
 from torch import Tensor, nn
 
 from peerkd.config.given_peers import PeerNetwork
@@ -24,8 +26,8 @@ from peerkd.training.rounds.data import RoundsData
 from peerkd.training.samples import Batches
 from peerkd.training.stacked.students import Students
 
-_MUTUAL_WEIGHT = 0.5
-"""The weight of the divergence in mutual learning.
+MUTUAL_WEIGHT: Final = 0.5
+"""The weight of the divergence in mutual learning of two networks.
 
 Zhang et al. 2018, arXiv:1706.00384, equation 4, add the cross entropy and the divergence with equal weights. Here the
 loss is half of this sum, so that the losses of all methods have the same scale.
@@ -101,40 +103,69 @@ def train_students(
 
 
 def train_mutually(
-    data: RoundsData, network: PeerNetwork, received: Weights, own: Weights, samples: Batches, *, recipe: DistillConfig
-) -> Weights:
-    """Train a peer's own network and a received one together, and return the weights of the peer's own network.
+    data: RoundsData,
+    networks: Sequence[PeerNetwork],
+    starts: Sequence[Weights],
+    samples: Batches,
+    *,
+    recipe: DistillConfig,
+    distillation_weight: float = MUTUAL_WEIGHT,
+    log_prior_K: Tensor | None = None,
+) -> list[Weights]:
+    """Train several networks together on the same batches, and return the weights of each.
 
-    In each step, both networks predict a batch of the peer's samples. Each network minimises
-    ``(CE + KL(p_other || p)) / 2``, where CE is its cross entropy with the labels, p its prediction and p_other the
-    prediction of the other network, which counts as a constant (Zhang et al. 2018, arXiv:1706.00384, equations 3 to 6).
-    Both networks step at the same time.
+    In each step, all networks predict a batch. Each network minimises ``w D + (1 - w) CE``, where p is its prediction,
+    CE its cross entropy with the labels, and D the mean of ``KL(p_j || p)`` over the predictions p_j of the other
+    networks, which count as constants (Zhang et al. 2018, arXiv:1706.00384, equations 3 to 6, and their extension to
+    more networks). All networks step at the same time.
+
+    Args:
+        data: The data of the rounds.
+        networks: The networks, at least two.
+        starts: The weights from which each network starts.
+        samples: The batches.
+        recipe: Epochs, optimiser and schedule.
+        distillation_weight: w, from 0 to 1.
+        log_prior_K: What is added to the logits in CE, as in ``joint_loss``.
     """
-    module = data.network(network)
-    networks = [module, deepcopy(module)]
-    for each, start in zip(networks, (own, received), strict=True):
-        copy_state(start, each)
-        each.train()
-    known_K = known_classes(network, data.dataset, device=data.device)
-    optimizers = [Sgd(each, recipe) for each in networks]
+    modules = [deepcopy(data.network(network)) for network in networks]
+    for module, start in zip(modules, starts, strict=True):
+        copy_state(start, module)
+        module.train()
+    known_classes_of = [known_classes(network, data.dataset, device=data.device) for network in networks]
+    optimizers = [Sgd(module, recipe) for module in modules]
     num_steps = recipe.epochs * samples.num_batches
     for epoch in range(recipe.epochs):
         for index, batch in enumerate(samples.batches(epoch)):
             with autocast(samples.device, recipe.precision):
-                logits_BK = [widened(each(batch.images_NCHW)) for each in networks]
+                logits_BK = [widened(module(batch.images_NCHW)) for module in modules]
             rate = learning_rate_at(epoch * samples.num_batches + index, num_steps=num_steps, recipe=recipe)
             for mine, optimizer in enumerate(optimizers):
+                others = [each.detach() for place, each in enumerate(logits_BK) if place != mine]
                 optimizer.zero_grad()
                 joint_loss(
                     logits_BK[mine],
                     labels_B=batch.labels_B,
-                    teacher_logits_BK=logits_BK[1 - mine].detach(),
-                    distillation_weight=_MUTUAL_WEIGHT,
+                    teacher_logits_BK=_logits_of_mean(others),
+                    distillation_weight=distillation_weight,
                     temperature=1.0,
-                    known_K=known_K,
+                    known_K=known_classes_of[mine],
+                    log_prior_K=log_prior_K,
                 ).backward()
                 optimizer.step(rate)
-    return copied_state(module)
+    return [copied_state(module) for module in modules]
+
+
+def _logits_of_mean(logits_BK: Sequence[Tensor]) -> Tensor:
+    """Return logits of the mean of several predictions.
+
+    The mean of ``KL(p_j || p)`` over j is ``KL(mean_j p_j || p)`` plus a number that does not depend on p, so that one
+    divergence has the gradient of all together.
+    """
+    if len(logits_BK) == 1:
+        return logits_BK[0]
+    # The sum in place of the mean, because the softmax does not depend on the factor.
+    return torch.stack([each.log_softmax(-1) for each in logits_BK]).logsumexp(0)
 
 
 def predictions_of(

@@ -145,3 +145,8 @@ def test_a_preset_survives_the_way_through_json_and_has_every_field(name: str) -
     assert CollaborateConfig.from_json(preset.to_json()) == preset
     assert shape(json.loads(preset.to_json())) == shape(config().model_dump())
     assert preset.name == name
+
+
+def test_the_weight_of_mutual_learning_rises_within_each_cycle() -> None:
+    weights = [config(cycle_rounds=3).rounds.mutual_weight(number) for number in range(1, 8)]
+    assert weights == pytest.approx([0, 0.5, 1, 0, 0.5, 1, 0])

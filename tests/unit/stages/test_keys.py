@@ -123,7 +123,7 @@ BASES: Final[Mapping[type[StrictConfig], Mapping[str, Any]]] = {
         "data": {"source": "image_folder", "path": "nowhere", "image_size_pixels": 4},
         "pretrain": {"method": "pcl"},
         "partition": {"public_fraction": 0.1},
-        "rounds": {"methods": ["predictions", "fedprox", "ds_fl", "idkd"]},
+        "rounds": {"methods": ["predictions", "fedprox", "ds_fl", "idkd", "dfml"]},
     },
 }
 """Experiments in which every field has an effect, and can be changed alone."""

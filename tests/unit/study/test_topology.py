@@ -90,3 +90,21 @@ def test_no_peer_is_in_two_pairs_and_no_two_partners_are_left(num_peers: int, se
 def test_either_peer_of_a_pair_may_send() -> None:
     directions = {topology.random_pairs({0: (1,), 1: (0,)}, np.random.default_rng(seed))[0] for seed in range(20)}
     assert directions == {(0, 1), (1, 0)}
+
+
+@given(num_peers=st.integers(2, 12), seed=st.integers(0, 99))
+def test_no_peer_is_in_two_groups_and_no_two_partners_are_left(num_peers: int, seed: int) -> None:
+    partners_of = topology.partners(topology.ring(num_peers), range(num_peers))
+    groups = topology.random_groups(partners_of, np.random.default_rng(seed))
+    members = [peer for aggregator, senders in groups.items() for peer in (aggregator, *senders)]
+    assert len(members) == len(set(members))
+    assert all(senders and set(senders) <= set(partners_of[aggregator]) for aggregator, senders in groups.items())
+    left = set(range(num_peers)) - set(members)
+    assert not any(left & set(partners_of[peer]) for peer in left)
+
+
+def test_partners_of_all_peers_are_one_group_with_a_random_aggregator() -> None:
+    partners_of = topology.partners(topology.complete(4), range(4))
+    found = [topology.random_groups(partners_of, np.random.default_rng(seed)) for seed in range(30)]
+    assert all(len(groups) == 1 for groups in found)
+    assert {aggregator for groups in found for aggregator in groups} == {0, 1, 2, 3}

@@ -101,3 +101,12 @@ def test_only_the_senders_of_pairs_send(line: Line) -> None:
     assert {peer: each["received_bytes"] for peer, each in found.items() if each["received_bytes"]} == {
         receiver: weights
     }
+
+
+def test_each_network_of_a_group_goes_to_the_aggregator_and_back(line: Line) -> None:
+    found, round = exchanged(line, "dfml")
+    ((aggregator, senders),) = round.groups.items()
+    weights = weights_bytes(line.weights[0])
+    expected = dict.fromkeys(PEERS, 0) | dict.fromkeys(senders, weights) | {aggregator: len(senders) * weights}
+    assert {peer: each["sent_bytes"] for peer, each in found.items()} == expected
+    assert {peer: each["received_bytes"] for peer, each in found.items()} == expected

@@ -78,6 +78,21 @@ class WrittenOut:
             optimizer.step()
         return network.state_dict()
 
+    def minimise_together(self, states, loss, batches) -> list[State]:
+        networks, recipe = [self.network(state).train() for state in states], self.recipe
+        options = {"momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+        optimizers = [torch.optim.SGD(each.parameters(), lr=1.0, **options) for each in networks]
+        for step, batch in enumerate(batches):
+            z = [network(batch.images_NCHW) for network in networks]
+            for mine, optimizer in enumerate(optimizers):
+                optimizer.param_groups[0]["lr"] = (
+                    recipe.learning_rate * (1 + math.cos(math.pi * step / len(batches))) / 2
+                )
+                optimizer.zero_grad()
+                loss(z[mine], [each.detach() for each in z if each is not z[mine]], batch.labels_B).backward()
+                optimizer.step()
+        return [network.state_dict() for network in networks]
+
     def train_own(self, state: State, peer: int, *, mu: float = 0.0) -> State:
         own, _ = self.own_and_public(peer)
 
@@ -180,27 +195,39 @@ def feddf(by_hand, weights):
 
 
 def def_kt(by_hand, weights, pairs):
+    def loss(z, others, labels):
+        return 0.5 * F.cross_entropy(z, labels) + 0.5 * mean_divergence(z, others)
+
     after = {}
     for sender, receiver in pairs:
         sent = by_hand.train_own(weights[sender], sender)
         own, _ = by_hand.own_and_public(receiver)
-        networks = [by_hand.network(state).train() for state in (weights[receiver], sent)]
-        recipe = by_hand.recipe
-        optimizers = [
-            torch.optim.SGD(network.parameters(), lr=1.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-            for network in networks
-        ]
-        for step, batch in enumerate(own):
-            z = [network(batch.images_NCHW) for network in networks]
-            for mine, optimizer in enumerate(optimizers):
-                optimizer.param_groups[0]["lr"] = recipe.learning_rate * (1 + math.cos(math.pi * step / len(own))) / 2
-                other = z[1 - mine].detach().log_softmax(1)
-                kl = (other.exp() * (other - z[mine].log_softmax(1))).sum(1).mean()
-                optimizer.zero_grad()
-                (0.5 * F.cross_entropy(z[mine], batch.labels_B) + 0.5 * kl).backward()
-                optimizer.step()
-        after |= {sender: sent, receiver: networks[0].state_dict()}
+        learned, _ = by_hand.minimise_together([weights[receiver], sent], loss, own)
+        after |= {sender: sent, receiver: learned}
     return after
+
+
+def dfml(by_hand, weights, groups):
+    # In the second of five rounds of a cycle.
+    w = (1 - math.cos(math.pi / 4)) / 2
+    after = {}
+    for aggregator, senders in groups.items():
+        peers = (aggregator, *senders)
+        shares = by_hand.counts[aggregator] / by_hand.counts[aggregator].sum()
+
+        def loss(z, others, labels, shares=shares):
+            wsm = ((shares * z.exp()).sum(1).log() - z.gather(1, labels[:, None])[:, 0]).mean()
+            return (1 - w) * wsm + w * mean_divergence(z, others)
+
+        own, _ = by_hand.own_and_public(aggregator)
+        trained = [by_hand.train_own(weights[peer], peer) for peer in peers]
+        after |= zip(peers, by_hand.minimise_together(trained, loss, own), strict=True)
+    return after
+
+
+def mean_divergence(z, others):
+    p = [other.softmax(1) for other in others]
+    return sum((each * (each.log() - z.log_softmax(1))).sum(1).mean() for each in p) / len(p)
 
 
 def pairwise(by_hand, weights, teachers):
@@ -261,7 +288,7 @@ def idkd(by_hand, weights):
     return after
 
 
-METHODS = (predictions, alone, fedavg, fedprox, fedmd, ds_fl, feddf, def_kt, pairwise, pooled, idkd)
+METHODS = (predictions, alone, fedavg, fedprox, fedmd, ds_fl, feddf, def_kt, pairwise, pooled, idkd, dfml)
 BY_HAND = {each.__name__: each for each in METHODS}
 
 
@@ -273,9 +300,10 @@ def test_every_method_is_written_out() -> None:
 @pytest.mark.parametrize("name", ROUND_METHODS)
 def test_a_round_is_the_formula_written_out(line: Line, name: str) -> None:
     round = TrainingRound(line.config, line.data, number=NUMBER, peers=PEERS)
+    round.groups = {1: (0, 2)}
     before = {peer: {key: tensor.clone() for key, tensor in state.items()} for peer, state in line.weights.items()}
     got = ROUND_METHODS[name].propose(round, line.weights)
-    arguments = {"def_kt": (round.pairs,), "pairwise": (round.teachers,)}.get(name, ())
+    arguments = {"def_kt": (round.pairs,), "pairwise": (round.teachers,), "dfml": (round.groups,)}.get(name, ())
     expected = BY_HAND[name](WrittenOut(line), line.weights, *arguments)
     assert got.keys() == expected.keys()
     for peer, state in expected.items():

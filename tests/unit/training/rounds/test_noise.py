@@ -13,7 +13,7 @@ from tests.unit.training.rounds.conftest import PEERS, line_config, open_data
 OWN = "tests.own_networks:WithDropout"
 
 
-@pytest.mark.parametrize("name", ["alone", "def_kt"])
+@pytest.mark.parametrize("name", ["alone", "def_kt", "dfml"])
 def test_a_round_with_dropout_can_be_repeated(tiny, name: str) -> None:
     values = line_config().model_dump(mode="json")
     values["peers"]["given"] = [{"name": f"p{peer}", "network": OWN} for peer in PEERS]
