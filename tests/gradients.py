@@ -1,4 +1,4 @@
-"""A program for torchrun: each process writes the gradients of one step and the running statistics after it, and in
+"""A program of a group of processes: each writes the gradients of one step and the running statistics after it, and in
 ``received-`` what it received from the other processes.
 
 ``python -m tests.gradients FOLDER NUM_SAMPLES ARCHITECTURE-METHOD...`` does each step on one batch of all samples.

@@ -1,7 +1,5 @@
-"""Results that two real processes compute together, started by torchrun over gloo."""
+"""Results that two real processes compute together over gloo."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +8,10 @@ import torch
 from peerkd.config.methods import METHODS, Method
 from peerkd.training.checkpoints import load_tensors
 from peerkd.training.online.group import ALONE, ProcessGroup
+from tests.forked import run_as_group
 from tests.gradients import SHARED, step, training_of
 from tests.trainings import Training
 
-ROOT = Path(__file__).parents[4]
 # A multilayer perceptron has no batch normalisation; ONE's gate does, and FFL-S fuses feature maps.
 WITHOUT_BATCH_NORM: list[Method] = [method for method in METHODS if METHODS[method].head not in ("gated", "fused")]
 UNEVEN = 25
@@ -24,10 +22,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what two processes computed in a step of each training."""
     folder = tmp_path_factory.mktemp("steps")
     trainings = [*(f"mlp-{method}" for method in WITHOUT_BATCH_NORM), "small_cnn-pcl"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*torchrun, "-m", "tests.gradients", str(folder), str(UNEVEN), *trainings]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=240)
-    assert ended.returncode == 0, ended.stderr
+    run_as_group("tests.gradients", [[str(folder), str(UNEVEN), *trainings]] * 2, folder=folder)
     return folder
 
 

@@ -1,14 +1,12 @@
-"""Complete runs in one process or under torchrun, on real digits: killed, resumed, and shared by two processes."""
+"""Complete runs in one process or in two, on real digits: killed, resumed and shared."""
 
 import contextlib
 import dataclasses
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -23,11 +21,12 @@ from peerkd.data.packed import write_packed
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.sources import read_source
 from peerkd.errors import WorkerDiedError
-from peerkd.launch.torchrun import Rendezvous, run_processes
+from peerkd.launch.torchrun import run_processes
 from peerkd.training.checkpoints import load_tensors
 from peerkd.training.inputs import RunDone, RunEpochDone, RunInputs
 from peerkd.training.online.runs import start
 from peerkd.training.run_request import EVENT_PREFIX, RunRequest
+from tests.forked import fork_context, run_as_group
 from tests.kept_checkpoint import NUM_STEPS, kept_path
 
 ROOT = Path(__file__).parents[4]
@@ -115,20 +114,22 @@ def test_a_run_that_is_killed_in_mid_epoch_leaves_the_same_bytes(folders: Path, 
 
 def with_run(order: Path, *, until_steps: int, checkpoint: Path) -> None:
     """Start the run in another process and kill it in mid-epoch once ``until_steps`` steps were saved."""
-    script = (
-        "import sys, torch; from pathlib import Path;"
-        "from peerkd.training.run_request import RunRequest; from peerkd.training.online.runs import start;"
-        "torch.set_num_threads(1); order = RunRequest.read(Path(sys.argv[1]));"
-        "list(start(order.inputs, process_index=0)(order.run))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, str(order)], cwd=ROOT)
+    process = fork_context().Process(target=do_run, args=(order,))
+    process.start()
     deadline = time.monotonic() + 600
     while steps_in(checkpoint) < until_steps:
-        assert process.poll() is None, "ended before it was killed"
+        assert process.exitcode is None, "ended before it was killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def do_run(order: Path) -> None:
+    torch.set_num_threads(1)
+    request = RunRequest.read(order)
+    list(start(request.inputs, process_index=0)(request.run))
 
 
 def steps_in(checkpoint: Path) -> int:
@@ -137,16 +138,8 @@ def steps_in(checkpoint: Path) -> int:
     return json.loads(load_tensors(checkpoint)[1]["progress"])["num_steps"]
 
 
-def news_of(
-    order: Path, *, module: str = "peerkd.training.online.processes", rendezvous: Rendezvous | None = None
-) -> Generator[list[object], None, None]:
-    return run_processes(
-        module,
-        order,
-        num_processes=2,
-        news_prefix=EVENT_PREFIX,
-        rendezvous=rendezvous,
-    )
+def news_of(order: Path, *, module: str = "peerkd.training.online.processes") -> Generator[list[object], None, None]:
+    return run_processes(module, order, num_processes=2, news_prefix=EVENT_PREFIX)
 
 
 @pytest.fixture(scope="module")
@@ -175,10 +168,10 @@ def test_two_processes_do_a_run_and_agree_with_one_where_there_is_no_batch_norm(
             assert theirs["train"][part] == pytest.approx(ours["train"][part], rel=1e-3), part
 
 
-def test_workers_resume_from_the_checkpoint_of_the_leader_and_do_its_run(
+def test_processes_resume_from_the_checkpoint_of_the_leader_and_do_its_run(
     shared: tuple[RunInputs, list[list[object]]], tmp_path: Path
 ) -> None:
-    """Two processes on two workers resume what two processes on one worker began, and end with the same result."""
+    """The second process is that of another worker, with none of the folders of the first one."""
     whole, (*_, (_, whole_record)) = shared
     (run,) = whole.config.runs
     first_inputs = dataclasses.replace(whole, networks_folder=tmp_path / "networks", checkpoints_folder=tmp_path)
@@ -186,19 +179,12 @@ def test_workers_resume_from_the_checkpoint_of_the_leader_and_do_its_run(
     shutil.copy(kept_path(whole.checkpoint(run)), first_inputs.checkpoint(run))
     assert steps_in(first_inputs.checkpoint(run)) == NUM_STEPS
     RunRequest.of(first_inputs, run).write(tmp_path / "first.json")
-    # The second worker has nothing of the first one's folders.
     elsewhere = dataclasses.replace(whole, networks_folder=tmp_path / "no", checkpoints_folder=tmp_path / "no")
     RunRequest.of(elsewhere, None).write(tmp_path / "second.json")
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    first, second = (Rendezvous(host="localhost", port=port, index=index, num_workers=2) for index in range(2))
-    heard: list[object] = []
-    thread = threading.Thread(target=lambda: heard.extend(news_of(tmp_path / "second.json", rendezvous=second)))
-    thread.start()
-    (*epochs, (_, record)) = news_of(tmp_path / "first.json", rendezvous=first)
-    thread.join(timeout=120)
-    assert heard == []
+    orders = [[str(tmp_path / "first.json")], [str(tmp_path / "second.json")]]
+    printed, nothing = run_as_group("peerkd.training.online.processes", orders, folder=tmp_path)
+    *epochs, (_, record) = (json.loads(line.removeprefix(EVENT_PREFIX)) for line in printed)
+    assert nothing == []
     assert len(epochs) == 2
     assert deterministic(record) == deterministic(whole_record)
     assert first_inputs.network(run).read_bytes() == whole.network(run).read_bytes()
@@ -208,7 +194,7 @@ def test_processes_end_when_their_starter_is_killed(folders: Path, tmp_path: Pat
     inputs = inputs_in(folders, tmp_path, overrides="training.epochs=100000 training.num_processes=2")
     (run,) = inputs.config.runs
     script = (
-        "import sys; from pathlib import Path; from peerkd.launch.torchrun import Rendezvous, run_processes;"
+        "import sys; from pathlib import Path; from peerkd.launch.torchrun import run_processes;"
         "from peerkd.training.run_request import RunRequest, EVENT_PREFIX; import dataclasses, os;"
         "order = dataclasses.replace(RunRequest.read(Path(sys.argv[1])), starter_pid=os.getpid());"
         "order.write(Path(sys.argv[1]));"
