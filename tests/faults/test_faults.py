@@ -48,19 +48,19 @@ def test_a_study_is_correct_although_a_third_of_all_requests_to_its_store_fail(
 
 def test_a_generated_data_set_is_read_or_refused_in_a_sentence() -> None:
     report = Report()
-    report.add(inputs.data_sets(60, seed=1))
+    report.add(inputs.data_sets(30, seed=1))
     assert report.wrong == []
 
 
 def test_a_generated_table_is_replayed_or_refused_in_a_sentence() -> None:
     report = Report()
-    report.add(inputs.tables(60, seed=1))
+    report.add(inputs.tables(30, seed=1))
     assert report.wrong == []
 
 
 def test_generated_weights_are_read_or_refused_in_a_sentence() -> None:
     report = Report()
-    report.add(inputs.weights(40, seed=1))
+    report.add(inputs.weights(20, seed=1))
     assert report.wrong == []
 
 
