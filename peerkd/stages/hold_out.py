@@ -74,7 +74,7 @@ def hold_out(
         if not len(parts_of_fields[field]) or not len(pool):
             raise ValueError(
                 f"{field} must hold out at least one of the training samples and leave one to train on, "
-                f"got {fraction} of {len(rest):,}."
+                f"got {fraction} of {len(rest):,}; add images."
             )
     _check_classes(labels[pool], dataset.class_names)
     for part, what in ((validation, "validation"), (test, "test")):
@@ -103,7 +103,7 @@ def split_off_test(data: DataConfig, dataset: ImageDataset | RawDataset, *, seed
     if not len(test) or not len(rest):
         raise ValueError(
             f"data.test_fraction must leave at least one sample to train on and one to test on, "
-            f"got {data.test_fraction} of {dataset.num_train:,}."
+            f"got {data.test_fraction} of {dataset.num_train:,}; add images."
         )
     return rest, test
 
@@ -118,5 +118,5 @@ def _check_classes(labels: Indices, class_names: Sequence[str]) -> None:
     if len(classes) < 2:
         raise ValueError(
             "data.path: the training samples must be of at least 2 classes, "
-            f"got {plural(len(labels), 'sample')} of class {class_names[classes[0]]}."
+            f"got {plural(len(labels), 'sample')} of class {class_names[classes[0]]}; add images of another class."
         )

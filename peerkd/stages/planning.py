@@ -1,6 +1,7 @@
 """The preparation of a forecast: the checks that a run makes first, and the sizes from which its work is computed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from peerkd.artifacts.store import ArtifactStore
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
+from peerkd.data.skipped import describe
 from peerkd.stages import split_data
 from peerkd.stages.dataset import read_dataset, reading_remarks
 from peerkd.stages.division import batch_warnings, divide, division_warnings
@@ -53,7 +55,8 @@ def prepare(config: PeerExperimentConfig, store: ArtifactStore | None) -> Prepar
     """
     published = None if store is None else find_published(config, store)
     dataset = read_data("plan", config, store=store)
-    assignment = divide(config, dataset)
+    with _naming_skipped(dataset):
+        assignment = divide(config, dataset)
     if published:
         check_same_data(published, dataset, assignment)
     with found_weights(config, store, stage="plan") as weights:
@@ -78,10 +81,25 @@ def prepare_study(config: PclConfig) -> PreparedStudy:
         DataSourceError: If the data set is missing or damaged.
     """
     dataset = read_dataset("plan", config.data, seed=config.seed)
-    assignment, warned = split_data.divide_study(config, dataset)
+    with _naming_skipped(dataset):
+        assignment, warned = split_data.divide_study(config, dataset)
     samples = measure_split(dataset, assignment)
     warned = [*warned, *split_data.batch_warnings(config, num_train=samples.training)]
     return PreparedStudy(_data_lines(dataset, warned), samples)
+
+
+@contextmanager
+def _naming_skipped(dataset: ImageDataset | RawDataset) -> Iterator[None]:
+    """Let errors in the body of a ``with`` statement end with what the source of a data set contains but was skipped.
+
+    A run prints this before it divides the data set. It may be the reason why samples are missing.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if not dataset.skipped:
+            raise
+        raise ValueError(f"{error} Skipped entries of {dataset.name}: {describe(dataset.skipped)}.") from error
 
 
 def _data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str]) -> list[str]:

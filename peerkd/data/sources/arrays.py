@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 
 import numpy as np
 
-from peerkd.data.sources.folders import entry_kind, is_hidden, list_entries, special_kind
+from peerkd.data.sources.folders import entry_kind, is_hidden, list_entries, not_found, special_kind
 from peerkd.data.wording import printable
 from peerkd.errors import DataSourceError
 
@@ -80,6 +80,8 @@ def open_arrays(path: Path) -> Iterator[ArrayFiles]:
     """
     try:
         mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise _refusal(path, f"it {not_found(path)}.") from error
     except (OSError, ValueError) as error:
         raise _refusal(path, f"it cannot be read: {_reason(error)}.") from error
     if stat.S_ISDIR(mode):

@@ -80,13 +80,20 @@ def read_columns(path: Path, relative_paths: Sequence[str]) -> Columns:
     return Columns(columns, remarks, tally.skipped())
 
 
+def _advice(header: list[str]) -> str:
+    """Return what to do about a first line in which the column of file names is not found."""
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+        return "separate the columns by commas"
+    return f"the column {FILE_NAME} has the path of each image below data.path"
+
+
 def _parse(where: str, lines: Iterator[list[str]]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     """Return the names of the columns other than ``file_name``, and their values for each file name."""
     header = [name.strip() for name in next(lines, [])]
     if header.count(FILE_NAME) != 1 or len(set(header)) != len(header) or len(header) < 2:
         raise DataSourceError(
             f"{where} must begin with a line of different column names, among them {FILE_NAME}, got "
-            f"{listed(header) or 'an empty line'}."
+            f"{listed(header) or 'an empty line'}; {_advice(header)}."
         )
     for name in header:
         if not name.isidentifier():

@@ -29,9 +29,25 @@ def list_entries(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise DataSourceError(
-            f"data.path: {printable(str(folder))} cannot be listed as a folder: {error.strerror}."
-        ) from error
+        raise DataSourceError(f"data.path: {printable(str(folder))} {_why_not_listed(folder, error)}.") from error
+
+
+def not_found(path: Path) -> str:
+    """Return what to say of a path that does not exist, with the folder at which a relative path begins."""
+    start = "" if path.is_absolute() else f", which begins at {printable(str(Path.cwd()))}"
+    return f"does not exist; check the path{start}"
+
+
+def _why_not_listed(folder: Path, error: OSError) -> str:
+    match error:
+        case FileNotFoundError():
+            return not_found(folder)
+        case NotADirectoryError():
+            return (
+                "must be a folder, got a file; unpack an archive first, read arrays with data.source=npz, or give the "
+                "folder that contains the folders of the classes"
+            )
+    return f"cannot be listed as a folder: {error.strerror}"
 
 
 def entry_kind(entry: os.DirEntry[str]) -> EntryKind:

@@ -160,6 +160,15 @@ def test_a_plan_and_a_run_give_the_same_verdict_in_the_same_words(
         assert planned.out.splitlines()[: len(said) - 1] == said[:-1]
 
 
+def test_a_refused_plan_tells_what_was_skipped(peerkd, tmp_path: Path) -> None:
+    images = folder_of(num=2)(tmp_path)
+    (images / "cat" / "photo.heic").touch()
+    planned = peerkd("plan", "jointkd", "--set", "data.source=image_folder", "--set", f"data.path={images}")
+    assert (planned.exit_code, planned.out) == (2, "")
+    skipped = "Skipped entries of images: files of other formats: 1 (cat/photo.heic).\n"
+    assert planned.err.endswith(f"got 0.2 of 2; add images. {skipped}")
+
+
 BAD_CONFIGS = {
     "jointkd": [
         "sweep.alpha=[1] seed=x",

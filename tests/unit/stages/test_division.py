@@ -171,12 +171,16 @@ def of_labels(labels, columns=None, **splits) -> RawDataset:
 @pytest.mark.parametrize(
     ("labels", "splits", "message"),
     [
-        ([1] * 50, {}, "the training samples must be of at least 2 classes, got 50 samples of class dog"),
+        (
+            [1] * 50,
+            {},
+            "the training samples must be of at least 2 classes, got 50 samples of class dog; add images of ",
+        ),
         ([0] * 50 + [1] * 9, {"num_train": 50}, "got 50 samples of class cat"),
         (
             [0, 1, 2],
             {},
-            "data.validation_fraction must hold out at least one .* and leave one .*, got 0.2 of 2",
+            "data.validation_fraction must hold out at least one .* and leave one .*, got 0.2 of 2; add images",
         ),
         ([0, 1], {}, "data.test_fraction must leave at least one sample to train on and one to test on, got 0.25 of 2"),
         ([0, 1, 2] * 3, {"num_train": 3}, "data.path: some class must have training and validation samples"),

@@ -108,7 +108,7 @@ def test_a_partition_of_peers_data_is_published_once_and_said(
 
 
 def test_a_damaged_source_is_refused_with_the_name_of_its_field(tmp_path: Path) -> None:
-    with pytest.raises(DataSourceError, match=r"^peers\.given\[1\]\.data: .* cannot be listed as a folder"):
+    with pytest.raises(DataSourceError, match=r"^peers\.given\[1\]\.data: .* does not exist; check the path"):
         read_data("test", config(folder(tmp_path / "a", "cat", "dog"), tmp_path / "nowhere"))
 
 

@@ -50,7 +50,8 @@ def test_images_without_a_row_and_rows_without_an_image_are_counted(file: Path) 
     ("text", "message"),
     [
         ("", "must begin with a line of different column names, among them file_name, got an empty line"),
-        ("image,site\na,b\n", "among them file_name, got image, site"),
+        ("image,site\na,b\n", "among them file_name, got image, site; the column file_name has the path of each image"),
+        ("file_name;site\na;b\n", "got file_name;site; separate the columns by commas"),
         ("file_name\ncat/1.png\n", "got file_name"),
         ("file_name,site,site\n", "got file_name, site, site"),
         ("file_name,my site\n", "letters, digits and underscores, got 'my site'; rename the column"),

@@ -241,5 +241,10 @@ def test_classes_without_any_image_are_refused_with_their_contents(tmp_path: Pat
 
 
 def test_a_root_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataSourceError, match=r"data\.path: .*nowhere cannot be listed as a folder: No such file"):
+    with pytest.raises(DataSourceError, match=r"^data\.path: .*nowhere does not exist; check the path\.$"):
         list_image_files(tmp_path / "nowhere")
+    with pytest.raises(DataSourceError, match=r"does not exist; check the path, which begins at /"):
+        list_image_files(Path("nowhere"))
+    (tmp_path / "images.zip").touch()
+    with pytest.raises(DataSourceError, match=r"images\.zip must be a folder, got a file; unpack an archive first, "):
+        list_image_files(tmp_path / "images.zip")
