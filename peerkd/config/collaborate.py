@@ -121,6 +121,12 @@ class RoundsConfig(DistillConfig):
     """The target of the method ``predictions``, which joins the predictions of a peer and its partners. The kinds
     teacher and student are refused, because they are made for pairs."""
 
+    trimmed_fraction: float = Field(default=0.0, ge=0, lt=0.5)
+    """A defence of the method ``predictions`` against peers that lie: the target is a trimmed mean. For each sample and
+    class, the lowest and the highest predictions are left out, up to this fraction of the sum of all weights at either
+    end. Peers that together have at most this share of the weight in a class cannot move the target of the class out of
+    the range of what the other peers predict. 0: no prediction is left out."""
+
     max_own_drop: float | None = Field(default=None, ge=0, le=1)
     """The limit, as a fraction, on how far the accuracy of a peer may fall below its accuracy before the first round,
     on the peer's own validation samples. If the weights that a round proposes would exceed this limit, the peer rejects

@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
+from peerkd.losses.targets.trimming import trimmed_weights
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -110,7 +112,12 @@ def target_logits(
 
 
 def joined_logits(
-    target: PairTarget, predictions: Sequence[Prediction], *, temperature: float, prior_adjusted: bool = False
+    target: PairTarget,
+    predictions: Sequence[Prediction],
+    *,
+    temperature: float,
+    prior_adjusted: bool = False,
+    trimmed_fraction: float = 0.0,
 ) -> "Tensor":
     """Return logits ``u_BK`` with ``softmax(u / T) = target`` for the predictions of any number of peers.
 
@@ -121,6 +128,8 @@ def joined_logits(
         temperature: T, above 0.
         prior_adjusted: Whether the logits of each peer are corrected for the class distribution of its training
             samples, as in ``target_logits``.
+        trimmed_fraction: The fraction of the sum of all weights that is cut off at either end of the predictions for a
+            class, as in ``trimmed_weights``. 0: the target is the weighted mean of all predictions.
 
     Raises:
         ValueError: If the target has no function ``weigh``, or does not accept this number of predictions.
@@ -128,12 +137,23 @@ def joined_logits(
     # log sum_i w_i p_i, without leaving the logarithms: a weight of 0 is -inf, which logaddexp ignores, because another
     # weight is above 0. log p_i is finite for all finite logits. Z is a constant of each sample, which no softmax of
     # the result depends on; subtracting it makes u / T the logarithm of the target itself.
-    log_terms_BK = _log_terms(target, predictions, temperature=temperature, prior_adjusted=prior_adjusted)
+    log_terms_BK = _log_terms(
+        target,
+        predictions,
+        temperature=temperature,
+        prior_adjusted=prior_adjusted,
+        trimmed_fraction=trimmed_fraction,
+    )
     return temperature * reduce(lambda sums_BK, each_BK: sums_BK.logaddexp(each_BK), log_terms_BK).log_softmax(-1)
 
 
 def joined_shares(
-    target: PairTarget, predictions: Sequence[Prediction], *, temperature: float, prior_adjusted: bool = False
+    target: PairTarget,
+    predictions: Sequence[Prediction],
+    *,
+    temperature: float,
+    prior_adjusted: bool = False,
+    trimmed_fraction: float = 0.0,
 ) -> list[float]:
     """Return the share of each prediction in the target that ``joined_logits`` makes of them, as a mean over samples.
 
@@ -146,25 +166,38 @@ def joined_shares(
         predictions: The prediction and the class counts of each peer.
         temperature: T, above 0.
         prior_adjusted: Whether the logits of each peer are corrected first, as in ``joined_logits``.
+        trimmed_fraction: The fraction that is cut off at either end, as in ``joined_logits``.
     """
-    log_terms_BK = _log_terms(target, predictions, temperature=temperature, prior_adjusted=prior_adjusted)
+    log_terms_BK = _log_terms(
+        target,
+        predictions,
+        temperature=temperature,
+        prior_adjusted=prior_adjusted,
+        trimmed_fraction=trimmed_fraction,
+    )
     masses_B = [each_BK.exp().sum(-1) for each_BK in log_terms_BK]
     totals_B = reduce(lambda sums_B, each_B: sums_B + each_B, masses_B)
     return [float((mass_B / totals_B).mean()) for mass_B in masses_B]
 
 
 def _log_terms(
-    target: PairTarget, predictions: Sequence[Prediction], *, temperature: float, prior_adjusted: bool
+    target: PairTarget,
+    predictions: Sequence[Prediction],
+    *,
+    temperature: float,
+    prior_adjusted: bool,
+    trimmed_fraction: float,
 ) -> "list[Tensor]":
     """Return ``log w_i p_i`` of each network, of shape BK."""
     if target.weigh is None or not (target.joins_any_number or len(predictions) == 2):
         raise ValueError(f"target must join {len(predictions)} predictions, got {target.name}.")
     if prior_adjusted:
         predictions = [_adjusted(each) for each in predictions]
-    return [
-        weights.log() + (each.logits_BK / temperature).log_softmax(-1)
-        for weights, each in zip(target.weigh(predictions), predictions, strict=True)
-    ]
+    weights = target.weigh(predictions)
+    log_p_BK = [(each.logits_BK / temperature).log_softmax(-1) for each in predictions]
+    if trimmed_fraction:
+        weights = trimmed_weights(weights, log_p_BK, fraction=trimmed_fraction)
+    return [weight.log() + each_BK for weight, each_BK in zip(weights, log_p_BK, strict=True)]
 
 
 def _adjusted(prediction: Prediction) -> Prediction:

@@ -4,15 +4,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from peerkd.config.collaborate import RoundsConfig
 from peerkd.reporting import charts, page, wording
 from peerkd.reporting.charts import Axis, Line, Series, XYChart
 from peerkd.reporting.facts import RoundsFacts
 from peerkd.reporting.rounds import details
 from peerkd.reporting.rounds.findings import MethodRounds
+from peerkd.reporting.rounds.wording import trimmed_mean
 from peerkd.results.intervals import Estimate
 from peerkd.results.rounds import MAX_TEACHERS
 from peerkd.rounds import ROUND_METHODS
 from peerkd.rounds.alone import METHOD as ALONE
+from peerkd.rounds.predictions import METHOD as PREDICTIONS
 from peerkd.wording import format_bytes, plural
 
 SECTIONS: Final[Mapping[str, str]] = {
@@ -122,7 +125,8 @@ def headline(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> list[tupl
 def unreliable_peers(main: MethodRounds, facts: RoundsFacts) -> str:
     """Return sentences on the peers that were absent or lied with the first method, and on the accuracy of the others.
 
-    The text is empty if there are no such peers. A peer that sends nothing cannot lie.
+    They also say which defence was used against lies. The text is empty if there are no such peers. A peer that sends
+    nothing cannot lie.
     """
     sends_nothing = facts.config.rounds.round_methods[0].sends == "nothing"
     unreliable = [
@@ -142,12 +146,21 @@ def unreliable_peers(main: MethodRounds, facts: RoundsFacts) -> str:
         if happened
     ]
     said = f"In some rounds, these peers {' or '.join(done)}: {named}."
+    if "lied" in done:
+        said += f" {_defence(facts.config.rounds)}"
     numbers = {each.peer for each in unreliable}
     others = [index for index, number in enumerate(facts.peer_numbers) if number not in numbers]
     if not others:
         return f"{said} No peer was reliable in all rounds."
     before, after = (_percent(main.global_RP[round, others].mean()) for round in (0, -1))
     return f"{said} The mean accuracy of the other peers goes from {before} to {after}."
+
+
+def _defence(rounds: RoundsConfig) -> str:
+    """Return a sentence on the defence of the first method against lies."""
+    if rounds.methods[0] == PREDICTIONS.name and rounds.trimmed_fraction:
+        return f"The defence against lies was {trimmed_mean(rounds.trimmed_fraction)}."
+    return "There was no defence against lies."
 
 
 def conventions(facts: RoundsFacts) -> list[str]:
@@ -161,6 +174,7 @@ def conventions(facts: RoundsFacts) -> list[str]:
         f"{100 * rounds.max_own_drop:g} points below its accuracy before the first round."
         + (f" This limit does not apply to {bounds}." if bounds else "")
     )
+    trimmed = f", joined by {trimmed_mean(rounds.trimmed_fraction)}" if rounds.trimmed_fraction else ""
     mixed = f", except with {bounds}, whose batches mix the samples of all peers" if bounds else ""
     return [
         "All methods start from the same peers. Whenever a peer trains on its own samples, their batches and order in "
@@ -170,7 +184,7 @@ def conventions(facts: RoundsFacts) -> list[str]:
         "Every training in a round begins with zero momentum and at the initial learning rate.",
         f"The weight of the divergence is {wording.number(rounds.distillation_weight(1))} in the first round and "
         f"{wording.number(rounds.distillation_weight(rounds.num_rounds))} in the last, at T = "
-        f"{wording.number(rounds.temperature)}. The target of joint distillation is {rounds.target.title}.",
+        f"{wording.number(rounds.temperature)}. The target of joint distillation is {rounds.target.title}{trimmed}.",
         "Predictions on the public set are made once in a round, without augmentation. Its labels are never used.",
         "A message counts once for the peer that sends it, and once for each peer that reads it.",
         limit,

@@ -130,7 +130,7 @@ def test_a_peer_is_published_with_its_card_and_can_be_exported(finished, tmp_pat
         )
 
 
-def cards_of(finished: tuple[Path, Path], method: str) -> list[ModelCard]:
+def cards_of(finished: tuple[Path, Path], method: str, *more: str) -> list[ModelCard]:
     """Return the cards of the peers if a method is the first one, which has a limit on losses at home."""
     store = open_store(str(finished[0]))
     (peers,) = (store.find(key) for key in store.keys() if key.startswith("pretrain_peers/"))  # noqa: SIM118
@@ -140,7 +140,11 @@ def cards_of(finished: tuple[Path, Path], method: str) -> list[ModelCard]:
     table = read_rounds(rounds_folder(finished[0]) / collaborate_peers.TABLE_NAME)
     return list(
         round_cards(
-            resolve(COLLABORATE, preset="digits", overrides=f"{TINY} rounds.methods=[{method}] rounds.max_own_drop=1"),
+            resolve(
+                COLLABORATE,
+                preset="digits",
+                overrides=" ".join([TINY, f"rounds.methods=[{method}] rounds.max_own_drop=1", *more]),
+            ),
             [row for row in table.to_pylist() if row["method"] == method],
             key="collaborate_peers/0a1b",
             fingerprint="c0ffee",
@@ -159,6 +163,12 @@ def test_a_card_has_the_loss_of_every_method_that_uses_one(finished) -> None:
         assert "- Alpha is the weight of D: w = alpha." in text
         assert target in text
     assert "alpha" not in cards_of(finished, "fedavg")[0].to_markdown()
+
+
+def test_a_card_says_that_predictions_were_trimmed(finished) -> None:
+    trimmed = cards_of(finished, "predictions", "rounds.trimmed_fraction=0.2")[0].to_markdown()
+    assert "- The predictions are joined by a trimmed mean: " in trimmed
+    assert "trimmed" not in cards_of(finished, "predictions")[0].to_markdown()
 
 
 def test_a_card_claims_no_limit_that_does_not_apply(finished) -> None:

@@ -120,13 +120,29 @@ def test_a_table_of_an_earlier_version_has_a_report_without_teachers_and_classes
     assert "Who taught whom" in html.render(found(), facts)
 
 
-def test_the_accuracy_of_reliable_peers_is_reported_apart(facts: RoundsFacts) -> None:
-    rounds = {"num_rounds": 2, "methods": ["predictions"], "unreliable": [{"kind": "flipped_labels", "peer": 2}]}
+@pytest.mark.parametrize(
+    ("defence", "sentence"),
+    [
+        ({}, "There was no defence against lies."),
+        (
+            {"trimmed_fraction": 0.2},
+            "The defence against lies was a trimmed mean: for each sample and class, the lowest and the highest "
+            "predictions are left out, up to 20 % of the weight at either end.",
+        ),
+    ],
+)
+def test_the_accuracy_of_reliable_peers_is_reported_apart(
+    facts: RoundsFacts, defence: dict[str, float], sentence: str
+) -> None:
+    lie = {"kind": "flipped_labels", "peer": 2}
+    rounds = {"num_rounds": 2, "methods": ["predictions"], "unreliable": [lie], **defence}
     config = CollaborateConfig.from_mapping({"partition": {"num_peers": 3, "public_fraction": 0.1}, "rounds": rounds})
-    assert html.unreliable_peers(found()["predictions"], replace(facts, config=config)) == (
-        "In some rounds, these peers lied: peer 2 (flipped labels). The mean accuracy of the other peers goes from "
-        "50.0 % to 70.0 %."
+    facts = replace(facts, config=config)
+    assert html.unreliable_peers(found()["predictions"], facts) == (
+        f"In some rounds, these peers lied: peer 2 (flipped labels). {sentence} The mean accuracy of the other peers "
+        "goes from 50.0 % to 70.0 %."
     )
+    assert any("joined by a trimmed mean: " in each for each in html.conventions(facts)) == bool(defence)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +151,8 @@ def test_the_accuracy_of_reliable_peers_is_reported_apart(facts: RoundsFacts) ->
         (
             ["predictions"],
             [{"peer": 0}, {"kind": "flipped_labels", "peer": 2}],
-            "In some rounds, these peers were absent or lied: peer 0 (absent), peer 2 (flipped labels). No peer was "
-            "reliable in all rounds.",
+            "In some rounds, these peers were absent or lied: peer 0 (absent), peer 2 (flipped labels). There was no "
+            "defence against lies. No peer was reliable in all rounds.",
         ),
         (
             ["alone", "predictions"],

@@ -94,6 +94,15 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[FilesystemStore, M
 
 def accuracy_of_others(digits: tuple[FilesystemStore, Manifest, Manifest], *unreliable: str) -> float:
     """Return the mean accuracy in percent of all peers but the liar after three rounds."""
+    return mean_accuracy(last_rows(digits, *unreliable))
+
+
+def mean_accuracy(rows: list[dict[str, Any]]) -> float:
+    return 100 * float(np.mean([row["test_global_accuracy"] for row in rows]))
+
+
+def last_rows(digits: tuple[FilesystemStore, Manifest, Manifest], *unreliable: str) -> list[dict[str, Any]]:
+    """Return the measurements of all peers but the liar after three rounds."""
     store, partition, peers = digits
     dataset: Path = store.fetch(references.follow(partition.metadata["inputs"]["dataset"], store).key)
     config = digits_config(*unreliable)
@@ -105,7 +114,7 @@ def accuracy_of_others(digits: tuple[FilesystemStore, Manifest, Manifest], *unre
     for number in range(1, 4):
         weights, rows = do_round(config, data, ROUND_METHODS["predictions"], weights, history, number=number)
         history += rows
-    return 100 * float(np.mean([row["test_global_accuracy"] for row in history[-10:] if row["peer"] != LIAR]))
+    return [row for row in history[-10:] if row["peer"] != LIAR]
 
 
 def test_the_harm_of_one_peer_of_ten_is_bounded_except_by_a_constant_prediction(digits) -> None:
@@ -120,3 +129,8 @@ def test_the_harm_of_one_peer_of_ten_is_bounded_except_by_a_constant_prediction(
     assert harm["random_predictions"] < 3
     # The prior adjustment cannot correct a prediction that does not depend on the sample, and takes it for knowledge.
     assert 2 < harm["constant_prediction"] < 10
+    # The trimmed mean leaves out most of what the liar predicts. Measured: -1.7 points of harm, and a share of 0.00001.
+    lie = f"rounds.unreliable=[{{kind: constant_prediction, peer: {LIAR}}}]"
+    defended = last_rows(digits, lie, "rounds.trimmed_fraction=0.2")
+    assert honest - mean_accuracy(defended) < 1.5
+    assert all(dict(zip(row["teachers"], row["teacher_shares"], strict=True))[LIAR] < 0.01 for row in defended)
