@@ -10,9 +10,13 @@ from peerkd.artifacts.open import check_address
 from peerkd.cli.options import Server, Watching
 from peerkd.config.cluster import resolve_cluster
 from peerkd.config.launch import LaunchConfig
+from peerkd.config.pcl import PclConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import PIPELINES
 from peerkd.config.resolve import resolve, split_overrides
 from peerkd.config.tuning import check_strategy
+from peerkd.launch.backends import check_device
+from peerkd.launch.order import POD_VARIABLE
 from peerkd.launch.package import Package, read_arguments, read_package, texts
 from peerkd.launch.runs.api import Token
 from peerkd.launch.runs.server import PipelineServer
@@ -118,7 +122,7 @@ def _check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
     if package.name not in PIPELINES:
         return
     given = texts(package, arguments)
-    resolve(
+    config = resolve(
         PIPELINES[package.name],
         preset=given["preset"],
         config_json=given["config_json"],
@@ -129,7 +133,10 @@ def _check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
         check_strategy(given["strategy"], split_overrides(given["overrides"]))
     launch = {name: given[name] for name in ("backend", "num_workers", "gpus", "cluster")}
     # If PEERKD_CLUSTER_FILE names a copy of the cluster's settings, the operator's limits are checked here too.
-    resolve_cluster(LaunchConfig.from_parameters(**launch))
+    launched = LaunchConfig.from_parameters(**launch)
+    resolve_cluster(launched)
+    assert isinstance(config, PeerExperimentConfig | PclConfig)
+    check_device(launched, config.compute.device, environment={POD_VARIABLE: "a task of the run"})
 
 
 def _wait(server: PipelineServer, run_id: str, watching: Watching, *, is_known_run: bool) -> Ending:

@@ -40,6 +40,16 @@ def check_launch(launch: LaunchConfig, *, environment: Mapping[str, str] = os.en
     resolve_cluster(launch, environment=environment)
 
 
+def check_device(launch: LaunchConfig, device: str, *, environment: Mapping[str, str] = os.environ) -> None:
+    """Check that the pods of a cluster have the device of an experiment, if a launch description selects a cluster.
+
+    Raises:
+        ValueError: If the device is that of Apple computers, on which no pod runs.
+    """
+    if device == "mps" and choose_backend(launch, environment=environment) == "kubernetes":
+        raise ValueError("compute.device must be auto, cpu or cuda on a cluster, whose pods run Linux, got mps.")
+
+
 def open_backend(
     launch: LaunchConfig,
     *,

@@ -18,7 +18,7 @@ from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition import skew
 from peerkd.data.partition.assignment import Assignment
 from peerkd.excerpt import plain
-from peerkd.launch.backends import check_launch
+from peerkd.launch.backends import check_device, check_launch
 from peerkd.launch.exit_codes import exiting_on_errors
 from peerkd.metrics.progress import print_line
 from peerkd.stages import listed_samples
@@ -77,6 +77,7 @@ def run(
         launched = LaunchConfig.from_parameters(**launch)
         check_launch(launched)
         config = resolve(_PIPELINES[pipeline], preset=preset, config_json=config_json, overrides=overrides)
+        check_device(launched, config.compute.device)
         opened = open_stage_store(NAME, store)
         references.write(output_path, *(partition(study, opened, strategy=strategy) for study in config.studies))
     return config.to_json(), launched.to_json()

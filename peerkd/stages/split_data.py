@@ -15,7 +15,7 @@ from peerkd.config.resolve import resolve
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.partition.scarcity import find_scarcities, small_training_sets
-from peerkd.launch.backends import check_launch
+from peerkd.launch.backends import check_device, check_launch
 from peerkd.launch.exit_codes import exiting_on_errors
 from peerkd.metrics.progress import print_line
 from peerkd.stages.dataset import open_source, print_remarks, publish_source
@@ -59,6 +59,7 @@ def run(
         launched = LaunchConfig.from_parameters(**launch)
         check_launch(launched)
         config = resolve(PCL, preset=preset, config_json=config_json, overrides=overrides)
+        check_device(launched, config.compute.device)
         references.write(output_path, split(config, open_stage_store(NAME, store)))
     return config.to_json(), launched.to_json()
 

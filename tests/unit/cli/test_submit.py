@@ -172,6 +172,10 @@ def test_a_run_is_watched_again(peerkd, api: PipelineApi) -> None:
         (["gpus=two"], "gpus must be a whole number, got two."),
         (["backend=cloud"], "backend must be one of auto, local, kubernetes, got cloud."),
         (["backend=local", "gpus=1"], "gpus must not be set unless the backend is kubernetes, got 1 with local"),
+        (
+            ["overrides=compute.device=mps"],
+            "compute.device must be auto, cpu or cuda on a cluster, whose pods run Linux",
+        ),
         (["strategy=guess"], "strategy must be sweep or tune, got guess."),
         (["overrides=tune.experience=false"], "tune.experience must not be set unless strategy is tune"),
         (["store=s3:/bucket"], "store must be a folder or s3://bucket/prefix, got s3:/bucket"),

@@ -2,7 +2,7 @@ import pytest
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.config.launch import LaunchConfig
-from peerkd.launch.backends import check_launch, choose_backend, open_backend
+from peerkd.launch.backends import check_device, check_launch, choose_backend, open_backend
 from peerkd.launch.kubernetes.run import KubernetesJobs
 
 IN_A_TASK = {"KFP_POD_NAME": "step"}
@@ -38,3 +38,10 @@ def test_a_job_without_workers_is_refused_where_auto_is_a_cluster() -> None:
 
 def test_no_cluster_is_searched_before_an_order_exists() -> None:
     assert isinstance(open_backend(LaunchConfig(backend="kubernetes"), cluster=ClusterConfig()), KubernetesJobs)
+
+
+def test_a_cluster_has_no_apple_gpu() -> None:
+    check_device(LaunchConfig(), "mps", environment={})
+    check_device(LaunchConfig(), "cuda", environment=IN_A_TASK)
+    with pytest.raises(ValueError, match=r"^compute.device must be auto, cpu or cuda on a cluster, .*, got mps\.$"):
+        check_device(LaunchConfig(), "mps", environment=IN_A_TASK)

@@ -1,24 +1,20 @@
-"""Trainings on a device without float64, channels-last memory, captured steps and students side by side.
+"""Trainings on a device that can do no more than an Apple GPU, of which there is none here."""
 
-Apple GPUs are such devices. There is none here, so these tests take the facts about them for the CPU. An Apple GPU
-refuses float64 tensors; here, a dispatch mode does.
-"""
-
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from peerkd.config.pcl import OnlineRecipeConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.data.packed import write_packed
 from peerkd.device_kinds import DEVICE_KINDS
+from peerkd.losses.pairs import PAIR_LOSSES
+from peerkd.losses.targets import PAIR_TARGETS
 from peerkd.stages.division import divide
 from peerkd.training.devices import placed
 from peerkd.training.inputs import EngineChoice, PretrainInputs, SweepInputs
@@ -27,33 +23,17 @@ from peerkd.training.online.state import TrainingState
 from peerkd.training.peers import start
 from peerkd.training.sweep import SweepRunner
 from peerkd.training.timing import random_images
+from tests.plain_device import NoFloat64, plain
 from tests.plans import whole_plan
 from tests.trainings import CPU, Training, all_tensors
 
+__all__ = ["plain"]
+
 SETTINGS = (
     "partition.num_peers=2 pretrain.epochs=1 distill.epochs=1 sweep.temperatures=[2] sweep.alphas=[0.5] "
-    "sweep.transfer_sets=[teacher] partition.label_skew.kind=iid augmentation.horizontal_flip=true"
+    "sweep.transfer_sets=[teacher] partition.label_skew.kind=iid augmentation.horizontal_flip=true "
+    f"sweep.losses=[{','.join(PAIR_LOSSES)}] sweep.targets=[{','.join(PAIR_TARGETS)}]"
 )
-
-
-class NoFloat64(TorchDispatchMode):
-    """Fails when an operation of torch takes or returns a float64 tensor."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # If it were skipped, torch would import its compiler, which takes seconds.
-        return False
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        for each in tree_leaves((args, kwargs, result)):
-            assert not isinstance(each, torch.Tensor) or each.dtype != torch.float64, f"{function} has float64"
-        return result
-
-
-@pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DEVICE_KINDS, "cpu", DEVICE_KINDS["mps"])
 
 
 @pytest.mark.usefixtures("plain")
@@ -65,16 +45,25 @@ def test_peers_are_trained_and_distilled_without_float64(tmp_path: Path) -> None
     folders = {"dataset_folder": tmp_path, "partition_folder": tmp_path, "device": "cpu"}
     inputs = PretrainInputs(config=config, weights_folder=tmp_path, checkpoints_folder=tmp_path, **folders)
     sweep = SweepInputs(config=config, peers_folder=tmp_path, **folders)
+    unit = next(unit for unit in whole_plan(config) if unit.teacher is not None)
+    # Each loss and each target, and not all of their combinations.
+    trials = [
+        each
+        for each in unit.trials
+        if each.setting.target == "teacher" or (each.setting.loss, each.setting.temperature) == ("kl", 2)
+    ]
+    assert {each.setting.loss for each in trials} == set(PAIR_LOSSES)
+    assert {each.setting.target for each in trials} == set(PAIR_TARGETS)
     with NoFloat64():
         train = start(inputs, process_index=0)
         peers = [list(train(peer))[-1] for peer in range(2)]
         runner = SweepRunner(sweep, device=CPU)
-        made = [each for unit in whole_plan(config) for each in runner.do(unit)]
+        made = list(runner.do(replace(unit, trials=trials)))
     assert all(peer["is_finite"] for peer in peers)
     (choice,) = (each for each in made if isinstance(each, EngineChoice))
     assert choice.text == "cpu: one student at a time, without captured steps, because only CUDA can capture them"
     records = [each for each in made if not isinstance(each, EngineChoice)]
-    assert len(records) == sum(len(unit.trials) for unit in whole_plan(config))
+    assert len(records) == len(trials)
     assert all(record["test_global_accuracy_after"] is not None for record in records)
 
 

@@ -8,7 +8,10 @@ from peerkd.rounds import ROUND_METHODS
 from peerkd.training.checkpoints import load_tensors
 from peerkd.training.inputs import MethodDone, RoundDone, RoundsInputs
 from peerkd.training.rounds.run import before_rounds, do_round, load_rounds, start
+from tests.plain_device import NoFloat64, plain
 from tests.unit.training.rounds.conftest import PEERS, Line, line_config, open_data
+
+__all__ = ["plain"]
 
 
 def inputs_of(tiny, folder: Path, **rounds: object) -> RoundsInputs:
@@ -94,3 +97,12 @@ def test_no_peer_rejects_the_upper_bound(line: Line, tiny) -> None:
     for name, accepts in (("alone", False), ("pooled", True)):
         _, rows = do_round(config, data, ROUND_METHODS[name], line.weights, history, number=1)
         assert [row["is_accepted"] for row in rows] == [accepts] * 3
+
+
+@pytest.mark.usefixtures("plain")
+def test_no_method_needs_float64(line: Line, tiny) -> None:
+    data = open_data(line.config, tiny)
+    with NoFloat64():
+        history = before_rounds(line.config, data, line.weights)
+        for method in ROUND_METHODS.values():
+            do_round(line.config, data, method, line.weights, history, number=1)
