@@ -47,6 +47,10 @@ _NODE: Final = "node"
 """The name that the Trainer requires for the replicated job and for its container."""
 
 _STEP_LABEL: Final = {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
+_FRAMEWORK_LABEL: Final = {"trainer.kubeflow.org/framework": "torch"}
+"""The label without which the SDK of Kubeflow refuses a runtime, and thereby fails to list the TrainJobs of a
+namespace."""
+
 _RETRYABLE_EXIT_CODES: Final = range(128, 256)
 _RESTART: Final = "RestartJobSetAndIgnoreMaxRestarts"
 _RESTARTS_OF_ALL_WORKERS: Final = {
@@ -133,7 +137,10 @@ def _runtime(spec: JobSpec) -> dict[str, Any]:
     return {
         "apiVersion": _API,
         "kind": "TrainingRuntime",
-        "metadata": {"name": f"{spec.metadata.name}-{names.spec_hash(contents)}", "labels": labels},
+        "metadata": {
+            "name": f"{spec.metadata.name}-{names.spec_hash(contents)}",
+            "labels": labels | _FRAMEWORK_LABEL,
+        },
         "spec": contents,
     }
 
