@@ -16,6 +16,7 @@ from peerkd.config.pipelines import Pipeline
 from peerkd.config.prices import Prices
 from peerkd.config.resolve import load_file, load_text, override, split_overrides
 from peerkd.config.strict import StrictConfig
+from peerkd.config.topology import TopologyConfig
 from peerkd.config.violations import ConfigError
 from peerkd.excerpt import excerpt, plain
 
@@ -148,6 +149,10 @@ class ClusterConfig(StrictConfig):
     priority: KubernetesName | None = None
     """The Kueue WorkloadPriorityClass of the jobs, which requires a queue."""
 
+    topology: TopologyConfig | None = None
+    """How close to each other the workers run, which requires a queue. Null: Kueue places the workers in pools without
+    a topology, unless all pools of the queue have one."""
+
     priority_class: KubernetesName | None = None
     """The PriorityClass of the workers' pods."""
 
@@ -236,6 +241,9 @@ class ClusterConfig(StrictConfig):
                 )
         if self.queue is None and self.priority is not None:
             raise ValueError(f"priority must be null unless queue is set, got {plain(self.priority)}.")
+        if self.queue is None and self.topology is not None:
+            # Only Kueue reads the annotation of the pods.
+            raise ValueError(f"topology must be null unless queue is set, got the level {self.topology.level}.")
         return self
 
 

@@ -14,7 +14,7 @@ from tests.manifests.built import MANIFESTS, OVERLAYS, build, build_here, of_kin
 from tests.manifests.restricted import breaches
 
 COMPONENTS = sorted(path.name for path in (MANIFESTS / "components").iterdir() if path.is_dir())
-AFTER = {"spot": ["kueue"], "network-policies-external-s3": ["network-policies"]}
+AFTER = {"spot": ["kueue"], "topology": ["kueue"], "network-policies-external-s3": ["network-policies"]}
 """The components that another component requires."""
 
 ROOT_SECRET_NAME = "peerkd-minio-root"

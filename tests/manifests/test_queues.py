@@ -1,13 +1,15 @@
 """Pools, flavours, quotas and priorities agree with each other, with the examples of pools, and with launched jobs."""
 
+import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from peerkd.launch.kubernetes.kinds import JOB_KINDS
-from tests.manifests.built import MANIFESTS, build, of_kind
+from tests.manifests.built import MANIFESTS, build, build_here, of_kind
 
 GPU = "nvidia.com/gpu"
 Pool = tuple[str, Mapping[str, str], list[Mapping[str, str]], int]
@@ -105,6 +107,22 @@ def test_the_quota_of_the_namespace_covers_all_that_its_queue_can_admit() -> Non
     may_hold = int(of_kind(build("overlays/gpu"), "ResourceQuota")["peerkd"]["spec"]["hard"][f"requests.{GPU}"])
     own, other = shares("overlays/gpu", GPU), shares("examples/team", GPU)
     assert sum(own.values()) <= may_hold >= sum(own.values()) + sum(other.values())
+
+
+def test_the_topology_belongs_to_all_pools_with_gpus_even_under_a_prefix(tmp_path: Path) -> None:
+    chosen = [f"components/{name}" for name in ("kueue", "spot", "topology")]
+    objects = build_here(tmp_path, {"resources": ["base"], "components": chosen, "namePrefix": "x-"})
+    (topology,) = of_kind(objects, "Topology").values()
+    levels = [each["nodeLabel"] for each in topology["spec"]["levels"]]
+    assert (topology["metadata"]["name"], levels[-1]) == ("x-peerkd", "kubernetes.io/hostname")
+    flavors = {name: each.get("spec", {}) for name, each in of_kind(objects, "ResourceFlavor").items()}
+    named = {name: spec.get("topologyName") for name, spec in flavors.items()}
+    assert named == {"x-peerkd-cpu": None, "x-peerkd-on-demand": "x-peerkd", "x-peerkd-spot": "x-peerkd"}
+    # Kueue refuses a flavour with a topology and without labels.
+    assert all(flavors[name]["nodeLabels"] for name, topology_name in named.items() if topology_name)
+    # The level in the description is one of the levels.
+    text = (MANIFESTS / "components/topology/kustomization.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"level: ([\w./-]+)", text) == [levels[1]]
 
 
 def test_launchers_have_priority_over_training_even_without_a_class() -> None:

@@ -64,6 +64,7 @@ def examine(
         lambda: api.check_kueue(cluster, settings),
         lambda: queue.check_queue(cluster, settings),
         lambda: queue.check_cluster_queue(cluster, settings),
+        lambda: queue.check_topology(cluster, settings),
         lambda: admission.check_service_account(cluster, settings),
         lambda: configuration.check_secret(cluster, settings.store_secret),
         lambda: admission.check_job(cluster, settings, store_address, kind),

@@ -5,7 +5,7 @@ from typing import Any
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.launch.doctor.check import CheckResult, check
-from peerkd.launch.kubernetes.client import CLUSTER_QUEUES, LOCAL_QUEUES, Cluster
+from peerkd.launch.kubernetes.client import CLUSTER_QUEUES, LOCAL_QUEUES, RESOURCE_FLAVORS, TOPOLOGIES, Cluster
 
 
 @check("queue", action="get the queues of the namespace")
@@ -80,6 +80,36 @@ def check_cluster_queue(cluster: Cluster, settings: ClusterConfig) -> CheckResul
             f"Raise nominalQuota of {name}, or request fewer workers or GPUs.",
         )
     return CheckResult("cluster queue", True, f"{name} has the {wanted} of {settings.gpu_resource} that a job needs.")
+
+
+@check("topology", action="get flavors and topologies")
+def check_topology(cluster: Cluster, settings: ClusterConfig) -> CheckResult | None:
+    """Check that a pool of the queue has the level of the topology that the settings name.
+
+    Return None if the settings name no topology, or if the queue or its ClusterQueue does not exist.
+    """
+    if settings.queue is None or settings.topology is None:
+        return None
+    queue = cluster.get(LOCAL_QUEUES, settings.queue)
+    cluster_queue = queue and cluster.get(CLUSTER_QUEUES, queue["spec"]["clusterQueue"])
+    if cluster_queue is None:
+        return None
+    level, levels = settings.topology.level, set[str]()
+    for group in cluster_queue["spec"].get("resourceGroups", []):
+        for named in group["flavors"]:
+            flavor = cluster.get(RESOURCE_FLAVORS, named["name"])
+            name = ((flavor or {}).get("spec") or {}).get("topologyName")
+            topology = cluster.get(TOPOLOGIES, name) if name else None
+            levels |= {each["nodeLabel"] for each in (topology or {"spec": {"levels": []}})["spec"]["levels"]}
+    if level not in levels:
+        return CheckResult(
+            "topology",
+            False,
+            f"No pool of the queue {settings.queue} has the level {level}, so a job would never start; the levels of "
+            f"its pools are {', '.join(sorted(levels)) or 'none'}.",
+            "Set topology.level to one of them, or give a ResourceFlavor of the queue a Topology with this level.",
+        )
+    return CheckResult("topology", True, f"The queue {settings.queue} has a pool with the level {level}.")
 
 
 def _reason_for_inactivity(queue: Mapping[str, Any]) -> str:

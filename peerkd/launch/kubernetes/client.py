@@ -31,6 +31,8 @@ WORKFLOWS: Final = Resource("argoproj.io", "v1alpha1", "workflows")
 LOCAL_QUEUES: Final = Resource("kueue.x-k8s.io", "v1beta2", "localqueues")
 WORKLOADS: Final = Resource("kueue.x-k8s.io", "v1beta2", "workloads")
 CLUSTER_QUEUES: Final = Resource("kueue.x-k8s.io", "v1beta2", "clusterqueues", namespaced=False)
+RESOURCE_FLAVORS: Final = Resource("kueue.x-k8s.io", "v1beta2", "resourceflavors", namespaced=False)
+TOPOLOGIES: Final = Resource("kueue.x-k8s.io", "v1beta2", "topologies", namespaced=False)
 
 _STATUS_GONE: Final = 410
 _STATUS_NOT_FOUND: Final = 404

@@ -61,7 +61,8 @@ class JobCreator:
         the cluster refuses the job, whatever was created for it is deleted.
 
         Raises:
-            ValueError: If an object that was not created for this run has the job's name.
+            ValueError: If an object that was not created for this run has the job's name, or if the queue sends the job
+                to another cluster.
             ClusterRefusedError: If the cluster refuses the job.
             ClusterUnavailableError: If the API cannot be reached for too long.
             JobFailedError: If pods of an earlier job still exist after some minutes.
@@ -176,6 +177,12 @@ class JobCreator:
         # From here on, a signal or an error must delete the job.
         self._on_signal.set_job(job.name, job.uid)
         self._created_uid = job.uid
+        if job.status.is_managed_elsewhere:
+            queue = job.labels.get(names.LABEL_QUEUE)
+            raise ValueError(
+                f"queue must be a queue of this cluster, got {queue}, which sends jobs to other clusters (MultiKueue): "
+                "the launcher could not read the pods and logs of the job there."
+            )
         self._give_prerequisites_to(job)
         return created
 

@@ -160,7 +160,7 @@ def _spec(request: _Request) -> JobSpec:
             },
         ),
         pod_template=V1PodTemplateSpec(
-            metadata=V1ObjectMeta(labels=labels, annotations=_POD_ANNOTATIONS),
+            metadata=V1ObjectMeta(labels=labels, annotations=_POD_ANNOTATIONS | _topology(cluster)),
             spec=_pod(request),
         ),
         num_workers=cluster.num_workers,
@@ -168,6 +168,14 @@ def _spec(request: _Request) -> JobSpec:
         is_suspended=bool(cluster.queue),
         ttl_seconds_after_finished=cluster.ttl_seconds_after_finished,
     )
+
+
+def _topology(cluster: ClusterConfig) -> dict[str, str]:
+    """Return the annotation of the pods by which Kueue places the workers of a job close to each other."""
+    if cluster.topology is None:
+        return {}
+    required, preferred = names.ANNOTATION_TOPOLOGY_REQUIRED, names.ANNOTATION_TOPOLOGY_PREFERRED
+    return {required if cluster.topology.required else preferred: cluster.topology.level}
 
 
 def trainer_image(cluster: ClusterConfig, environment: Mapping[str, str]) -> str:

@@ -21,6 +21,10 @@ LABEL_SPEC: Final = "peerkd.io/spec"
 
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 LABEL_PRIORITY: Final = "kueue.x-k8s.io/priority-class"
+ANNOTATION_TOPOLOGY_REQUIRED: Final = "kueue.x-k8s.io/podset-required-topology"
+ANNOTATION_TOPOLOGY_PREFERRED: Final = "kueue.x-k8s.io/podset-preferred-topology"
+"""The annotations of a pod template that name the level of a topology. A template may have one of the two."""
+
 LABEL_JOB_OF_WORKLOAD: Final = "kueue.x-k8s.io/job-uid"
 """The label with the UID of a job, which Kueue sets on the Workload of the job."""
 

@@ -95,6 +95,9 @@ class JobStatus:
     ended_at: datetime | None
     ttl_seconds_after_finished: int | None
 
+    is_managed_elsewhere: bool = False
+    """Whether MultiKueue sends the job to another cluster, so that its pods do not run in this one."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobKind:
@@ -223,6 +226,11 @@ class Job:
     def has_ended(self) -> bool:
         """Whether the job has succeeded or failed."""
         return self.status.has_succeeded or self.status.has_failed
+
+
+def is_multikueue(managed_by: object) -> bool:
+    """Return whether the value of a job's field ``managedBy`` is that of MultiKueue."""
+    return managed_by == "kueue.x-k8s.io/multikueue"
 
 
 def uid_of(obj: Object) -> str:

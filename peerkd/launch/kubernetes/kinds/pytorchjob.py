@@ -14,6 +14,7 @@ from peerkd.launch.kubernetes.kinds.kind import (
     Object,
     Permission,
     condition,
+    is_multikueue,
     read_time,
 )
 from peerkd.launch.kubernetes.lean_imports import lean_imports
@@ -79,6 +80,7 @@ def _read_status(obj: Object) -> JobStatus:
         # The operator sets no completion time on some failures.
         ended_at=read_time(status.get("completionTime")) or _since(succeeded or failed),
         ttl_seconds_after_finished=policy.get("ttlSecondsAfterFinished"),
+        is_managed_elsewhere=is_multikueue(policy.get("managedBy")),
     )
 
 

@@ -20,6 +20,7 @@ from peerkd.launch.kubernetes.kinds.kind import (
     Permission,
     Prerequisite,
     condition,
+    is_multikueue,
     read_time,
 )
 from peerkd.launch.kubernetes.lean_imports import lean_imports
@@ -188,6 +189,7 @@ def _read_status(obj: Object) -> JobStatus:
         restarting_since=None,
         ended_at=read_time((succeeded or failed or {}).get("lastTransitionTime")),
         ttl_seconds_after_finished=int(ttl_seconds) if ttl_seconds.isdecimal() else None,
+        is_managed_elsewhere=is_multikueue(spec.get("managedBy")),
     )
 
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from peerkd.config.cluster import ClusterConfig
-from peerkd.launch.doctor.queue import check_cluster_queue, check_queue
+from peerkd.launch.doctor.queue import check_cluster_queue, check_queue, check_topology
 from tests.unit.launch.doctor.conftest import Answering
 
 QUEUES = "/apis/kueue.x-k8s.io/v1beta2/namespaces/peerkd/localqueues"
@@ -76,3 +76,31 @@ def test_the_objects_behind_a_queue_must_exist_but_may_be_unreadable(cluster: An
     result = check_cluster_queue(cluster, settings)
     assert result is not None
     assert result.ok is None
+
+
+@pytest.mark.parametrize(
+    ("named", "levels", "ok", "words"),
+    [
+        ("racks", ["peerkd.io/block", "peerkd.io/rack"], True, "has a pool with the level peerkd.io/rack."),
+        ("racks", ["peerkd.io/block"], False, "a job would never start; the levels of its pools are peerkd.io/block."),
+        (None, ["peerkd.io/rack"], False, "the levels of its pools are none."),
+    ],
+)
+def test_a_pool_of_the_queue_must_have_the_level_of_the_topology(
+    cluster: Answering, named: str | None, levels: list[str], ok: bool, words: str
+) -> None:
+    kueue = "/apis/kueue.x-k8s.io/v1beta2"
+    cluster.answers[f"{QUEUES}/research"] = queue("True")
+    cluster.answers[CLUSTER_QUEUE] = {"spec": {"resourceGroups": [{"flavors": [{"name": "cpu"}, {"name": "gpu"}]}]}}
+    cluster.answers[f"{kueue}/resourceflavors/cpu"] = {"metadata": {"name": "cpu"}}
+    cluster.answers[f"{kueue}/resourceflavors/gpu"] = {"spec": {"topologyName": named} if named else {}}
+    cluster.answers[f"{kueue}/topologies/racks"] = {"spec": {"levels": [{"nodeLabel": each} for each in levels]}}
+    settings = ClusterConfig.from_mapping({"queue": "research", "topology": {"level": "peerkd.io/rack"}})
+    result = check_topology(cluster, settings)
+    assert result is not None
+    assert (result.ok, words in result.sentence) == (ok, True)
+
+
+def test_without_a_topology_no_flavour_is_read(cluster: Answering) -> None:
+    assert check_topology(cluster, ClusterConfig(queue="research")) is None
+    assert cluster.asked == []

@@ -11,6 +11,7 @@ from peerkd.errors import ClusterRefusedError
 from peerkd.launch.kubernetes.client import Cluster
 from peerkd.launch.kubernetes.creation import JobCreator
 from peerkd.launch.kubernetes.kinds import TRAINJOB
+from peerkd.launch.kubernetes.kinds.kind import JobKind
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.kubernetes.signals import DeleteOnSignal
 from peerkd.launch.order import StageOrder
@@ -18,7 +19,7 @@ from peerkd.launch.retries import ClusterRetries
 from tests.fake_kubernetes.operator import NAMESPACE
 from tests.fake_kubernetes.server import FakeKubernetes
 from tests.fake_kubernetes.store import Object
-from tests.unit.launch.kubernetes.conftest import jobs
+from tests.unit.launch.kubernetes.conftest import jobs, of_all_kinds
 
 
 @pytest.fixture
@@ -28,13 +29,19 @@ def on_signal(connection: Cluster) -> DeleteOnSignal:
 
 @pytest.fixture
 def creator(connection: Cluster, order: StageOrder, on_signal: DeleteOnSignal) -> JobCreator:
+    return creator_of(TRAINJOB, ClusterConfig(), connection, order, on_signal)
+
+
+def creator_of(
+    kind: JobKind, cluster: ClusterConfig, connection: Cluster, order: StageOrder, on_signal: DeleteOnSignal
+) -> JobCreator:
     def sleep(_: float) -> None:
         raise AssertionError("nothing is to be waited for")
 
     return JobCreator(
         connection,
-        TRAINJOB,
-        manifest_for(order, ClusterConfig(), kind=TRAINJOB, run_id="run-1", environment={}),
+        kind,
+        manifest_for(order, cluster, kind=kind, run_id="run-1", environment={}),
         owner=None,
         on_signal=on_signal,
         retries=lambda: ClusterRetries(1.0),
@@ -42,6 +49,29 @@ def creator(connection: Cluster, order: StageOrder, on_signal: DeleteOnSignal) -
         requested_at=datetime.now(UTC),
         sleep=sleep,
     )
+
+
+def give_to_multikueue(made: Object) -> None:
+    """Change an object as the webhook of Kueue changes a job whose queue sends jobs to other clusters."""
+    if made["kind"] == "PyTorchJob":
+        made["spec"]["runPolicy"]["managedBy"] = "kueue.x-k8s.io/multikueue"
+    elif made["kind"] == "TrainJob":
+        made["spec"]["managedBy"] = "kueue.x-k8s.io/multikueue"
+
+
+@of_all_kinds
+def test_a_job_that_multikueue_would_send_to_another_cluster_is_refused_and_deleted(
+    kind: JobKind, connection: Cluster, order: StageOrder, kubernetes: FakeKubernetes
+) -> None:
+    kubernetes.on_create = give_to_multikueue
+    on_signal = DeleteOnSignal(connection, kind.resource)
+    creator = creator_of(kind, ClusterConfig(queue="everywhere"), connection, order, on_signal)
+    with pytest.raises(
+        ValueError, match=r"^queue must be a queue of this cluster, got everywhere, which sends jobs to"
+    ):
+        creator.create()
+    assert len(kubernetes.asked("POST", f"/{kind.resource.plural}")) == 1
+    assert jobs(kubernetes) == kubernetes.store.list("trainingruntimes", NAMESPACE) == []
 
 
 def refuse_owners(kubernetes: FakeKubernetes) -> None:

@@ -1,12 +1,13 @@
 import dataclasses
+import json
 from typing import Any
 
 import pytest
 
 from peerkd.config.cluster import ClusterConfig
 from peerkd.launch.kubernetes import names
-from peerkd.launch.kubernetes.kinds import PYTORCHJOB
-from peerkd.launch.kubernetes.manifest import manifest_for
+from peerkd.launch.kubernetes.kinds import JOB_KINDS, PYTORCHJOB
+from peerkd.launch.kubernetes.manifest import manifest_for, pod_template_for
 from peerkd.launch.order import StageOrder
 
 
@@ -210,3 +211,23 @@ def test_the_hash_is_that_of_the_order_and_of_the_cluster(order: StageOrder) -> 
     assert manifest(order) == manifest(order)
     assert spec(manifest(order)) != spec(manifest(order, memory_per_worker="4Gi"))
     assert spec(manifest(order)) != spec(manifest(dataclasses.replace(order, config_json='{"seed": 1}')))
+
+
+@pytest.mark.parametrize(
+    ("required", "word", "other"), [(True, "required", "preferred"), (False, "preferred", "required")]
+)
+def test_a_topology_is_an_annotation_of_the_pods_of_both_kinds(
+    order: StageOrder, required: bool, word: str, other: str
+) -> None:
+    plain = ClusterConfig(queue="research")
+    topology = {"level": "peerkd.io/rack", "required": required}
+    near = ClusterConfig.from_mapping({"queue": "research", "topology": topology})
+    for kind in JOB_KINDS:
+        without, made = (pod_template_for(order, each, kind=kind, environment={}) for each in (plain, near))
+        annotations = made["metadata"]["annotations"]
+        assert annotations[f"kueue.x-k8s.io/podset-{word}-topology"] == "peerkd.io/rack"
+        # Kueue refuses a template with both.
+        assert f"kueue.x-k8s.io/podset-{other}-topology" not in annotations
+        assert not any("topology" in name for name in without["metadata"]["annotations"])
+        text = json.dumps(list(manifest_for(order, near, kind=kind, run_id="run-1", environment={})))
+        assert text.count("podset-") == 1
