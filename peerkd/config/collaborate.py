@@ -121,6 +121,11 @@ class RoundsConfig(DistillConfig):
     """The target of the method ``predictions``, which joins the predictions of a peer and its partners. The kinds
     teacher and student are refused, because they are made for pairs."""
 
+    distribution_alignment: bool = False
+    """A defence of the method ``predictions`` against peers that always predict the same. Before predictions are
+    joined, those of each peer are divided by their mean over the public set, and renormalised. A prediction that does
+    not depend on the sample then says nothing. The classes of the public set are taken to be equally frequent."""
+
     trimmed_fraction: float = Field(default=0.0, ge=0, lt=0.5)
     """A defence of the method ``predictions`` against peers that lie: the target is a trimmed mean. For each sample and
     class, the lowest and the highest predictions are left out, up to this fraction of the sum of all weights at either

@@ -31,7 +31,9 @@ _METHODS_OF_FIELDS: Final = {
         ("loss.kind", "temperature", "alpha", "rampup_rounds"),
         tuple(name for name, method in ROUND_METHODS.items() if method.uses_divergence),
     ),
-    **dict.fromkeys(("target.kind", "target.prior_adjusted", "trimmed_fraction"), ("predictions",)),
+    **dict.fromkeys(
+        ("target.kind", "target.prior_adjusted", "distribution_alignment", "trimmed_fraction"), ("predictions",)
+    ),
     "proximal_weight": ("fedprox",),
     "reduction_temperature": ("ds_fl",),
     "confidence_threshold": ("idkd",),

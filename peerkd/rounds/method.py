@@ -34,6 +34,9 @@ class RoundRules(NamedTuple):
     prior_adjusted: bool
     """Whether each peer's predictions are corrected for the class counts of its training data."""
 
+    is_aligned: bool
+    """Whether each peer's predictions are divided by their mean over the public set before they are joined."""
+
     trimmed_fraction: float
     """The fraction of the weights of all predictions that is cut off at either end before they are joined."""
 

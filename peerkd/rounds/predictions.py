@@ -12,8 +12,8 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
 
     Each step takes a batch of own samples and a batch of public samples. At the beginning of the round, the peers of a
     neighbourhood predict the public samples. Their predictions are joined to one target by the rule ``rounds.target``,
-    for instance with weights that depend on class counts, and ``rounds.trimmed_fraction`` bounds what one peer can do
-    to it.
+    for instance with weights that depend on class counts, and ``rounds.distribution_alignment`` and
+    ``rounds.trimmed_fraction`` limit what one peer can do to it.
     """
     rules, predicted = round.rules, round.predict(weights)
 
@@ -23,6 +23,7 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
             [predicted[peer] for peer in peers],
             temperature=rules.temperature,
             prior_adjusted=rules.prior_adjusted,
+            is_aligned=rules.is_aligned,
             trimmed_fraction=rules.trimmed_fraction,
         )
         return dict(zip(peers, found, strict=True))
@@ -36,6 +37,7 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
                 [predicted[peer] for peer in peers],
                 temperature=rules.temperature,
                 prior_adjusted=rules.prior_adjusted,
+                is_aligned=rules.is_aligned,
                 trimmed_fraction=rules.trimmed_fraction,
             ),
             rules.term,

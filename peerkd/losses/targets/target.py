@@ -117,6 +117,7 @@ def joined_logits(
     *,
     temperature: float,
     prior_adjusted: bool = False,
+    is_aligned: bool = False,
     trimmed_fraction: float = 0.0,
 ) -> "Tensor":
     """Return logits ``u_BK`` with ``softmax(u / T) = target`` for the predictions of any number of peers.
@@ -128,6 +129,10 @@ def joined_logits(
         temperature: T, above 0.
         prior_adjusted: Whether the logits of each peer are corrected for the class distribution of its training
             samples, as in ``target_logits``.
+        is_aligned: Whether the predictions of each peer, after the prior adjustment and at T = 1, are divided by their
+            mean over all samples, and renormalised. A prediction that does not depend on the sample becomes uniform, so
+            that it says nothing. This is the distribution alignment of Berthelot et al. 2020, arXiv:1911.09785, section
+            3.1, with classes that are taken to be equally frequent.
         trimmed_fraction: The fraction of the sum of all weights that is cut off at either end of the predictions for a
             class, as in ``trimmed_weights``. 0: the target is the weighted mean of all predictions.
 
@@ -142,6 +147,7 @@ def joined_logits(
         predictions,
         temperature=temperature,
         prior_adjusted=prior_adjusted,
+        is_aligned=is_aligned,
         trimmed_fraction=trimmed_fraction,
     )
     return temperature * reduce(lambda sums_BK, each_BK: sums_BK.logaddexp(each_BK), log_terms_BK).log_softmax(-1)
@@ -153,6 +159,7 @@ def joined_shares(
     *,
     temperature: float,
     prior_adjusted: bool = False,
+    is_aligned: bool = False,
     trimmed_fraction: float = 0.0,
 ) -> list[float]:
     """Return the share of each prediction in the target that ``joined_logits`` makes of them, as a mean over samples.
@@ -166,6 +173,7 @@ def joined_shares(
         predictions: The prediction and the class counts of each peer.
         temperature: T, above 0.
         prior_adjusted: Whether the logits of each peer are corrected first, as in ``joined_logits``.
+        is_aligned: Whether predictions are divided by their mean, as in ``joined_logits``.
         trimmed_fraction: The fraction that is cut off at either end, as in ``joined_logits``.
     """
     log_terms_BK = _log_terms(
@@ -173,6 +181,7 @@ def joined_shares(
         predictions,
         temperature=temperature,
         prior_adjusted=prior_adjusted,
+        is_aligned=is_aligned,
         trimmed_fraction=trimmed_fraction,
     )
     masses_B = [each_BK.exp().sum(-1) for each_BK in log_terms_BK]
@@ -186,6 +195,7 @@ def _log_terms(
     *,
     temperature: float,
     prior_adjusted: bool,
+    is_aligned: bool,
     trimmed_fraction: float,
 ) -> "list[Tensor]":
     """Return ``log w_i p_i`` of each network, of shape BK."""
@@ -193,6 +203,8 @@ def _log_terms(
         raise ValueError(f"target must join {len(predictions)} predictions, got {target.name}.")
     if prior_adjusted:
         predictions = [_adjusted(each) for each in predictions]
+    if is_aligned:
+        predictions = [_aligned(each) for each in predictions]
     weights = target.weigh(predictions)
     log_p_BK = [(each.logits_BK / temperature).log_softmax(-1) for each in predictions]
     if trimmed_fraction:
@@ -202,3 +214,10 @@ def _log_terms(
 
 def _adjusted(prediction: Prediction) -> Prediction:
     return prediction._replace(logits_BK=prediction.logits_BK - prediction.counts_K.log1p())
+
+
+def _aligned(prediction: Prediction) -> Prediction:
+    # Without the number of samples, by which the sum would be divided, because the softmax does not depend on it. The
+    # logarithm of the sum is finite for all finite logits.
+    log_sums_K = prediction.logits_BK.log_softmax(-1).logsumexp(0)
+    return prediction._replace(logits_BK=prediction.logits_BK - log_sums_K)

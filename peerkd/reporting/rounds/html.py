@@ -10,7 +10,7 @@ from peerkd.reporting.charts import Axis, Line, Series, XYChart
 from peerkd.reporting.facts import RoundsFacts
 from peerkd.reporting.rounds import details
 from peerkd.reporting.rounds.findings import MethodRounds
-from peerkd.reporting.rounds.wording import trimmed_mean
+from peerkd.reporting.rounds.wording import defences, joining_in_words
 from peerkd.results.intervals import Estimate
 from peerkd.results.rounds import MAX_TEACHERS
 from peerkd.rounds import ROUND_METHODS
@@ -158,8 +158,8 @@ def unreliable_peers(main: MethodRounds, facts: RoundsFacts) -> str:
 
 def _defence(rounds: RoundsConfig) -> str:
     """Return a sentence on the defence of the first method against lies."""
-    if rounds.methods[0] == PREDICTIONS.name and rounds.trimmed_fraction:
-        return f"The defence against lies was {trimmed_mean(rounds.trimmed_fraction)}."
+    if rounds.methods[0] == PREDICTIONS.name and defences(rounds):
+        return f"Against lies, predictions were joined with {' and '.join(defences(rounds))}."
     return "There was no defence against lies."
 
 
@@ -174,7 +174,6 @@ def conventions(facts: RoundsFacts) -> list[str]:
         f"{100 * rounds.max_own_drop:g} points below its accuracy before the first round."
         + (f" This limit does not apply to {bounds}." if bounds else "")
     )
-    trimmed = f", joined by {trimmed_mean(rounds.trimmed_fraction)}" if rounds.trimmed_fraction else ""
     mixed = f", except with {bounds}, whose batches mix the samples of all peers" if bounds else ""
     return [
         "All methods start from the same peers. Whenever a peer trains on its own samples, their batches and order in "
@@ -184,7 +183,8 @@ def conventions(facts: RoundsFacts) -> list[str]:
         "Every training in a round begins with zero momentum and at the initial learning rate.",
         f"The weight of the divergence is {wording.number(rounds.distillation_weight(1))} in the first round and "
         f"{wording.number(rounds.distillation_weight(rounds.num_rounds))} in the last, at T = "
-        f"{wording.number(rounds.temperature)}. The target of joint distillation is {rounds.target.title}{trimmed}.",
+        f"{wording.number(rounds.temperature)}. The target of joint distillation is {rounds.target.title}.",
+        *joining_in_words(rounds),
         "Predictions on the public set are made once in a round, without augmentation. Its labels are never used.",
         "A message counts once for the peer that sends it, and once for each peer that reads it.",
         limit,

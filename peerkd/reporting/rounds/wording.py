@@ -1,13 +1,29 @@
 """Words on rounds that the report and the model cards share."""
 
+from peerkd.config.collaborate import RoundsConfig
 
-def trimmed_mean(fraction: float) -> str:
-    """Return what a trimmed mean is, as a noun phrase with its article.
 
-    Args:
-        fraction: ``rounds.trimmed_fraction``, above 0.
-    """
-    return (
-        "a trimmed mean: for each sample and class, the lowest and the highest predictions are left out, up to "
-        f"{100 * fraction:g} % of the weight at either end"
-    )
+def defences(rounds: RoundsConfig) -> list[str]:
+    """Return the names of the defences of joint distillation against peers that lie."""
+    alignment = ["distribution alignment"] if rounds.distribution_alignment else []
+    return alignment + ([f"a trimmed mean of {_percent(rounds)}"] if rounds.trimmed_fraction else [])
+
+
+def joining_in_words(rounds: RoundsConfig) -> list[str]:
+    """Return sentences on how joint distillation joins predictions beyond the weights of its target."""
+    said = []
+    if rounds.distribution_alignment:
+        said.append(
+            "Before predictions are joined, those of each peer are divided by their mean over the public set and "
+            "renormalised (distribution alignment)."
+        )
+    if rounds.trimmed_fraction:
+        said.append(
+            "Predictions are joined by a trimmed mean: for each sample and class, the lowest and the highest are left "
+            f"out, up to {_percent(rounds)} of the weight at either end."
+        )
+    return said
+
+
+def _percent(rounds: RoundsConfig) -> str:
+    return f"{100 * rounds.trimmed_fraction:g} %"

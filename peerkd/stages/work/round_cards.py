@@ -8,7 +8,7 @@ from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.targets import TargetConfig
 from peerkd.data.dataset import ImageDataset
 from peerkd.reporting.model_card import CardRounds, ModelCard
-from peerkd.reporting.rounds.wording import trimmed_mean
+from peerkd.reporting.rounds.wording import joining_in_words
 from peerkd.reporting.wording import conventions_in_words, loss_formula, number
 from peerkd.results.rounds import has_proposal
 from peerkd.rounds.predictions import METHOD as PREDICTIONS
@@ -44,8 +44,7 @@ def round_cards(
     setting = f"T = {number(recipe.temperature)} and alpha = {number(recipe.alpha)}" if method.uses_divergence else ""
     # Only joint distillation joins predictions by rounds.target. In pairs, a peer imitates its teacher unchanged.
     imitated = recipe if method.name == PREDICTIONS.name else recipe.model_copy(update={"target": TargetConfig()})
-    is_trimmed = method.name == PREDICTIONS.name and recipe.trimmed_fraction
-    trimmed = [f"The predictions are joined by {trimmed_mean(recipe.trimmed_fraction)}."] if is_trimmed else []
+    joining = joining_in_words(recipe) if method.name == PREDICTIONS.name else []
     of_peers = {record["peer"]: record for record in peers.metadata["peers"]}
     for peer in sorted({row["peer"] for row in history}):
         rows = [row for row in history if row["peer"] == peer]
@@ -68,7 +67,7 @@ def round_cards(
             chosen_by=None,
             max_own_drop=None if method.is_bound else recipe.max_own_drop,
             loss=loss_formula(recipe),
-            conventions=(*conventions_in_words(imitated), *trimmed),
+            conventions=(*conventions_in_words(imitated), *joining),
             seed=config.seed,
             fingerprints={
                 "data set": dataset.fingerprint,

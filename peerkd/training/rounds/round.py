@@ -58,6 +58,7 @@ class TrainingRound:
         self.rules = RoundRules(
             target=rounds.target.pair_target,
             prior_adjusted=rounds.target.prior_adjusted,
+            is_aligned=rounds.distribution_alignment,
             trimmed_fraction=rounds.trimmed_fraction,
             temperature=rounds.temperature,
             distillation_weight=rounds.distillation_weight(number),

@@ -167,7 +167,7 @@ def test_a_card_has_the_loss_of_every_method_that_uses_one(finished) -> None:
 
 def test_a_card_says_that_predictions_were_trimmed(finished) -> None:
     trimmed = cards_of(finished, "predictions", "rounds.trimmed_fraction=0.2")[0].to_markdown()
-    assert "- The predictions are joined by a trimmed mean: " in trimmed
+    assert "- Predictions are joined by a trimmed mean: " in trimmed
     assert "trimmed" not in cards_of(finished, "predictions")[0].to_markdown()
 
 

@@ -193,3 +193,34 @@ def test_the_share_of_a_peer_is_its_part_of_the_target(name: str) -> None:
         terms = [sum(w[i] * p for w, p in zip(weights, both[i], strict=True)) for i in range(2)]
         parts = [part + term / sum(terms) / B for part, term in zip(parts, terms, strict=True)]
     assert joined_shares(PAIR_TARGETS[name], predictions, temperature=1.0) == pytest.approx(parts)
+
+
+@pytest.mark.parametrize("prior_adjusted", [False, True])
+def test_aligned_predictions_are_divided_by_their_mean(prior_adjusted: bool) -> None:
+    predictions, temperature = random_predictions(3), 2.0
+    got = joined_logits(
+        PAIR_TARGETS["mean"], predictions, temperature=temperature, prior_adjusted=prior_adjusted, is_aligned=True
+    )
+    # At T, the aligned prediction is proportional to (p / mean p) to the power of 1 / T.
+    of_peers = []
+    for logits_BK, counts_K in predictions:
+        z = logits_BK - (1 + counts_K).log() if prior_adjusted else logits_BK
+        ratio_BK = (z.softmax(1) / z.softmax(1).mean(0)) ** (1 / temperature)
+        of_peers.append(ratio_BK / ratio_BK.sum(1, keepdim=True))
+    torch.testing.assert_close((got / temperature).softmax(1), sum(of_peers) / 2)
+
+
+def test_an_aligned_constant_prediction_is_uniform() -> None:
+    of_teacher, of_student = random_predictions(4)
+    got = [
+        joined_logits(
+            PAIR_TARGETS["class_counts"],
+            [of_teacher, of_student._replace(logits_BK=torch.tensor(logits, dtype=torch.float64).expand(B, K))],
+            temperature=1.0,
+            prior_adjusted=True,
+            is_aligned=True,
+        )
+        for logits in ([10.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1e4, 3.0], [0.0, 0.0, 0.0, 0.0])
+    ]
+    torch.testing.assert_close(got[0], got[2])
+    torch.testing.assert_close(got[1], got[2])

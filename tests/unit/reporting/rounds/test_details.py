@@ -124,15 +124,15 @@ def test_a_table_of_an_earlier_version_has_a_report_without_teachers_and_classes
     ("defence", "sentence"),
     [
         ({}, "There was no defence against lies."),
+        ({"trimmed_fraction": 0.2}, "Against lies, predictions were joined with a trimmed mean of 20 %."),
         (
-            {"trimmed_fraction": 0.2},
-            "The defence against lies was a trimmed mean: for each sample and class, the lowest and the highest "
-            "predictions are left out, up to 20 % of the weight at either end.",
+            {"trimmed_fraction": 0.25, "distribution_alignment": True},
+            "Against lies, predictions were joined with distribution alignment and a trimmed mean of 25 %.",
         ),
     ],
 )
 def test_the_accuracy_of_reliable_peers_is_reported_apart(
-    facts: RoundsFacts, defence: dict[str, float], sentence: str
+    facts: RoundsFacts, defence: dict[str, Any], sentence: str
 ) -> None:
     lie = {"kind": "flipped_labels", "peer": 2}
     rounds = {"num_rounds": 2, "methods": ["predictions"], "unreliable": [lie], **defence}
@@ -142,7 +142,9 @@ def test_the_accuracy_of_reliable_peers_is_reported_apart(
         f"In some rounds, these peers lied: peer 2 (flipped labels). {sentence} The mean accuracy of the other peers "
         "goes from 50.0 % to 70.0 %."
     )
-    assert any("joined by a trimmed mean: " in each for each in html.conventions(facts)) == bool(defence)
+    said = " ".join(html.conventions(facts))
+    assert ("joined by a trimmed mean: " in said) == ("trimmed_fraction" in defence)
+    assert ("(distribution alignment)" in said) == ("distribution_alignment" in defence)
 
 
 @pytest.mark.parametrize(

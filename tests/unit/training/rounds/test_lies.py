@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from peerkd.artifacts import references
 from peerkd.artifacts.filesystem import FilesystemStore
@@ -77,6 +78,19 @@ def test_a_peer_lies_only_in_its_rounds(line: Line, tiny) -> None:
     first, second = (TrainingRound(config, data, number=number, peers=PEERS).predict(line.weights) for number in (1, 2))
     assert torch.equal(second[1].logits_BK, first[1].logits_BK.flip(-1))
     assert torch.equal(second[0].logits_BK, first[0].logits_BK)
+
+
+def test_distribution_alignment_makes_a_constant_prediction_say_nothing(line: Line, tiny) -> None:
+    def after(kind: int, *, is_aligned: bool) -> Tensor:
+        lie = {"kind": "constant_prediction", "peer": 1, "predicted_class": kind}
+        config = line_config(methods=["predictions"], unreliable=[lie], distribution_alignment=is_aligned)
+        round = TrainingRound(config, open_data(config, tiny), number=1, peers=(0, 1))
+        return ROUND_METHODS["predictions"].propose(round, {0: line.weights[0], 1: line.weights[1]})[0][
+            "classifier.bias"
+        ]
+
+    torch.testing.assert_close(after(2, is_aligned=True), after(7, is_aligned=True))
+    assert not torch.allclose(after(2, is_aligned=False), after(7, is_aligned=False), atol=1e-3)
 
 
 def digits_config(*unreliable: str) -> CollaborateConfig:
