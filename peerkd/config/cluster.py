@@ -139,6 +139,9 @@ class ClusterConfig(StrictConfig):
     shared_memory: Quantity = "1Gi"
     """The size limit of /dev/shm. Its contents count towards memory_per_worker."""
 
+    extra_resources: dict[str, Quantity] = Field(default={})
+    """Further resources of each worker, as both request and limit, such as ``rdma/hca: 1`` for InfiniBand."""
+
     store_secret: str = "peerkd-store"
     """The secret with the entries access-key and secret-key of the store. Empty: peerkd passes no keys to the
     workers."""
@@ -229,6 +232,17 @@ class ClusterConfig(StrictConfig):
             quantity = getattr(self, field)
             if not _QUANTITY.fullmatch(quantity):
                 raise ValueError(f"{field} must be a Kubernetes quantity, such as 500m or 2Gi, got {plain(quantity)}.")
+        for resource, quantity in self.extra_resources.items():
+            if resource in ("cpu", "memory", self.gpu_resource):
+                raise ValueError(
+                    f"extra_resources must not contain {plain(resource)}, which has a setting of its own, got "
+                    f"{plain(quantity)}."
+                )
+            if not _QUANTITY.fullmatch(quantity):
+                raise ValueError(
+                    f"extra_resources must have Kubernetes quantities, such as 1, got {plain(quantity)} for "
+                    f"{plain(resource)}."
+                )
         if amount(self.shared_memory) > amount(self.memory_per_worker):
             raise ValueError(
                 f"shared_memory must be at most memory_per_worker ({self.memory_per_worker}), because it counts "

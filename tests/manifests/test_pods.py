@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from peerkd.config.cluster import ClusterConfig
+from peerkd.config.cluster import ClusterConfig, resolve_cluster
 from peerkd.launch.kubernetes.kinds import JOB_KINDS, PYTORCHJOB
 from peerkd.launch.kubernetes.kinds.kind import JobKind
 from peerkd.launch.kubernetes.manifest import manifest_for
 from peerkd.launch.order import StageOrder
-from tests.manifests.built import OVERLAYS, build, of_kind, templates
+from tests.manifests.built import MANIFESTS, OVERLAYS, build, of_kind, templates
 from tests.manifests.restricted import breaches, shortcomings
 
 
@@ -76,18 +76,40 @@ def test_every_service_reaches_a_port_of_a_pod(overlay: str) -> None:
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports, name
 
 
-@pytest.mark.parametrize("kind", JOB_KINDS, ids=lambda kind: kind.name)
-def test_a_worker_satisfies_restricted_and_our_additional_rules(kind: JobKind) -> None:
+def worker_of(kind: JobKind, settings: ClusterConfig) -> dict[str, Any]:
+    """Return the spec of the pods of a job."""
     order = StageOrder(
         stage="distill_pairs", config_json="{}", store="s3://peerkd/runs", inputs={}, key="distill_pairs/1"
     )
-    made = manifest_for(order, ClusterConfig(image="registry.example/peerkd/trainer:1"), kind=kind, environment={})
+    made = manifest_for(order, settings, kind=kind, environment={})
     if kind is PYTORCHJOB:
         spec = made.job["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
     else:
         ((_, runtime),) = made.prerequisites
         spec = runtime["spec"]["template"]["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.mark.parametrize("kind", JOB_KINDS, ids=lambda kind: kind.name)
+def test_a_worker_satisfies_restricted_and_our_additional_rules(kind: JobKind) -> None:
+    spec = worker_of(kind, ClusterConfig(image="registry.example/peerkd/trainer:1"))
     assert [*breaches(spec), *shortcomings(spec)] == []
+
+
+@pytest.mark.parametrize("kind", JOB_KINDS, ids=lambda kind: kind.name)
+def test_a_worker_on_infiniband_gets_its_network_and_satisfies_restricted(kind: JobKind) -> None:
+    file = MANIFESTS / "examples/infiniband/cluster.yaml"
+    settings = resolve_cluster(environment={"PEERKD_CLUSTER_FILE": str(file)})
+    spec = worker_of(kind, settings)
+    assert list(breaches(spec)) == []
+    (container,) = spec["containers"]
+    expected = {"cpu": "64", "memory": "768Gi", "nvidia.com/gpu": "8", "rdma/hca": "1"}
+    assert container["resources"] == {"requests": expected, "limits": expected}
+    assert {"medium": "Memory", "sizeLimit": "64Gi"} in [each.get("emptyDir") for each in spec["volumes"]]
+    given = {each["name"]: each.get("value") for each in container["env"]}
+    assert (given["NCCL_IB_HCA"], given["NCCL_SOCKET_IFNAME"]) == ("mlx5", "eth0")
+    # The level restricted would refuse IPC_LOCK.
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
 GOOD: dict[str, Any] = {

@@ -230,6 +230,7 @@ def _container(request: _Request) -> Any:
     resources = {"cpu": cluster.cpu_per_worker, "memory": cluster.memory_per_worker}
     if cluster.gpus_per_worker:
         resources[cluster.gpu_resource] = str(cluster.gpus_per_worker)
+    resources |= cluster.extra_resources
     return V1Container(
         name=request.kind.container,
         image=trainer_image(cluster, request.environment),

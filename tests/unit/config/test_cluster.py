@@ -60,6 +60,11 @@ def test_the_operators_file_is_overridden_by_the_task_and_both_by_the_command_li
         ("'affinity={a: [.inf]}'", "affinity must contain finite numbers only, got "),
         ("memory_per_worker=lots", "memory_per_worker must be a Kubernetes quantity, such as "),
         ("memory_per_worker=512Mi", r"shared_memory must be at most memory_per_worker \(512Mi\), because"),
+        ("extra_resources.cpu=4", "extra_resources must not contain cpu, which has a setting of its own, got 4."),
+        (
+            "'extra_resources={rdma/hca: lots}'",
+            "extra_resources must have Kubernetes quantities, such as 1, got lots for",
+        ),
         ("queue=Research", 'queue must be a Kubernetes name made of .*, got "Research"'),
         ("service_account=a_b", "service_account must be a Kubernetes name made of "),
         ("priority=high", "priority must be null unless queue is set, got high."),
