@@ -24,6 +24,7 @@ from peerkd.config.resolve import Config
 from peerkd.config.tuning import check_strategy
 from peerkd.launch.invocations.files import invoking
 from peerkd.launch.local_pipeline import compiled_pipeline, run_pipeline
+from peerkd.launch.shared_folder import check_workers_folder
 from peerkd.stages.run_record import find_route
 from peerkd.stages.tracking import check_tracking
 from peerkd.suggestions import check_choice
@@ -74,6 +75,8 @@ def run(
     settings = resolve_cluster(launch)
     check_folder("output", output)
     store = _store_address(jobs, backend, output)
+    if backend == KUBERNETES:
+        check_workers_folder(store, settings)
     if dry_run and backend != KUBERNETES:
         raise ValueError(
             f"backend must be {KUBERNETES} with --dry-run, which prints the jobs of a cluster, got {backend}."
@@ -153,6 +156,6 @@ def _store_address(jobs: Jobs, backend: str, output: Path) -> str:
     if backend == KUBERNETES:
         raise ValueError(
             "store must be given with --backend kubernetes, because jobs cannot reach a folder on this machine: use an "
-            "address such as --store s3://peerkd/runs."
+            "address such as --store s3://peerkd/runs, or a folder that this machine and the workers mount."
         )
     return str(output.absolute())

@@ -8,13 +8,14 @@ import typer
 
 from peerkd.artifacts.open import check_address
 from peerkd.cli.options import Server, Watching
-from peerkd.config.cluster import resolve_cluster
+from peerkd.config.cluster import is_kubernetes_name, resolve_cluster
 from peerkd.config.launch import LaunchConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import PIPELINES
 from peerkd.config.resolve import resolve, split_overrides
 from peerkd.config.tuning import check_strategy
+from peerkd.excerpt import plain
 from peerkd.launch.backends import check_device
 from peerkd.launch.order import POD_VARIABLE
 from peerkd.launch.package import Package, read_arguments, read_package, texts
@@ -31,6 +32,7 @@ from peerkd.launch.runs.watch import (
     interrupted,
     watch,
 )
+from peerkd.launch.shared_folder import check_pipeline_folder
 
 EXIT_CODES: Final = {SUCCEEDED: 0, FAILED: 1, CANCELED: 3, UNFINISHED: 4, UNWATCHED: 5}
 """The exit code of each outcome. Code 2 stands for an error that the user can fix, as in all commands."""
@@ -46,6 +48,7 @@ def submit(
     name: str,
     service_account: str,
     image: str,
+    claim: str,
     uses_cache: bool,
     wait: bool,
     num_retries: int,
@@ -62,6 +65,8 @@ def submit(
         ClusterRefusedError: If the server refuses the run.
     """
     package = read_package(file)
+    if claim:
+        package = package.with_claim(*_read_claim(claim))
     arguments = read_arguments(package, pairs)
     _check_experiment(package, arguments)
     if image:
@@ -111,6 +116,16 @@ def _connect(server: Server, *, namespace: str = "") -> PipelineServer:
     return PipelineServer(server.endpoint, namespace=namespace, token=Token(server.token, file=server.token_file))
 
 
+def _read_claim(text: str) -> tuple[str, str]:
+    """Return the name of a claim and the path at which pods mount it, from ``NAME=PATH``."""
+    name, _, folder = text.partition("=")
+    if not is_kubernetes_name(name) or not folder.startswith("/") or ":" in folder or not folder.strip("/"):
+        raise ValueError(
+            f"claim must be NAME=PATH with an absolute path, such as peerkd-store=/mnt/peerkd, got {plain(text)}."
+        )
+    return name, folder.rstrip("/")
+
+
 def _check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
     """Check the arguments of a pipeline as its tasks will check them, before the pipeline is sent.
 
@@ -129,6 +144,7 @@ def _check_experiment(package: Package, arguments: Mapping[str, Any]) -> None:
         overrides=given["overrides"],
     )
     check_address(given["store"])
+    check_pipeline_folder(given["store"], package.documents)
     if "strategy" in given:
         check_strategy(given["strategy"], split_overrides(given["overrides"]))
     launch = {name: given[name] for name in ("backend", "num_workers", "gpus", "cluster")}

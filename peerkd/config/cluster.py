@@ -79,13 +79,18 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def is_kubernetes_name(value: str) -> bool:
+    """Return whether a Kubernetes object can have a name: a DNS subdomain (RFC 1123), which most kinds require."""
+    return len(value) <= 253 and _NAME.fullmatch(value) is not None
+
+
 def _kubernetes_name(value: str) -> str:
     """Return a name unchanged, and refuse it if no Kubernetes object can have it.
 
     Without this check, the cluster's API would refuse the name only when the job is created, after earlier stages have
     run. A refused name raises an error of pydantic.
     """
-    if len(value) > 253 or not _NAME.fullmatch(value):
+    if not is_kubernetes_name(value):
         raise PydanticCustomError(
             "kubernetes_name", "Value should be a Kubernetes name made of a to z, 0 to 9, '-' and '.'"
         )
@@ -353,7 +358,8 @@ def with_task_config(cluster: ClusterConfig, task_config: Mapping[str, Any]) -> 
         if field in given:
             values[field] = given.pop(field)
     for field in ("tolerations", "env", "volumes", "volume_mounts"):
-        values[field] = [*values[field], *given.pop(field, ())]
+        # The operator may have mounted the same claim.
+        values[field] += [entry for entry in given.pop(field, ()) if entry not in values[field]]
     if given:
         raise ValueError(f"task_config must contain no other fields, got {', '.join(given)}.")
     return ClusterConfig.from_mapping(values)

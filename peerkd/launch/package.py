@@ -43,6 +43,33 @@ class Package:
                 executor["container"]["image"] = image
         return _package((document, *self.documents[1:]))
 
+    def with_claim(self, claim: str, folder: str) -> "Package":
+        """Return the pipeline with a PersistentVolumeClaim mounted in all tasks.
+
+        A task whose volumes are passed on to the workers of its jobs otherwise mounts none of them itself.
+
+        Args:
+            claim: The name of the claim, in the namespace of the run.
+            folder: The path at which the pods mount the claim.
+        """
+        document = _copied(self.documents[0])
+        for component in document.get("components", {}).values():
+            for passthrough in component.get("taskConfigPassthroughs", []):
+                if passthrough["field"] == "KUBERNETES_VOLUMES":
+                    passthrough["applyToTask"] = True
+        settings = _copied(self.documents[1]) if len(self.documents) > 1 else {}
+        executors = (
+            settings.setdefault("platforms", {})
+            .setdefault("kubernetes", {})
+            .setdefault("deploymentSpec", {})
+            .setdefault("executors", {})
+        )
+        mount = {"constant": claim, "mountPath": folder, "pvcNameParameter": {"runtimeValue": {"constant": claim}}}
+        for name, executor in document["deploymentSpec"]["executors"].items():
+            if "container" in executor:
+                executors.setdefault(name, {}).setdefault("pvcMount", []).append(mount)
+        return _package((document, settings))
+
     def without_cache(self) -> "Package":
         """Return the pipeline with the cache of Kubeflow Pipelines disabled for all tasks."""
         document = _copied(self.documents[0])

@@ -40,6 +40,13 @@ def submit(
     image: Annotated[
         str, typer.Option(help="Container image of all tasks. Default: the image in the compiled pipeline.")
     ] = "",
+    claim: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=PATH",
+            help="PersistentVolumeClaim that all tasks and workers mount at a path, for a store in a folder below it.",
+        ),
+    ] = "",
     no_cache: Annotated[
         bool,
         typer.Option(
@@ -80,6 +87,7 @@ def submit(
         name=name,
         service_account=service_account,
         image=image,
+        claim=claim,
         uses_cache=not no_cache,
         wait=watch,
         num_retries=retry or 0,

@@ -18,6 +18,7 @@ from peerkd.launch.kubernetes import names
 from peerkd.launch.kubernetes.kinds.kind import JobKind, JobSpec, Prerequisite
 from peerkd.launch.kubernetes.lean_imports import lean_imports
 from peerkd.launch.order import StageOrder
+from peerkd.launch.shared_folder import check_workers_folder
 from peerkd.version import __version__
 
 with lean_imports("kubernetes", "kubernetes.client", "kubernetes.client.models"):
@@ -112,8 +113,8 @@ def manifest_for(
     recognises an existing job that does the same work.
 
     Raises:
-        ValueError: If the number of processes of one training is not a multiple of the number of workers, or a setting
-            is invalid.
+        ValueError: If the number of processes of one training is not a multiple of the number of workers, the workers
+            do not share the folder of the store, or a setting is invalid.
     """
     spec = _spec(_Request(order, cluster, kind, run_id, environment))
     serialize = ApiClient().sanitize_for_serialization
@@ -140,6 +141,7 @@ def pod_template_for(
 
 def _spec(request: _Request) -> JobSpec:
     order, cluster = request.order, request.cluster
+    check_workers_folder(order.store, cluster)
     if order.num_processes > 1 and order.num_processes % cluster.num_workers:
         raise ValueError(
             f"num_workers must divide the {order.num_processes} processes of {order.stage}, got {cluster.num_workers}."

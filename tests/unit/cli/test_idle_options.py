@@ -42,7 +42,7 @@ ALWAYS_USED = {
     "clean": (*STORE, "--unfinished", "--yes", "--json"),
     "submit": (
         *("--endpoint", "--token", "--namespace", "--experiment", "--name", "--service-account", "--image"),
-        *("--no-cache", "--watch"),
+        *("--claim", "--no-cache", "--watch"),
     ),
     "doctor": ("--workers", "--gpus", "--cluster", "--store", *EXPERIMENT, "--namespace", "--json"),
     "reap": ("--namespace", "--port"),

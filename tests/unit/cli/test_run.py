@@ -76,6 +76,10 @@ def test_on_a_cluster_the_report_is_brought_here(peerkd, sent, tmp_path: Path) -
             "store must be given with --backend kubernetes, because jobs cannot reach a folder on this machine",
         ),
         (
+            [*KUBERNETES, "--store", "/mnt/peerkd"],
+            "store must be s3://bucket/prefix, or a folder on a volume that all pods mount, got /mnt/peerkd, which no",
+        ),
+        (
             [*KUBERNETES, *STORE, "--cluster", "gpu=1"],
             "gpu is not a key of the config (did you mean gpu_resource or price_per_gpu_hour?), got 1.",
         ),
@@ -186,6 +190,23 @@ def test_a_dry_run_shows_nothing_that_is_not_known_yet(peerkd, sent) -> None:
         for store in ("s3://one/a", "s3://two/b")
     ]
     assert shown[0] == shown[1]
+
+
+def test_workers_mount_a_store_on_a_claim(peerkd, sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(
+        "volumes: [{name: store, persistentVolumeClaim: {claimName: peerkd-store}}]\n"
+        "volume_mounts: [{name: store, mountPath: /mnt/peerkd}]\n"
+    )
+    monkeypatch.setenv(CLUSTER_FILE_VARIABLE, str(file))
+    (job, *_) = manifests(peerkd("run", "jointkd", *KUBERNETES, "--store", "/mnt/peerkd/runs", "--dry-run"))
+    worker = job["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
+    assert {"name": "store", "persistentVolumeClaim": {"claimName": "peerkd-store"}} in worker["volumes"]
+    (container,) = worker["containers"]
+    assert {"name": "store", "mountPath": "/mnt/peerkd"} in container["volumeMounts"]
+    assert "/mnt/peerkd/runs" in container["command"]
+    # No keys are needed, so the secret may be missing.
+    assert not any("secretKeyRef" in str(each) for each in container["env"])
 
 
 def test_the_processes_of_one_training_are_divided_in_a_dry_run_too(peerkd, sent) -> None:

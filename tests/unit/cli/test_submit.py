@@ -61,6 +61,17 @@ def test_without_the_cache_every_task_runs(peerkd, api: PipelineApi) -> None:
         assert [name for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")] == cached
 
 
+def test_a_claim_is_mounted_by_all_tasks(peerkd, api: PipelineApi) -> None:
+    outcome = peerkd("submit", PIPELINE, "--claim", "peerkd-store=/mnt/peerkd/", "store=/mnt/peerkd/runs")
+    assert outcome.exit_code == 0, outcome.err
+    platform = api.runs[-1]["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    mounts = {
+        name: [(each["constant"], each["mountPath"]) for each in task["pvcMount"]] for name, task in platform.items()
+    }
+    mounted = [("peerkd-store", "/mnt/peerkd")]
+    assert mounts == {"exec-partition-data": mounted, "exec-train-and-report": mounted}
+
+
 def test_a_right_that_the_operator_does_not_allow_is_not_sent(
     peerkd, api: PipelineApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +189,13 @@ def test_a_run_is_watched_again(peerkd, api: PipelineApi) -> None:
         ),
         (["strategy=guess"], "strategy must be sweep or tune, got guess."),
         (["overrides=tune.experience=false"], "tune.experience must not be set unless strategy is tune"),
+        (["store=/mnt/peerkd"], "store must be s3://bucket/prefix, or a folder on a volume that all pods mount, got"),
+        (["--claim", "a"], "claim must be NAME=PATH with an absolute path, such as peerkd-store=/mnt/peerkd, got a."),
+        (["--claim", "A_b=/mnt"], "claim must be NAME=PATH with an absolute path, such as peerkd-store=/mnt/peerkd"),
+        (
+            ["--claim", "a=/"],
+            "claim must be NAME=PATH with an absolute path, such as peerkd-store=/mnt/peerkd, got a=/.",
+        ),
         (["store=s3:/bucket"], "store must be a folder or s3://bucket/prefix, got s3:/bucket"),
         (["preset=poster", "config_json=seed: -1"], "config_json, line 1, column 7: seed must be at least 0, got -1."),
         (['config_json={"seed": 1, "seed": 2}'], "config_json must be YAML or JSON, got "),
