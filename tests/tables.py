@@ -211,10 +211,11 @@ class Study:
         own_K = self.counts_PK[student] / self.counts_PK[student].sum()
         for split, n in self.num_samples.items():
             labels, luck = self.labels[split], self.luck[split][student]
+            num_K = np.bincount(labels, minlength=self.num_classes)
             before = luck < before_K[labels]
             after = luck + self.rng.normal(0, 0.04, n) < after_K[labels]
             for moment, right in (("before", before), ("after", after)):
-                by_class = np.array([right[labels == k].mean() for k in range(self.num_classes)])
+                by_class = np.bincount(labels[right], minlength=self.num_classes) / num_K
                 values[f"{split}_global_accuracy_{moment}"] = right.mean()
                 values[f"{split}_own_accuracy_{moment}"] = float(by_class @ own_K)
                 values[f"{split}_class_accuracy_{moment}"] = by_class
