@@ -8,17 +8,18 @@ import pytest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
+from peerkd.data.dataset import RawDataset
 from peerkd.data.packed import write_packed
-from peerkd.data.sources import read_source
+from peerkd.stages.dataset import read_dataset
 from peerkd.stages.division import divide
 from peerkd.study.transfer_sets import TRANSFER_SETS
 from peerkd.training.inputs import PretrainInputs, SweepInputs
 from peerkd.training.peers import start, weights_name
 
 TINY = (
-    "partition.num_peers=3 pretrain.epochs=2 distill.epochs=2 sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
+    "partition.num_peers=3 pretrain.epochs=4 distill.epochs=2 sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
     f"partition.public_fraction=0.1 sweep.transfer_sets=[{','.join(TRANSFER_SETS)}] "
-    "augmentation.crop_padding_pixels=1 augmentation.horizontal_flip=true data.max_train_samples=300 "
+    "augmentation.crop_padding_pixels=1 augmentation.horizontal_flip=true data.max_train_samples=360 "
     "data.max_test_samples=120"
 )
 
@@ -26,6 +27,7 @@ TINY = (
 @dataclass(frozen=True)
 class TinyExperiment:
     config: ExperimentConfig
+    raw: RawDataset
     dataset: Path
     partition: Path
     peers: Path
@@ -43,13 +45,14 @@ class TinyExperiment:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyExperiment:
-    """Three peers of three architectures, trained for two epochs."""
+    """Three peers of three architectures, trained for four epochs."""
     config = resolve(JOINTKD, preset="digits", overrides=f"{TINY} peers.architectures=[mlp,small_cnn,resnet20]")
     folder = tmp_path_factory.mktemp("tiny")
-    experiment = TinyExperiment(config, folder / "dataset", folder / "partition", folder / "peers")
+    raw = read_dataset("partition_data", config.data, seed=config.seed)
+    assert isinstance(raw, RawDataset)
+    experiment = TinyExperiment(config, raw, folder / "dataset", folder / "partition", folder / "peers")
     for part in (experiment.dataset, experiment.partition, experiment.peers):
         part.mkdir()
-    raw = read_source("digits", path=None)
     write_packed(experiment.dataset, raw)
     divide(config, raw).save(experiment.partition)
     inputs = PretrainInputs(

@@ -137,8 +137,8 @@ def test_a_student_depends_on_the_labels_if_and_only_if_its_set_uses_them(name, 
     uses_labels = KINDS[name].uses_labels
     other = tmp_path / "permuted"
     other.mkdir()
-    permuted_N = np.random.default_rng(0).permutation(DIGITS.labels_N)
-    write_packed(other, replace(DIGITS, labels_N=permuted_N))
+    permuted_N = np.random.default_rng(0).permutation(tiny.raw.labels_N)
+    write_packed(other, replace(tiny.raw, labels_N=permuted_N))
     config = on(tiny.config, name)
     for student in (0,) if uses_labels or "student" in KINDS[name].sources else (0, 2):
         unit = one_trial(config, student=student)

@@ -13,7 +13,6 @@ from peerkd.config.given_peers import PeerNetwork
 from peerkd.data.dataset import RawDataset
 from peerkd.data.packed import write_packed
 from peerkd.data.partition.assignment import Assignment
-from peerkd.data.sources import read_source
 from peerkd.data.streamed import open_dataset
 from peerkd.results.answers import Answers
 from peerkd.results.features import FEATURE_NAMES, pair_features, read_features
@@ -80,7 +79,7 @@ def test_blocks_of_any_size_give_the_same_table(
 
 
 def test_test_samples_change_no_feature(tiny, features: pa.Table, tmp_path: Path) -> None:
-    raw, assignment = read_source("digits", path=None), Assignment.load(tiny.partition)
+    raw, assignment = tiny.raw, Assignment.load(tiny.partition)
     tested = np.concatenate([assignment.test, *assignment.own_test])
     tested = np.setdiff1d(tested, np.concatenate([assignment.validation, *assignment.train]))
     labels, images = raw.labels_N.copy(), raw.images_NCHW.copy()

@@ -1,7 +1,8 @@
 """The chosen number of lanes on a simulated machine, and a sweep in lanes on the CPU."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from tests.distillations import PLENTY, Trials, assert_same
 from tests.plans import whole_plan
 
 TRIALS = Trials("mlp")
+
+RESNET = 2
+"""The peer of the tiny experiment whose network is a ResNet-20."""
 
 
 class Gpu:
@@ -133,19 +137,25 @@ def test_steps_that_cannot_be_captured_are_reported() -> None:
     )
 
 
-class Ticking:
-    """A clock that advances with each reading, by a second or by ever more, so that nothing is measured for long."""
+class Measuring:
+    """A clock by which successive measurements take given seconds, from the first one again after the last one."""
 
-    def __init__(self, *, growth: int) -> None:
-        self._now, self._growth = 0.0, growth
+    def __init__(self, seconds: Iterable[float]) -> None:
+        self._now, self._steps = 0.0, chain.from_iterable((0.0, each) for each in cycle(seconds))
 
     def __call__(self) -> float:
-        self._now = self._growth * self._now + 1
+        self._now += next(self._steps)
         return self._now
 
 
-def sweep_in_lanes(tiny, folder: Path, *, more_pay: bool = True, make_steps: Any = EagerSteps) -> SweepRunner:
-    """Open a sweep as on a GPU, except for the device."""
+TWO_IN_FLIGHT, ONE_IN_FLIGHT = (1.0, 1.0, 8.0), (1.0, 8.0)
+"""The seconds of a step of 1, 2 and 4 lanes, of which two are the best number; and of 1 and 2, of which one is."""
+
+
+def sweep_in_lanes(
+    tiny, folder: Path, *, seconds: Iterable[float] = TWO_IN_FLIGHT, make_steps: Any = EagerSteps
+) -> SweepRunner:
+    """Open a sweep as on a GPU, except for the device and the seconds that are measured."""
     sweep = SweepRunner(replace(tiny.sweep_inputs, states_folder=folder), device=torch.device("cpu"))
 
     def open_pool(recipe: DistillConfig, *, num_architectures: int) -> LanePool:
@@ -158,7 +168,7 @@ def sweep_in_lanes(tiny, folder: Path, *, more_pay: bool = True, make_steps: Any
             device=torch.device("cpu"),
             max_batch_samples=2 * recipe.batch_size,
             make_steps=make_steps,
-            clock=Ticking(growth=1 if more_pay else 4),
+            clock=Measuring(seconds),
         )
 
     sweep.engines._has_lanes, sweep.engines._open_lane_pool = True, open_pool
@@ -175,10 +185,16 @@ def done(sweep: SweepRunner, task: Unit | EpochRange) -> tuple[dict[Trial, dict[
 
 
 def some_units(tiny) -> list[Unit]:
-    """Return a unit of each transfer set, controls included, with two trials."""
+    """Return a unit of each transfer set, controls included, with its first trial and its last one.
+
+    The expensive ResNet is the student of the last trial of some units, and the student and the teacher of no unit.
+    """
     chosen = {
-        (unit.teacher is None, unit.trials[0].transfer_set): replace(unit, trials=unit.trials[:8:4])
+        (unit.teacher is None, unit.trials[0].transfer_set): replace(
+            unit, trials=tuple(dict.fromkeys((unit.trials[0], unit.trials[-1])))
+        )
         for unit in whole_plan(tiny.config)
+        if unit.teacher != RESNET and {trial.student for trial in unit.trials} != {RESNET}
     }
     return list(chosen.values())
 
@@ -196,21 +212,21 @@ def test_a_sweep_in_lanes_is_that_of_one_lane_whole_or_in_epoch_ranges(tiny, tmp
         else:
             records, ways = done(many, unit)
         news += ways
-        for trial in unit.trials[:1]:
-            one = sweep_in_lanes(tiny, tmp_path / "one", more_pay=False)
+        for trial in unit.trials[-1:]:
+            one = sweep_in_lanes(tiny, tmp_path / "one", seconds=ONE_IN_FLIGHT)
             alone, ways_of_one = done(one, replace(unit, trials=(trial,)))
             assert [": 1 students in flight" in way.text for way in ways_of_one] == [True]
             assert {**records[trial], "seconds": 0} == {**alone[trial], "seconds": 0}
             assert_same(*(load_state(state_path(tmp_path / each, trial, num_epochs=2)) for each in ("many", "one")))
     assert sorted(way.kind for way in news) == sorted(set(tiny.config.architectures))
-    assert all(": 16 students in flight" in way.text for way in news)
+    assert all(": 2 students in flight" in way.text for way in news)
 
 
 def test_a_sweep_whose_steps_cannot_be_captured_equals_the_plain_one(tiny, tmp_path: Path) -> None:
     unit = next(
         replace(unit, trials=unit.trials[:2])
         for unit in whole_plan(tiny.config)
-        if unit.teacher is not None and tiny.config.architectures[unit.trials[0].student] == "resnet20"
+        if (unit.teacher is not None, unit.trials[0].student, unit.trials[0].transfer_set) == (True, RESNET, "student")
     )
     got, ways = done(sweep_in_lanes(tiny, tmp_path, make_steps=NoGraphs), unit)
     plain = SweepRunner(tiny.sweep_inputs, device=torch.device("cpu"))
