@@ -92,7 +92,12 @@ def division_warnings(
     samples that belong to no set. If peers are given, there are warnings about evaluation samples on which they may
     have been trained.
     """
-    scarcities = find_scarcities(np.asarray(dataset.labels_N), assignment, class_names=dataset.class_names)
+    scarcities = find_scarcities(
+        np.asarray(dataset.labels_N),
+        assignment,
+        class_names=dataset.class_names,
+        peer_names=[peer.name for peer in config.peers.given],
+    )
     return [*list_warnings(config, dataset, assignment), *seen_warnings(config, dataset, assignment), *scarcities]
 
 
@@ -101,7 +106,7 @@ def batch_warnings(config: PeerExperimentConfig, sizes_P: Indices) -> list[str]:
 
     The batch sizes are not part of a partition, so these warnings are not published with it.
     """
-    return small_training_sets(sizes_P, config.batch_sizes)
+    return small_training_sets(sizes_P, config.batch_sizes, peer_names=[peer.name for peer in config.peers.given])
 
 
 def _parts(

@@ -21,34 +21,42 @@ MIN_EVALUATION_SAMPLES: Final = 10
 accuracy by 10 percentage points."""
 
 
-def find_scarcities(labels: IntArray, assignment: Assignment, *, class_names: Sequence[str]) -> list[str]:
+def find_scarcities(
+    labels: IntArray, assignment: Assignment, *, class_names: Sequence[str], peer_names: Sequence[str] = ()
+) -> list[str]:
     """Return a sentence for each kind of set or class that has too few samples.
 
     Args:
         labels: (num_samples,) class of each sample, in ``range(K)``.
         assignment: The samples of each peer.
         class_names: Names of the K classes.
+        peer_names: Names of the P peers; their numbers if it is empty.
     """
+    names = peer_names or [str(peer) for peer in range(assignment.num_peers)]
     train_PK = class_counts(labels, assignment.train, num_classes=len(class_names))
     own_test_PK = class_counts(labels, assignment.own_test, num_classes=len(class_names))
     test_K, validation_K = class_counts(labels, (assignment.test, assignment.validation), num_classes=len(class_names))
     total_K = np.bincount(labels, minlength=len(class_names))
     sentences = [
         *_unseen_classes(train_PK.sum(axis=0), validation_K, test_K, total_K, class_names),
-        *_small_evaluation_sets(assignment),
+        *_small_evaluation_sets(assignment, names),
     ]
     if assignment.num_peers > 1:
-        sentences += _missing_classes(train_PK, test_K, own_test_PK, class_names)
+        sentences += _missing_classes(train_PK, test_K, own_test_PK, class_names, names)
     return sentences
 
 
-def small_training_sets(sizes_P: IntArray, batch_sizes: Mapping[str, int]) -> list[str]:
+def small_training_sets(
+    sizes_P: IntArray, batch_sizes: Mapping[str, int], *, peer_names: Sequence[str] = ()
+) -> list[str]:
     """Return a sentence for each batch size that is larger than a training set.
 
     Args:
         sizes_P: Sizes of the training sets.
         batch_sizes: Batch sizes, keyed by the name of the config field.
+        peer_names: Names of the P peers; their numbers if it is empty.
     """
+    names = peer_names or [str(peer) for peer in range(len(sizes_P))]
     sentences = []
     fields: dict[int, list[str]] = {}
     for field, batch_size in batch_sizes.items():
@@ -62,7 +70,7 @@ def small_training_sets(sizes_P: IntArray, batch_sizes: Mapping[str, int]) -> li
             subject, named = "The training set has fewer samples", [f"{sizes_P[0]:,}"]
         else:
             subject = f"{plural(len(small), 'peer')} with fewer training samples"
-            named = [f"peer {peer} has {sizes_P[peer]:,}" for peer in small]
+            named = [f"peer {names[peer]} has {sizes_P[peer]:,}" for peer in small]
         sentences.append(
             f"{subject} than a batch of {batch_size} ({', '.join(named_fields)}), so an epoch is a single step: "
             f"{listed(named)}."
@@ -93,7 +101,7 @@ def _unseen_classes(
     return sentences
 
 
-def _small_evaluation_sets(assignment: Assignment) -> list[str]:
+def _small_evaluation_sets(assignment: Assignment, peer_names: Sequence[str]) -> list[str]:
     sentences = []
     for what, everyone, owns in (
         ("validation", assignment.validation, assignment.own_validation),
@@ -106,7 +114,8 @@ def _small_evaluation_sets(assignment: Assignment) -> list[str]:
             )
         sizes = {peer: len(own) for peer, own in enumerate(owns) if 0 < len(own) < MIN_EVALUATION_SAMPLES}
         if sizes:
-            named = [f"peer {peer} has {size}" for peer, size in sorted(sizes.items(), key=lambda item: item[1])]
+            by_size = sorted(sizes.items(), key=lambda item: item[1])
+            named = [f"peer {peer_names[peer]} has {size}" for peer, size in by_size]
             sentences.append(
                 f"{plural(len(sizes), 'peer')} with fewer than {MIN_EVALUATION_SAMPLES} {what} samples of their own, "
                 f"each worth up to {100 / min(sizes.values()):.0f} points of accuracy: "
@@ -116,7 +125,11 @@ def _small_evaluation_sets(assignment: Assignment) -> list[str]:
 
 
 def _missing_classes(
-    train_PK: IntArray, test_K: IntArray, own_test_PK: IntArray, class_names: Sequence[str]
+    train_PK: IntArray,
+    test_K: IntArray,
+    own_test_PK: IntArray,
+    class_names: Sequence[str],
+    peer_names: Sequence[str],
 ) -> list[str]:
     """Return sentences about peers that are tested on classes of which they have no training sample."""
     sentences = []
@@ -127,12 +140,12 @@ def _missing_classes(
         names = [_class(class_names[k]) for k in np.flatnonzero(is_lacking_PK[most]).tolist()]
         sentences.append(
             f"{np.count_nonzero(num_lacking_P):,} of {len(train_PK):,} peers have no training sample of some class in "
-            f"the test set. Peer {most} lacks the most, {len(names):,} of {np.count_nonzero(test_K):,}: "
+            f"the test set. Peer {peer_names[most]} lacks the most, {len(names):,} of {np.count_nonzero(test_K):,}: "
             f"{listed(names)}."
         )
     untrained = np.argwhere((train_PK == 0) & (own_test_PK > 0)).tolist()
     if untrained:
-        named = [f"peer {peer} on {_class(class_names[k])}" for peer, k in untrained]
+        named = [f"peer {peer_names[peer]} on {_class(class_names[k])}" for peer, k in untrained]
         sentences.append(f"Some peers are tested on classes of which they have no training sample: {listed(named)}.")
     return sentences
 

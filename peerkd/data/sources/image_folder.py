@@ -244,9 +244,10 @@ def _layout_remarks(layout: FolderLayout, class_names: Sequence[str], relative_p
         if other != name:
             remarks.append(f"{other} and {name} are different classes, although their names differ only in case")
     depth = 1 + bool(layout.splits["train"])
-    num_deep = sum(path.count("/") > depth for path in relative_paths)
-    if num_deep:
-        remarks.append(f"images in folders inside class folders, which belong to these classes: {num_deep:,}")
+    deep = [path for path in relative_paths if path.count("/") > depth]
+    if deep:
+        names = listed(sorted({path.split("/")[depth - 1] for path in deep}))
+        remarks.append(f"images in folders inside class folders ({names}), which belong to these classes: {len(deep):,}")
     return tuple(remarks)
 
 

@@ -104,11 +104,11 @@ def _remarks(parts: Sequence[OwnedDataset], class_names: Sequence[str]) -> Itera
     for part in parts:
         raw = part.raw
         present = [raw.class_names[k] for k in np.unique(raw.labels_N).tolist()]
-        counts = [stop - start for start, stop in _bounds(raw)]
-        yield (
-            f"{part.name} has {counts[0]:,} training, {counts[1]:,} validation and {counts[2]:,} test samples of "
-            f"{len(present)} of the {len(class_names)} classes"
-        )
+        num_train, num_validation, num_test = (stop - start for start, stop in _bounds(raw))
+        samples = f"{num_train:,} training, {num_validation:,} validation and {num_test:,} test samples"
+        if not num_validation + num_test:
+            samples = f"{num_train:,} samples that are not divided into splits"
+        yield f"{part.name} has {samples}, of {len(present)} of the {len(class_names)} classes"
         yield from (f"{part.name}: {remark}" for remark in raw.remarks)
         if raw.columns:
             yield f"{part.name}: columns that are not used: {listed(sorted(raw.columns))}"

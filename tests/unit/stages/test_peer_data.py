@@ -96,7 +96,7 @@ def test_a_partition_of_peers_data_is_published_once_and_said(
     experiment = config(first, folder(tmp_path / "b", "dog", "owl"))
     made = partition(experiment, store, num_processes=0)
     said = capsys.readouterr().out
-    assert "data of 2 peers: p0 has 60 training, 0 validation and 0 test samples of 2 of the 3 classes" in said
+    assert "data of 2 peers: p0 has 60 samples that are not divided into splits, of 2 of the 3 classes" in said
     assert "skipped: files of other formats of p0: 1 (notes.txt)" in said
     assert partition(experiment, store, num_processes=0) == made
     dataset = open_dataset(store.fetch(made.metadata["inputs"]["dataset"]["key"]))

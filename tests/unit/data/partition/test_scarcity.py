@@ -109,6 +109,8 @@ def test_peers_with_less_than_a_batch_are_named_smallest_first() -> None:
         "2 peers with fewer training samples than a batch of 8 (pretrain.batch_size, distill.batch_size), so an epoch "
         "is a single step: peer 2 has 3, peer 1 has 5."
     ]
+    (named,) = small_training_sets(np.array([60, 5]), {"batch_size": 8}, peer_names=["north", "south"])
+    assert named.endswith("so an epoch is a single step: peer south has 5.")
 
 
 def test_a_study_without_peers_is_warned_about_its_training_set() -> None:

@@ -66,8 +66,8 @@ def test_what_was_read_and_skipped_is_said_for_each_owner() -> None:
     south = SOUTH._replace(raw=raw([0, 1, 0], ("ant", "cat"), value=2, remarks=("a remark",), skipped=skipped))
     joined = join_datasets([NORTH, south])
     assert joined.remarks == (
-        "north has 2 training, 1 validation and 2 test samples of 2 of the 3 classes",
-        "south has 3 training, 0 validation and 0 test samples of 2 of the 3 classes",
+        "north has 2 training, 1 validation and 2 test samples, of 2 of the 3 classes",
+        "south has 3 samples that are not divided into splits, of 2 of the 3 classes",
         "south: a remark",
         "classes that only one data set has, perhaps under a name of its own: ant (south), owl (north)",
     )

@@ -90,7 +90,7 @@ def test_images_in_subfolders_of_a_class_belong_to_it(tmp_path, write_images) ->
     files = list_image_files(tmp_path)
     assert files.relative_paths == ("cat/a/x/0.png", "cat/b.png", "cat/c/0.png", "dog/0.png")
     assert files.labels_N.tolist() == [0, 0, 0, 1]
-    assert files.remarks == ("images in folders inside class folders, which belong to these classes: 2",)
+    assert files.remarks == ("images in folders inside class folders (cat), which belong to these classes: 2",)
 
 
 def test_every_skipped_entry_is_counted(tmp_path, write_images) -> None:
