@@ -158,6 +158,9 @@ class ModelCard:
     device: str
     versions: Mapping[str, str]
 
+    student_name: str | None = None
+    """What the student is called in reports. None: its number."""
+
     rounds: CardRounds | None = None
     """The rounds after which the network was published. None for a student of a study on pairs."""
 
@@ -236,7 +239,9 @@ def how_it_was_chosen(card: ModelCard) -> str:
 
 def _head(card: ModelCard) -> list[str]:
     noun = "Student" if card.rounds is None else "Peer"
-    return [f"# {noun} {card.student}", "", what_was_done(card), how_it_was_chosen(card), ""]
+    has_name = card.student_name is not None and not card.student_name.isdigit()
+    name = f": {card.student_name}" if has_name else ""
+    return [f"# {noun} {card.student}{name}", "", what_was_done(card), how_it_was_chosen(card), ""]
 
 
 def _accuracies(card: ModelCard) -> list[str]:

@@ -247,7 +247,9 @@ def _layout_remarks(layout: FolderLayout, class_names: Sequence[str], relative_p
     deep = [path for path in relative_paths if path.count("/") > depth]
     if deep:
         names = listed(sorted({path.split("/")[depth - 1] for path in deep}))
-        remarks.append(f"images in folders inside class folders ({names}), which belong to these classes: {len(deep):,}")
+        remarks.append(
+            f"images in folders inside class folders ({names}), which belong to these classes: {len(deep):,}"
+        )
     return tuple(remarks)
 
 

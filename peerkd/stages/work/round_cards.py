@@ -12,6 +12,7 @@ from peerkd.reporting.rounds.wording import joining_in_words
 from peerkd.reporting.wording import conventions_in_words, loss_formula, number
 from peerkd.results.rounds import has_proposal
 from peerkd.rounds.predictions import METHOD as PREDICTIONS
+from peerkd.stages.peer_names import peer_names
 from peerkd.stages.work.improving.cards import interface, num_evaluated, weights_name
 
 _SPLITS = ("validation_global", "validation_own", "test_global", "test_own")
@@ -46,6 +47,7 @@ def round_cards(
     imitated = recipe if method.name == PREDICTIONS.name else recipe.model_copy(update={"target": TargetConfig()})
     joining = joining_in_words(recipe) if method.name == PREDICTIONS.name else []
     of_peers = {record["peer"]: record for record in peers.metadata["peers"]}
+    names = peer_names(config, partition)
     for peer in sorted({row["peer"] for row in history}):
         rows = [row for row in history if row["peer"] == peer]
         proposed = [row for row in rows if has_proposal(row)]
@@ -54,6 +56,7 @@ def round_cards(
         )
         yield ModelCard(
             student=peer,
+            student_name=names[peer],
             decision="fine_tune" if method.sends == "nothing" else "distil",
             setting=None,
             is_reproduced=None,

@@ -83,6 +83,11 @@ def test_the_page_has_the_facts_that_a_reader_needs():
     assert "- Alpha is the weight of D: w = alpha." in page
 
 
+@pytest.mark.parametrize(("name", "title"), [(None, "3"), ("3", "3"), ("north", "3: north")])
+def test_the_page_is_titled_with_the_name_that_the_user_knows(name, title):
+    assert replace(CARD, student_name=name).to_markdown().startswith(f"# Student {title}\n")
+
+
 def test_a_control_is_called_fine_tuning_and_shows_no_loss_of_a_teacher():
     page = replace(CARD, decision="fine_tune", setting=CONTROL).to_markdown()
     assert "was fine-tuned without a teacher on transfer set both of peer 7; 3 epochs" in page

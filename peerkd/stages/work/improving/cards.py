@@ -43,10 +43,12 @@ def build_card(
     sizes = study.partition.metadata
     trial = record["trial"] or {}
     recipe = config.distill.changed(loss=trial.get(LOSS), target=trial.get(TARGET))
+    names = peer_names(config, study.partition)
     return ModelCard(
         student=student,
+        student_name=names[student],
         decision=record["decision"],
-        setting=_named(card_setting(config, record["trial"]), peer_names(config, study.partition)),
+        setting=_named(card_setting(config, record["trial"]), names),
         is_reproduced=is_reproduced,
         file=weights_name(student),
         architecture=peer["architecture"],
