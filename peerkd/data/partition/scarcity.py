@@ -70,7 +70,7 @@ def small_training_sets(
             subject, named = "The training set has fewer samples", [f"{sizes_P[0]:,}"]
         else:
             subject = f"{plural(len(small), 'peer')} with fewer training samples"
-            named = [f"peer {names[peer]} has {sizes_P[peer]:,}" for peer in small]
+            named = [f"peer {names[peer]} has {sizes_P[peer]:,}" for peer in small.tolist()]
         sentences.append(
             f"{subject} than a batch of {batch_size} ({', '.join(named_fields)}), so an epoch is a single step: "
             f"{listed(named)}."
