@@ -13,11 +13,13 @@ from peerkd.config.pipelines import COLLABORATE
 from peerkd.config.resolve import resolve
 from peerkd.data.streamed import open_dataset
 from peerkd.reporting.model_card import ModelCard, from_json
+from peerkd.results.compared_studies import Quantity
 from peerkd.results.rounds import fingerprint, read_rounds
 from peerkd.rounds import ROUND_METHODS
 from peerkd.stages import collaborate_peers
 from peerkd.stages.export_student import ExportRequest, export_student
 from peerkd.stages.in_process import run_in_process
+from peerkd.stages.measured_studies import finished_runs, measured_studies
 from peerkd.stages.planning import prepare
 from peerkd.stages.published_peers import find_published
 from peerkd.stages.stored_runs import find_run, list_runs
@@ -224,6 +226,17 @@ def test_the_run_is_listed_with_its_result(finished) -> None:
     assert runs[0].headline.startswith("predictions: mean accuracy ")
     assert runs[0].headline.endswith("in 2 rounds")
     assert find_run(runs, report.name) is runs[0]
+
+
+def test_the_study_of_a_seed_has_the_accuracies_after_the_last_round(finished) -> None:
+    store = open_store(str(finished[0]))
+    (study,) = measured_studies(finished_runs(list_runs(store, notify=pytest.fail), store), store)
+    rows = read_rounds(rounds_folder(finished[0]) / collaborate_peers.TABLE_NAME).to_pylist()
+    for name, method in ROUND_METHODS.items():
+        last = [row for row in rows if (row["method"], row["round"]) == (name, 2)]
+        for scope in ("global", "own"):
+            found = study.values[Quantity(f"{scope} accuracy, {method.title}", is_accuracy=True)]
+            assert found.tolist() == [row[f"test_{scope}_accuracy"] for row in last], name
 
 
 def test_a_repeated_run_computes_nothing(finished, capsys) -> None:

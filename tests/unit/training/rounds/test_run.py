@@ -106,3 +106,17 @@ def test_no_method_needs_float64(line: Line, tiny) -> None:
         history = before_rounds(line.config, data, line.weights)
         for method in ROUND_METHODS.values():
             do_round(line.config, data, method, line.weights, history, number=1)
+
+
+def test_a_peer_without_partners_trains_only_with_methods_that_need_none(line: Line, tiny) -> None:
+    # Without peer 1, the peers at the ends of the line have no partner.
+    config = line_config(unreliable=[{"kind": "absent", "peer": 1}], confidence_threshold=0.5)
+    data = open_data(config, tiny)
+    history = before_rounds(config, data, line.weights)
+    for name, trains in (("def_kt", False), ("pairwise", False), ("dfml", False), ("fedavg", True), ("idkd", True)):
+        after, rows = do_round(config, data, ROUND_METHODS[name], line.weights, history, number=1)
+        for peer in (0, 2):
+            assert bool(rows[peer]["num_own_samples"]) == trains, name
+            assert (after[peer] is line.weights[peer]) == (not trains), name
+            assert rows[peer]["sent_bytes"] == rows[peer]["received_bytes"] == 0, name
+            assert rows[peer]["teachers"] is None, name
