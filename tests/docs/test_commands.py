@@ -83,7 +83,7 @@ def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
 def test_a_make_target_named_in_a_sentence_exists(page: Path) -> None:
-    named = set(re.findall(r"`make ([a-z-]+)", prose(page)))
+    named = set(re.findall(r"`make ([a-z0-9-]+)", prose(page)))
     assert named <= _targets()
 
 
@@ -128,7 +128,7 @@ def _with_contents(word: str) -> str:
 
 
 def _targets() -> set[str]:
-    return set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    return set(re.findall(r"^([a-z0-9-]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def _check_make(arguments: list[str], pipeline: Pipeline[StrictConfig], monkeypatch: pytest.MonkeyPatch) -> None:
