@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from peerkd.artifacts.check import check_store
+from peerkd.artifacts.open import S3_SCHEME
 from peerkd.artifacts.s3_environment import check_key
 from peerkd.config.cluster import SETTINGS, SETTINGS_NAME, ClusterConfig
 from peerkd.errors import ClusterRefusedError
 from peerkd.launch.doctor.check import CheckResult, check, refused
 from peerkd.launch.kubernetes.client import CONFIG_MAPS, SECRETS, Cluster
 from peerkd.launch.kubernetes.manifest import trainer_image
+from peerkd.launch.shared_folder import check_workers_folder
 
 _SETTINGS: Final = "settings"
 _SECRET: Final = "store secret"
@@ -99,6 +101,19 @@ def check_secret(cluster: Cluster, name: str) -> CheckResult | None:
             rule = "must not end in a newline, which editors add and which servers take as part of the key"
             return CheckResult(_SECRET, False, f"{subject} {rule}.", fix)
     return CheckResult(_SECRET, True, f"The secret {name} has the keys to the store.")
+
+
+def check_shared_folder(settings: ClusterConfig, address: str) -> CheckResult | None:
+    """Check that workers share the folder of the store. Return None if the store is in S3, or is not to be checked."""
+    if not address or address.startswith(S3_SCHEME):
+        return None
+    try:
+        check_workers_folder(address, settings)
+    except ValueError as error:
+        # Runs on Kubeflow Pipelines may mount a claim by themselves, so this need not be a mistake.
+        fix = "Set volumes and volume_mounts in the settings of the jobs, or submit runs with --claim NAME=PATH."
+        return CheckResult("shared folder", None, str(error), fix)
+    return CheckResult("shared folder", True, "All workers mount the folder of the store.")
 
 
 def check_artifacts(address: str) -> list[CheckResult]:

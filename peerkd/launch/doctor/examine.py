@@ -42,7 +42,7 @@ def examine(
         task_account: The service account under which the tasks of pipelines run.
     """
     yield check_versions()
-    settings, kind = local, JOB_KINDS[0]
+    settings, kind, store = local, JOB_KINDS[0], store_address
 
     def check_settings() -> CheckResult:
         nonlocal settings, kind
@@ -50,6 +50,13 @@ def examine(
         # The check of the kind reports a cluster that serves none.
         with contextlib.suppress(ClusterRefusedError, ClusterUnavailableError):
             kind = choose_kind(settings.job_kind, cluster)
+        return result
+
+    def check_folder() -> CheckResult | None:
+        nonlocal store
+        result = configuration.check_shared_folder(settings, store_address)
+        # Otherwise no sample of a job could be made.
+        store = store_address if result is None or result.ok else ""
         return result
 
     checks: list[Check] = [
@@ -67,9 +74,10 @@ def examine(
         lambda: queue.check_topology(cluster, settings),
         lambda: admission.check_service_account(cluster, settings),
         lambda: configuration.check_secret(cluster, settings.store_secret),
-        lambda: admission.check_job(cluster, settings, store_address, kind),
-        lambda: admission.check_policy(cluster, settings, store_address, kind),
-        lambda: admission.check_worker(cluster, settings, store_address, kind),
+        check_folder,
+        lambda: admission.check_job(cluster, settings, store, kind),
+        lambda: admission.check_policy(cluster, settings, store, kind),
+        lambda: admission.check_worker(cluster, settings, store, kind),
         lambda: admission.check_image(cluster, settings),
         lambda: _check_local_image(cluster, local, settings),
         lambda: capacity.check_quota(cluster, settings, [kind]),

@@ -4,7 +4,7 @@ import pytest
 
 from peerkd.config.cluster import ClusterConfig, resolve_cluster
 from peerkd.config.launch import LaunchConfig
-from peerkd.launch.doctor.configuration import check_settings_of_tasks
+from peerkd.launch.doctor.configuration import check_settings_of_tasks, check_shared_folder
 from tests.unit.launch.doctor.conftest import Answering
 
 SETTINGS = "/api/v1/namespaces/peerkd/configmaps/peerkd"
@@ -53,3 +53,20 @@ def test_without_settings_of_tasks_those_of_this_machine_are_used(cluster: Answe
     settings, result = check_settings_of_tasks(cluster, HERE, resolve)
     assert (settings, result.ok) == (HERE, None)
     assert result.fix == "Have peerkd doctor run by somebody who may get the ConfigMap peerkd."
+
+
+def test_a_store_in_a_folder_must_be_mounted_by_all_workers() -> None:
+    mounted = ClusterConfig.from_mapping(
+        {
+            "volumes": [{"name": "store", "persistentVolumeClaim": {"claimName": "peerkd-store"}}],
+            "volume_mounts": [{"name": "store", "mountPath": "/mnt/peerkd"}],
+        }
+    )
+    assert check_shared_folder(ClusterConfig(), "s3://bucket/runs") is None
+    assert check_shared_folder(ClusterConfig(), "") is None
+    good, bad = (check_shared_folder(each, "/mnt/peerkd/runs") for each in (mounted, ClusterConfig()))
+    assert good is not None
+    assert bad is not None
+    assert good.ok is True
+    # A run may mount a claim by itself.
+    assert (bad.ok, "--claim" in bad.fix) == (None, True)

@@ -23,7 +23,7 @@ def test_on_an_empty_cluster_all_checks_run_and_each_failure_says_how_to_fix_it(
     found = list(examine(cluster, ClusterConfig(queue="research"), store_address=str(tmp_path), resolve=no_settings))
     assert {result.name for result in found} >= {
         *("versions", "cluster", "namespace", "permissions", "job kind", "operator", "workflows", "kueue", "queue"),
-        *("service account", "store secret", "job", "worker", "image", "quota", "nodes"),
+        *("service account", "store secret", "shared folder", "job", "worker", "image", "quota", "nodes"),
     }
     assert [result.name for result in found if result.ok is not True and not result.fix] == []
     assert [result.ok for result in found if result.name.startswith("store: ")] != []
