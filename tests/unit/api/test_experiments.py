@@ -66,7 +66,7 @@ def test_a_plan_counts_the_trials_of_a_sweep_and_the_work_of_rounds() -> None:
     assert rounds.num_peers == 3
     with pytest.raises(TypeError, match=r"^config must be a config that peerkd\.load returns, got dict\."):
         peerkd.plan({})
-    with pytest.raises(peerkd.PeerKDError, match=r"^data\.path: no-such\.npz: it cannot be read"):
+    with pytest.raises(peerkd.PeerKDError, match=r"^data\.path: no-such\.npz: it does not exist"):
         peerkd.plan(peerkd.load(config={"data": {"source": "npz", "path": "no-such.npz"}}))
 
 
