@@ -133,7 +133,7 @@ TEMPTING = (0.4, -0.1)
         (Objective(own_weight=0.3, max_own_drop=0.09), 0.2),
     ],
 )
-@pytest.mark.parametrize("name", ["random", "tpe"])
+@pytest.mark.parametrize("name", ["random", "portfolio"])
 def test_each_objective_has_its_own_best_choice(
     planted: Callable[..., tuple], objective: Objective, gain: float, name: str
 ) -> None:

@@ -94,7 +94,7 @@ def test_distribution_alignment_makes_a_constant_prediction_say_nothing(line: Li
 
 
 def digits_config(*unreliable: str) -> CollaborateConfig:
-    overrides = ["peers.architectures=[mlp]", "pretrain.epochs=20", "rounds.methods=[predictions]"]
+    overrides = ["peers.architectures=[mlp]", "pretrain.epochs=10", "rounds.methods=[predictions]"]
     return load(COLLABORATE, preset="digits", config_file=None, overrides=[*overrides, *unreliable])
 
 
@@ -107,7 +107,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[FilesystemStore, M
 
 
 def accuracy_of_others(digits: tuple[FilesystemStore, Manifest, Manifest], *unreliable: str) -> float:
-    """Return the mean accuracy in percent of all peers but the liar after three rounds."""
+    """Return the mean accuracy in percent of all peers but the liar after two rounds."""
     return mean_accuracy(last_rows(digits, *unreliable))
 
 
@@ -116,7 +116,7 @@ def mean_accuracy(rows: list[dict[str, Any]]) -> float:
 
 
 def last_rows(digits: tuple[FilesystemStore, Manifest, Manifest], *unreliable: str) -> list[dict[str, Any]]:
-    """Return the measurements of all peers but the liar after three rounds."""
+    """Return the measurements of all peers but the liar after two rounds."""
     store, partition, peers = digits
     dataset: Path = store.fetch(references.follow(partition.metadata["inputs"]["dataset"], store).key)
     config = digits_config(*unreliable)
@@ -125,7 +125,7 @@ def last_rows(digits: tuple[FilesystemStore, Manifest, Manifest], *unreliable: s
     )
     weights: dict[int, Any] = data.load_weights(store.fetch(peers.key), range(10))
     history = before_rounds(config, data, weights)
-    for number in range(1, 4):
+    for number in (1, 2):
         weights, rows = do_round(config, data, ROUND_METHODS["predictions"], weights, history, number=number)
         history += rows
     return [row for row in history[-10:] if row["peer"] != LIAR]
@@ -137,13 +137,13 @@ def test_the_harm_of_one_peer_of_ten_is_bounded_except_by_a_constant_prediction(
         kind: honest - accuracy_of_others(digits, f"rounds.unreliable=[{{kind: {kind}, peer: {LIAR}}}]")
         for kind in ("absent", "flipped_labels", "random_predictions", "constant_prediction")
     }
-    # In points. Measured: 0.3, 1.1, 0.8 and 5.3, at 46.9 % without an unreliable peer.
-    assert abs(harm["absent"]) < 1.5
-    assert harm["flipped_labels"] < 3
-    assert harm["random_predictions"] < 3
+    # In points. Measured: 0.0, 0.1, 0.1 and 4.8, at 34.0 % without an unreliable peer.
+    assert abs(harm["absent"]) < 1
+    assert harm["flipped_labels"] < 2
+    assert harm["random_predictions"] < 2
     # The prior adjustment cannot correct a prediction that does not depend on the sample, and takes it for knowledge.
     assert 2 < harm["constant_prediction"] < 10
-    # The trimmed mean leaves out most of what the liar predicts. Measured: -1.7 points of harm, and a share of 0.00001.
+    # The trimmed mean leaves out most of what the liar predicts. Measured: -0.1 points of harm, and a share of 0.00001.
     lie = f"rounds.unreliable=[{{kind: constant_prediction, peer: {LIAR}}}]"
     defended = last_rows(digits, lie, "rounds.trimmed_fraction=0.2")
     assert honest - mean_accuracy(defended) < 1.5
