@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from peerkd.artifacts.filesystem_workspace import FolderWorkspace
+from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.launch.worker import Worker
@@ -41,36 +42,44 @@ def record_of(trial: Trial) -> dict[str, Any]:
     )
 
 
-def sweep(folder: Path, *, num_peers: int) -> tuple[WrittenTable, int]:
-    """Run a sweep without the training, and return the written table and the peak of allocated bytes."""
+def sweep(folder: Path, config: ExperimentConfig) -> WrittenTable:
+    """Run a sweep without the training, and return the written table."""
+    work = StageWork(
+        stage="distill_pairs",
+        shards=split_into_shards(whole_plan(config), num_records=lambda units: units.num_trials, max_shards=256),
+        identity=record_identity,
+        remaining=without,
+        on_recovered=lambda _: None,
+        on_done_elsewhere=lambda _: None,
+    )
+    worker = Worker(index=0, num_workers=1)
     (folder / "scratch").mkdir(parents=True)
-    config = resolve(JOINTKD, preset="digits", overrides=f"partition.num_peers={num_peers} {GRID}")
+    with open_shard_queue(FolderWorkspace(folder), work, worker, is_published=lambda: False) as queue:
+        for task in queue.tasks():
+            assert task is not None
+            claimed, unit = task
+            for trial in unit.trials:
+                queue.add_record(claimed, record_of(trial))
+        return write_trials(queue.records(), folder / "trials.parquet", scratch_folder=folder / "scratch")
+
+
+def config_of(num_peers: int) -> ExperimentConfig:
+    return resolve(JOINTKD, preset="digits", overrides=f"partition.num_peers={num_peers} {GRID}")
+
+
+def measured(folder: Path, *, num_peers: int) -> tuple[WrittenTable, int]:
+    """Run a sweep, and return the written table and the peak of allocated bytes."""
+    config = config_of(num_peers)
     tracemalloc.start()
     try:
-        work = StageWork(
-            stage="distill_pairs",
-            shards=split_into_shards(whole_plan(config), num_records=lambda units: units.num_trials, max_shards=256),
-            identity=record_identity,
-            remaining=without,
-            on_recovered=lambda _: None,
-            on_done_elsewhere=lambda _: None,
-        )
-        worker = Worker(index=0, num_workers=1)
-        with open_shard_queue(FolderWorkspace(folder), work, worker, is_published=lambda: False) as queue:
-            for task in queue.tasks():
-                assert task is not None
-                claimed, unit = task
-                for trial in unit.trials:
-                    queue.add_record(claimed, record_of(trial))
-            written = write_trials(queue.records(), folder / "trials.parquet", scratch_folder=folder / "scratch")
-        return written, tracemalloc.get_traced_memory()[1]
+        return sweep(folder, config), tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
 
 def test_five_times_as_many_trials_use_hardly_more_memory(tmp_path: Path) -> None:
-    sweep(tmp_path / "first", num_peers=2)  # imports and their caches
-    few, few_bytes = sweep(tmp_path / "few", num_peers=7)
-    many, many_bytes = sweep(tmp_path / "many", num_peers=15)
+    sweep(tmp_path / "first", config_of(2))  # imports and their caches
+    few, few_bytes = measured(tmp_path / "few", num_peers=7)
+    many, many_bytes = measured(tmp_path / "many", num_peers=15)
     assert (few.num_trials, many.num_trials) == (469, 2_325)
     assert many_bytes - few_bytes < MAX_GROWTH_BYTES
