@@ -115,7 +115,9 @@ def test_keys_of_the_store_are_references_and_never_values(order: StageOrder) ->
     assert env(made)["PEERKD_S3_SECRET_KEY"] == {"secretKeyRef": {"name": "peerkd-store", "key": "secret-key"}}
     assert "PEERKD_S3_SECRET_KEY" not in env(manifest(order, environment, store_secret=""))
     folder = dataclasses.replace(order, store="/mnt/runs")
-    assert not [name for name in env(manifest(folder, environment)) if name.startswith("PEERKD_S3")]
+    claim = {"name": "runs", "persistentVolumeClaim": {"claimName": "runs"}}
+    mounted = {"volumes": [claim], "volume_mounts": [{"name": "runs", "mountPath": "/mnt"}]}
+    assert not [name for name in env(manifest(folder, environment, **mounted)) if name.startswith("PEERKD_S3")]
 
 
 @pytest.mark.parametrize("variable", ["PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
