@@ -35,7 +35,7 @@ CONFIG = resolve(
     JOINTKD,
     preset="digits",
     overrides="partition.num_peers=4 data.max_train_samples=450 data.max_test_samples=150 pretrain.epochs=2 "
-    "distill.epochs=40 peers.architectures=[small_cnn] sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
+    "distill.epochs=20 peers.architectures=[small_cnn] sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
     "tune.budget_fraction=0.25",
 )
 
