@@ -274,6 +274,7 @@ class Study:
                         decision="leave" if peer else "distil",
                         setting=None if peer else "learned from peer 1 with transfer set both, T=4, alpha=0.5",
                         is_reproduced=None if peer else True,
+                        teacher=None if peer else 1,
                         before=(before := {f"{'_'.join(name)}_accuracy": accuracy[name][peer] for name in accuracy}),
                         after=before if peer else dict.fromkeys(before, 0.95),
                     )

@@ -117,6 +117,10 @@ class ImprovedStudent:
     before: Mapping[str, float]
     after: Mapping[str, float]
 
+    teacher: int | None = None
+    """The peer whose predictions or data the training uses. None if it uses no other peer, and in artifacts of earlier
+    versions, which do not record it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImprovedPeers:

@@ -7,6 +7,7 @@ from peerkd.reporting import wording
 from peerkd.reporting.controls import UNCHANGED, control, has_results, kinds_of_controls
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings, Treatment
+from peerkd.reporting.verdict import pairs_that_differ
 from peerkd.reporting.wording import (
     BOTH_CONTROLS,
     NO_INTERVALS,
@@ -112,6 +113,8 @@ def _advice(findings: SweepFindings, facts: ExperimentFacts) -> str:
         f"{advice.count('fine_tune'):,}, the student should train on without a teacher, and in "
         f"{advice.count('leave'):,} it should stay unchanged."
     )
+    if differing := pairs_that_differ(advice.student_decisions(), facts):
+        text += f" {differing}"
     pairs = advice.pairs_to_distil()
     if not pairs:
         return text

@@ -24,6 +24,7 @@ from peerkd.reporting.wording import (
     single_setting,
     tried_losses_in_words,
 )
+from peerkd.reporting.verdict import pairs_that_differ, students_in_words
 from peerkd.results.intervals import Estimate
 from peerkd.results.pair_advice import DECISIONS, Predictions
 from peerkd.results.pair_rows import NO_ROW
@@ -130,6 +131,8 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         *textwrap.wrap(f"loss: {tried_losses_in_words(facts.config)}", width=_NUM_COLUMNS),
         *([] if findings.has_intervals else textwrap.wrap(NO_INTERVALS, width=_NUM_COLUMNS)),
         "",
+        *(line for text in students_in_words(findings, facts) for line in textwrap.wrap(text, width=_NUM_COLUMNS)),
+        "",
         f"{'mean ' + scope + ' gain in points of accuracy':<44}{'gain':>7}"
         + ("  95 % interval" if findings.has_intervals else ""),
         _line("best setting of each pair", means["chosen"], num_diverged=findings.num_pairs_without["chosen"]),
@@ -151,6 +154,7 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         f"  beyond noise: {share_of(comparison.share_wins)}",
         f"pairs that should learn from the teacher: {advice.count('distil')}, without one: "
         f"{advice.count('fine_tune')}, not at all: {advice.count('leave')}",
+        *textwrap.wrap(pairs_that_differ(advice.student_decisions(), facts), width=_NUM_COLUMNS),
         f"accuracy forgotten per class, by set: {', '.join(forgotten)}",
         *textwrap.wrap(diverged(findings, facts), width=_NUM_COLUMNS),
         terminal_line(facts.improved),

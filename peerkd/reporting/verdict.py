@@ -1,6 +1,10 @@
-"""The verdict of a sweep in three sentences: who should learn from whom, who should not, and what it cost to know."""
+"""The verdict of a study: who should learn from whom, who should not, and what it cost to know.
 
-from collections.abc import Sequence
+The sentences on students are the same for a sweep and for a tuned study. Each student counts with the decision that was
+made for its published network.
+"""
+
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from peerkd.reporting.charts import MAX_ARROWS
@@ -9,6 +13,7 @@ from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings
 from peerkd.reporting.wording import percent, points_with_interval
 from peerkd.results.cost import RunCost
+from peerkd.results.pair_advice import DECISIONS
 from peerkd.study.student_choice import StudentDecision
 from peerkd.wording import called, plural
 
@@ -17,11 +22,66 @@ _MAX_NAMES: Final = 6
 
 
 def verdict(findings: SweepFindings, facts: ExperimentFacts) -> list[str]:
-    """Return three sentences: who should learn from whom, who should not, and what it cost to know.
+    """Return three sentences: who should learn from whom, who should not, and what it cost to know."""
+    return [*students_in_words(findings, facts), _cost(facts)]
 
-    Each student counts with the decision that was made for its published network.
+
+def students_in_words(findings: SweepFindings, facts: ExperimentFacts) -> list[str]:
+    """Return two sentences on the students of a sweep: who should learn from whom, and who should not."""
+    over = findings.advice_on_test.over_best_control
+    beaten, compared = (
+        ("both controls", "the better of the two") if has_results(findings.choice.control) else (UNCHANGED, "it")
+    )
+    gain = f": on test, these pairs gain {points_with_interval(over)} over {compared}" if over.num else ""
+    num_advised = findings.advice.count("distil")
+    return by_student(facts, num_advised=num_advised, num_pairs=findings.num_pairs, beaten=beaten, gain=gain)
+
+
+def by_student(
+    facts: ExperimentFacts, *, num_advised: int, num_pairs: int, beaten: str = "both controls", gain: str = ""
+) -> list[str]:
+    """Return two sentences on the students: who should learn from whom, and who should train on or stay unchanged.
+
+    Args:
+        facts: The facts about the experiment, with the decision for each student.
+        num_advised: The number of ordered pairs whose student should learn from the teacher, each judged alone.
+        num_pairs: The number of ordered pairs.
+        beaten: The controls that such a pair beats, in words.
+        gain: What the first sentence adds on the gain of these pairs, after its last word.
     """
-    return [_who_learns(findings, facts), _who_does_not(facts), _cost(facts)]
+    return [_who_learns(facts, num_advised, num_pairs, beaten, gain), _who_does_not(facts)]
+
+
+def pairs_that_differ(decisions: Iterable[tuple[int, str]], facts: ExperimentFacts) -> str:
+    """Return why the decision for a student may be none of those for its pairs. Empty if no student is such a student.
+
+    A student differs from its pairs if its decision is not the strongest of theirs. To distil is stronger than to
+    fine-tune, and to fine-tune is stronger than to stay unchanged.
+
+    Args:
+        decisions: The student and the decision of each ordered pair.
+        facts: The facts about the experiment, with the decision for each student.
+    """
+    of_pairs: dict[int, int] = {}
+    for student, decision in decisions:
+        if decision in DECISIONS:
+            strength = DECISIONS.index(decision)
+            of_pairs[student] = min(strength, of_pairs.get(student, strength))
+    names = _names(facts)
+    differing = [
+        names[each.student]
+        for each in facts.improved.students
+        if each.student in of_pairs and DECISIONS.index(each.decision) != of_pairs[each.student]
+    ]
+    if not differing:
+        return ""
+    subject = "The decision for one student differs from those for its pairs"
+    if len(differing) > 1:
+        subject = f"The decisions for {len(differing):,} students differ from those for their pairs"
+    return (
+        f"{subject} ({few(differing)}): a pair is judged by its own trainings alone, and a student by those of all its "
+        "pairs, of which the best one must beat the noise of them all."
+    )
 
 
 def network_note(num_arrows: int) -> str:
@@ -36,27 +96,21 @@ def network_note(num_arrows: int) -> str:
     )
 
 
-def _who_learns(findings: SweepFindings, facts: ExperimentFacts) -> str:
-    names, advice = _names(facts), findings.advice
-    teacher_of: dict[int, int] = {}
-    for student, teacher in advice.pairs_to_distil():
-        teacher_of.setdefault(student, teacher)
-    students = _students(facts, "distil")
-    of_pairs = f"{advice.count('distil'):,} of {plural(findings.num_pairs, 'ordered pair')}"
-    if not students and not teacher_of:
+def _who_learns(facts: ExperimentFacts, num_advised: int, num_pairs: int, beaten: str, gain: str) -> str:
+    names = _names(facts)
+    learning = [student for student in facts.improved.students if student.decision == "distil"]
+    if not learning and not num_advised:
         return (
             "No peer should learn from another: for no ordered pair does distillation beat both the unchanged student "
             "and training without a teacher by more than noise."
         )
-    who = [names[each] + (f" from {names[teacher_of[each]]}" if each in teacher_of else "") for each in students]
-    subject = f"Because of a teacher, {plural(len(students), 'peer')} should learn ({few(who)})"
-    if not students:
+    who = [
+        names[each.student] + ("" if each.teacher is None else f" from {names[each.teacher]}") for each in learning
+    ]
+    subject = f"Because of a teacher, {plural(len(learning), 'peer')} should learn ({few(who)})"
+    if not learning:
         subject = "No peer gains most from a teacher"
-    over = findings.advice_on_test.over_best_control
-    beaten, compared = (
-        ("both controls", "the better of the two") if has_results(findings.choice.control) else (UNCHANGED, "it")
-    )
-    gain = f": on test, these pairs gain {points_with_interval(over)} over {compared}" if over.num else ""
+    of_pairs = f"{num_advised:,} of {plural(num_pairs, 'ordered pair')}"
     return f"{subject}; in {of_pairs}, a teacher beats {beaten} by more than noise{gain}."
 
 

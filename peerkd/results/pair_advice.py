@@ -78,6 +78,10 @@ class PairAdvice:
         """Return the number of pairs with a decision."""
         return int((self.decision == decision).sum())
 
+    def student_decisions(self) -> list[tuple[int, str]]:
+        """Return the student and the decision of each pair that has one."""
+        return [(int(pair[0]), str(self.decision[tuple(pair)])) for pair in np.argwhere(self.decision != "")]
+
     def pairs_to_distil(self) -> list[tuple[int, int]]:
         """Return student and teacher of each pair that should distil, the largest predicted gain first."""
         pairs = [(int(student), int(teacher)) for student, teacher in np.argwhere(self.decision == "distil")]

@@ -99,7 +99,7 @@
       const index = student * study.num + teacher;
       const [gain, low, high] = ["gain", "gain_low", "gain_high"].map((name) => study.predicted[name][index]);
       const advice = ADVICE[study.decision(student, teacher)] ?? "";
-      status.textContent = `${capitalized(study.named[student])} ${advice}. Gain predicted on validation: ${points(gain)} points${Number.isNaN(low) ? "" : ` (90 % interval ${points(low)} to ${points(high)})`}.`;
+      status.textContent = `Judged by the trainings of this pair alone, ${study.named[student]} ${advice}. Gain predicted on validation: ${points(gain)} points${Number.isNaN(low) ? "" : ` (90 % interval ${points(low)} to ${points(high)})`}.`;
       const cells = () => peerkd.pairCells(study, pair, measure);
       const parts = [figure(
         `${capitalized(peerkd.MEASURES[measure])} of ${study.named[student]} from ${study.named[teacher]}, points on test`,

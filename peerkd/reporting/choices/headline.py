@@ -3,7 +3,7 @@
 from peerkd.reporting.choices.findings import TuningFindings
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.headline import Headline
-from peerkd.reporting.verdict import few
+from peerkd.reporting.verdict import by_student, pairs_that_differ
 from peerkd.reporting.wording import BOTH_CONTROLS, NO_INTERVALS, diverged, points, points_with_interval, setting
 from peerkd.results.advice import COVERAGE
 from peerkd.wording import called, plural
@@ -28,26 +28,20 @@ def headline(findings: TuningFindings, facts: ExperimentFacts) -> list[Headline]
 
 def verdict(findings: TuningFindings, facts: ExperimentFacts) -> list[str]:
     """Return three sentences: who should learn from whom, who should not, and what it cost to know."""
-    names = [called(name) for name in facts.names]
-    num_both = len(findings.plan) + findings.num_pairs_unchanged
-    named = [
-        f"{names[advice.choice.student]} from {names[advice.choice.teacher]}"
-        + ("" if advice.choice.expected_gain is None else f" ({points(advice.choice.expected_gain)})")
-        for advice in findings.plan
-    ]
-    if named:
-        learns = (
-            f"In {len(named):,} of {plural(num_both, 'pair')} of peers, one should learn from the other: {few(named)}."
-        )
-    else:
-        learns = "No peer should learn from another: no tried setting beats both controls by more than its noise."
     cost = findings.cost
+    gain = "No distillation is recommended"
+    if findings.num_distilled:
+        gain = f"The mean expected gain over all pairs is {points_with_interval(findings.mean_expected)}"
     return [
-        learns,
-        _others(findings),
-        f"The mean expected gain is {points_with_interval(findings.mean_expected)}, and it took "
-        f"{plural(cost.num_trials, 'trial')}, {100 * cost.spent_share:.2f} % of the cost of the full sweep, to know.",
+        *students_in_words(findings, facts),
+        f"{gain}, and it took {plural(cost.num_trials, 'trial')}, {100 * cost.spent_share:.2f} % of the cost of the "
+        "full sweep, to know.",
     ]
+
+
+def students_in_words(findings: TuningFindings, facts: ExperimentFacts) -> list[str]:
+    """Return two sentences on the students of a tuned study: who should learn from whom, and who should not."""
+    return by_student(facts, num_advised=findings.num_distilled, num_pairs=findings.num_pairs)
 
 
 def describe(findings: TuningFindings, facts: ExperimentFacts, place: int) -> str:
@@ -70,7 +64,7 @@ def _plan(findings: TuningFindings, facts: ExperimentFacts) -> str:
         where = "Neither peer should" if num_both == 1 else f"In none of {num_both:,} pairs of peers should one"
         return (
             f"{where} learn from the other: no tried setting beats {BOTH_CONTROLS} by more than its noise. "
-            f"{_others(findings)}"
+            f"{_others(findings, facts)}"
         )
     choice = findings.plan[0].choice
     gain, low, high = choice.expected_gain, choice.corrected_gain_low, choice.corrected_gain_high
@@ -80,24 +74,32 @@ def _plan(findings: TuningFindings, facts: ExperimentFacts) -> str:
         f"validation, this beats {BOTH_CONTROLS} by more than its noise. The largest expected gain: "
         f"{describe(findings, facts, 0)}"
         + (f", {points(gain)} points{bounds}." if gain is not None else ".")
-        + f" {_others(findings)}"
+        + f" {_others(findings, facts)}"
     )
 
 
-def _others(findings: TuningFindings) -> str:
-    return (
+def _others(findings: TuningFindings, facts: ExperimentFacts) -> str:
+    text = (
         f"For {findings.count('fine_tune'):,} of {plural(findings.num_pairs, 'ordered pair')}, the student should "
         f"train on without a teacher, and for {findings.count('leave'):,} it should stay unchanged."
     )
+    differing = pairs_that_differ(((choice.student, choice.decision) for choice in findings.choices), facts)
+    return f"{text} {differing}" if differing else text
 
 
 def _gain(findings: TuningFindings) -> str:
     tested, seen = findings.mean_test, findings.mean_validation_of_tested
     text = (
         f"The student should learn from the teacher in {findings.num_distilled:,} of "
-        f"{plural(findings.num_pairs, 'ordered pair')}; the others count with a gain of 0. The mean expected gain is "
-        f"{points_with_interval(findings.mean_expected)} (n = {plural(findings.mean_expected.num, 'pair')})."
+        f"{plural(findings.num_pairs, 'ordered pair')}"
     )
+    if findings.num_distilled:
+        text += (
+            f"; the others count with a gain of 0. The mean expected gain is "
+            f"{points_with_interval(findings.mean_expected)} (n = {plural(findings.mean_expected.num, 'pair')})."
+        )
+    else:
+        text += ", so no distillation is recommended, and no gain is expected."
     gains = (
         f"gain {points_with_interval(tested)} on test, and {points_with_interval(seen)} on validation, where they were "
         "chosen."

@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from peerkd.reporting.choices.findings import TuningFindings
-from peerkd.reporting.choices.headline import describe, headline
+from peerkd.reporting.choices.headline import describe, headline, students_in_words
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.improved import terminal_line
 from peerkd.reporting.wording import points, tried_losses_in_words
@@ -62,6 +62,7 @@ def summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
 def terminal_summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     """Return the findings for a terminal."""
     lines = [summary(findings, facts), f"  loss: {tried_losses_in_words(facts.config)}"]
+    lines += [f"  {text}" for text in students_in_words(findings, facts)]
     lines += [f"  {named.text}" for named in headline(findings, facts) if named.topic != "Plan"]
     if findings.plan:
         shown = f", {_NUM_SHOWN} of {len(findings.plan):,}" if len(findings.plan) > _NUM_SHOWN else ""

@@ -132,6 +132,7 @@ def _outcome(card: ModelCard) -> dict[str, Any]:
     return {
         "student": card.student,
         "decision": card.decision,
+        "teacher": card.setting and card.setting.teacher,
         "setting": card.setting and card.setting.in_words(),
         "is_reproduced": card.is_reproduced,
         "before": card.accuracy_before,

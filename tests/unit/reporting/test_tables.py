@@ -12,6 +12,7 @@ from peerkd.config.training import DistillConfig
 from peerkd.reporting.findings import compute_findings
 from peerkd.reporting.html import render
 from peerkd.reporting.tables import metrics, pairs_csv, summary, terminal_summary
+from peerkd.reporting.verdict import verdict
 from tests.tables import Study
 
 
@@ -47,6 +48,12 @@ def test_missing_values_are_empty_in_the_csv(unlabelled):
     assert row["test_global_gain_from_teacher"] == row["control_test_global_gain"] == ""
 
 
+def test_the_terminal_says_who_should_learn_as_the_page_does(study, findings):
+    text = " ".join(terminal_summary(findings, study.facts).split())
+    for sentence in verdict(findings, study.facts)[:2]:
+        assert sentence in text
+
+
 def test_metrics_are_finite_floats(findings, unlabelled):
     for found in (findings, unlabelled[1]):
         assert all(isinstance(value, float) and math.isfinite(value) for value in metrics(found).values())
@@ -70,10 +77,10 @@ def test_the_summaries_name_the_loss():
 
 
 @pytest.mark.parametrize("which", ["study", "unlabelled"])
-def test_the_terminal_shows_at_most_24_lines_of_80_columns(which, study, findings, unlabelled):
+def test_the_terminal_shows_at_most_36_lines_of_80_columns(which, study, findings, unlabelled):
     study, findings = (study, findings) if which == "study" else unlabelled
     lines = terminal_summary(findings, study.facts).splitlines()
-    assert 12 <= len(lines) <= 24
+    assert 12 <= len(lines) <= 36
     assert max(map(len, lines)) <= 80
     assert "nan" not in "\n".join(lines)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from peerkd.reporting.choices.headline import headline
+from peerkd.reporting.choices.headline import headline, verdict
 from peerkd.reporting.choices.tables import metrics, plan_csv
 from tests.tables import Study
 from tests.unit.reporting.choices.conftest import ROWS, SETTING, row
@@ -75,6 +75,9 @@ def test_the_headline_says_if_nothing_helps(conclude):
     texts = {finding.topic: finding.text for finding in headline(findings, FACTS)}
     assert texts["Plan"].startswith("Neither peer should learn from the other")
     assert "their test accuracy is unknown" in texts["Gain"]
+    assert "in 0 of 2 ordered pairs, so no distillation is recommended, and no gain is expected." in texts["Gain"]
+    cost = verdict(findings, FACTS)[-1]
+    assert cost.startswith("No distillation is recommended, and it took 9 trials, ")
     assert list(texts) == ["Intervals", "Plan", "Gain", "Cost", "Experience"]
     assert plan_csv(findings).count("\n") == 1
 

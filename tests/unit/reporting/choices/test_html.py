@@ -43,7 +43,11 @@ def test_the_page_shows_the_plan_the_settings_and_what_was_not_tried(page):
 
 def test_the_verdict_names_who_learns_from_whom_and_the_cost(page, concluded):
     text = " ".join(" ".join(Page(page).text).split())
-    assert "In 2 of 3 pairs of peers, one should learn from the other: peer 1 from peer 2 (+6.0), peer 0 from" in text
+    assert (
+        "Because of a teacher, 1 peer should learn (peer 0 from peer 1); in 3 of 6 ordered pairs, a teacher beats both "
+        "controls by more than noise. 2 peers should be left unchanged (peer 1, peer 2). The mean expected gain over "
+        "all pairs is +1.8 points, and it took 9"
+    ) in text
     assert "For 0 of 6 ordered pairs, the student should train on without a teacher, and for 3 it should" in text
     assert "it took 9 trials, 4.87 % of the cost of the full sweep, to know." in text
     assert text.count("no interval can be given") == 1
@@ -67,6 +71,8 @@ def test_a_terminal_shows_the_plan(concluded, facts):
     lines = terminal_summary(concluded, facts).splitlines()
     assert lines[0].endswith("the student should learn in 3 of 6 ordered pairs; the study cost 4.87 % of a full sweep")
     assert lines[1].startswith("  loss: KL divergence, reduction batchmean, ")
+    assert lines[2].startswith("  Because of a teacher, 1 peer should learn (peer 0 from peer 1); in 3 of 6 ordered")
+    assert lines[3] == "  2 peers should be left unchanged (peer 1, peer 2)."
     assert lines[-3] == "     +6.0  peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9"
     assert lines[-1].startswith("better peers: improve_peers/0123456789abcdef, ")
 
