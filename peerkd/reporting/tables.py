@@ -14,6 +14,7 @@ from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import TREATMENTS, SweepFindings
 from peerkd.reporting.headline import diverged
 from peerkd.reporting.improved import terminal_line
+from peerkd.reporting.verdict import pairs_that_differ, students_in_words
 from peerkd.reporting.wording import (
     NO_INTERVALS,
     default_recipe,
@@ -24,7 +25,6 @@ from peerkd.reporting.wording import (
     single_setting,
     tried_losses_in_words,
 )
-from peerkd.reporting.verdict import pairs_that_differ, students_in_words
 from peerkd.results.intervals import Estimate
 from peerkd.results.pair_advice import DECISIONS, Predictions
 from peerkd.results.pair_rows import NO_ROW

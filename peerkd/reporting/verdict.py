@@ -11,9 +11,11 @@ from peerkd.reporting.charts import MAX_ARROWS
 from peerkd.reporting.controls import UNCHANGED, has_results
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings
+from peerkd.reporting.small_validation import small_validation
 from peerkd.reporting.wording import percent, points_with_interval
 from peerkd.results.cost import RunCost
 from peerkd.results.pair_advice import DECISIONS
+from peerkd.study.objective import Objective, objective_of
 from peerkd.study.student_choice import StudentDecision
 from peerkd.wording import called, plural
 
@@ -22,38 +24,61 @@ _MAX_NAMES: Final = 6
 
 
 def verdict(findings: SweepFindings, facts: ExperimentFacts) -> list[str]:
-    """Return three sentences: who should learn from whom, who should not, and what it cost to know."""
+    """Return three sentences: who should learn from whom, who should not, and what it cost to know.
+
+    If the validation sets are small, a further sentence before the last one says which gains cannot be found.
+    """
     return [*students_in_words(findings, facts), _cost(facts)]
 
 
 def students_in_words(findings: SweepFindings, facts: ExperimentFacts) -> list[str]:
-    """Return two sentences on the students of a sweep: who should learn from whom, and who should not."""
+    """Return sentences on the students of a sweep: those of ``by_student``."""
     over = findings.advice_on_test.over_best_control
     beaten, compared = (
         ("both controls", "the better of the two") if has_results(findings.choice.control) else (UNCHANGED, "it")
     )
     gain = f": on test, these pairs gain {points_with_interval(over)} over {compared}" if over.num else ""
-    num_advised = findings.advice.count("distil")
-    return by_student(facts, num_advised=num_advised, num_pairs=findings.num_pairs, beaten=beaten, gain=gain)
+    return by_student(
+        facts,
+        objective_of(facts.config.sweep.selection_metric),
+        num_advised=findings.advice.count("distil"),
+        num_pairs=findings.num_pairs,
+        beaten=beaten,
+        gain=gain,
+    )
 
 
 def by_student(
-    facts: ExperimentFacts, *, num_advised: int, num_pairs: int, beaten: str = "both controls", gain: str = ""
+    facts: ExperimentFacts,
+    objective: Objective,
+    *,
+    num_advised: int,
+    num_pairs: int,
+    beaten: str = "both controls",
+    gain: str = "",
 ) -> list[str]:
     """Return two sentences on the students: who should learn from whom, and who should train on or stay unchanged.
 
+    A third sentence follows if the validation sets are small.
+
     Args:
         facts: The facts about the experiment, with the decision for each student.
+        objective: The objective by which the study chooses.
         num_advised: The number of ordered pairs whose student should learn from the teacher, each judged alone.
         num_pairs: The number of ordered pairs.
         beaten: The controls that such a pair beats, in words.
         gain: What the first sentence adds on the gain of these pairs, after its last word.
     """
-    return [_who_learns(facts, num_advised, num_pairs, beaten, gain), _who_does_not(facts)]
+    limit = small_validation(facts, objective)
+    return [
+        _who_learns(facts, num_advised, num_pairs, beaten, gain),
+        _who_does_not(facts),
+        *([limit] if limit else []),
+    ]
 
 
 def pairs_that_differ(decisions: Iterable[tuple[int, str]], facts: ExperimentFacts) -> str:
-    """Return why the decision for a student may be none of those for its pairs. Empty if no student is such a student.
+    """Return a sentence on the students whose decisions differ from those for their pairs. Empty if there are none.
 
     A student differs from its pairs if its decision is not the strongest of theirs. To distil is stronger than to
     fine-tune, and to fine-tune is stronger than to stay unchanged.
@@ -104,14 +129,12 @@ def _who_learns(facts: ExperimentFacts, num_advised: int, num_pairs: int, beaten
             "No peer should learn from another: for no ordered pair does distillation beat both the unchanged student "
             "and training without a teacher by more than noise."
         )
-    who = [
-        names[each.student] + ("" if each.teacher is None else f" from {names[each.teacher]}") for each in learning
-    ]
+    who = [names[each.student] + ("" if each.teacher is None else f" from {names[each.teacher]}") for each in learning]
     subject = f"Because of a teacher, {plural(len(learning), 'peer')} should learn ({few(who)})"
     if not learning:
-        subject = "No peer gains most from a teacher"
+        subject = "Over all its pairs, no peer gains most from a teacher"
     of_pairs = f"{num_advised:,} of {plural(num_pairs, 'ordered pair')}"
-    return f"{subject}; in {of_pairs}, a teacher beats {beaten} by more than noise{gain}."
+    return f"{subject}; in {of_pairs}, each judged alone, a teacher beats {beaten} by more than noise{gain}."
 
 
 def _who_does_not(facts: ExperimentFacts) -> str:

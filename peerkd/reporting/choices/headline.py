@@ -27,7 +27,10 @@ def headline(findings: TuningFindings, facts: ExperimentFacts) -> list[Headline]
 
 
 def verdict(findings: TuningFindings, facts: ExperimentFacts) -> list[str]:
-    """Return three sentences: who should learn from whom, who should not, and what it cost to know."""
+    """Return three sentences: who should learn from whom, who should not, and what it cost to know.
+
+    If the validation sets are small, a further sentence before the last one says which gains cannot be found.
+    """
     cost = findings.cost
     gain = "No distillation is recommended"
     if findings.num_distilled:
@@ -40,8 +43,9 @@ def verdict(findings: TuningFindings, facts: ExperimentFacts) -> list[str]:
 
 
 def students_in_words(findings: TuningFindings, facts: ExperimentFacts) -> list[str]:
-    """Return two sentences on the students of a tuned study: who should learn from whom, and who should not."""
-    return by_student(facts, num_advised=findings.num_distilled, num_pairs=findings.num_pairs)
+    """Return sentences on the students of a tuned study: those of ``by_student``."""
+    objective = facts.config.objective
+    return by_student(facts, objective, num_advised=findings.num_distilled, num_pairs=findings.num_pairs)
 
 
 def describe(findings: TuningFindings, facts: ExperimentFacts, place: int) -> str:

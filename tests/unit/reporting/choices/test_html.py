@@ -36,6 +36,7 @@ def test_the_page_shows_the_plan_the_settings_and_what_was_not_tried(page):
     assert "+3.0 (\N{MINUS SIGN}1.0 to +7.0) +2.0" in text
     assert "T=1, alpha=0.5" in text
     assert page.count('<figure class="heat">') == 4  # settings, expected, measured, trials
+    assert "For 1 more pair of peers, neither peer should learn from the other." in text
     assert page.count("<small>leave</small>") == 3
     assert len(re.findall(r'<td class="setting muted">4 / 0.9<small>both</small>', page)) == 1
     assert "48,700" in text
@@ -44,9 +45,9 @@ def test_the_page_shows_the_plan_the_settings_and_what_was_not_tried(page):
 def test_the_verdict_names_who_learns_from_whom_and_the_cost(page, concluded):
     text = " ".join(" ".join(Page(page).text).split())
     assert (
-        "Because of a teacher, 1 peer should learn (peer 0 from peer 1); in 3 of 6 ordered pairs, a teacher beats both "
-        "controls by more than noise. 2 peers should be left unchanged (peer 1, peer 2). The mean expected gain over "
-        "all pairs is +1.8 points, and it took 9"
+        "Because of a teacher, 1 peer should learn (peer 0 from peer 1); in 3 of 6 ordered pairs, each judged alone, a "
+        "teacher beats both controls by more than noise. 2 peers should be left unchanged (peer 1, peer 2). The mean "
+        "expected gain over all pairs is +1.8 points, and it took 9"
     ) in text
     assert "For 0 of 6 ordered pairs, the student should train on without a teacher, and for 3 it should" in text
     assert "it took 9 trials, 4.87 % of the cost of the full sweep, to know." in text
@@ -59,6 +60,7 @@ def test_a_study_without_trials_has_a_page_too(conclude, facts):
     page = render(conclude(rows, curve=()), facts)
     assert Page(page).open == []
     assert "No peer should teach another" in page
+    assert "more pairs of peers" not in page
     assert "The study had no iteration." in page
 
 
@@ -134,6 +136,8 @@ def test_a_plan_that_chooses_epochs_says_after_which_to_stop(conclude, facts):
 def test_the_page_names_the_value_beyond_an_edge_that_most_choices_have(conclude, facts):
     text = " ".join(" ".join(Page(render(conclude(), facts)).text).split())
     assert "3 of 3 pairs choose alpha 0.9, the largest that was tried: add 0.95 to sweep.alphas." in text
+    nobody = [{**each, "decision": "leave"} for each in ROWS]
+    assert "sweep.alphas" not in render(conclude(nobody), facts)
     inner = [{**each, "alpha": 0.5} if each["alpha"] else each for each in ROWS]
     assert "sweep.alphas" not in render(conclude(inner), facts)
 
