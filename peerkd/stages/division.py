@@ -97,8 +97,29 @@ def division_warnings(
         assignment,
         class_names=dataset.class_names,
         peer_names=[peer.name for peer in config.peers.given],
+        fields=_fields_of_own_sets(config, dataset, assignment),
     )
     return [*list_warnings(config, dataset, assignment), *seen_warnings(config, dataset, assignment), *scarcities]
+
+
+def _fields_of_own_sets(
+    config: PeerExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment
+) -> dict[str, str]:
+    """Return the field that sets the sizes of the peers' own sets, by split. A split that no field sets is omitted.
+
+    Samples of the training split in an evaluation set were held out, unless files list the validation samples.
+    """
+    partition = config.partition
+    if partition.own_evaluation == "held_out" and not config.has_peer_data:
+        return dict.fromkeys(("validation", "test"), "partition.held_out_fraction")
+    skew = partition.label_skew
+    is_listed = isinstance(skew, IndexFiles) and skew.validation_file is not None
+    splits = {} if is_listed else {"validation": assignment.own_validation}
+    return {
+        split: f"data.{split}_fraction"
+        for split, own_sets in {**splits, "test": assignment.own_test}.items()
+        if any((own < dataset.num_train).any() for own in own_sets)
+    }
 
 
 def batch_warnings(config: PeerExperimentConfig, sizes_P: Indices) -> list[str]:

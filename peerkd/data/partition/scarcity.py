@@ -14,7 +14,7 @@ from peerkd.arrays import BoolArray, IntArray
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.partition.skew import class_counts
 from peerkd.data.wording import listed
-from peerkd.wording import plural
+from peerkd.wording import called, plural
 
 MIN_EVALUATION_SAMPLES: Final = 10
 """The smallest size of a validation or test set without a warning. In a set of 10 samples, one sample changes the
@@ -22,7 +22,12 @@ accuracy by 10 percentage points."""
 
 
 def find_scarcities(
-    labels: IntArray, assignment: Assignment, *, class_names: Sequence[str], peer_names: Sequence[str] = ()
+    labels: IntArray,
+    assignment: Assignment,
+    *,
+    class_names: Sequence[str],
+    peer_names: Sequence[str] = (),
+    fields: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Return a sentence for each kind of set or class that has too few samples.
 
@@ -31,6 +36,8 @@ def find_scarcities(
         assignment: The samples of each peer.
         class_names: Names of the K classes.
         peer_names: Names of the P peers; their numbers if it is empty.
+        fields: The config field that sets the sizes of the peers' own sets, for ``validation`` and ``test``. A split is
+            omitted if no field does, because the data set has the split.
     """
     names = peer_names or [str(peer) for peer in range(assignment.num_peers)]
     train_PK = class_counts(labels, assignment.train, num_classes=len(class_names))
@@ -39,7 +46,7 @@ def find_scarcities(
     total_K = np.bincount(labels, minlength=len(class_names))
     sentences = [
         *_unseen_classes(train_PK.sum(axis=0), validation_K, test_K, total_K, class_names),
-        *_small_evaluation_sets(assignment, names),
+        *_small_evaluation_sets(assignment, names, fields or {}),
     ]
     if assignment.num_peers > 1:
         sentences += _missing_classes(train_PK, test_K, own_test_PK, class_names, names)
@@ -70,7 +77,7 @@ def small_training_sets(
             subject, named = "The training set has fewer samples", [f"{sizes_P[0]:,}"]
         else:
             subject = f"{plural(len(small), 'peer')} with fewer training samples"
-            named = [f"peer {names[peer]} has {sizes_P[peer]:,}" for peer in small.tolist()]
+            named = [f"{called(names[peer])} has {sizes_P[peer]:,}" for peer in small.tolist()]
         sentences.append(
             f"{subject} than a batch of {batch_size} ({', '.join(named_fields)}), so an epoch is a single step: "
             f"{listed(named)}."
@@ -101,7 +108,7 @@ def _unseen_classes(
     return sentences
 
 
-def _small_evaluation_sets(assignment: Assignment, peer_names: Sequence[str]) -> list[str]:
+def _small_evaluation_sets(assignment: Assignment, peer_names: Sequence[str], fields: Mapping[str, str]) -> list[str]:
     sentences = []
     for what, everyone, owns in (
         ("validation", assignment.validation, assignment.own_validation),
@@ -115,11 +122,12 @@ def _small_evaluation_sets(assignment: Assignment, peer_names: Sequence[str]) ->
         sizes = {peer: len(own) for peer, own in enumerate(owns) if 0 < len(own) < MIN_EVALUATION_SAMPLES}
         if sizes:
             by_size = sorted(sizes.items(), key=lambda item: item[1])
-            named = [f"peer {peer_names[peer]} has {size}" for peer, size in by_size]
+            named = [f"{called(peer_names[peer])} has {size}" for peer, size in by_size]
+            larger = f" To hold out more, raise {fields[what]}." if what in fields else ""
             sentences.append(
                 f"{plural(len(sizes), 'peer')} with fewer than {MIN_EVALUATION_SAMPLES} {what} samples of their own, "
                 f"each worth up to {100 / min(sizes.values()):.0f} points of accuracy: "
-                f"{listed(named)}."
+                f"{listed(named)}.{larger}"
             )
     return sentences
 
@@ -140,14 +148,19 @@ def _missing_classes(
         names = [_class(class_names[k]) for k in np.flatnonzero(is_lacking_PK[most]).tolist()]
         sentences.append(
             f"{np.count_nonzero(num_lacking_P):,} of {len(train_PK):,} peers have no training sample of some class in "
-            f"the test set. Peer {peer_names[most]} lacks the most, {len(names):,} of {np.count_nonzero(test_K):,}: "
-            f"{listed(names)}."
+            f"the test set. {_at_start(called(peer_names[most]))} lacks the most, {len(names):,} of "
+            f"{np.count_nonzero(test_K):,}: {listed(names)}."
         )
     untrained = np.argwhere((train_PK == 0) & (own_test_PK > 0)).tolist()
     if untrained:
-        named = [f"peer {peer_names[peer]} on {_class(class_names[k])}" for peer, k in untrained]
+        named = [f"{called(peer_names[peer])} on {_class(class_names[k])}" for peer, k in untrained]
         sentences.append(f"Some peers are tested on classes of which they have no training sample: {listed(named)}.")
     return sentences
+
+
+def _at_start(peer: str) -> str:
+    """Return what a peer is called for the start of a sentence. The name that a user gave is not changed."""
+    return f"P{peer[1:]}" if peer.startswith("peer ") else peer
 
 
 def _class(name: str) -> str:

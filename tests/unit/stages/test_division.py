@@ -239,6 +239,28 @@ def test_missing_and_scarce_samples_are_reported_and_nothing_else():
     ]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "num_validation", "field"),
+    [
+        ("", 0, "data.validation_fraction"),
+        (
+            "partition.own_evaluation=held_out partition.held_out_fraction=0.4 partition.min_samples_per_peer=2",
+            0,
+            "partition.held_out_fraction",
+        ),
+        ("", 10, None),
+    ],
+    ids=["held out", "held out from each peer", "a split of the data set"],
+)
+def test_small_own_validation_sets_name_the_field_that_holds_them_out(overrides, num_validation, field):
+    config = resolve(JOINTKD, preset="digits", overrides=f"partition.num_peers=4 {overrides}")
+    source = of_labels([0, 1] * 50, num_train=80, num_validation=num_validation)
+    (warning,) = (
+        each for each in division_warnings(config, source, divide(config, source)) if "validation samples of" in each
+    )
+    assert warning.endswith(f" To hold out more, raise {field}.") if field else "raise" not in warning
+
+
 def test_class_counts_of_evaluation_sets_count_only_if_both_sets_have_the_same_proportions():
     sizes = {"num_validation": 80, "num_test": 133, "num_own_validation": [9, 8], "num_own_test": [7, 6]}
     counts = {"validation_class_counts": [27, 27, 26], "test_class_counts": [44, 45, 44]}

@@ -82,6 +82,13 @@ def test_warnings_contain_the_numbers_of_samples(parts, expected) -> None:
     assert warnings_of(**parts) == expected
 
 
+def test_small_own_sets_name_the_field_that_makes_them_larger_and_peers_their_names() -> None:
+    parts = assignment(own_validation=(CATS[:2], CATS[:9]))
+    fields = {"validation": "data.validation_fraction"}
+    (sentence,) = find_scarcities(LABELS, parts, class_names=NAMES, peer_names=["north", "1"], fields=fields)
+    assert sentence.endswith(": north has 2, peer 1 has 9. To hold out more, raise data.validation_fraction.")
+
+
 def test_a_class_named_by_a_number_is_called_a_class() -> None:
     parts = assignment(test=CATS[10:20] + DOGS[10:20])
     [sentence] = find_scarcities(LABELS, parts, class_names=("3", "5", "7"))
@@ -110,7 +117,7 @@ def test_peers_with_less_than_a_batch_are_named_smallest_first() -> None:
         "is a single step: peer 2 has 3, peer 1 has 5."
     ]
     (named,) = small_training_sets(np.array([60, 5]), {"batch_size": 8}, peer_names=["north", "south"])
-    assert named.endswith("so an epoch is a single step: peer south has 5.")
+    assert named.endswith("so an epoch is a single step: south has 5.")
 
 
 def test_a_study_without_peers_is_warned_about_its_training_set() -> None:
