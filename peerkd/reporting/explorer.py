@@ -52,6 +52,7 @@ def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any
         "num_test_samples": facts.num_test_samples,
         "class_names": facts.class_names,
         "default": {
+            "transfer_set": default.transfer_set,
             "temperature": DEFAULT_TEMPERATURE,
             "alpha": DEFAULT_ALPHA,
             "learning_rate": default.learning_rate,

@@ -16,7 +16,7 @@ from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.trial_results import TrialResults, trial_results
 from peerkd.results.divergence import Divergence, divergence
 from peerkd.results.forgetting import Forgetting, forgetting
-from peerkd.results.grid_edges import GridEdge, edges_of_choice
+from peerkd.results.grid_edges import MAX_CHANCE, GridEdge, edges_of_choice
 from peerkd.results.intervals import Estimate, mean_over_pairs, spearman_over_pairs
 from peerkd.results.pair_advice import AdviceOnTest, PairAdvice, advise_pairs, on_test
 from peerkd.results.pair_rows import NO_ROW
@@ -168,7 +168,7 @@ class SweepFindings:
 
     counts: ChoiceCounts
     edges: Sequence[GridEdge]
-    """The edges of the grid that many pairs choose."""
+    """The edges of the grid that more pairs choose than chance explains. Empty if no pair should distil."""
 
     position: Position
     forgetting: Forgetting
@@ -283,7 +283,8 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
         num_not_above_control=int((is_pair_PP & ~choice.above_control).sum()),
         num_pairs_where_nothing_helps=int((is_pair_PP & ~(choice.above_student & choice.above_control)).sum()),
         counts=_counts(table, trials, choice),
-        edges=edges_of_choice(trials, choice),
+        # Where no student should learn from a teacher, a longer grid is no advice.
+        edges=edges_of_choice(trials, choice, max_chance=MAX_CHANCE) if advice.count("distil") else (),
         position=position(
             gains["chosen"],
             validation_gain_PP,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
+import scipy
 
 from peerkd.arrays import FloatArray
 from peerkd.losses.pairs import sets_temperature
@@ -20,6 +21,9 @@ Dimension = Literal["temperatures", "alphas", "learning_rates"]
 
 _STEP: Final = 2.0
 """The factor between the only tried value of a dimension and the value to add beyond it."""
+
+MAX_CHANCE: Final = 0.05
+"""The highest probability with which an edge that a report names would be chosen as often by chance."""
 
 _NUM_DIGITS: Final = 3
 """The number of significant digits to which a value to add is rounded."""
@@ -57,7 +61,9 @@ class GridEdge(NamedTuple):
     """The loss and the target that the counted pairs choose, each None if the experiment tries only one."""
 
 
-def grid_edges(chosen: Iterable[ChosenValues], tried: Mapping[Dimension, Sequence[float]]) -> list[GridEdge]:
+def grid_edges(
+    chosen: Iterable[ChosenValues], tried: Mapping[Dimension, Sequence[float]], *, max_chance: float = 1.0
+) -> list[GridEdge]:
     """Return the edges of the grid that many pairs choose, dimension by dimension.
 
     Pairs that choose the same loss and target form a group. An edge is returned for a group if its share of the group's
@@ -67,6 +73,8 @@ def grid_edges(chosen: Iterable[ChosenValues], tried: Mapping[Dimension, Sequenc
     Args:
         chosen: The choice of each pair.
         tried: The values of each dimension that were tried, ascending.
+        max_chance: The highest probability with which at least as many pairs may choose an edge by chance. By chance,
+            each pair chooses any of the n values with the probability 1 / n, independently of the other pairs.
     """
     groups: dict[tuple[str | None, str | None], list[ChosenValues]] = {}
     for choice in chosen:
@@ -80,14 +88,23 @@ def grid_edges(chosen: Iterable[ChosenValues], tried: Mapping[Dimension, Sequenc
             for value in {values[0]: None, values[-1]: None} if values else ():
                 is_smallest, num_pairs = value == values[0], of_group.count(value)
                 beyond = value_beyond(dimension, values, is_smallest=is_smallest)
-                if beyond is not None and num_pairs * len(values) > len(of_group):
+                is_often = num_pairs * len(values) > len(of_group)
+                if beyond is not None and is_often and _chance(num_pairs, len(of_group), len(values)) <= max_chance:
                     edge = GridEdge(dimension, value, is_smallest, num_pairs, len(of_group), beyond, loss, target)
                     edges.append(edge)
     return edges
 
 
-def edges_of_choice(trials: Candidates, choice: ChosenRows) -> list[GridEdge]:
-    """Return the edges of the grid that many pairs of a sweep choose. Each pair chooses its best distillation."""
+def _chance(num_pairs: int, num_all: int, num_values: int) -> float:
+    """Return the probability that at least ``num_pairs`` of ``num_all`` pairs choose one of the values by chance."""
+    return float(scipy.stats.binom.sf(num_pairs - 1, num_all, 1 / num_values))
+
+
+def edges_of_choice(trials: Candidates, choice: ChosenRows, *, max_chance: float = 1.0) -> list[GridEdge]:
+    """Return the edges of the grid that many pairs of a sweep choose. Each pair chooses its best distillation.
+
+    ``max_chance`` is that of ``grid_edges``.
+    """
     has_alpha = np.array([TRANSFER_SETS[name].uses_labels for name in trials.transfer_set.tolist()], dtype=np.bool_)
     sets_own = np.array([sets_temperature(name) for name in trials.loss], dtype=np.bool_)
     columns: Mapping[Dimension, FloatArray] = {
@@ -105,7 +122,7 @@ def edges_of_choice(trials: Candidates, choice: ChosenRows) -> list[GridEdge]:
         )
         for row in choice.chosen[choice.chosen != NO_ROW]
     ]
-    return grid_edges(chosen, {name: values.tolist() for name, values in tried.items()})
+    return grid_edges(chosen, {name: values.tolist() for name, values in tried.items()}, max_chance=max_chance)
 
 
 def value_beyond(dimension: Dimension, values: Sequence[float], *, is_smallest: bool) -> float | None:

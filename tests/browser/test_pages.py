@@ -74,6 +74,14 @@ def test_every_figure_and_table_is_saved(open_page, kind):
             assert {len(row) for row in rows} <= {len(header)}
 
 
+def test_one_cell_of_the_surface_is_the_default_and_a_pair_is_judged_alone(open_page):
+    page = open_page("sweep")
+    assert page.locator('#mean-surface g[stroke-width="2.5"] rect').count() == 1
+    assert page.locator("#pair .status").inner_text().startswith("Judged by the trainings of this pair alone, ")
+    name = page.locator("#improved .name", has_text="St. Mary")
+    assert name.evaluate("(cell) => getComputedStyle(cell).whiteSpace") == "nowrap"
+
+
 def test_a_saved_file_is_a_download_with_its_name_and_text(open_page):
     page = open_page("sweep")
     with page.expect_download(timeout=120_000) as waiting:

@@ -81,10 +81,10 @@
     });
   };
 
-  /** Return whether a setting is the untuned default on its transfer set. */
+  /** Return whether a setting is the untuned default. */
   peerkd.isDefault = function (study, setting) {
-    const { temperature, alpha, learning_rate, loss, target } = study.default;
-    return (setting.temperature === null || setting.temperature === temperature) && (setting.alpha === null || setting.alpha === alpha)
+    const { transfer_set, temperature, alpha, learning_rate, loss, target } = study.default;
+    return setting.transfer_set === transfer_set && (setting.temperature === null || setting.temperature === temperature) && (setting.alpha === null || setting.alpha === alpha)
       && setting.learning_rate === learning_rate && setting.loss === loss && setting.target === target;
   };
 

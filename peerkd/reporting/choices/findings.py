@@ -15,7 +15,7 @@ from peerkd.config.experiment import ExperimentConfig
 from peerkd.losses.pairs import sets_temperature
 from peerkd.results.divergence import Divergence
 from peerkd.results.front import FrontPoint
-from peerkd.results.grid_edges import ChosenValues, Dimension, GridEdge, grid_edges
+from peerkd.results.grid_edges import MAX_CHANCE, ChosenValues, Dimension, GridEdge, grid_edges
 from peerkd.results.intervals import Estimate, mean_over_pairs
 from peerkd.study.defaults import DIMENSIONS
 from peerkd.study.student_choice import StudentDecision
@@ -166,7 +166,12 @@ class TuningFindings:
         return sum(choice.is_distilled for choice in self.choices)
 
     def edges(self, config: ExperimentConfig) -> list[GridEdge]:
-        """Return the smallest and largest values of the grid that many pairs choose."""
+        """Return the smallest and largest values of the grid that more pairs choose than chance explains.
+
+        There are none if no pair should distil.
+        """
+        if not self.num_distilled:
+            return []
         sweep, usual = config.sweep, config.distill.loss.kind
         tried: Mapping[Dimension, Sequence[float]] = {
             "temperatures": sorted(sweep.temperatures),
@@ -174,7 +179,7 @@ class TuningFindings:
             "learning_rates": sorted(sweep.learning_rates),
         }
         chosen = [_chosen(choice, tried, recipe_loss=usual) for choice in self.choices if choice.has_setting]
-        return grid_edges(chosen, tried)
+        return grid_edges(chosen, tried, max_chance=MAX_CHANCE)
 
     def count(self, decision: StudentDecision) -> int:
         """Return the number of ordered pairs with the given decision."""

@@ -52,6 +52,10 @@ def test_settings_say_what_was_tried(study, data):
         assert setting.alpha == (None if setting.is_control else written["alpha"])
 
 
+def test_the_default_has_one_transfer_set(data):
+    assert data["default"]["transfer_set"] == "student"
+
+
 def test_class_changes_are_those_of_the_table(study, findings, data):
     row = study.table.slice(int(findings.choice.chosen[1, 2]), 1).to_pylist()[0]
     expected = np.subtract(row["test_class_accuracy_after"], row["test_class_accuracy_before"])

@@ -64,6 +64,22 @@ def test_negative_numbers_have_minus_signs_and_words_keep_their_hyphens(page):
     assert "Fine-tuning" in text
 
 
+def test_a_mean_is_bold_if_its_interval_excludes_0(findings, page):
+    table = page[page.index('aria-label="Mean gains"') :].partition("</table>")[0]
+    means = [estimate for (_, scope), estimate in findings.mean_gains.items() if scope in ("global", "own")]
+    num_bold = sum(each.is_above_zero or each.is_below_zero for each in means)
+    assert 0 < num_bold < len(means)
+    assert table.count('class="value"') == num_bold
+
+
+def test_a_sweep_in_which_nobody_should_distil_asks_for_no_longer_grid():
+    study = Study(teaching=0.0, num_peers=4, temperatures=(1.0, 4.0), alphas=(0.1, 0.5))
+    findings = compute_findings(study.table, study.facts)
+    assert findings.advice.count("distil") == 0
+    assert findings.edges == ()
+    assert "No pair should distil, so a longer grid is not called for." in render(findings, study.facts)
+
+
 def test_remarks_on_the_data_are_shown(study, findings, page):
     facts = replace(study.facts, data_remarks=("label <b> is class 0",), data_warnings=("Peer 3 lacks <i>.",))
     told = render(findings, facts)

@@ -31,6 +31,19 @@ def test_both_edges_of_a_dimension_may_be_chosen_often():
     assert [edge.next_value for edge in grid_edges(pairs, {"temperatures": [1.0, 2.0, 4.0]})] == [0.5, 8.0]
 
 
+@pytest.mark.parametrize(
+    ("counts", "is_named"),
+    [({1.0: 2, 2.0: 1, 4.0: 1, 8.0: 2}, False), ({1.0: 5, 2.0: 1, 4.0: 0, 8.0: 0}, True)],
+)
+def test_an_edge_that_chance_explains_is_no_edge_where_chance_is_limited(counts, is_named):
+    """By chance, 2 or more of 6 pairs choose one of four temperatures in 47 % of all cases, and 5 or more in 0.5 %."""
+    pairs, tried = chosen("temperatures", counts), {"temperatures": [*counts]}
+    assert bool(grid_edges(pairs, tried, max_chance=0.05)) == is_named
+    assert grid_edges(pairs, tried)
+    assert bool(grid_edges(pairs, tried, max_chance=0.0046)) is False
+    assert bool(grid_edges(pairs, tried, max_chance=0.0047)) == is_named
+
+
 def test_a_dimension_that_no_pair_chose_or_nobody_tried_has_no_edge():
     pairs = [ChosenValues({"alphas": None}), ChosenValues({})]
     assert grid_edges(pairs, {"alphas": [0.1, 0.9], "learning_rates": []}) == []
