@@ -202,7 +202,8 @@ def test_a_student_that_a_teacher_improves_is_published_with_the_bits_of_its_dis
         assert card.accuracy_after["test_global_accuracy"] == best["test_global_accuracy_after"]
         judged = load_state(state_path(tmp_path, trials[record_identity(best)], num_epochs=10)).weights
         assert all(torch.equal(taught.weights(student)[name], judged[name]) for name in judged)
-    assert [each["decision"] for each in taught.manifest.metadata["students"]] == ["distil", "distil"]
+    students = taught.manifest.metadata["students"]
+    assert [(each["decision"], each["teacher"]) for each in students] == [("distil", 1), ("distil", 0)]
 
 
 def test_plain_torch_finds_the_accuracies_of_the_card(improved):
