@@ -283,7 +283,6 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
         num_not_above_control=int((is_pair_PP & ~choice.above_control).sum()),
         num_pairs_where_nothing_helps=int((is_pair_PP & ~(choice.above_student & choice.above_control)).sum()),
         counts=_counts(table, trials, choice),
-        # Where no student should learn from a teacher, a longer grid is no advice.
         edges=edges_of_choice(trials, choice, max_chance=MAX_CHANCE) if advice.count("distil") else (),
         position=position(
             gains["chosen"],
