@@ -24,32 +24,35 @@ from peerkd.results import choices
 from peerkd.results.named_trials import Value, find_named, read_setting
 from peerkd.results.schema import IS_FINITE, LEARNING_RATE, LOSS, TARGET
 from peerkd.results.table import Record
-from peerkd.stages import collaborate_peers, improve_peers, machine, pretrain_peers, tune_pairs
+from peerkd.stages import collaborate_peers, exported_study, machine, pretrain_peers, tune_pairs
 from peerkd.stages.division import evaluation_sets
 from peerkd.stages.opened_store import open_stage_store
+from peerkd.stages.peer_names import find_peer, peer_names
 from peerkd.stages.work.improving.candidates import best_with_teacher
 from peerkd.stages.work.improving.cards import build_card, card_setting, weights_name
 from peerkd.stages.work.improving.judged import JudgedStudy, is_reproduced, judged_study
 from peerkd.study.trials import Trial
-from peerkd.training.export_formats import FORMATS, ExportFormat, find_format
+from peerkd.training.export_formats import FORMATS, ExportFormat, find_format, format_of
 from peerkd.training.inputs import ExportInputs, ImproveInputs, StudentTask, student_name
 from peerkd.training.process_pool import run_in_processes
+from peerkd.wording import called
 
 NAME: Final = "export"
-
-_NUM_LISTED: Final = 5
-"""The maximum number of studies that a message lists."""
 
 
 class ExportRequest(NamedTuple):
     """The network that a user requests, and the file to which it is written."""
 
-    student: int
-    format_name: str
-    file: Path
+    student: int | str
+    """The number of the student, or its name or number as text."""
 
-    teacher: int | None = None
-    """The teacher in the training whose network is exported. None means that ``setting`` alone names the training.
+    file: Path
+    format_name: str | None = None
+    """The name of the format. None: the format that the ending of the file's name has."""
+
+    teacher: int | str | None = None
+    """The teacher in the training whose network is exported, given as the student is. None means that ``setting`` alone
+    names the training.
 
     If ``setting`` is None and a teacher is given, the best setting with this teacher is taken."""
 
@@ -60,13 +63,15 @@ class ExportRequest(NamedTuple):
     """
 
     study: str | None = None
-    """The key of the artifact with the better peers of a study. None means the only such artifact in the store."""
+    """The study: a run as ``peerkd show`` reads it, or the key of the artifact with its networks. None means the only
+    study in the store."""
 
 
 class Exported(NamedTuple):
     """A network that was written to a file, and how the file was checked."""
 
-    request: ExportRequest
+    file: Path
+    format_name: str
     published: Manifest
     """The artifact that contains the network: the better peers of a study, or the peers after their rounds."""
 
@@ -78,18 +83,21 @@ class Exported(NamedTuple):
         """Yield lines for the terminal."""
         card = self.card
         noun = "Student" if card.rounds is None else "Peer"
-        yield f"{noun} {card.student} of {_describe(self.published)}. {what_was_done(card)} {how_it_was_chosen(card)}"
+        name = card.student_name or ""
+        also = "" if name in ("", str(card.student)) else f" ({name})"
+        study = exported_study.describe(self.published)
+        yield f"{noun} {card.student}{also} of {study}. {what_was_done(card)} {how_it_was_chosen(card)}"
         before, after = (each["test_global_accuracy"] for each in (card.accuracy_before, card.accuracy_after))
         if before is not None and after is not None:
             yield f"Accuracy on the global test set: {percent(before)} before, {percent(after)} after."
-        yield _in_words(self.request, find_format(self.request.format_name), self.compared)
+        yield _in_words(self.file, find_format(self.format_name), self.compared)
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts as JSON values."""
         compared = self.compared
         return {
-            "file": str(self.request.file.absolute()),
-            "format": self.request.format_name,
+            "file": str(self.file.absolute()),
+            "format": self.format_name,
             "study": self.published.key,
             "card": json.loads(self.card.to_json()),
             "check": {
@@ -121,32 +129,35 @@ def export_network(address: str, request: ExportRequest) -> Exported:
         ValueError: If the store does not have the requested training, or the format cannot represent the network.
         ExportDiffersError: If the file gives other logits than the network.
     """
-    export_format = find_format(request.format_name)
-    _check_file(request.file, export_format)
+    format_name = _check_file(request.file, request.format_name)
     store = open_stage_store(NAME, address)
-    improved = _find_improved(store, address, request.study)
+    improved = exported_study.find_study(store, address, request.study)
     if improved.key.startswith(f"{collaborate_peers.NAME}/"):
-        return _export_of_rounds(improved, store, request)
+        return _export_of_rounds(improved, store, request, format_name=format_name)
     trials = references.follow(improved.metadata["inputs"]["trials"], store)
     study = judged_study(ExperimentConfig.from_mapping(improved.metadata["config"]), trials, store)
-    for field, peer in (("student", request.student), ("teacher", request.teacher)):
-        _check_peer(study, field, peer)
-    if request.teacher == request.student:
-        raise ValueError(f"teacher must be another peer than the student, got {request.teacher} for both.")
-    task = _task(study, store, request)
+    names = peer_names(study.config, study.partition)
+    student = _find_student("student", request.student, study.students, names)
+    teacher = None if request.teacher is None else _find_student("teacher", request.teacher, study.students, names)
+    if teacher == student:
+        raise ValueError(f"teacher must be another peer than the student, got {plain(str(request.teacher))} for both.")
+    task = _task(study, store, student=student, teacher=teacher, setting=request.setting)
+    chosen_by = None
+    if teacher is not None and request.setting is None:
+        chosen_by = f"{study.objective.accuracy_in_words} with {called(names[teacher])} as its teacher"
     folder = store.fetch(improved.key)
-    card = from_json((folder / f"{student_name(request.student)}.json").read_text(encoding="utf-8"))
+    card = from_json((folder / f"{student_name(student)}.json").read_text(encoding="utf-8"))
     weights = folder / card.file
     request.file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="peerkd-") as scratch:
         if task is not None and not _is_published(study, task, card):
-            weights = Path(scratch) / weights_name(request.student)
-            card = _train(study, task, store, Path(scratch), request)
-        network = study.config.networks[request.student]
-        return _write(request, improved, card, weights, network, study.partition, store)
+            weights = Path(scratch) / weights_name(student)
+            card = _train(study, task, store, Path(scratch), chosen_by=chosen_by)
+        network = study.config.networks[student]
+        return _write(request.file, format_name, improved, card, weights, network, study.partition, store)
 
 
-def _export_of_rounds(rounds: Manifest, store: ArtifactStore, request: ExportRequest) -> Exported:
+def _export_of_rounds(rounds: Manifest, store: ArtifactStore, request: ExportRequest, *, format_name: str) -> Exported:
     """Write the network of a peer after its rounds."""
     config = CollaborateConfig.from_mapping(rounds.metadata["config"])
     for field, value in (("setting", request.setting), ("teacher", request.teacher)):
@@ -158,16 +169,17 @@ def _export_of_rounds(rounds: Manifest, store: ArtifactStore, request: ExportReq
     peers = references.follow(rounds.metadata["inputs"]["peers"], store)
     partition = references.follow(peers.metadata["inputs"]["partition"], store)
     taking_part = pretrain_peers.finite_peers(peers.metadata["peers"])
-    _check_student("student", request.student, taking_part, config.partition.num_peers)
+    student = _find_student("student", request.student, taking_part, peer_names(config, partition))
     folder = store.fetch(rounds.key)
-    card = from_json((folder / f"{student_name(request.student)}.json").read_text(encoding="utf-8"))
+    card = from_json((folder / f"{student_name(student)}.json").read_text(encoding="utf-8"))
     request.file.parent.mkdir(parents=True, exist_ok=True)
-    network = config.networks[request.student]
-    return _write(request, rounds, card, folder / card.file, network, partition, store)
+    network = config.networks[student]
+    return _write(request.file, format_name, rounds, card, folder / card.file, network, partition, store)
 
 
 def _write(
-    request: ExportRequest,
+    file: Path,
+    format_name: str,
     published: Manifest,
     card: ModelCard,
     weights: Path,
@@ -181,19 +193,19 @@ def _write(
         weights=weights,
         dataset_folder=store.fetch(references.follow(partition.metadata["inputs"]["dataset"], store).key),
         partition_folder=store.fetch(partition.key),
-        file=request.file,
-        format_name=request.format_name,
+        file=file,
+        format_name=format_name,
     )
-    card = replace(card, file=request.file.name)
+    card = replace(card, file=file.name)
     ((_, compared),) = run_in_processes(
         "peerkd.training.export:start", (inputs,), [(NAME, card.to_json())], num_processes=0
     )
-    return Exported(request, published, card, compared)
+    return Exported(file, format_name, published, card, compared)
 
 
-def _in_words(request: ExportRequest, export_format: ExportFormat, compared: Any) -> str:
+def _in_words(file: Path, export_format: ExportFormat, compared: Any) -> str:
     images = f"{compared.num_images:,} validation image{'s' * (compared.num_images != 1)}"
-    written = f"{plain_path(request.file)} was written, and read again with {export_format.reader}: its logits for"
+    written = f"{plain_path(file)} was written, and read again with {export_format.reader}: its logits for"
     if compared.largest_difference == 0:
         return f"{written} {images} are those of the network, bit for bit."
     classes = "all" if compared.num_same_class == compared.num_images else f"{compared.num_same_class:,}"
@@ -203,8 +215,8 @@ def _in_words(request: ExportRequest, export_format: ExportFormat, compared: Any
     )
 
 
-def _check_file(file: Path, export_format: ExportFormat) -> None:
-    """Check that a new file can be written.
+def _check_file(file: Path, format_name: str | None) -> str:
+    """Check that a new file can be written, and return the name of its format.
 
     Raises:
         ValueError: If the path exists, does not have the ending of the format, or is in a folder that cannot be
@@ -212,6 +224,8 @@ def _check_file(file: Path, export_format: ExportFormat) -> None:
     """
     if file.is_dir():
         raise ValueError(f"to must be a file, got the folder {plain_path(file)}.")
+    format_name = format_name or format_of(file)
+    export_format = find_format(format_name)
     if file.suffix != export_format.suffix:
         formats = [name for name, each in FORMATS.items() if each.suffix == file.suffix]
         meant = f", or --format {formats[0]} be given" if formats else ""
@@ -219,71 +233,32 @@ def _check_file(file: Path, export_format: ExportFormat) -> None:
     if file.exists():
         raise ValueError(f"to must be a file that does not exist yet, got {plain_path(file)}.")
     check_writable(file.absolute().parent, field="the folder of to")
+    return format_name
 
 
-def _find_improved(store: ArtifactStore, address: str, key: str | None) -> Manifest:
-    """Return the artifact with the better peers of a study, or with the peers after rounds.
+def _find_student(field: str, peer: int | str, taking_part: Sequence[int], names: Sequence[str]) -> int:
+    """Return the number of a peer that a user names.
 
     Raises:
-        ValueError: If the store has no such artifact, if none has the given key, or if there are several and no key is
-            given.
+        ValueError: If the study has no such peer, or its pre-training diverged.
     """
-    kinds = tuple(f"{name}/" for name in (improve_peers.NAME, collaborate_peers.NAME))
-    keys = [each for each in store.keys() if each.startswith(kinds)]  # noqa: SIM118
-    finished = [each for each in map(store.find, keys) if each is not None]
-    # An artifact of an earlier version has no config.
-    found = [each for each in finished if "config" in each.metadata]
-    earlier = [each.key for each in finished if key in (None, each.key) and "config" not in each.metadata]
-    if earlier and (key or not found):
-        raise ValueError(
-            f"study must be a run whose artifact contains its config, got {plain(earlier[0])} of an earlier version "
-            f"of peerkd in {plain_path(address)}; delete this run with peerkd clean, then run it again."
-        )
-    if not found:
-        raise ValueError(
-            f"store must contain a finished run of jointkd or collaborate, got none in {plain_path(address)}; run "
-            "peerkd run jointkd first."
-        )
-    chosen = [each for each in found if key in (None, each.key)]
-    if len(chosen) == 1:
-        return chosen[0]
-    listed = "; ".join(f"{each.key} ({_describe(each)})" for each in found[:_NUM_LISTED])
-    more = f" and {len(found) - _NUM_LISTED:,} more" if len(found) > _NUM_LISTED else ""
-    problem = f"got {plain(key)}" if key else f"because {plain_path(address)} has {len(found):,} studies"
-    raise ValueError(f"study must be the key of a study in the store, {problem}: {listed}{more}.")
+    number = find_peer(field, peer, names)
+    if number in taking_part:
+        return number
+    if not 0 <= number < len(names):
+        raise ValueError(f"{field} must be a peer of the study, from 0 to {len(names) - 1}, got {number}.")
+    raise ValueError(f"{field} must be a peer whose pre-training did not diverge, got {plain(str(peer))}.")
 
 
-def _describe(improved: Manifest) -> str:
-    """Describe a study in a few words, given the artifact with its better peers."""
-    config = improved.metadata["config"]
-    if improved.key.startswith(f"{collaborate_peers.NAME}/"):
-        return f"the rounds {config['name']}, seed {config['seed']}"
-    kind = "tuned study" if improved.metadata["inputs"]["trials"]["key"].startswith(tune_pairs.NAME) else "sweep"
-    return f"the {kind} {config['name']}, seed {config['seed']}"
-
-
-def _check_peer(study: JudgedStudy, field: str, peer: int | None) -> None:
-    _check_student(field, peer, study.students, study.config.partition.num_peers)
-
-
-def _check_student(field: str, peer: int | None, taking_part: Sequence[int], num_peers: int) -> None:
-    if peer is None or peer in taking_part:
-        return
-    if not 0 <= peer < num_peers:
-        raise ValueError(f"{field} must be a peer of the study, from 0 to {num_peers - 1}, got {peer}.")
-    raise ValueError(f"{field} must be a peer whose pre-training did not diverge, got {peer}.")
-
-
-def _task(study: JudgedStudy, store: ArtifactStore, request: ExportRequest) -> StudentTask | None:
+def _task(
+    study: JudgedStudy, store: ArtifactStore, *, student: int, teacher: int | None, setting: str | None
+) -> StudentTask | None:
     """Return the training that a user requests. None means that the user requests the published network."""
-    if request.setting is None and request.teacher is None:
-        return None
-    if request.setting is None:
-        assert request.teacher is not None
-        return _task_of_teacher(study, store, student=request.student, teacher=request.teacher)
-    setting = read_setting(request.setting)
-    if request.teacher is not None and setting.setdefault("teacher", request.teacher) != request.teacher:
-        raise ValueError(f"setting must have the teacher of --teacher, {request.teacher}, got {setting['teacher']}.")
+    if setting is None:
+        return None if teacher is None else _task_of_teacher(study, store, student=student, teacher=teacher)
+    wanted = read_setting(setting)
+    if teacher is not None and wanted.setdefault("teacher", teacher) != teacher:
+        raise ValueError(f"setting must have the teacher of --teacher, {teacher}, got {wanted['teacher']}.")
     distill = study.config.distill
     defaults: dict[str, Value] = {
         LEARNING_RATE: distill.learning_rate,
@@ -291,9 +266,9 @@ def _task(study: JudgedStudy, store: ArtifactStore, request: ExportRequest) -> S
         TARGET: distill.target.label,
     }
     with study.open_table(store) as table:
-        row = find_named(table, student=request.student, setting=setting, defaults=defaults)
+        row = find_named(table, student=student, setting=wanted, defaults=defaults)
     if not row[IS_FINITE]:
-        raise ValueError(f"setting must be one whose training ended in finite numbers, got {plain(request.setting)}.")
+        raise ValueError(f"setting must be one whose training ended in finite numbers, got {plain(setting)}.")
     return _single_task(row)
 
 
@@ -345,7 +320,7 @@ def _is_published(study: JudgedStudy, task: StudentTask, card: ModelCard) -> boo
 
 
 def _train(
-    study: JudgedStudy, task: StudentTask, store: ArtifactStore, scratch: Path, request: ExportRequest
+    study: JudgedStudy, task: StudentTask, store: ArtifactStore, scratch: Path, *, chosen_by: str | None
 ) -> ModelCard:
     """Train a trial again, write its network to the folder ``scratch``, and return the model card."""
     # The bits depend on the kind of device.
@@ -371,9 +346,6 @@ def _train(
         )
     with study.open_table(store) as table:
         reproduced = is_reproduced(record, table, stage=NAME)
-    chosen_by = None
-    if request.setting is None:
-        chosen_by = f"{study.objective.accuracy_in_words} with peer {request.teacher} as its teacher"
     return build_card(
         study,
         record,

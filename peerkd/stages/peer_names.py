@@ -1,5 +1,7 @@
 """What each peer is called: the name that the user has given it, the origin of its samples, or else its number."""
 
+import re
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -10,7 +12,9 @@ from peerkd.config.data import IndexFiles, NaturalIds
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
+from peerkd.data.wording import listed
 from peerkd.excerpt import plain
+from peerkd.suggestions import did_you_mean, near
 
 _MAX_CHARACTERS: Final = 40
 
@@ -21,6 +25,29 @@ def peer_names(config: PeerExperimentConfig, partition: Manifest) -> tuple[str, 
         return tuple(peer.name for peer in config.peers.given)
     numbers = map(str, range(config.partition.num_peers))
     return tuple(partition.metadata.get("peer_names", numbers))
+
+
+def find_peer(field: str, peer: int | str, names: Sequence[str]) -> int:
+    """Return the number of a peer to which a user refers by its name or its number. A name that is a number counts.
+
+    The number need not be that of a peer.
+
+    Args:
+        field: The name of the option, for the message.
+        peer: The name or the number.
+        names: The names of all peers, as ``peer_names`` returns them.
+
+    Raises:
+        ValueError: If the text is neither a name of a peer nor a number.
+    """
+    if isinstance(peer, int):
+        return peer
+    if peer in names:
+        return names.index(peer)
+    if re.fullmatch("-?[0-9]{1,9}", peer):
+        return int(peer)
+    meant = did_you_mean(near(peer, names)) or f" (its peers are {listed(names)})"
+    raise ValueError(f"{field} must be the name or the number of a peer of the study, got {plain(peer)}{meant}.")
 
 
 def names_of_origins(

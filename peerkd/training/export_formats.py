@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import PurePath
 from typing import Final, NamedTuple
+
+from peerkd.excerpt import plain_path
 
 CARD_NAME: Final = "card"
 """The name of the model card in the metadata of a safetensors or ONNX file."""
@@ -34,6 +37,19 @@ FORMATS: Final[Mapping[str, ExportFormat]] = {
     "onnx": ExportFormat(".onnx", 1e-4, "onnxruntime", ("onnx", "onnxscript", "onnxruntime")),
 }
 """The formats by name: the tensors of the ``state_dict``, a program of ``torch.export``, and ONNX."""
+
+
+def format_of(file: PurePath) -> str:
+    """Return the name of the format that a file has by the ending of its name.
+
+    Raises:
+        ValueError: If no format has this ending.
+    """
+    found = [name for name, each in FORMATS.items() if each.suffix == file.suffix]
+    if not found:
+        suffixes = ", ".join(each.suffix for each in FORMATS.values())
+        raise ValueError(f"to must end in one of {suffixes}, got {plain_path(file)}.")
+    return found[0]
 
 
 def find_format(name: str) -> ExportFormat:

@@ -132,32 +132,42 @@ def compare(
 
 @results_app.command("export")
 def export(
-    store: Annotated[
+    run: Annotated[
         str,
-        typer.Argument(metavar="STORE", help="Store of a finished run: the folder of --output, or s3://bucket/prefix."),
+        typer.Argument(
+            metavar="RUN",
+            help="Run, given as for 'peerkd show'. If the store has only one run, the store can be given instead: a "
+            "folder or s3://bucket/prefix.",
+            autocompletion=completion.runs,
+        ),
     ],
-    student: Annotated[int, typer.Option(metavar="PEER", help="Number of the student whose network is written.")],
+    place: StorePlace,
+    student: Annotated[
+        str, typer.Option(metavar="PEER", help="Name or number of the student whose network is written.")
+    ],
     to: Annotated[
         Path,
         typer.Option(
-            metavar="FILE", help="File to write, with the ending of the format: .safetensors, .pt2 (torch) or .onnx."
+            metavar="FILE",
+            help="File to write. The ending is that of a format: .safetensors (the tensors), .pt2 (a program of "
+            "torch.export) or .onnx (needs the extra onnx).",
         ),
     ],
     export_format: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
             metavar="NAME",
-            help="Format of the file: safetensors (the tensors), torch (a program of torch.export) or onnx (needs the "
-            "extra onnx).",
+            help="Format of the file: safetensors, torch or onnx. Default: the format of the ending.",
+            show_default=False,
         ),
-    ] = "safetensors",
+    ] = None,
     is_best: Annotated[
         bool,
         typer.Option("--best", help="Write the published network, which the study has chosen. This is the default."),
     ] = False,
     teacher: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             metavar="PEER", help="Write the network that learned from this peer, with the best setting on validation."
         ),
@@ -172,8 +182,8 @@ def export(
     study: Annotated[
         str | None,
         typer.Option(
-            metavar="KEY",
-            help="Key of the artifact with the better peers of a study. Needed if the store has several studies.",
+            metavar="RUN",
+            help="Run in the store that is given instead of a run. Needed if this store has several runs.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -184,12 +194,13 @@ def export(
     the student. If the network is not in the store, the student is trained once more, and the model card says
     whether this training equals the recorded trial in every value.
 
-    Example: peerkd export runs --student 3 --to student.safetensors
+    Example: peerkd export latest --student 3 --to student.safetensors
     """
     from peerkd.cli.export import export as write
 
     write(
-        store,
+        place,
+        run,
         student=student,
         to=to,
         export_format=export_format,

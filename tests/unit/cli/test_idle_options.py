@@ -38,7 +38,7 @@ ALWAYS_USED = {
     "show": (*STORE, "--json"),
     "open": STORE,
     "compare": (*STORE, "--json", "--csv", "--html"),
-    "export": ("--student", "--to", "--format", "--teacher", "--setting", "--study", "--json"),
+    "export": (*STORE, "--student", "--to", "--format", "--teacher", "--setting", "--study", "--json"),
     "clean": (*STORE, "--unfinished", "--yes", "--json"),
     "submit": (
         *("--endpoint", "--token", "--namespace", "--experiment", "--name", "--service-account", "--image"),

@@ -22,6 +22,7 @@ from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.store import Manifest
 from peerkd.cli.export import export
 from peerkd.cli.main import main
+from peerkd.cli.options import StorePlace
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
@@ -38,6 +39,7 @@ from peerkd.training import export_formats
 from peerkd.training.inputs import EngineChoice, EpochRange, SweepInputs
 from peerkd.training.sweep import SweepRunner
 from peerkd.training.trial_state import load_state, state_path
+from tests.unit.stages.published_runs import SWEEP, begin, experiment
 
 OVERRIDES = (
     "partition.num_peers=3 data.max_train_samples=450 data.max_test_samples=150 pretrain.epochs=2 distill.epochs=2 "
@@ -56,8 +58,8 @@ class Finished(NamedTuple):
     improved: Manifest
     table: list[dict[str, Any]]
 
-    def export(self, file: Path, student: int, **options: Any) -> list[str]:
-        request = ExportRequest(student=student, file=file, **{"format_name": "safetensors", **options})
+    def export(self, file: Path, student: int | str, **options: Any) -> list[str]:
+        request = ExportRequest(student=student, file=file, **options)
         return list(export_student(str(self.root), request))
 
 
@@ -146,10 +148,11 @@ def test_an_export_as_json_has_the_card_and_the_check(
 ) -> None:
     file = tmp_path / "student.safetensors"
     export(
+        StorePlace(),
         str(swept.root),
-        student=1,
+        student="1",
         to=file,
-        export_format="safetensors",
+        export_format=None,
         teacher=None,
         setting=None,
         study=None,
@@ -267,15 +270,20 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"teacher": 7}, "teacher must be a peer of the study, from 0 to 2, got 7."),
     ({"teacher": 0}, "teacher must be another peer than the student, got 0 for both."),
     ({"format_name": "keras"}, "format must be one of safetensors, torch, onnx, got keras."),
-    ({"name": "student.pt2"}, "to must end in .safetensors, or --format torch be given, got "),
-    ({"name": "student.bin"}, "to must end in .safetensors, got "),
+    (
+        {"student": "x"},
+        "student must be the name or the number of a peer of the study, got x (its peers are 0, 1, 2).",
+    ),
+    ({"name": "student.pt2", "format_name": "onnx"}, "to must end in .onnx, or --format torch be given, got "),
+    ({"name": "student.bin", "format_name": "onnx"}, "to must end in .onnx, got "),
+    ({"name": "student.bin"}, "to must end in one of .safetensors, .pt2, .onnx, got "),
     ({"name": "."}, "to must be a file, got the folder "),
     ({"name": "taken.safetensors"}, "to must be a file that does not exist yet, got "),
     ({"name": "taken.safetensors/student.safetensors"}, "the folder of to must be a folder that can be written, got "),
     ({"setting": "transfer_set=public"}, "setting must be one that student 0 was trained with, got transfer_set=pub"),
     ({"setting": "teacher=1", "teacher": 2}, "setting must have the teacher of --teacher, 2, got 1."),
     ({"setting": "teacher=1"}, "setting must fit one trial of student 0, and teacher=1 fits "),
-    ({"study": "improve_peers/0"}, "study must be the key of a study in the store, got improve_peers/0: improve_peers"),
+    ({"study": "improve_peers/none"}, "RUN must be a run of the store, got improve_peers/none ("),
 ]
 
 
@@ -331,9 +339,40 @@ def test_the_command_writes_a_file_and_says_how_it_was_checked(
     code, _, err = peerkd(str(swept.root), "--student", "0", "--best", "--teacher", "1", "--to", str(file))
     refused = "--best must not be given together with --teacher or --setting, which name another network.\n"
     assert (code, err) == (2, f"peerkd: {refused}")
-    code, _, err = peerkd(str(tmp_path / "no store"), "--student", "0", "--to", str(tmp_path / "a.safetensors"))
+    (tmp_path / "empty").mkdir()
+    code, _, err = peerkd(str(tmp_path / "empty"), "--student", "0", "--to", str(tmp_path / "a.safetensors"))
     assert code == 2
     assert err.startswith("peerkd: store must contain a finished run of jointkd or collaborate, got none in ")
+
+
+def test_the_command_takes_a_run_as_show_does(
+    swept: Finished, tmp_path: Path, peerkd: Callable[..., tuple[Any, str, str]]
+) -> None:
+    for number, words in enumerate((["latest", "--output"], ["digit", "--store"])):
+        file = tmp_path / f"{number}.pt2"
+        code, out, err = peerkd(*words, str(swept.root), "--student", "0", "--to", str(file))
+        assert (code, err) == (0, "")
+        assert out.startswith("Student 0 of the sweep digits, seed 0. ")
+        assert torch.export.load(file).module()(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+    to = ("--student", "0", "--to", str(tmp_path / "student.onnx"))
+    code, _, err = peerkd("ltest", "--output", str(swept.root), *to)
+    assert (code, err) == (2, "peerkd: RUN must be a run of the store, got ltest (did you mean latest?).\n")
+    code, _, err = peerkd("latest", "--output", str(swept.root), *to, "--study", "digits")
+    assert (code, err) == (2, "peerkd: --study must not be given together with a run, got digits and latest.\n")
+
+
+def test_a_run_without_networks_is_refused_with_what_it_lacks(
+    tmp_path: Path, peerkd: Callable[..., tuple[Any, str, str]]
+) -> None:
+    begin(FilesystemStore(tmp_path / "runs"), experiment(), SWEEP)
+    words = ("latest", "--output", str(tmp_path / "runs"), "--student", "0", "--to", str(tmp_path / "student.onnx"))
+    code, _, err = peerkd(*words)
+    assert code == 2
+    assert re.match(
+        r"peerkd: RUN must be a run that has published its networks, got digits-dirichlet0\.3-\w{4}, which lacks "
+        r"pretrain_peers, distill_pairs, improve_peers, build_report; to continue it, repeat the command that began it",
+        err,
+    )
 
 
 def test_a_run_of_an_earlier_version_has_to_be_made_again(tmp_path: Path) -> None:
@@ -341,9 +380,7 @@ def test_a_run_of_an_earlier_version_has_to_be_made_again(tmp_path: Path) -> Non
     with store.open_workspace(key):
         store.publish(key, metadata={"inputs": {}})
     for study_key in (None, key):
-        request = ExportRequest(
-            student=0, format_name="safetensors", file=tmp_path / "peer.safetensors", study=study_key
-        )
+        request = ExportRequest(student=0, file=tmp_path / "peer.safetensors", study=study_key)
         with pytest.raises(ValueError, match=rf"^study must be .*, got {key} of an earlier version .* run it again\.$"):
             list(export_student(str(tmp_path / "runs"), request))
 
@@ -353,8 +390,8 @@ def test_a_store_with_two_studies_asks_for_the_key(swept: Finished, tuned: Finis
     for finished in (swept, tuned):
         for key in FilesystemStore(finished.root).keys():  # noqa: SIM118
             shutil.copytree(finished.root / key, both / key, dirs_exist_ok=True)
-    request = ExportRequest(student=0, format_name="safetensors", file=tmp_path / "student.safetensors")
-    with pytest.raises(ValueError, match=r"^study must be the key of a study in the store, because .* has 2 studies"):
+    request = ExportRequest(student=0, file=tmp_path / "student.safetensors")
+    with pytest.raises(ValueError, match=r"^study must be the name of a run, or .*, because .* has 2 studies: improve"):
         list(export_student(str(both), request))
     first, *_ = export_student(str(both), request._replace(study=tuned.improved.key))
     assert first.startswith("Student 0 of the tuned study digits, seed 0. ")

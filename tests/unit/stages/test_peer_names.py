@@ -8,7 +8,7 @@ from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.data.dataset import RawDataset
 from peerkd.data.partition.assignment import Assignment
-from peerkd.stages.peer_names import names_of_origins, peer_names
+from peerkd.stages.peer_names import find_peer, names_of_origins, peer_names
 
 NATURAL = (
     "partition.num_peers=3 partition.own_evaluation=held_out partition.label_skew.kind=natural "
@@ -58,3 +58,12 @@ def test_other_peers_have_numbers():
     assert peer_names(config, Manifest(key="partition_data/0", files={}, metadata={})) == ("0", "1", "2")
     named = Manifest(key="partition_data/0", files={}, metadata={"peer_names": ["a", "b", "c"]})
     assert peer_names(config, named) == ("a", "b", "c")
+
+
+def test_a_user_names_a_peer_by_its_name_or_its_number():
+    hospitals = ("hospital-a", "hospital-b", "0")
+    for peer, number in ((1, 1), ("1", 1), ("hospital-b", 1), ("0", 2), ("-1", -1), ("7", 7)):
+        assert find_peer("student", peer, hospitals) == number
+    message = r"^teacher must be the name or the number .* got hospitl-b \(did you mean hospital-b\?\)\.$"
+    with pytest.raises(ValueError, match=message):
+        find_peer("teacher", "hospitl-b", hospitals)
