@@ -6,6 +6,9 @@ from typing import Final
 
 from peerkd.excerpt import plain
 
+WARNING: Final = "warning: "
+"""The beginning of a remark on a data set that is a warning: one or more sentences, instead of a phrase."""
+
 _MAX_ITEM_CHARACTERS: Final = 160
 
 

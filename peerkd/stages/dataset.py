@@ -15,6 +15,7 @@ from peerkd.data.skipped import SkippedEntries, describe, from_json, to_json
 from peerkd.data.sources import limit_samples, move_to_test, read_source
 from peerkd.data.sources.pixel_rules import PixelRules, ReportProgress
 from peerkd.data.streamed import StreamedDataset, index_image_folder, open_dataset, write_index
+from peerkd.data.wording import WARNING
 from peerkd.metrics.progress import print_line
 from peerkd.seeds import generator
 from peerkd.stages.hold_out import split_off_test
@@ -124,8 +125,14 @@ def publish_source(source: Source, store: ArtifactStore) -> Manifest:
 
 def print_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
     """Print the remarks on how the source of a data set was read, each on its own line."""
-    for remark in reading_remarks(dataset.remarks, dataset.skipped):
-        print_line(stage, f"{dataset.name}: {remark}")
+    for line in remark_lines(dataset):
+        print_line(stage, line)
+
+
+def remark_lines(dataset: ImageDataset | RawDataset) -> list[str]:
+    """Return a line for each remark on how the source of a data set was read. Warnings do not name the data set."""
+    remarks = reading_remarks(dataset.remarks, dataset.skipped)
+    return [remark if remark.startswith(WARNING) else f"{dataset.name}: {remark}" for remark in remarks]
 
 
 def reading_remarks(remarks: Iterable[str], skipped: Sequence[SkippedEntries]) -> list[str]:

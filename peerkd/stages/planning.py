@@ -12,7 +12,7 @@ from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.skipped import describe
 from peerkd.stages import split_data
-from peerkd.stages.dataset import read_dataset, reading_remarks
+from peerkd.stages.dataset import read_dataset, remark_lines
 from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.given_check import check_given_peers
 from peerkd.stages.given_weights import file_sizes, found_weights
@@ -109,5 +109,4 @@ def _data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str]) -> li
         dataset: The data set.
         warned: Warnings, each a sentence.
     """
-    lines = [f"{dataset.name}: {remark}" for remark in reading_remarks(dataset.remarks, dataset.skipped)]
-    return [*lines, *(f"warning: {sentence}" for sentence in warned)]
+    return [*remark_lines(dataset), *(f"warning: {sentence}" for sentence in warned)]

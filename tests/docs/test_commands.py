@@ -28,6 +28,9 @@ LANGUAGES = {"sh", "text", "python", "yaml"}
 PARSED = {"clean", "compare", "doctor", "export", "logs", "open", "runs", "show", "submit", "watch"}
 """The commands of peerkd of which only the options are parsed, because they need a run, a cluster or a person."""
 
+HOSPITALS_NAME = "hospitals.yaml"
+"""The file of the page on own data. Its content is the config on that page."""
+
 
 def commands() -> list[tuple[str, str]]:
     found = []
@@ -119,7 +122,22 @@ def _filled_in(word: str, folder: Path, pipeline: Pipeline[StrictConfig]) -> str
         arrays = folder / "arrays.npz"
         np.savez(arrays, images=np.zeros((300, 8, 8), np.uint8), labels=1 + np.arange(300) % 3)
         word = re.sub(r"\bARRAYS\b", str(arrays), word)
+    if word == HOSPITALS_NAME:
+        word = str(_write_hospitals(folder))
     return re.sub(r"\bFOLDER\b", str(folder), word.replace("s3://BUCKET", "s3://bucket"))
+
+
+def _write_hospitals(folder: Path) -> Path:
+    """Write the config that the page on own data shows, and a folder of images for each of its peers."""
+    (shown,) = (block.body for block in blocks() if block.page == "docs/own-data.md" and block.language == "yaml")
+    config = folder / HOSPITALS_NAME
+    config.write_text(shown.replace("data: images/", f"data: {folder}/images/"), encoding="utf-8")
+    for peer in load_file(JOINTKD, config).peers.given:
+        for index in range(48):
+            image = Path(str(peer.data), ("melanoma", "naevus")[index % 2], f"{index}.jpg")
+            image.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (12, 8), (index, 5 * index, len(peer.name))).save(image)
+    return config
 
 
 def _with_contents(word: str) -> str:

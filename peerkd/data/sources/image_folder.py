@@ -31,7 +31,7 @@ from peerkd.data.sources.folders import FolderId, folder_id
 from peerkd.data.sources.layout import EMPTY_CLASSES, FolderLayout, find_layout, list_class
 from peerkd.data.sources.pixel_rules import PixelRules, ReportProgress
 from peerkd.data.sources.splits import Split, split_of, split_remarks, validation_is_for_choices
-from peerkd.data.wording import listed, printable, without_form
+from peerkd.data.wording import WARNING, listed, printable, without_form
 from peerkd.errors import DataSourceError
 
 UNREADABLE: Final = "images that cannot be read"
@@ -245,12 +245,39 @@ def _layout_remarks(layout: FolderLayout, class_names: Sequence[str], relative_p
             remarks.append(f"{other} and {name} are different classes, although their names differ only in case")
     depth = 1 + bool(layout.splits["train"])
     deep = [path for path in relative_paths if path.count("/") > depth]
-    if deep:
+    inner = _repeated_folders(relative_paths, depth=depth)
+    if inner:
+        remarks.append(
+            f"{WARNING}Each of the classes {listed(class_names)} has the folders {listed(inner)} and no image of its "
+            f"own. If {listed(inner)} are the classes, and {class_names[0]} is a peer such as a hospital, set "
+            "data.source=peers, and name the folder of each peer as its data in peers.given."
+        )
+    elif deep:
         names = listed(sorted({path.split("/")[depth - 1] for path in deep}))
         remarks.append(
             f"images in folders inside class folders ({names}), which belong to these classes: {len(deep):,}"
         )
     return tuple(remarks)
+
+
+def _repeated_folders(relative_paths: Sequence[str], *, depth: int) -> tuple[str, ...]:
+    """Return the names of the folders in a class folder if they look like the true classes, and otherwise nothing.
+
+    They do if there are at least two, every class folder has the same ones, and all images are in them. The classes are
+    then those of several owners, whose folders were taken for classes.
+
+    Args:
+        relative_paths: The paths of the images.
+        depth: The number of folders above the images of a class.
+    """
+    folders_of: dict[str, set[str]] = {}
+    for path in relative_paths:
+        parts = path.split("/")
+        # An image of its own has an empty name here.
+        folders_of.setdefault(parts[depth - 1], set()).add(parts[depth] if len(parts) > depth + 1 else "")
+    first, *others = folders_of.values()
+    is_repeated = len(first) > 1 and "" not in first and others and all(each == first for each in others)
+    return tuple(sorted(first)) if is_repeated else ()
 
 
 def _without_unreadable(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from peerkd.data.dataset import RawDataset
 from peerkd.data.sources import read_source
 from peerkd.data.sources.image_folder import UNREADABLE
 from peerkd.data.streamed import open_dataset
+from peerkd.data.wording import WARNING
 from peerkd.stages.dataset import (
     key,
     open_source,
@@ -18,6 +20,7 @@ from peerkd.stages.dataset import (
     published_remarks,
     read_dataset,
     reading_progress,
+    remark_lines,
 )
 from peerkd.stages.hold_out import split_off_test
 
@@ -45,6 +48,11 @@ def root(tmp_path: Path) -> Path:
 def config(root: Path, storage: str, **fields: object) -> DataConfig:
     values = {"source": "image_folder", "path": str(root), "storage": storage, "image_size_pixels": 4, **fields}
     return DataConfig.from_mapping(values)
+
+
+def test_a_warning_does_not_begin_with_the_name_of_the_data_set() -> None:
+    raw = replace(read_source("digits", path=None), remarks=("a remark", f"{WARNING}A sentence."))
+    assert remark_lines(raw) == ["digits: a remark", "warning: A sentence."]
 
 
 @pytest.mark.parametrize("storage", ["packed", "streamed"])

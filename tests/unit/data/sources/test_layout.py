@@ -93,6 +93,34 @@ def test_images_in_subfolders_of_a_class_belong_to_it(tmp_path, write_images) ->
     assert files.remarks == ("images in folders inside class folders (cat), which belong to these classes: 2",)
 
 
+HOSPITALS = [f"{peer}/{name}/0.png" for peer in ("north", "south") for name in ("mole", "naevus")]
+
+
+def test_folders_of_peers_in_place_of_classes_are_a_warning(tmp_path, write_images) -> None:
+    write_images(tmp_path, dict.fromkeys([*HOSPITALS, "south/mole/more/1.png"], (4, 4)))
+    files = list_image_files(tmp_path)
+    assert files.class_names == ("north", "south")
+    (warning,) = files.remarks
+    assert warning == (
+        "warning: Each of the classes north, south has the folders mole, naevus and no image of its own. If mole, "
+        "naevus are the classes, and north is a peer such as a hospital, set data.source=peers, and name the folder of "
+        "each peer as its data in peers.given."
+    )
+    write_images(tmp_path / "split", {f"train/{name}": (4, 4) for name in HOSPITALS})
+    assert list_image_files(tmp_path / "split").remarks == (warning,)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [[*HOSPITALS, "south/0.png"], [*HOSPITALS, "south/other/0.png"], HOSPITALS[:-1], HOSPITALS[::2], HOSPITALS[:2]],
+    ids=["an image of its own", "a further folder", "a folder less", "one folder", "one class"],
+)
+def test_other_folders_in_classes_are_no_warning(tmp_path, write_images, changed: list[str]) -> None:
+    write_images(tmp_path, {f"train/{name}": (4, 4) for name in changed})
+    (remark,) = list_image_files(tmp_path).remarks
+    assert remark.startswith("images in folders inside class folders (")
+
+
 def test_every_skipped_entry_is_counted(tmp_path, write_images) -> None:
     write_images(
         tmp_path,
