@@ -2,9 +2,12 @@
 
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Final
 
 import typer
@@ -18,6 +21,9 @@ EXIT_USER_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130
 EXIT_BROKEN_PIPE: Final = 141
 """The exit code of a process that was ended by SIGPIPE."""
+
+EXIT_TERMINATED: Final = 143
+"""The exit code of a process that was ended by SIGTERM."""
 
 _UsageError: Final[type[Any]] = typer.BadParameter.__mro__[1]
 """The error of a wrong command line, which Typer raises and does not export."""
@@ -40,7 +46,9 @@ _LOCAL_EXTRAS: Final = ("pipeline", "report", "data", "train")
 
 @contextmanager
 def exiting_on_errors() -> Iterator[None]:
-    """Run a command, and exit with 2 for an error that the user can fix, 1 for other failures, and 130 for Ctrl-C.
+    """Run a command, and exit with 2 for an error that the user can fix and 1 for other failures.
+
+    The exit code is 130 for Ctrl-C, and 143 for SIGTERM in the body of ``ending_on_sigterm``.
 
     Any other exception is a defect of this program and passes with its traceback.
     """
@@ -56,6 +64,8 @@ def exiting_on_errors() -> Iterator[None]:
             # Typer turns a KeyboardInterrupt into this code, and prints nothing.
             if leaving.code == EXIT_INTERRUPTED:
                 raise KeyboardInterrupt from leaving
+            if leaving.code == EXIT_TERMINATED:
+                _exit("stopped by SIGTERM; run the same command again to continue.", EXIT_TERMINATED)
             raise
     except _UsageError as error:
         if error.format_message().startswith("Usage:"):
@@ -87,6 +97,36 @@ def exiting_on_errors() -> Iterator[None]:
         # Writing to stdout may be what failed.
         _discard_stdout()
         _exit(str(refusal), EXIT_USER_ERROR if isinstance(refusal, ValueError) else EXIT_FAILURE)
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """End the body of the ``with`` statement on SIGTERM as on Ctrl-C, and raise ``SystemExit`` with 143 afterwards.
+
+    A second SIGTERM kills the process. Only the main thread receives signals, so in any other thread the context does
+    nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    is_terminated = False
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal is_terminated
+        is_terminated = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # A process waits for its child process unless this error ends the wait.
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if is_terminated:
+            raise SystemExit(EXIT_TERMINATED) from error
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

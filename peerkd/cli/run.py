@@ -12,6 +12,7 @@ import typer
 from peerkd.artifacts.cleaning import in_use
 from peerkd.artifacts.filesystem import check_writable
 from peerkd.artifacts.open import S3_SCHEME, check_address, check_folder, open_store
+from peerkd.cli.exit_codes import ending_on_sigterm
 from peerkd.cli.live import showing
 from peerkd.cli.options import Experiment, Jobs, Verbosity
 from peerkd.cli.runs import write_index
@@ -98,6 +99,7 @@ def run(
     opened = open_store(store)
     check_tracking(config, opened)
     with (
+        ending_on_sigterm(),
         invoking(output, pipeline=route.title, experiment=config.name, stages=route.stages) as invocation,
         in_use(Path(store)) if is_folder else nullcontext(),
         showing(invocation, verbose=verbosity.verbose, quiet=verbosity.quiet, can_draw=not launch.is_in_process),

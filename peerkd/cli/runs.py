@@ -17,6 +17,7 @@ from peerkd.artifacts.open import S3_SCHEME, open_store
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.cli.options import StorePlace
 from peerkd.launch.invocations.files import list_invocations
+from peerkd.launch.invocations.status import RUNNING
 from peerkd.results.cost import Cost
 from peerkd.stages.stored_runs import StoredRun, find_run, list_runs
 from peerkd.wording import format_bytes, format_duration
@@ -66,7 +67,9 @@ def show_run(place: StorePlace, text: str, *, as_json: bool) -> None:
     if summary:
         typer.echo(f"\n{summary}")
     if run.stages_left:
-        typer.echo(f"\nLeft: {', '.join(run.stages_left)}. To continue, repeat the command that began the run.")
+        is_running = run.state == RUNNING
+        what = "'peerkd watch' shows the progress" if is_running else "To continue, repeat the command that began the run"
+        typer.echo(f"\nLeft: {', '.join(run.stages_left)}. {what}.")
     typer.echo("")
     for title, path in paths.items():
         typer.echo(f"{title.capitalize().replace('_', ' ')}: {path}")

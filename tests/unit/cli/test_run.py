@@ -1,3 +1,5 @@
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import yaml
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.cli import run
 from peerkd.config.cluster import CLUSTER_FILE_VARIABLE, CLUSTER_VARIABLE
+from peerkd.launch.invocations.files import list_invocations
 from tests.unit.cli.conftest import Outcome
 
 STORE = ("--store", "s3://peerkd/runs")
@@ -48,6 +51,28 @@ def test_on_this_machine_the_output_is_the_store(peerkd, sent, tmp_path: Path) -
         "cluster": "",
         "strategy": "sweep",
     }
+
+
+def test_sigterm_ends_a_run_with_what_to_do_next(peerkd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = []
+
+    def wait_for_a_task(*_: object) -> None:
+        tasks.append(subprocess.Popen(["sleep", "60"]))
+        with tasks[0]:
+            signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(run, "run_pipeline", wait_for_a_task)
+    outcome = peerkd("run", "jointkd")
+    # The run has not waited for its task, which ends by itself when the run is gone.
+    assert tasks[0].poll() is None
+    tasks[0].kill()
+    tasks[0].wait()
+    assert (outcome.exit_code, outcome.out) == (143, "")
+    assert outcome.err == "peerkd: stopped by SIGTERM; run the same command again to continue.\n"
+    (invocation,) = list_invocations(tmp_path / "runs")
+    assert invocation.state == "interrupted"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_on_a_cluster_the_report_is_brought_here(peerkd, sent, tmp_path: Path) -> None:

@@ -31,8 +31,10 @@ def test_the_state_of_a_run_is_that_of_its_last_invocation(peerkd, store: Filesy
     with suppress(KeyboardInterrupt), invoking(tmp_path / "runs", **begun):
         name_run(run.key, experiment="digits", skew="dirichlet0.3")
         assert state() == "running"
+        assert "build_report. 'peerkd watch' shows the progress.\n" in peerkd("show", "latest").out
         raise KeyboardInterrupt
     assert state() == "interrupted"
+    assert "build_report. To continue, repeat the command that began the run.\n" in peerkd("show", "latest").out
     with suppress(ValueError), invoking(tmp_path / "runs", **begun):
         name_run(run.key, experiment="digits", skew="dirichlet0.3")
         raise ValueError("no.")
