@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import typer
 
-from peerkd.artifacts.open import open_store
+from peerkd.artifacts.open import S3_SCHEME, open_store
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.cli.options import Experiment, StorePlace
 from peerkd.cli.plan_lines import rounds_lines, study_lines, sweep_lines
@@ -132,7 +132,8 @@ def _plan_peers(config: PeerExperimentConfig, place: StorePlace, *, strategy: st
         return _Planned(about_data, rounds_lines(config, of_rounds), of_rounds, rounds_measurement(config, of_rounds))
     assert isinstance(config, ExperimentConfig)
     expected = forecast(config, samples, given_bytes=given_bytes)
-    work_lines = sweep_lines(config, expected, given_bytes, strategy=strategy)
+    is_store_remote = (place.store or "").startswith(S3_SCHEME)
+    work_lines = sweep_lines(config, expected, given_bytes, strategy=strategy, is_store_remote=is_store_remote)
     if strategy == "tune":
         expected = tuned(expected, config)
     return _Planned(about_data, work_lines, expected, sweep_measurement(config, expected))

@@ -44,6 +44,7 @@ def sweep_lines(
     given_bytes: Sequence[int | None] = (),
     *,
     strategy: str | None = None,
+    is_store_remote: bool = False,
 ) -> Iterator[str]:
     """Yield the lines about an experiment on pairs of peers.
 
@@ -53,6 +54,7 @@ def sweep_lines(
         given_bytes: For each peer, the size of the file with the weights that the user gives for it; None for a peer
             without such a file. An empty sequence means that the user gives no weights.
         strategy: How settings are chosen; None for a sweep.
+        is_store_remote: Whether the store is in S3, where each request has a price.
     """
     yield from seed_lines(config)
     samples = expected.samples
@@ -116,7 +118,7 @@ def sweep_lines(
     yield line("better peers", format_bytes(expected.weights_bytes), others or "one network for each student")
     yield line("journals of the sweep", format_bytes(expected.journals_bytes), "during the sweep")
     yield line("table of trials", format_bytes(expected.table_bytes))
-    if strategy != "tune":
+    if is_store_remote and strategy != "tune":
         yield ""
         yield "Requests to a store in S3 if several workers share the sweep (approximate; prices of Amazon):"
         yield from request_lines(expected.num_units)

@@ -35,6 +35,14 @@ def test_the_digits_sweep_is_planned(peerkd, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_price_of_requests_is_planned_for_a_store_in_s3_alone(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, each in (("ENDPOINT", "http://localhost:9000"), ("ACCESS_KEY", "key"), ("SECRET_KEY", "secret-key")):
+        monkeypatch.setenv(f"PEERKD_S3_{name}", each)
+    options = ("plan", "jointkd", "--no-measure", "--set", "partition.num_peers=2")
+    assert "Requests to a store in S3" in peerkd(*options, "--store", "s3://bucket/runs").out
+    assert "S3" not in peerkd(*options).out
+
+
 def test_a_hundred_peers_are_planned_without_torch() -> None:
     script = (
         "import sys; from peerkd.cli.main import main\n"
