@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Final
 
 MAX_SHOWN_CHARACTERS: Final = 80
@@ -27,6 +28,14 @@ def plain(text: object, *, limit: int = MAX_SHOWN_CHARACTERS) -> str:
 def plain_path(path: object) -> str:
     """Return a path without quotes, on one line, shortened only if it is very long."""
     return plain(path, limit=MAX_PATH_CHARACTERS)
+
+
+def start_of(path: Path) -> str:
+    """Return what to add to a message about a path that does not exist: the folder at which a relative path begins.
+
+    The text is ", which begins at FOLDER", or empty for an absolute path.
+    """
+    return "" if path.is_absolute() else f", which begins at {plain_path(Path.cwd())}"
 
 
 def sentence(message: object) -> str:

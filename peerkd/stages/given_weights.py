@@ -12,7 +12,7 @@ from peerkd.artifacts.store import ArtifactStore, Manifest, file_sha256
 from peerkd.config.given_peers import S3_SCHEME, STORE_SCHEME, WEIGHTS_SUFFIXES, split_store_address
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.wording import listed
-from peerkd.excerpt import plain_path
+from peerkd.excerpt import plain_path, start_of
 from peerkd.stages.given_peers import WEIGHTS
 from peerkd.stages.published_peers import find_published
 from peerkd.stages.remote_data import download_file
@@ -94,7 +94,7 @@ def _find_file(path: Path) -> Path:
             )
         return path / files[0]
     if not path.is_file():
-        raise ValueError(f"it must be a file or a folder that exists, got {plain_path(path)}.")
+        raise ValueError(f"it must be a file or a folder that exists, got {plain_path(path)}{start_of(path)}.")
     if path.suffix not in WEIGHTS_SUFFIXES:
         raise ValueError(f"a file must end in {', '.join(WEIGHTS_SUFFIXES)}, got {plain_path(path)}.")
     return path

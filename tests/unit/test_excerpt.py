@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from peerkd.excerpt import excerpt, plain, plain_path, sentence
+from peerkd.excerpt import excerpt, plain, plain_path, sentence, start_of
 
 
 @pytest.mark.parametrize(("value", "shown"), [("3", '"3"'), (3, "3"), (None, "null"), ([1, "é"], '[1, "é"]')])
@@ -20,6 +22,14 @@ def test_a_long_text_is_shortened(text: str) -> None:
 
 def test_a_text_of_the_greatest_length_is_shown_whole() -> None:
     assert plain("x" * 80) == "x" * 80
+
+
+def test_a_relative_path_is_shown_with_the_folder_at_which_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert start_of(Path("images/north")) == f", which begins at {tmp_path}"
+    assert start_of(tmp_path / "images") == ""
 
 
 def test_a_path_is_shown_with_its_end() -> None:

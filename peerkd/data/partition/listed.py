@@ -9,6 +9,7 @@ import numpy as np
 from peerkd.arrays import IntArray
 from peerkd.data.wording import listed, printable
 from peerkd.errors import DataSourceError
+from peerkd.excerpt import start_of
 
 _MAX_LINE_BYTES: Final = 100
 
@@ -26,7 +27,7 @@ def read_indices(path: Path, *, field: str) -> IntArray:
     """
     where = f"{field}: {printable(str(path))}"
     if not path.is_file():
-        raise DataSourceError(f"{where} must be a file that exists.")
+        raise DataSourceError(f"{where} must be a file that exists{start_of(path)}.")
     try:
         indices = _read_array(where, path) if path.suffix == ".npy" else _read_text(where, path)
     except OSError as error:

@@ -21,6 +21,7 @@ import numpy as np
 from peerkd.data.dataset import RawDataset
 from peerkd.data.sources.folders import special_kind
 from peerkd.errors import DataSourceError
+from peerkd.excerpt import start_of
 
 _IMAGE_SHAPE = (3, 32, 32)
 _OTHER_VERSIONS = (".bin", ".mat")
@@ -123,9 +124,11 @@ def _read_folder(path: Path, release: CifarRelease, files: tuple[PublishedFile, 
             _check_size(file_path, status.st_size, file)
             contents[file.name] = file_path.read_bytes()
         except OSError as error:
+            advice = f"; check the path{start_of(path)}" if isinstance(error, FileNotFoundError) else ""
             raise DataSourceError(
                 f"data.path: {file_path} cannot be read ({error.strerror}); {release.name} needs it in the folder "
-                f"{release.folder} of the published python version{_hint(_is_other_version(path))}."
+                f"{release.folder} of the published python version{_hint(_is_other_version(path))}"
+                f"{advice}."
             ) from error
         _check_md5(file_path, contents[file.name], file)
     return contents

@@ -19,6 +19,7 @@ import numpy as np
 from peerkd.data.skipped import SkippedEntries, Tally
 from peerkd.data.wording import listed, printable
 from peerkd.errors import DataSourceError
+from peerkd.excerpt import start_of
 from peerkd.wording import plural
 
 FILE_NAME: Final = "file_name"
@@ -52,7 +53,7 @@ def read_columns(path: Path, relative_paths: Sequence[str]) -> Columns:
     """
     where = f"{_FIELD}: {printable(str(path))}"
     if not path.is_file():
-        raise DataSourceError(f"{where} must be a file that exists.")
+        raise DataSourceError(f"{where} must be a file that exists{start_of(path)}.")
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             names, rows = _parse(where, csv.reader(stream, strict=True))

@@ -8,6 +8,7 @@ from typing import Literal
 
 from peerkd.data.wording import printable
 from peerkd.errors import DataSourceError
+from peerkd.excerpt import start_of
 
 EntryKind = Literal["file", "folder", "broken link", "special file"]
 
@@ -34,8 +35,7 @@ def list_entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def not_found(path: Path) -> str:
     """Return what to say of a path that does not exist, with the folder at which a relative path begins."""
-    start = "" if path.is_absolute() else f", which begins at {printable(str(Path.cwd()))}"
-    return f"does not exist; check the path{start}"
+    return f"does not exist; check the path{start_of(path)}"
 
 
 def _why_not_listed(folder: Path, error: OSError) -> str:
@@ -47,7 +47,7 @@ def _why_not_listed(folder: Path, error: OSError) -> str:
                 "must be a folder, got a file; unpack an archive first, read arrays with data.source=npz, or give the "
                 "folder that contains the folders of the classes"
             )
-    return f"cannot be listed as a folder: {error.strerror}"
+    return f"cannot be listed as a folder{start_of(folder)}: {error.strerror}"
 
 
 def entry_kind(entry: os.DirEntry[str]) -> EntryKind:

@@ -73,6 +73,7 @@ def test_a_plan_has_no_store_and_looks_for_the_others(file: Path) -> None:
 
 def test_weights_that_do_not_exist_are_refused(tmp_path: Path, file: Path, store: ArtifactStore) -> None:
     assert refusal(tmp_path / "no.pt", store).endswith(f"that exists, got {tmp_path / 'no.pt'}.")
+    assert refusal("no/no.pt", store).endswith(f"that exists, got no/no.pt, which begins at {Path.cwd()}.")
     assert refusal("store:pretrain_peers/0123456789abcdef/a.pt", store).endswith(
         "the store must have the artifact pretrain_peers/0123456789abcdef, and it has not."
     )

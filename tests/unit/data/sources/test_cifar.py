@@ -137,6 +137,8 @@ def test_the_parent_folder_and_the_archive_read_the_same(
 def test_a_missing_path_or_file_is_named(cifar10: Written, tmp_path: Path) -> None:
     with pytest.raises(DataSourceError, match=r"data\.path: .*nowhere/data_batch_1 cannot be read \(No such file"):
         read_cifar(tmp_path / "nowhere", cifar10.release)
+    with pytest.raises(DataSourceError, match=r"python version; check the path, which begins at /.*\.$"):
+        read_cifar(Path("nowhere"), cifar10.release)
     (cifar10.folder / "data_batch_3").unlink()
     with pytest.raises(DataSourceError, match=r"cifar-10-batches-py/data_batch_3 cannot be read \(No such file"):
         read_cifar(tmp_path, cifar10.release)
