@@ -83,6 +83,7 @@ COVERED_BY = {
     "peerkd.stages.artifact_graph": "unit/stages/test_stored_runs.py",
     "peerkd.stages.build_report": "pipelines/test_jointkd.py",
     "peerkd.stages.clean_store": "unit/cli/test_clean.py",
+    "peerkd.stages.exported_study": "unit/stages/test_export_student.py",
     "peerkd.stages.hold_out": "unit/stages/test_division.py",
     "peerkd.stages.planning": "unit/cli/test_plan_as_run.py",
     "peerkd.stages.report_rounds": "unit/stages/test_collaborate_peers.py",

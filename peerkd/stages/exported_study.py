@@ -78,6 +78,6 @@ def _key_of_run(store: ArtifactStore, text: str) -> str:
     if networks is None:
         raise ValueError(
             f"RUN must be a run that has published its networks, got {run.name}, which lacks "
-            f"{', '.join(run.stages_left)}; to continue it, repeat the command that began it."
+            f"{', '.join(run.stages_left) or kind}."
         )
     return networks.key

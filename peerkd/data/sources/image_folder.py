@@ -276,7 +276,7 @@ def _repeated_folders(relative_paths: Sequence[str], *, depth: int) -> tuple[str
         # An image of its own has an empty name here.
         folders_of.setdefault(parts[depth - 1], set()).add(parts[depth] if len(parts) > depth + 1 else "")
     first, *others = folders_of.values()
-    is_repeated = len(first) > 1 and "" not in first and others and all(each == first for each in others)
+    is_repeated = len(first) > 1 and "" not in first and bool(others) and all(each == first for each in others)
     return tuple(sorted(first)) if is_repeated else ()
 
 

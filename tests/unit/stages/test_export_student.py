@@ -370,7 +370,7 @@ def test_a_run_without_networks_is_refused_with_what_it_lacks(
     assert code == 2
     assert re.match(
         r"peerkd: RUN must be a run that has published its networks, got digits-dirichlet0\.3-\w{4}, which lacks "
-        r"pretrain_peers, distill_pairs, improve_peers, build_report; to continue it, repeat the command that began it",
+        r"pretrain_peers, distill_pairs, improve_peers, build_report\.$",
         err,
     )
 
