@@ -67,8 +67,8 @@ def show_run(place: StorePlace, text: str, *, as_json: bool) -> None:
     if summary:
         typer.echo(f"\n{summary}")
     if run.stages_left:
-        is_running = run.state == RUNNING
-        what = "'peerkd watch' shows the progress" if is_running else "To continue, repeat the command that began the run"
+        continued = "To continue, repeat the command that began the run"
+        what = "'peerkd watch' shows the progress" if run.state == RUNNING else continued
         typer.echo(f"\nLeft: {', '.join(run.stages_left)}. {what}.")
     typer.echo("")
     for title, path in paths.items():

@@ -164,8 +164,9 @@ def _images_below(root: Path, relative_folder: str, tally: Tally, *, refuse_spli
         if refuse_splits and len(inner_splits) > 1:
             raise DataSourceError(
                 f"data.path: {_shown(current)} is the folder of a class and contains the splits "
-                f"{listed(list(inner_splits.values()))}; splits must contain classes, as in train/<class>. If it is the folder of "
-                "a peer, set data.source=peers, and name the folder of each peer as its data in peers.given."
+                f"{listed(list(inner_splits.values()))}; splits must contain classes, as in train/<class>. "
+                "If it is the folder of a peer, set data.source=peers, and name the folder of each peer as its data in "
+                "peers.given."
             )
     return paths
 
