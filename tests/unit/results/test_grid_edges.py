@@ -36,7 +36,7 @@ def test_both_edges_of_a_dimension_may_be_chosen_often():
     [({1.0: 2, 2.0: 1, 4.0: 1, 8.0: 2}, False), ({1.0: 5, 2.0: 1, 4.0: 0, 8.0: 0}, True)],
 )
 def test_an_edge_that_chance_explains_is_no_edge_where_chance_is_limited(counts, is_named):
-    """By chance, 2 or more of 6 pairs choose one of four temperatures in 47 % of all cases, and 5 or more in 0.5 %."""
+    # By chance, 2 or more of 6 pairs choose one of four temperatures in 47 % of all cases, and 5 or more in 0.5 %.
     pairs, tried = chosen("temperatures", counts), {"temperatures": [*counts]}
     assert bool(grid_edges(pairs, tried, max_chance=0.05)) == is_named
     assert grid_edges(pairs, tried)
