@@ -116,8 +116,8 @@ def network_note(num_arrows: int) -> str:
     drawn = f" The {MAX_ARROWS} widest are drawn." if num_arrows > MAX_ARROWS else ""
     return (
         f"An arrow leads from teacher to student for each of {plural(num_arrows, 'ordered pair')} in which the "
-        "teaching pays, judged on validation. Its width is the gain of the student. An arrow without a gain is thin "
-        f"and grey.{drawn}"
+        "teaching pays, each judged alone on validation. Its width is the gain of the student. An arrow without a gain "
+        f"is thin and grey.{drawn}"
     )
 
 
