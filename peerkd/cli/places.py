@@ -16,7 +16,7 @@ def store_address(output: Path | None, store: str | None) -> str:
     """
     # Imported here so that --help does not load a store.
     from peerkd.artifacts.open import S3_SCHEME, check_address
-    from peerkd.excerpt import plain_path
+    from peerkd.excerpt import plain_path, start_of
 
     if output is not None and store is not None:
         raise ValueError("output must not be given together with store, which names another place.")
@@ -26,5 +26,6 @@ def store_address(output: Path | None, store: str | None) -> str:
         return address
     if not Path(address).is_dir():
         field = "output" if store is None else "store"
-        raise ValueError(f"{field} must be the folder of a store, got {plain_path(address)}, which is no folder.")
+        shown = f"{plain_path(address)}{start_of(Path(address))}"
+        raise ValueError(f"{field} must be the folder of a store, got {shown}: no such folder exists.")
     return str(Path(address).absolute())

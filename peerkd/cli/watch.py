@@ -11,7 +11,7 @@ import typer
 from rich.console import Group
 
 from peerkd.cli.live import can_move_cursor, console_of, live_view, view_of
-from peerkd.excerpt import plain_path
+from peerkd.excerpt import plain_path, start_of
 from peerkd.launch.invocations.files import Invocation, find_invocations, list_invocations, split_log_line
 from peerkd.launch.invocations.status import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
 
@@ -29,7 +29,9 @@ def started_from(output: Path | None) -> Path:
     """
     folder = output or Path("runs")
     if not folder.is_dir():
-        raise ValueError(f"output must be a folder in which runs were started, got {plain_path(str(folder))}.")
+        raise ValueError(
+            f"output must be a folder in which runs were started, got {plain_path(str(folder))}{start_of(folder)}."
+        )
     return folder
 
 

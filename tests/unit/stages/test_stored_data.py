@@ -118,4 +118,5 @@ def test_a_plan_reads_the_store_that_its_options_name(
     assert "p0 has " in planned.output
     monkeypatch.chdir(tmp_path)
     refused = CliRunner().invoke(app, options)
-    assert str(refused.exception) == "output must be the folder of a store, got runs, which is no folder."
+    told = f"output must be the folder of a store, got runs, which begins at {tmp_path}: no such folder exists."
+    assert str(refused.exception) == told
