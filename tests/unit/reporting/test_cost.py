@@ -25,8 +25,8 @@ def test_the_report_shows_the_time_of_each_step_and_pair(study, findings):
     told = cost(Prices(gpu_hour=2.5), sweep="distill_pairs", trial_seconds=pairs)
     page = render(findings, replace(study.facts, cost=told))
     assert "<td>3,600</td><td>14,400</td><td>10.00</td>" in page
-    assert "<td>1</td><td>900</td><td>3,600</td><td>2.50</td>" in page
-    assert "<td>none</td><td>2,700</td><td>10,800</td><td>7.50</td>" in page
+    assert '<td class="name">1</td><td>900</td><td>3,600</td><td>2.50</td>' in page
+    assert '<td class="name">none</td><td>2,700</td><td>10,800</td><td>7.50</td>' in page
     assert "No prices are set." not in page
     assert Page(page).ids
 
