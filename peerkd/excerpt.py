@@ -31,7 +31,7 @@ def plain_path(path: object) -> str:
 
 
 def start_of(path: Path) -> str:
-    """Return what to add to a message about a path that does not exist: the folder at which a relative path begins.
+    """Return what to add to a message about a path that cannot be opened: the folder at which a relative path begins.
 
     The text is ", which begins at FOLDER", or empty for an absolute path.
     """

@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from peerkd.excerpt import plain_path
+from peerkd.excerpt import plain_path, start_of
 
 
 def read_text(path: Path, *, field: str, max_bytes: int) -> str:
@@ -30,7 +30,7 @@ def read_text(path: Path, *, field: str, max_bytes: int) -> str:
                 raise ValueError(f"{refused}: it is a pipe or a device.")
             content = file.read(max_bytes + 1)
     except OSError as error:
-        raise ValueError(f"{refused}: {error.strerror}.") from error
+        raise ValueError(f"{refused}{start_of(path)}: {error.strerror}.") from error
     if len(content) > max_bytes:
         raise ValueError(f"{field} must have at most {max_bytes:,} bytes, got {plain_path(path)}, which is larger.")
     try:

@@ -89,9 +89,10 @@ BAD_INPUTS = [
     ),
     (
         ["--config", "no.yaml"],
-        "config must be a readable file, got no.yaml: No such file or directory.",
+        "config must be a readable file, got no.yaml, which begins at {folder}: No such file or directory.",
     ),
 ]
+"""Arguments, and the message about them. ``{folder}`` stands for the working folder."""
 
 
 @pytest.mark.usefixtures("_no_pipeline")
@@ -100,7 +101,8 @@ BAD_INPUTS = [
 def test_a_bad_input_ends_with_two_and_one_line_before_anything_is_written(
     peerkd, tmp_path: Path, command: tuple[str, ...], arguments: list[str], message: str
 ) -> None:
-    assert peerkd(*command, *arguments) == Outcome(2, "", f"peerkd: {message}\n")
+    expected = message.replace("{folder}", str(Path.cwd()))
+    assert peerkd(*command, *arguments) == Outcome(2, "", f"peerkd: {expected}\n")
     assert list(tmp_path.iterdir()) == []
 
 
