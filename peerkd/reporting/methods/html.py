@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from peerkd.config.methods import METHODS
+from peerkd.config.methods import METHODS, Method
 from peerkd.reporting import charts, page
 from peerkd.reporting.facts import PclFacts
 from peerkd.reporting.methods import panels, wording
@@ -58,6 +58,7 @@ def _view(findings: MethodFindings, facts: PclFacts) -> dict[str, Any]:
         "conventions": wording.conventions(facts.config.collaboration),
         "titles": {method: METHODS[method].title for method in comparison.methods},
         "made_of": {method: METHODS[method] for method in comparison.methods},
+        "leaders": {name: leaders(findings, name) for name in architectures},
         "main_method": MAIN_METHOD,
         "main_title": METHODS[MAIN_METHOD].title,
         "difference_charts": _difference_charts(findings),
@@ -72,6 +73,20 @@ def _view(findings: MethodFindings, facts: PclFacts) -> dict[str, Any]:
             for name in architectures
         },
     }
+
+
+def leaders(findings: MethodFindings, architecture: str) -> frozenset[Method]:
+    """Return the methods whose deployed predictor has the highest mean accuracy with an architecture.
+
+    There are several if their means are equal as the page writes them, and none if only one method has a result.
+    """
+    comparison = findings.comparison
+    spreads = {method: comparison.scores[architecture, method, "deployed"].spread for method in comparison.methods}
+    means = {method: found.mean for method, found in spreads.items() if found.num}
+    if len(means) < 2:
+        return frozenset()
+    highest = wording.accuracy(max(means.values()))
+    return frozenset(method for method, mean in means.items() if wording.accuracy(mean) == highest)
 
 
 def _difference_charts(findings: MethodFindings) -> dict[str, charts.IntervalChart]:

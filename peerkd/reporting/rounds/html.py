@@ -51,6 +51,8 @@ def _view(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> dict[str, An
         "round_methods": {name: ROUND_METHODS[name] for name in found},
         "shown_rounds": [*(each for each in _SHOWN_ROUNDS if each < num_rounds), num_rounds],
         "num_rounds": num_rounds,
+        "leaders": leaders(found),
+        "bounds": " and ".join(method.title for method in facts.config.rounds.round_methods if method.is_bound),
         "headline": headline(found, facts),
         "conventions": conventions(facts),
         "charts": {name: round_chart(each, found.get(ALONE.name)) for name, each in found.items()},
@@ -73,6 +75,18 @@ def _view(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> dict[str, An
         "main_title": ROUND_METHODS[facts.config.rounds.methods[0]].title,
         "loss_formula": wording.loss_formula(facts.config.rounds),
     }
+
+
+def leaders(found: Mapping[str, MethodRounds]) -> frozenset[str]:
+    """Return the methods with the highest mean accuracy after the last round, among those that are no upper bound.
+
+    There are several if their means are equal as the page writes them, and none if there is only one such method.
+    """
+    means = {name: each.mean_by_round[-1] for name, each in found.items() if not ROUND_METHODS[name].is_bound}
+    if len(means) < 2:
+        return frozenset()
+    highest = _percent(max(means.values()))
+    return frozenset(name for name, mean in means.items() if _percent(mean) == highest)
 
 
 def headline(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> list[tuple[str, str]]:

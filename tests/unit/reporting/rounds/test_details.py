@@ -94,6 +94,18 @@ def test_methods_are_compared_at_the_cost_of_the_first_one() -> None:
     assert details.bytes_chart(both).x.high == 600 / 1024
 
 
+def test_the_highest_mean_is_bold_and_the_upper_bound_does_not_compete() -> None:
+    methods = ("predictions", "fedavg", "pooled", "alone")
+    rows = [
+        each | {"method": name, "test_global_accuracy": min(1, each["test_global_accuracy"] + more)}
+        for name, more in zip(methods, (0.1, 0.1, 0.3, 0.0), strict=True)
+        for each in ROWS
+    ]
+    several = dict(compute_findings(assemble(rows, methods=methods)))
+    assert html.leaders(several) == {"predictions", "fedavg"}
+    assert not html.leaders(found())
+
+
 def test_the_tables_have_every_teacher_and_class(facts: RoundsFacts) -> None:
     teachers = list(csv.DictReader(io.StringIO(tables.teachers_csv(found(), PEERS))))
     assert len(teachers) == 8
