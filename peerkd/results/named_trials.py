@@ -7,8 +7,8 @@ Shape suffixes: N = trials of one student.
 """
 
 import difflib
-from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,8 @@ SETTING_COLUMNS: Final = tuple(name for name in IDENTITY_COLUMNS if name != "stu
 
 _EXAMPLE: Final = "transfer_set=public,temperature=2,alpha=0.5"
 _NONE: Final = "none"
+_STUDENT: Final = "student"
+_TEACHER: Final = "teacher"
 _NUM_NEAREST: Final = 3
 _NUM_VALUES: Final = 8
 """The largest number of values of a column that a message lists."""
@@ -34,11 +36,17 @@ numbers with no other tried number between them have the distance 1."""
 Value: TypeAlias = str | float | int | None
 
 
-def read_setting(text: str) -> dict[str, Value]:
+def read_setting(text: str, *, find_teacher: Callable[[str], int]) -> dict[str, Value]:
     """Return the values of a setting, keyed by column. ``none`` stands for a missing value.
 
+    Args:
+        text: The setting.
+        find_teacher: The function that returns the number of the peer that a text refers to. It raises a
+            ``ValueError`` if there is no such peer.
+
     Raises:
-        ValueError: If the text has another form, names no column or repeats one, or a value has the wrong type.
+        ValueError: If the text has another form, names no column or repeats one, a value has the wrong type, or there
+            is no such teacher.
     """
     values: dict[str, Value] = {}
     for pair in text.split(","):
@@ -53,12 +61,18 @@ def read_setting(text: str) -> dict[str, Value]:
             raise ValueError(f"setting must have names among {', '.join(SETTING_COLUMNS)}{meant}, got {plain(name)}.")
         if name in values:
             raise ValueError(f"setting must give {name} once, got {plain(text)}.")
-        values[name] = _read_value(name, value)
+        is_peer = name == _TEACHER and value.lower() != _NONE
+        values[name] = find_teacher(value) if is_peer else _read_value(name, value)
     return values
 
 
 def find_named(
-    trials: pa.Table, *, student: int, setting: Mapping[str, Value], defaults: Mapping[str, Value]
+    trials: pa.Table,
+    *,
+    student: int,
+    setting: Mapping[str, Value],
+    defaults: Mapping[str, Value],
+    peers: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the row of the one trial of a student that has the values of a setting.
 
@@ -69,6 +83,7 @@ def find_named(
         defaults: The value of each column that is null because the experiment tries only one value. The loss and the
             target of a fine-tuning are null for another reason, because fine-tuning has neither, so the defaults do not
             apply to them.
+        peers: The names of all peers, for messages. If empty, messages give their numbers.
 
     Raises:
         ValueError: If no trial has these values, or if several trials have them. In the first case, the message names
@@ -76,6 +91,8 @@ def find_named(
     """
     rows = trials.filter(pc.equal(trials["student"], student))
     columns = {name: _column(rows, name) for name in SETTING_COLUMNS}
+    texts = _Texts(peers)
+    wanted, learner = texts.setting(setting), texts.value(_STUDENT, student)
     fits_N = np.ones(rows.num_rows, dtype=np.bool_)
     is_control_N = rows["distillation_weight"].to_numpy() == 0
     for name, value in setting.items():
@@ -91,16 +108,16 @@ def find_named(
         return found
     if len(places):
         raise ValueError(
-            f"setting must fit one trial of student {student}, and {_in_words(setting)} fits {len(places):,}; add "
-            f"{_differences(rows.take(places), varying)}."
+            f"setting must fit one trial of student {learner}, and {wanted} fits {len(places):,}; add "
+            f"{texts.differences(rows.take(places), varying)}."
         )
     distances_N = np.zeros(rows.num_rows)
     for name, value in setting.items():
         distances_N += _distances(columns[name], value)
     nearest = rows.take(np.argsort(distances_N, kind="stable")[:_NUM_NEAREST]).to_pylist()
     raise ValueError(
-        f"setting must be one that student {student} was trained with, got {_in_words(setting)}; the nearest are "
-        f"{' and '.join(_in_words({name: row[name] for name in varying}) for row in nearest)}."
+        f"setting must be one that student {learner} was trained with, got {wanted}; the nearest are "
+        f"{' and '.join(texts.setting({name: row[name] for name in varying}) for row in nearest)}."
     )
 
 
@@ -143,21 +160,30 @@ def _distances(column_N: NDArray[Any], value: Value) -> NDArray[np.float64]:
     return np.array([_OTHER if each is None else abs(steps[each] - place) for each in column_N])
 
 
-def _differences(rows: pa.Table, names: list[str]) -> str:
-    """Return the columns in which trials differ, each with its values."""
-    values = {name: list(dict.fromkeys(rows[name].to_pylist())) for name in names}
-    return " or ".join(
-        f"{name} ({', '.join(map(_value, each[:_NUM_VALUES]))}{', ...' * (len(each) > _NUM_VALUES)})"
-        for name, each in values.items()
-        if len(each) > 1
-    )
+class _Texts(NamedTuple):
+    """The texts of settings in messages."""
 
+    peers: Sequence[str]
+    """The names of all peers. If empty, messages give their numbers."""
 
-def _in_words(setting: Mapping[str, Value]) -> str:
-    return ",".join(f"{name}={_value(value)}" for name, value in setting.items())
+    def differences(self, rows: pa.Table, names: list[str]) -> str:
+        """Return the columns in which trials differ, each with its values."""
+        values = {name: list(dict.fromkeys(rows[name].to_pylist())) for name in names}
+        return " or ".join(
+            f"{name} ({', '.join(self.value(name, one) for one in each[:_NUM_VALUES])}"
+            f"{', ...' * (len(each) > _NUM_VALUES)})"
+            for name, each in values.items()
+            if len(each) > 1
+        )
 
+    def setting(self, values: Mapping[str, Value]) -> str:
+        """Return a setting as a user gives it."""
+        return ",".join(f"{name}={self.value(name, value)}" for name, value in values.items())
 
-def _value(value: Value) -> str:
-    if isinstance(value, float):
-        return repr(value).removesuffix(".0")
-    return _NONE if value is None else plain(value)
+    def value(self, name: str, value: Value) -> str:
+        """Return the value of a column as a user gives it."""
+        if name in (_STUDENT, _TEACHER) and isinstance(value, int) and 0 <= value < len(self.peers):
+            return plain(self.peers[value])
+        if isinstance(value, float):
+            return repr(value).removesuffix(".0")
+        return _NONE if value is None else plain(value)

@@ -141,7 +141,7 @@ def export_network(address: str, request: ExportRequest) -> Exported:
     teacher = None if request.teacher is None else _find_student("teacher", request.teacher, study.students, names)
     if teacher == student:
         raise ValueError(f"teacher must be another peer than the student, got {plain(str(request.teacher))} for both.")
-    task = _task(study, store, student=student, teacher=teacher, setting=request.setting)
+    task = _task(study, store, names, student=student, teacher=teacher, setting=request.setting)
     chosen_by = None
     if teacher is not None and request.setting is None:
         chosen_by = f"{study.objective.accuracy_in_words} with {called(names[teacher])} as its teacher"
@@ -251,14 +251,22 @@ def _find_student(field: str, peer: int | str, taking_part: Sequence[int], names
 
 
 def _task(
-    study: JudgedStudy, store: ArtifactStore, *, student: int, teacher: int | None, setting: str | None
+    study: JudgedStudy,
+    store: ArtifactStore,
+    names: Sequence[str],
+    *,
+    student: int,
+    teacher: int | None,
+    setting: str | None,
 ) -> StudentTask | None:
     """Return the training that a user requests. None means that the user requests the published network."""
     if setting is None:
-        return None if teacher is None else _task_of_teacher(study, store, student=student, teacher=teacher)
-    wanted = read_setting(setting)
+        return None if teacher is None else _task_of_teacher(study, store, names, student=student, teacher=teacher)
+    wanted = read_setting(
+        setting, find_teacher=lambda text: _find_student("the teacher of setting", text, study.students, names)
+    )
     if teacher is not None and wanted.setdefault("teacher", teacher) != teacher:
-        raise ValueError(f"setting must have the teacher of --teacher, {teacher}, got {wanted['teacher']}.")
+        raise ValueError(f"setting must have the teacher of --teacher, {plain(names[teacher])}, got {plain(setting)}.")
     distill = study.config.distill
     defaults: dict[str, Value] = {
         LEARNING_RATE: distill.learning_rate,
@@ -266,13 +274,15 @@ def _task(
         TARGET: distill.target.label,
     }
     with study.open_table(store) as table:
-        row = find_named(table, student=student, setting=wanted, defaults=defaults)
+        row = find_named(table, student=student, setting=wanted, defaults=defaults, peers=names)
     if not row[IS_FINITE]:
         raise ValueError(f"setting must be one whose training ended in finite numbers, got {plain(setting)}.")
     return _single_task(row)
 
 
-def _task_of_teacher(study: JudgedStudy, store: ArtifactStore, *, student: int, teacher: int) -> StudentTask:
+def _task_of_teacher(
+    study: JudgedStudy, store: ArtifactStore, names: Sequence[str], *, student: int, teacher: int
+) -> StudentTask:
     """Return the training of a pair under its best setting.
 
     After a tuned study, this is the setting in the table of choices. After a full sweep, it is the setting of the
@@ -286,8 +296,8 @@ def _task_of_teacher(study: JudgedStudy, store: ArtifactStore, *, student: int, 
         (choice,) = (row for row in table.to_pylist() if (row["student"], row["teacher"]) == (student, teacher))
         if choice["distillation_weight"] is None:
             raise ValueError(
-                f"teacher must be a peer for which the study has chosen a setting, got {teacher} for student "
-                f"{student}; name one of its trials with --setting."
+                f"teacher must be a peer for which the study has chosen a setting, got {plain(names[teacher])} for "
+                f"student {plain(names[student])}; name one of its trials with --setting."
             )
         stops_early = study.config.tune.chooses_epochs and choice["epochs"]
         return StudentTask(
@@ -300,7 +310,8 @@ def _task_of_teacher(study: JudgedStudy, store: ArtifactStore, *, student: int, 
         row = best_with_teacher(study.config, trials, student=student, teacher=teacher, sets=sets)
     if row is None:
         raise ValueError(
-            f"teacher must be a peer with a training that ended in finite numbers, got {teacher} for student {student}."
+            f"teacher must be a peer with a training that ended in finite numbers, got {plain(names[teacher])} for "
+            f"student {plain(names[student])}."
         )
     return _single_task(row)
 

@@ -22,12 +22,26 @@ def table(**changes: object) -> pa.Table:
 
 
 def find(text: str, trials: pa.Table | None = None) -> dict[str, object]:
-    return find_named(table() if trials is None else trials, student=0, setting=read_setting(text), defaults=DEFAULTS)
+    setting = read_setting(text, find_teacher=int)
+    return find_named(table() if trials is None else trials, student=0, setting=setting, defaults=DEFAULTS)
 
 
 def test_a_whole_setting_finds_its_trial() -> None:
     row = find("teacher=2, transfer_set=both,temperature=4,alpha=0.3")
     assert [row[name] for name in ("teacher", "transfer_set", "temperature", "alpha")] == [2, "both", 4.0, 0.3]
+
+
+def test_a_teacher_is_named_and_messages_name_it_too() -> None:
+    peers = ("anna", "bern", "chur")
+    setting = read_setting("teacher=chur,transfer_set=both", find_teacher=peers.index)
+    assert setting["teacher"] == 2
+    with pytest.raises(ValueError, match=r"^setting must fit one trial of student anna, and teacher=chur,transfer_set"):
+        find_named(table(), student=0, setting=setting, defaults=DEFAULTS, peers=peers)
+    untried = {**setting, "temperature": 3.0, "alpha": 0.3}
+    with pytest.raises(ValueError, match=r"^setting must be one that student anna .* the nearest are teacher=chur,"):
+        find_named(table(), student=0, setting=untried, defaults=DEFAULTS, peers=peers)
+    # A training without a teacher has none to look for.
+    assert read_setting("teacher=none", find_teacher=peers.index) == {"teacher": None}
 
 
 def test_a_part_of_a_setting_suffices_if_one_trial_is_left() -> None:
@@ -82,10 +96,9 @@ def test_a_setting_that_was_not_tried_is_refused_with_the_nearest() -> None:
         ("student=1", "setting must have names among "),
         ("alpha=0.5,alpha=0.3", "setting must give alpha once"),
         ("temperature=warm", "setting: temperature must be a number or none, got warm"),
-        ("teacher=1.5", "setting: teacher must be an integer or none, got 1.5"),
         ("alpha=none", "setting: alpha must be a number, got none"),
     ],
 )
 def test_a_text_of_another_form_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
-        read_setting(text)
+        read_setting(text, find_teacher=int)

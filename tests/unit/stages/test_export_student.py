@@ -281,7 +281,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": "taken.safetensors"}, "to must be a file that does not exist yet, got "),
     ({"name": "taken.safetensors/student.safetensors"}, "the folder of to must be a folder that can be written, got "),
     ({"setting": "transfer_set=public"}, "setting must be one that student 0 was trained with, got transfer_set=pub"),
-    ({"setting": "teacher=1", "teacher": 2}, "setting must have the teacher of --teacher, 2, got 1."),
+    ({"setting": "teacher=1", "teacher": 2}, "setting must have the teacher of --teacher, 2, got teacher=1."),
+    ({"setting": "teacher=7"}, "the teacher of setting must be a peer of the study, from 0 to 2, got 7."),
+    ({"setting": "teacher=anna"}, "the teacher of setting must be the name or the number of a peer of the study, got"),
     ({"setting": "teacher=1"}, "setting must fit one trial of student 0, and teacher=1 fits "),
     ({"study": "improve_peers/none"}, "RUN must be a run of the store, got improve_peers/none ("),
 ]
