@@ -29,10 +29,13 @@ run: setup ## Run PIPELINE (jointkd, pcl, collaborate) with PRESET (digits) and 
 	@$(BIN)/peerkd run "$(PIPELINE)" $(if $(PRESET),--preset "$(PRESET)") --output "$(OUTPUT)" $(ARGS)
 
 ##@ Test
-.PHONY: test e2e wheel-check faults planted check lint types imports
+.PHONY: test slow e2e wheel-check faults planted check lint types imports
 test: setup ## Run all tests that this machine can run; ARGS="tests/unit", or any of pytest's
 	@# Files keep their order. If they were sorted by number of tests, the few tests that take minutes would come last.
 	@$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
+
+slow: setup ## Run the slow tests as well, with twice as many generated examples; ARGS="tests/pipelines"
+	@PEERKD_SLOW=1 $(MAKE) --no-print-directory test
 
 e2e: setup ## Run studies and faults on the cluster that KUBECONFIG names; run `make images` first; JOB_KIND=trainjob
 	@PEERKD_E2E=1 JOB_KIND=$(JOB_KIND) $(BIN)/pytest tests/e2e $(ARGS)

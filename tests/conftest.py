@@ -19,8 +19,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+IS_SLOW = bool(os.environ.get("PEERKD_SLOW"))
+"""Whether the slow tests run as well."""
+
 # The duration of an example depends on the machine rather than on the program.
-settings.register_profile("peerkd", deadline=None)
+settings.register_profile("peerkd", deadline=None, max_examples=100 if IS_SLOW else 50)
 settings.load_profile("peerkd")
 
 
@@ -66,11 +69,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         limit = LIMITS_SECONDS.get(item.path.relative_to(root).parts[0])
         if limit is not None and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(limit))
+        if not IS_SLOW and item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="it is slow; run make slow"))
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two more than the number of cores, because many tests wait for processes that they have started."""
-    return len(os.sched_getaffinity(0)) + 2
+    """Return one more than the number of cores, because many tests wait for processes that they have started."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_report_header() -> str:

@@ -75,7 +75,6 @@ def test_without_a_gpu_the_gpu_benchmark_is_refused(capsys: pytest.CaptureFixtur
     assert printed.err == "There is no GPU here that torch can use, so nothing can be timed on one.\n"
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here that torch can use")
 @pytest.mark.parametrize("workload", ["digits", "resnet18"])
 def test_on_a_gpu_several_students_train_at_once(

@@ -140,6 +140,7 @@ def test_the_document_shows_targets_losses_and_the_best() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_command_runs_sweeps_and_prints_what_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--seeds", "0", "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "part.md")]
     words += ["--transfer-sets", "student", "student_and_public", "--losses", "kl", "ttm"]

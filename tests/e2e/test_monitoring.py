@@ -32,8 +32,6 @@ from tests.manifests.targets import pod_targets, quickened, with_files, write
 from tests.manifests.test_monitoring_prometheus import Prometheus, free_port
 from tests.plans import whole_plan
 
-pytestmark = pytest.mark.slow
-
 PATIENCE_SECONDS = 120
 STALL_SECONDS = 20
 """A time longer than the pause between two trials of a worker with a fifth of a core."""

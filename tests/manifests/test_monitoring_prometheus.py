@@ -21,8 +21,6 @@ from peerkd.metrics.progress import Progress
 from tests.manifests.monitoring import FOLDER, FOREIGN, Query, filled_in, load_yaml, metric_names, queries
 from tests.manifests.targets import pod_targets, quickened, with_files, write
 
-pytestmark = pytest.mark.slow
-
 PATIENCE_SECONDS = 120
 THEIRS = {name for names in FOREIGN.values() for name in names} - {"up"}
 RECORDED_FROM_THEIRS = {

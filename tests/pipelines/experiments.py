@@ -30,6 +30,13 @@ NUM_TINY_TRIALS = 6 * 3 * 4 + 3 + 6 + 6
 """Number of trials with controls: one per student on its own set, two per pair on the teacher's set and on both."""
 
 
+IMPATIENT = "tests.pipelines.impatient_worker"
+"""The module that makes a worker impatient, and as slow as ``SLOWLY`` says."""
+
+SLOWLY = {"SECONDS_PER_RECORD": "0.05"}
+"""The variable of a process whose experiment must last long enough to be disturbed."""
+
+
 TINY_STUDY = (
     "methods=[plain,pcl]",
     "num_seeds=2",
@@ -59,9 +66,10 @@ def run(
 def run_here_and_kill(
     output: Path, overrides: Sequence[str] = TINY, *, at: Callable[[], bool], pipeline: str = "jointkd"
 ) -> None:
-    """Start an experiment in one process, which is forked, and kill it when ``at`` is true."""
+    """Start an experiment in one process, which is forked and slow, and kill it when ``at`` is true."""
     _, _, _, *words = command(output, overrides, pipeline=pipeline)
-    with ForkedCommand([*words, "--workers", "0"]) as process:
+    environment = {**os.environ, **SLOWLY}
+    with ForkedCommand([*words, "--workers", "0"], environment=environment, preparation=IMPATIENT) as process:
         while not at():
             assert process.poll() is None, "the run ended before the moment came"
             time.sleep(0.002)

@@ -23,7 +23,7 @@ from tests.pipelines.experiments import (
     trials,
 )
 
-LASTING = (*TINY, "pretrain.epochs=20", "distill.epochs=40")
+LASTING = (*TINY, "pretrain.epochs=20", "distill.epochs=15")
 """A run that is long enough to be killed during its sweep."""
 
 PIPELINES_FOLDER = Path(__file__).parents[2] / "pipelines"

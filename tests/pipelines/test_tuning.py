@@ -25,7 +25,7 @@ from peerkd.launch.worker import Worker
 from peerkd.stages import partition_data, tune_pairs
 from peerkd.stages.work import pretrain_peers
 from tests.forked import ForkedCommand
-from tests.pipelines.experiments import TINY, command, stages_already_done, wait_for
+from tests.pipelines.experiments import SLOWLY, TINY, command, stages_already_done, wait_for
 from tests.s3_server import S3Server
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ CONFIG = resolve(
     JOINTKD,
     preset="digits",
     overrides="partition.num_peers=4 data.max_train_samples=450 data.max_test_samples=150 pretrain.epochs=2 "
-    "distill.epochs=20 peers.architectures=[small_cnn] sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
+    "distill.epochs=3 peers.architectures=[small_cnn] sweep.temperatures=[1,4] sweep.alphas=[0.5,0.9] "
     "tune.budget_fraction=0.25",
 )
 
@@ -74,9 +74,9 @@ class Study:
         )
         self._arguments = order.command()[3:]
 
-    def start(self, index=0, num_workers=1, *, is_forked=True):
+    def start(self, index=0, num_workers=1, *, is_forked=True, is_slow=False):
         ours = {"PEERKD_WORKER_INDEX": str(index), "PEERKD_NUM_WORKERS": str(num_workers), "PEERKD_NUM_CORES": "1"}
-        environment = {**os.environ, **ours}
+        environment = {**os.environ, **ours, **(SLOWLY if is_slow else {})}
         if is_forked:
             return ForkedCommand(self._arguments, environment=environment, preparation=WORKER)
         return subprocess.Popen([sys.executable, "-m", WORKER, *self._arguments], env=environment, cwd=ROOT)
@@ -133,12 +133,12 @@ def same(study, undisturbed):
 
 
 @pytest.mark.parametrize("study", ["folder"], indirect=True)
-@pytest.mark.parametrize("loses_states", [False, True])
+@pytest.mark.parametrize("loses_states", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_study_killed_at_random_moments_loses_no_trial_and_repeats_none(study, undisturbed, loses_states):
     moments = random.Random(int(loses_states))
     kept = {}
     for _ in range(3):
-        with study.start() as worker:
+        with study.start(is_slow=True) as worker:
             num = len(kept) + moments.randrange(1, 12)
             wait_for(lambda num=num: len(study.records()) >= num or worker.poll() is not None)
             time.sleep(moments.random() / 20)
@@ -162,7 +162,7 @@ def test_a_study_killed_at_random_moments_loses_no_trial_and_repeats_none(study,
 def test_two_workers_give_the_same_study_even_if_one_is_lost(study, undisturbed, lost):
     # The second worker starts first, so that it is ready when the first iteration is planned.
     is_forked = study.root is None
-    workers = [study.start(index, 2, is_forked=is_forked) for index in (1, 0)][::-1]
+    workers = [study.start(index, 2, is_forked=is_forked, is_slow=True) for index in (1, 0)][::-1]
     try:
         wait_for(
             lambda: study.records(lost) or workers[lost].poll() is not None,

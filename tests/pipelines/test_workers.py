@@ -22,14 +22,12 @@ from peerkd.launch.order import StageOrder
 from peerkd.results.table import read_table
 from peerkd.stages import distill_pairs
 from tests.forked import ForkedCommand
-from tests.pipelines.experiments import TINY, wait_for
+from tests.pipelines.experiments import IMPATIENT, SLOWLY, TINY, wait_for
 from tests.s3_server import S3Server
 
 ROOT = Path(__file__).parents[2]
-IMPATIENT = "tests.pipelines.impatient_worker"
 
-CONFIG = resolve(JOINTKD, preset="digits", overrides=" ".join([*TINY, "distill.epochs=40"]))
-"""A sweep that is long enough to be disturbed."""
+CONFIG = resolve(JOINTKD, preset="digits", overrides=" ".join([*TINY, "distill.epochs=2"]))
 
 
 class Sweep:
@@ -59,9 +57,11 @@ class Sweep:
         )
         self._arguments = order.command()[3:]
 
-    def start(self, index: int, num_workers: int, *, is_forked: bool = True) -> ForkedCommand | subprocess.Popen[bytes]:
+    def start(
+        self, index: int, num_workers: int, *, is_forked: bool = True, is_slow: bool = False
+    ) -> ForkedCommand | subprocess.Popen[bytes]:
         ours = {"PEERKD_WORKER_INDEX": str(index), "PEERKD_NUM_WORKERS": str(num_workers), "PEERKD_NUM_CORES": "1"}
-        environment = {**os.environ, **ours}
+        environment = {**os.environ, **ours, **(SLOWLY if is_slow else {})}
         if is_forked:
             return ForkedCommand(self._arguments, environment=environment, preparation=IMPATIENT)
         return subprocess.Popen([sys.executable, "-m", IMPATIENT, *self._arguments], env=environment, cwd=ROOT)
@@ -105,11 +105,13 @@ def sweep(request, finished, tmp_path, monkeypatch):
 
 
 # A takeover waits until a claim is stale, so only one kind of store is tested with it.
-@pytest.mark.parametrize(("sweep", "lost"), [("folder", 0), ("s3", 0), ("s3", 1)], indirect=["sweep"])
+@pytest.mark.parametrize(
+    ("sweep", "lost"), [("folder", 0), pytest.param("s3", 0, marks=pytest.mark.slow), ("s3", 1)], indirect=["sweep"]
+)
 def test_a_worker_killed_during_a_sweep_loses_no_trial_and_changes_no_number(sweep, by_one, lost):
     """The first worker is restarted and continues. The second is not restarted: the first takes over its work."""
     is_forked = sweep.root is None
-    workers = [sweep.start(index, 2, is_forked=is_forked) for index in range(2)]
+    workers = [sweep.start(index, 2, is_forked=is_forked, is_slow=True) for index in range(2)]
     try:
         wait_for(lambda: len(sweep.records_of(lost)) >= 3, interval_seconds=sweep.interval_seconds)
         assert workers[lost].poll() is None, "ended before it was killed"
@@ -133,7 +135,7 @@ def test_a_worker_killed_during_a_sweep_loses_no_trial_and_changes_no_number(swe
 
 
 def test_a_terminated_worker_saves_its_finished_trials(sweep):
-    with sweep.start(0, 1, is_forked=sweep.root is None) as worker:
+    with sweep.start(0, 1, is_forked=sweep.root is None, is_slow=True) as worker:
         wait_for(lambda: sweep.records_of(0), interval_seconds=sweep.interval_seconds)
         worker.terminate()
         assert worker.wait(timeout=60) == 143

@@ -93,6 +93,7 @@ def test_two_workers_share_a_run(shared):
     assert len(networks(output)) == 2
 
 
+@pytest.mark.slow
 def test_a_worker_killed_during_a_training_rejoins_after_its_restart(shared, tmp_path):
     """The second worker is killed first, then the first one, which writes the checkpoint."""
     port = free_port()

@@ -199,7 +199,6 @@ def some_units(tiny) -> list[Unit]:
     return list(chosen.values())
 
 
-@pytest.mark.slow
 def test_a_sweep_in_lanes_is_that_of_one_lane_whole_or_in_epoch_ranges(tiny, tmp_path: Path) -> None:
     many = sweep_in_lanes(tiny, tmp_path / "many")
     units = some_units(tiny)
