@@ -142,8 +142,9 @@ def mean_intervals(findings: SweepFindings, *, num_peers: int) -> dict[str, dict
 def importance_of_dimensions(findings: SweepFindings) -> dict[str, float]:
     """Return the share of the variance of gains that each dimension explains alone, largest share first.
 
-    The gains are those of all distillations. The student and the teacher are dimensions, too. The shares can sum to
-    less than 1: interactions of dimensions and noise explain the rest of the variance.
+    The gains are those of all distillations. The student and the teacher are dimensions, too. If the shares sum to less
+    than 1, interactions of dimensions and noise explain the rest of the variance. They sum to more than 1 if dimensions
+    explain the same variance, because not all combinations of their values were tried.
     """
     results = findings.results
     is_distillation = np.array([not each.is_control for each in results.settings], dtype=np.bool_)[results.setting]

@@ -80,7 +80,7 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
         "edges": wording.at_edges(findings.edges),
         "added": wording.added_values(facts.added),
         "importance_chart": charts.share_chart(shares),
-        "unexplained": max(0.0, 1 - sum(shares.values())),
+        "unexplained": 1 - sum(shares.values()),
         "no_intervals": wording.NO_INTERVALS,
         "treatment_labels": labels,
         "single_setting": wording.single_setting(findings.single),

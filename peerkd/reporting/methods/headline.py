@@ -195,9 +195,11 @@ def _judged(difference: Estimate) -> str:
 
     In a sentence, the name of the second method follows the phrase.
     """
-    return (
-        f"at {wording.points(difference.value)} points ({wording.interval(difference)}) {_PHRASES[verdict(difference)]}"
-    )
+    if not difference.value and difference.num >= MIN_SEEDS and not difference.has_interval:
+        return "as accurate for every seed as"
+    interval = wording.interval(difference)
+    points = f"{wording.points(difference.value)} points" + (f" ({interval})" if interval else "")
+    return f"at {points} {_PHRASES[verdict(difference)]}"
 
 
 def _of(found: _Found, architecture: str) -> dict[Method, Estimate]:

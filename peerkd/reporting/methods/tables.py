@@ -9,7 +9,7 @@ from peerkd.reporting.facts import PclFacts
 from peerkd.reporting.methods import wording
 from peerkd.reporting.methods.findings import MAIN_METHOD, MethodFindings
 from peerkd.results.intervals import Estimate
-from peerkd.results.seeds import verdict
+from peerkd.results.seeds import MIN_SEEDS, verdict
 from peerkd.wording import plural
 
 
@@ -109,14 +109,16 @@ def terminal_summary(findings: MethodFindings, facts: PclFacts) -> str:
         verdicts = [verdict(difference) for difference in findings.main_over_others.values()]
         counts = ", ".join(f"{verdicts.count(each)} {each}" for each in ("above", "below", "undecided"))
         lines += ["", f"{METHODS[MAIN_METHOD].title} against the other methods: {counts}"]
-    if any(difference.num and not difference.has_interval for difference in findings.over_baseline.values()):
-        lines += ["no interval: fewer than two seeds, or the same difference for all seeds"]
+    if any(0 < difference.num < MIN_SEEDS for difference in findings.over_baseline.values()):
+        lines += ["no verdict: a difference over one seed has no interval"]
     lines.append(f"not corrected for the number of comparisons ({findings.num_comparisons})")
     return "\n".join(lines)
 
 
 def _verdict(difference: Estimate) -> str:
-    return "no interval" if math.isnan(difference.low) else verdict(difference)
+    if difference.has_interval:
+        return verdict(difference)
+    return "same for all" if difference.num >= MIN_SEEDS else ""
 
 
 def _cell(value: float) -> str:

@@ -5,7 +5,7 @@ from typing import Final
 
 from peerkd.config.collaboration import CollaborationConfig
 from peerkd.results.intervals import Estimate
-from peerkd.results.seeds import Spread
+from peerkd.results.seeds import MIN_SEEDS, Spread
 
 MEAN_BATCH_NORM_MEANINGS: Final = {
     "batch": "normalises by the statistics of the batch in training, and by its own running statistics in evaluation",
@@ -45,13 +45,19 @@ def points(fraction: float) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """Return the 95 % interval of a difference in points, or ``no interval``."""
-    return "no interval" if math.isnan(estimate.low) else f"{points(estimate.low)} to {points(estimate.high)}"
+    """Return the 95 % interval of a difference in points, or the reason for its absence.
+
+    The text is empty if there are too few seeds, which reports say once.
+    """
+    if estimate.has_interval:
+        return f"{points(estimate.low)} to {points(estimate.high)}"
+    return "the same for all seeds" if estimate.num >= MIN_SEEDS else ""
 
 
 def estimate(found: Estimate) -> str:
-    """Return a difference with its interval."""
-    return f"{points(found.value)} ({interval(found)})"
+    """Return a difference with its interval, if it has one."""
+    text = interval(found)
+    return points(found.value) + (f" ({text})" if text else "")
 
 
 def conventions(collaboration: CollaborationConfig) -> list[str]:

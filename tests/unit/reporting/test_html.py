@@ -64,6 +64,14 @@ def test_negative_numbers_have_minus_signs_and_words_keep_their_hyphens(page):
     assert "Fine-tuning" in text
 
 
+def test_shares_of_more_than_the_whole_variance_are_explained(study, findings, page, monkeypatch):
+    assert "What they do not explain together" in page
+    monkeypatch.setattr("peerkd.reporting.explorer.importance_of_dimensions", lambda _: {"alpha": 0.8, "student": 0.4})
+    page = render(findings, study.facts)
+    assert "The shares add up to more than 100 %" in page
+    assert "What they do not explain together" not in page
+
+
 def test_a_mean_is_bold_if_its_interval_excludes_0(findings, page):
     table = page[page.index('aria-label="Mean gains"') :].partition("</table>")[0]
     means = [estimate for (_, scope), estimate in findings.mean_gains.items() if scope in ("global", "own")]

@@ -1,12 +1,16 @@
+import math
+from dataclasses import replace
+
 import pytest
 
 from peerkd.reporting.methods.findings import compute_findings
 from peerkd.reporting.methods.headline import headline, how_sure
+from peerkd.results.intervals import Estimate
 from tests.curves import SKILL, MethodStudy
 
 
-def said(study):
-    findings = compute_findings(study.table, study.facts)
+def said(study, **changes):
+    findings = replace(compute_findings(study.table, study.facts), **changes)
     return {finding.topic: " ".join(finding.texts.values()) for finding in headline(findings, study.facts)}
 
 
@@ -34,6 +38,16 @@ def test_one_seed_has_no_verdict_and_the_findings_say_so():
     assert "No verdict" in texts["PCL against the others"]
     assert "The study has one seed" in texts["How sure"]
     assert "degrees of freedom" not in how_sure(compute_findings(study.table, study.facts), study.facts)
+
+
+def test_a_difference_that_is_the_same_for_all_seeds_is_called_so():
+    study = MethodStudy(num_seeds=2, epochs=3)
+    for points, sentence in (
+        (0.0, "the trained weights alone are as accurate for every seed as Plain training."),
+        (0.01, "alone are at +1.00 points (the same for all seeds) not distinguishable from Plain training."),
+    ):
+        same = {("small_cnn", "ema"): Estimate(points, math.nan, math.nan, 2)}
+        assert sentence in said(study, branch_over_baseline=same)["Mean over time"]
 
 
 def test_a_single_method_is_not_compared():

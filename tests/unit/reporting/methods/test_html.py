@@ -137,3 +137,4 @@ def test_the_page_says_that_one_seed_has_no_intervals():
     page = rendered(MethodStudy(methods=("plain", "pcl"), num_seeds=1, epochs=2))
     assert "With one seed there are no intervals" in page
     assert "The study has one seed" in page
+    assert "no interval" not in page[page.index('aria-label="Differences"') : page.index("How to read this</h2>")]
