@@ -81,7 +81,8 @@ def test_a_command_names_the_extra_of_a_package_that_it_lacks() -> None:
 
 @pytest.mark.parametrize(("arguments", "message"), BAD_INPUTS)
 def test_a_bad_input_is_reported_as_by_a_run(peerkd, arguments: list[str], message: str) -> None:
-    assert peerkd("plan", "jointkd", *arguments) == Outcome(2, "", f"peerkd: {message}\n")
+    expected = message.replace("{folder}", str(Path.cwd()))
+    assert peerkd("plan", "jointkd", *arguments) == Outcome(2, "", f"peerkd: {expected}\n")
 
 
 def test_an_impossible_partition_is_reported_before_anything_is_printed(peerkd) -> None:
