@@ -24,6 +24,8 @@ EXPERIMENT_NAME: Final = "experiment.json"
 
 The file has all sections but ``compute``, which changes no result."""
 
+NUM_DIGITS: Final = 4
+"""The number of digits of a fingerprint in the name of a run. More are used if two runs would have the same name."""
 
 COMPARISON_KIND: Final = "compare_studies"
 """The kind of the artifact with the report on several studies, which are the runs of one config with several seeds."""
@@ -121,6 +123,12 @@ def run_of_report(config: StrictConfig, results: Manifest, store: ArtifactStore,
         if reference:
             division = references.follow(reference, store)
     return key_of_run(config, division, route=route)
+
+
+def short_name(config: StrictConfig, key: str) -> str:
+    """Return the name of a run for people, which has the beginning of the fingerprint in the key of its record."""
+    assert isinstance(config, PeerExperimentConfig | PclConfig)
+    return f"{config.name}-{skew_in_a_word(config)}-{key.partition('/')[2][:NUM_DIGITS]}"
 
 
 def skew_in_a_word(config: PeerExperimentConfig | PclConfig) -> str:

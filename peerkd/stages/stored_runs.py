@@ -24,10 +24,8 @@ from peerkd.results.cost import Account, Cost, run_cost
 from peerkd.stages.artifact_graph import chain_of, inputs_of, read_manifests
 from peerkd.stages.command import LAUNCHED, find_stage
 from peerkd.stages.launched_stage import key_of_accounts
-from peerkd.stages.run_record import EXPERIMENT_NAME, KIND, ROUTES, Route, find_route
+from peerkd.stages.run_record import EXPERIMENT_NAME, KIND, NUM_DIGITS, ROUTES, Route, find_route
 
-_NUM_DIGITS: Final = 4
-"""The number of digits of a fingerprint in the name of a run. More are used if two runs would have the same name."""
 _NUM_LISTED: Final = 5
 """The maximum number of runs that a message lists."""
 
@@ -368,7 +366,7 @@ def _with_distinct_names(runs: Sequence[StoredRun]) -> list[StoredRun]:
     for run in runs:
         digits = run.key.partition("/")[2]
         others = [other.key.partition("/")[2] for other in runs if other.name == run.name and other is not run]
-        num = _NUM_DIGITS
+        num = NUM_DIGITS
         while num < len(digits) and any(other[:num] == digits[:num] for other in others):
             num += 1
         named.append(replace(run, name=f"{run.name}-{digits[:num]}"))

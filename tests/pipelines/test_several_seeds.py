@@ -41,6 +41,7 @@ def test_a_run_with_two_seeds_finds_the_study_of_one_and_reports_both(finished, 
     assert all(run.is_finished for run in runs)
     gains = [run.report.metadata["summary"]["chosen_gain_points"] for run in runs]
     (report,) = output.glob("compare_studies/*/report.html")
+    assert all(run.name in (report.parent / "summary.txt").read_text(encoding="utf-8") for run in runs)
     assert str(report) in printed
     metrics = json.loads((report.parent / "metrics.json").read_text())
     assert metrics["global_gain_best_setting_of_each_pair_points"] == pytest.approx(sum(gains) / 2, abs=1e-3)

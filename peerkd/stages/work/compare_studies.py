@@ -10,6 +10,7 @@ from peerkd.reporting.facts import ComparedFacts
 from peerkd.results.compared_studies import compare_studies
 from peerkd.stages.measured_studies import FinishedRun, measured_studies
 from peerkd.stages.report_stage import ReportContents
+from peerkd.stages.run_record import short_name
 
 
 def compute_contents(
@@ -17,7 +18,7 @@ def compute_contents(
 ) -> ReportContents:
     """Return the contents of the report on several studies, given their configs and their reports."""
     runs = [
-        FinishedRun(name=report.metadata["run"], config=config, report=report)
+        FinishedRun(name=short_name(config, report.metadata["run"]), config=config, report=report)
         for config, report in zip(studies, reports, strict=True)
     ]
     comparison = compare_studies(measured_studies(runs, store))
