@@ -10,6 +10,7 @@ import typer
 from peerkd.artifacts.cleaning import StoreCleaner
 from peerkd.artifacts.open import S3_SCHEME, open_cleaner, open_store
 from peerkd.cli.options import StorePlace
+from peerkd.cli.wrapping import say
 from peerkd.errors import WorkspaceBusyError
 from peerkd.launch.invocations.files import list_invocations
 from peerkd.stages import clean_store
@@ -42,7 +43,7 @@ def clean(place: StorePlace, texts: Sequence[str], *, has_unfinished: bool, is_c
             typer.echo(json.dumps({**cleaning.to_json(), "is_deleted": is_confirmed}, indent=2))
         else:
             for line in lines(cleaning):
-                typer.echo(line)
+                say(line)
     if cleaning.is_empty or not (is_confirmed or (not as_json and _agrees())):
         return
     # The lock is not held while a person thinks, so another run may have begun and ended. A store in S3 has no lock.

@@ -8,6 +8,7 @@ import typer
 
 from peerkd.artifacts.open import open_store
 from peerkd.cli.options import StorePlace
+from peerkd.cli.wrapping import say
 from peerkd.excerpt import plain_path
 from peerkd.reporting.compare import html, tables
 from peerkd.reporting.facts import ComparedFacts
@@ -57,7 +58,7 @@ def compare(place: StorePlace, names: Sequence[str], *, as_json: bool, as_csv: b
     elif as_csv:
         typer.echo(tables.to_csv(comparison), nl=False)
     else:
-        typer.echo(tables.terminal_summary(comparison))
+        say(tables.terminal_summary(comparison))
     if page_file:
         facts = ComparedFacts(pipeline=runs[0].pipeline, config=finished[0].config)
         page_file.write_text(html.render(comparison, facts), encoding="utf-8")

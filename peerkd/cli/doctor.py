@@ -9,6 +9,7 @@ import typer
 from peerkd.cli.idle_options import is_cluster_configured
 from peerkd.cli.machine_checks import check_machine
 from peerkd.cli.options import Experiment, Jobs
+from peerkd.cli.wrapping import say
 from peerkd.config.pipelines import find_pipeline
 from peerkd.launch.doctor.check import CheckResult
 
@@ -60,7 +61,7 @@ def _show(checks: Iterable[CheckResult], *, as_json: bool) -> int:
         results.append(result)
         if not as_json:
             # Each result is printed immediately, because the next check may take a while.
-            typer.echo(line_of(result))
+            say(line_of(result))
     num_failed = sum(result.ok is False for result in results)
     if as_json:
         typer.echo(json.dumps([result._asdict() for result in results], indent=2))

@@ -7,6 +7,7 @@ import typer
 
 from peerkd.artifacts.open import S3_SCHEME, check_address
 from peerkd.cli.options import StorePlace
+from peerkd.cli.wrapping import say
 from peerkd.excerpt import plain
 from peerkd.metrics.progress import taking_lines
 from peerkd.stages.export_student import ExportRequest, export_network
@@ -49,7 +50,7 @@ def export(
     )
     if not as_json:
         for line in export_network(store, request).lines():
-            typer.echo(line)
+            say(line)
         return
     # The progress of a network that is trained once more belongs on stderr, because stdout is for the JSON text.
     with taking_lines(lambda stage, text: typer.echo(f"{stage}: {text}", err=True)):

@@ -14,6 +14,7 @@ from peerkd.artifacts.store import ArtifactStore
 from peerkd.cli.options import Experiment, StorePlace
 from peerkd.cli.plan_lines import rounds_lines, study_lines, sweep_lines
 from peerkd.cli.plan_measured import Measured, Measurement, rounds_measurement, study_measurement, sweep_measurement
+from peerkd.cli.wrapping import say
 from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import STORE_SCHEME
@@ -90,11 +91,11 @@ def plan(
         return
     about_data = [*planned.data_lines, ""] if planned.data_lines else []
     for each in (*about_data, *planned.work_lines):
-        typer.echo(each)
+        say(each)
     if is_measured:
         typer.echo("")
         for each in Measured(planned.measurement).lines():
-            typer.echo(each)
+            say(each)
 
 
 def bytes_to_write(config: StrictConfig, place: StorePlace) -> int:

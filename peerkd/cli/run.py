@@ -16,6 +16,7 @@ from peerkd.cli.exit_codes import ending_on_sigterm
 from peerkd.cli.live import showing
 from peerkd.cli.options import Experiment, Jobs, Verbosity
 from peerkd.cli.runs import write_index
+from peerkd.cli.wrapping import say
 from peerkd.config.cluster import resolve_cluster
 from peerkd.config.launch import LaunchConfig
 from peerkd.config.pcl import PclConfig
@@ -123,8 +124,8 @@ def run(
     if as_json:
         typer.echo(json.dumps(_facts(key, folder), indent=2))
         return
-    typer.echo((folder / "summary.txt").read_text(encoding="utf-8"))
-    typer.echo(f"\nReport: {folder / 'report.html'}")
+    say((folder / "summary.txt").read_text(encoding="utf-8"))
+    say(f"\nReport: {folder / 'report.html'}")
 
 
 def _facts(key: str, folder: Path) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import sys
 import textwrap
 import webbrowser
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +14,7 @@ from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.open import S3_SCHEME, open_store
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.cli.options import StorePlace
+from peerkd.cli.wrapping import say, terminal_width
 from peerkd.launch.invocations.files import list_invocations
 from peerkd.launch.invocations.status import RUNNING
 from peerkd.results.cost import Cost
@@ -43,9 +42,7 @@ def show_runs(place: StorePlace, *, as_json: bool) -> None:
     if not runs:
         typer.echo(f"peerkd: {place.address} has no runs.", err=True)
         return
-    # A pipe has lines of any length.
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in lines_of_runs(runs, width=width):
+    for line in lines_of_runs(runs, width=terminal_width()):
         typer.echo(line)
 
 
@@ -63,16 +60,16 @@ def show_run(place: StorePlace, text: str, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({**run.to_json(), "summary": summary, "paths": paths}, indent=2))
         return
-    typer.echo(f"{run.name}: {', '.join(_facts(run))}")
+    say(f"{run.name}: {', '.join(_facts(run))}")
     if summary:
-        typer.echo(f"\n{summary}")
+        say(f"\n{summary}")
     if run.stages_left:
         continued = "To continue, repeat the command that began the run"
         what = "'peerkd watch' shows the progress" if run.state == RUNNING else continued
-        typer.echo(f"\nLeft: {', '.join(run.stages_left)}. {what}.")
+        say(f"\nLeft: {', '.join(run.stages_left)}. {what}.")
     typer.echo("")
     for title, path in paths.items():
-        typer.echo(f"{title.capitalize().replace('_', ' ')}: {path}")
+        say(f"{title.capitalize().replace('_', ' ')}: {path}")
 
 
 def open_report(place: StorePlace, text: str | None) -> None:
