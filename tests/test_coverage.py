@@ -62,6 +62,7 @@ COVERED_BY = {
     "peerkd.reporting.methods.wording": "unit/reporting/methods/test_headline.py",
     "peerkd.reporting.rounds.findings": "unit/stages/test_collaborate_peers.py",
     "peerkd.reporting.rounds.html": "unit/stages/test_collaborate_peers.py",
+    "peerkd.reporting.rounds.verdict": "unit/reporting/rounds/test_details.py",
     "peerkd.reporting.rounds.wording": "unit/reporting/rounds/test_details.py",
     "peerkd.reporting.rounds.tables": "unit/stages/test_collaborate_peers.py",
     "peerkd.reporting.index": "unit/cli/test_runs.py",

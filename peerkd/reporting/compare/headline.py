@@ -40,7 +40,8 @@ def _of_seeds(comparison: StudyComparison) -> Iterator[tuple[str, str]]:
     main = comparison.quantities[0]
     estimate = group.estimate(main)
     over = plural(estimate.num, group.unit(main))
-    yield "Mean", f"{main.title}: {estimate_in_words(main, estimate)} over {over}."
+    unit = "" if main.is_accuracy else ", in points"
+    yield "Mean", f"{main.title}{unit}: {estimate_in_words(main, estimate)} over {over}."
     values = group.by_seed(main)
     if len(values) > 1:
         low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)

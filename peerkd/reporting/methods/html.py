@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from peerkd.config.methods import METHODS, Method
+from peerkd.config.methods import METHODS
 from peerkd.reporting import charts, page
 from peerkd.reporting.facts import PclFacts
 from peerkd.reporting.methods import panels, wording
 from peerkd.reporting.methods.findings import MAIN_METHOD, MethodFindings
 from peerkd.reporting.methods.headline import headline, how_sure
+from peerkd.reporting.methods.verdict import leaders, sentences
 from peerkd.reporting.wording import true_minus
 from peerkd.results.intervals import Estimate
 from peerkd.results.published import MCL_OKD, SOURCES, WU_AND_GONG
@@ -53,6 +54,7 @@ def _view(findings: MethodFindings, facts: PclFacts) -> dict[str, Any]:
         "findings": findings,
         "num_diverged": sum(comparison.num_diverged.values()),
         "comparison": comparison,
+        "verdict": list(sentences(findings, facts)),
         "headline": headline(findings, facts),
         "how_sure": how_sure(findings, facts),
         "conventions": wording.conventions(facts.config.collaboration),
@@ -73,20 +75,6 @@ def _view(findings: MethodFindings, facts: PclFacts) -> dict[str, Any]:
             for name in architectures
         },
     }
-
-
-def leaders(findings: MethodFindings, architecture: str) -> frozenset[Method]:
-    """Return the methods whose deployed predictor has the highest mean accuracy with an architecture.
-
-    There are several if their means are equal as the page writes them, and none if only one method has a result.
-    """
-    comparison = findings.comparison
-    spreads = {method: comparison.scores[architecture, method, "deployed"].spread for method in comparison.methods}
-    means = {method: found.mean for method, found in spreads.items() if found.num}
-    if len(means) < 2:
-        return frozenset()
-    highest = wording.accuracy(max(means.values()))
-    return frozenset(method for method, mean in means.items() if wording.accuracy(mean) == highest)
 
 
 def _difference_charts(findings: MethodFindings) -> dict[str, charts.IntervalChart]:

@@ -10,6 +10,7 @@ from peerkd.reporting.charts import Axis, Line, Series, XYChart
 from peerkd.reporting.facts import RoundsFacts
 from peerkd.reporting.rounds import details
 from peerkd.reporting.rounds.findings import MethodRounds
+from peerkd.reporting.rounds.verdict import leaders, sentences
 from peerkd.reporting.rounds.wording import defences, joining_in_words
 from peerkd.results.intervals import Estimate
 from peerkd.results.rounds import MAX_TEACHERS
@@ -53,6 +54,7 @@ def _view(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> dict[str, An
         "num_rounds": num_rounds,
         "leaders": leaders(found),
         "bounds": " and ".join(method.title for method in facts.config.rounds.round_methods if method.is_bound),
+        "verdict": list(sentences(found, facts)),
         "headline": headline(found, facts),
         "conventions": conventions(facts),
         "charts": {name: round_chart(each, found.get(ALONE.name)) for name, each in found.items()},
@@ -75,18 +77,6 @@ def _view(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> dict[str, An
         "main_title": ROUND_METHODS[facts.config.rounds.methods[0]].title,
         "loss_formula": wording.loss_formula(facts.config.rounds),
     }
-
-
-def leaders(found: Mapping[str, MethodRounds]) -> frozenset[str]:
-    """Return the methods with the highest mean accuracy after the last round, among those that are no upper bound.
-
-    There are several if their means are equal as the page writes them, and none if there is only one such method.
-    """
-    means = {name: each.mean_by_round[-1] for name, each in found.items() if not ROUND_METHODS[name].is_bound}
-    if len(means) < 2:
-        return frozenset()
-    highest = _percent(max(means.values()))
-    return frozenset(name for name, mean in means.items() if _percent(mean) == highest)
 
 
 def headline(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> list[tuple[str, str]]:

@@ -77,7 +77,7 @@ def test_the_findings_say_what_is_beyond_noise(compared, pooled):
         "higher beyond noise: global gain, best setting; not distinguishable: accuracy, PCL with <mlp>."
     )
     said = dict(headline(pooled))
-    assert said["Mean"] == "global gain, best setting: +11.0 (+8.5 to +13.5) over 3 seeds."
+    assert said["Mean"] == "global gain, best setting, in points: +11.0 (+8.5 to +13.5) over 3 seeds."
     assert said["Spread"].startswith("The lowest value is that of seed 0, and the highest that of seed 2.")
 
 

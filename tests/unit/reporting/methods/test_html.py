@@ -7,7 +7,7 @@ import pytest
 from peerkd.config.methods import Method
 from peerkd.reporting.facts import PeerSamples, SampleStrip
 from peerkd.reporting.methods.findings import compute_findings
-from peerkd.reporting.methods.html import SECTIONS, leaders, render, what_differs
+from peerkd.reporting.methods.html import SECTIONS, render, what_differs
 from tests.curves import MethodStudy
 from tests.pages import Page, check_that_it_needs_nothing_from_elsewhere, markup
 
@@ -59,22 +59,16 @@ def test_each_method_has_its_accuracies_and_its_curves(page, method_findings):
     assert page.count('<div class="chart xy"') == 7 * 2 + 4 + 1  # disagreement of four methods, and the ramp
 
 
-def test_the_highest_mean_is_bold_with_its_ties(page, method_study, method_findings):
-    assert leaders(method_findings, "small_cnn") == {"pcl"}
+def test_the_highest_mean_is_bold(page):
     assert "The highest mean of the column deployed is in bold" in page
     table = page[page.index('aria-label="Accuracies with small_cnn"') :]
     (row,) = re.findall(r"<tr[^>]*>(?:(?!</tr>).)*num result.*?</tr>", table[: table.index("</table>")])
     assert 'scope="row">PCL<' in row
-    scores = dict(method_findings.comparison.scores)
-    scores["small_cnn", "dml", "deployed"] = scores["small_cnn", "pcl", "deployed"]
-    tied = replace(method_findings, comparison=replace(method_findings.comparison, scores=scores))
-    assert leaders(tied, "small_cnn") == {"pcl", "dml"}
 
 
-def test_a_single_method_leads_nobody():
-    study = MethodStudy(methods=("plain",), num_seeds=1, epochs=3)
-    assert not leaders(compute_findings(study.table, study.facts), "small_cnn")
-    assert "in bold" not in rendered(study)[: rendered(study).index("How to read this</h2>")]
+def test_a_single_method_is_not_bold():
+    page = rendered(MethodStudy(methods=("plain",), num_seeds=1, epochs=3))
+    assert "in bold" not in page[: page.index("How to read this</h2>")]
 
 
 def test_a_difference_is_bold_if_its_interval_excludes_0(page, method_findings):

@@ -9,7 +9,7 @@ import pytest
 
 from peerkd.config.collaborate import CollaborateConfig
 from peerkd.reporting.facts import RoundsFacts
-from peerkd.reporting.rounds import details, html, tables
+from peerkd.reporting.rounds import details, html, tables, verdict
 from peerkd.reporting.rounds.findings import MethodRounds, compute_findings
 from peerkd.results.rounds import MAX_TEACHERS, assemble
 
@@ -94,7 +94,7 @@ def test_methods_are_compared_at_the_cost_of_the_first_one() -> None:
     assert details.bytes_chart(both).x.high == 600 / 1024
 
 
-def test_the_highest_mean_is_bold_and_the_upper_bound_does_not_compete() -> None:
+def test_the_highest_mean_leads_and_the_upper_bound_does_not_compete(facts: RoundsFacts) -> None:
     methods = ("predictions", "fedavg", "pooled", "alone")
     rows = [
         each | {"method": name, "test_global_accuracy": min(1, each["test_global_accuracy"] + more)}
@@ -102,8 +102,15 @@ def test_the_highest_mean_is_bold_and_the_upper_bound_does_not_compete() -> None
         for each in ROWS
     ]
     several = dict(compute_findings(assemble(rows, methods=methods)))
-    assert html.leaders(several) == {"predictions", "fedavg"}
-    assert not html.leaders(found())
+    assert verdict.leaders(several) == ["predictions", "fedavg"]
+    assert list(verdict.sentences(several, facts)) == [
+        "With joint distillation, the mean accuracy of 2 peers goes from 50.0 % to 70.0 % in 2 rounds.",
+        "The highest mean is 70.0 %, with joint distillation and FedAvg; training alone reaches 60.0 %; pooled "
+        "training, an upper bound, reaches 90.0 %.",
+        "A peer sends 200 bytes in all rounds with joint distillation, and 200 bytes with FedAvg.",
+    ]
+    assert verdict.leaders(found()) == []
+    assert len(list(verdict.sentences(found(), facts))) == 2
 
 
 def test_the_tables_have_every_teacher_and_class(facts: RoundsFacts) -> None:
