@@ -27,7 +27,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-NUMERICS_VERSION: Final = 3
+NUMERICS_VERSION: Final = 4
 """A number from which every key is computed, in addition to the causes of the artifact.
 
 Raise it when a change of the program alters numbers, their format or the default of a field, so that artifacts from

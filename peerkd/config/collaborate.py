@@ -108,9 +108,13 @@ class RoundsConfig(DistillConfig):
     """The temperature T in the loss of the methods ``predictions`` and ``pairwise``. The logits of the target and of
     the student are divided by T."""
 
-    alpha: float = Field(default=0.5, ge=0, le=1)
-    """The weight alpha in the loss of the methods ``predictions`` and ``pairwise``. It weighs the divergence, unless
+    alpha: float = Field(default=0.9, ge=0, le=1)
+    """The weight alpha in the loss of the method ``predictions``. It weighs the divergence, unless
     ``conventions.alpha_weighs`` names the cross entropy."""
+
+    pairwise_alpha: float = Field(default=0.5, ge=0, le=1)
+    """The weight alpha in the loss of the method ``pairwise``. A single random teacher is worth less than all peers
+    together, so that a large weight costs accuracy."""
 
     rampup_rounds: int = Field(default=0, ge=0)
     """The number of rounds before the divergence has its whole weight. In round r of the ramp-up, counted from 1, the
@@ -121,16 +125,23 @@ class RoundsConfig(DistillConfig):
     """The target of the method ``predictions``, which joins the predictions of a peer and its partners. The kinds
     teacher and student are refused, because they are made for pairs."""
 
-    distribution_alignment: bool = False
+    distribution_alignment: bool = True
     """A defence of the method ``predictions`` against peers that always predict the same. Before predictions are
     joined, those of each peer are divided by their mean over the public set, and renormalised. A prediction that does
-    not depend on the sample then says nothing. The classes of the public set are taken to be equally frequent."""
+    not depend on the sample then says nothing. The classes of the public set are taken to be equally frequent: if they
+    are not, set this to false."""
 
-    trimmed_fraction: float = Field(default=0.0, ge=0, lt=0.5)
+    trimmed_fraction: float = Field(default=0.2, ge=0, lt=0.5)
     """A defence of the method ``predictions`` against peers that lie: the target is a trimmed mean. For each sample and
     class, the lowest and the highest predictions are left out, up to this fraction of the sum of all weights at either
     end. Peers that together have at most this share of the weight in a class cannot move the target of the class out of
     the range of what the other peers predict. 0: no prediction is left out."""
+
+    sharpening_temperature: float = Field(default=0.5, gt=0, le=1)
+    """The temperature by which the method ``predictions`` sharpens its target: the logarithm of the joined prediction
+    is divided by it, and the result renormalised (Berthelot et al. 2019, arXiv:1905.02249, section 3.2). A mean of
+    predictions that disagree is vague, and networks that imitate it become vaguer from round to round. 1: the target is
+    not sharpened."""
 
     max_own_drop: float | None = Field(default=None, ge=0, le=1)
     """The limit, as a fraction, on how far the accuracy of a peer may fall below its accuracy before the first round,
@@ -170,9 +181,9 @@ class RoundsConfig(DistillConfig):
         """The registered methods that the field ``methods`` names, in this order."""
         return tuple(ROUND_METHODS[name] for name in self.methods)
 
-    def distillation_weight(self, round: int) -> float:
-        """Return the weight of the divergence in a round, counted from 1."""
-        whole = self.alpha if self.conventions.alpha_weighs == "distillation" else 1 - self.alpha
+    def distillation_weight(self, round: int, *, alpha: float) -> float:
+        """Return the weight of the divergence in a round, counted from 1, given the alpha of a method."""
+        whole = alpha if self.conventions.alpha_weighs == "distillation" else 1 - alpha
         return whole * min(1.0, round / (self.rampup_rounds + 1))
 
     def mutual_weight(self, round: int) -> float:

@@ -28,12 +28,21 @@ _FIELDS_OF_DIVISION: Final = (
 
 _METHODS_OF_FIELDS: Final = {
     **dict.fromkeys(
-        ("loss.kind", "temperature", "alpha", "rampup_rounds"),
-        tuple(name for name, method in ROUND_METHODS.items() if method.uses_divergence),
+        ("loss.kind", "temperature", "rampup_rounds"),
+        tuple(name for name, method in ROUND_METHODS.items() if method.alpha_field),
     ),
     **dict.fromkeys(
-        ("target.kind", "target.prior_adjusted", "distribution_alignment", "trimmed_fraction"), ("predictions",)
+        (
+            "alpha",
+            "target.kind",
+            "target.prior_adjusted",
+            "distribution_alignment",
+            "trimmed_fraction",
+            "sharpening_temperature",
+        ),
+        ("predictions",),
     ),
+    "pairwise_alpha": ("pairwise",),
     "proximal_weight": ("fedprox",),
     "reduction_temperature": ("ds_fl",),
     "confidence_threshold": ("idkd",),

@@ -40,11 +40,18 @@ class RoundRules(NamedTuple):
     trimmed_fraction: float
     """The fraction of the weights of all predictions that is cut off at either end before they are joined."""
 
+    sharpening_temperature: float
+    """The temperature by which the method ``predictions`` sharpens its target; 1 leaves the target unchanged."""
+
     temperature: float
     """The temperature T of the divergence."""
 
     distillation_weight: float
-    """The weight w of the divergence in this round, from 0 to 1. The cross entropy has the weight 1 - w."""
+    """The weight w of the divergence of the method ``predictions`` in this round, from 0 to 1. The cross entropy has
+    the weight 1 - w."""
+
+    pairwise_weight: float
+    """The same weight of the method ``pairwise``."""
 
     term: DistillationTerm
     """The divergence D."""
@@ -147,8 +154,8 @@ class Round(Protocol):
     def train_with_teachers(self, starts: PeerWeights, teachers: Mapping[int, tuple[int, Weights]]) -> PeerWeights:
         """Train the networks of some peers on their own samples, with labels and a teacher for the same samples.
 
-        The loss is ``w D + (1 - w) CE`` with the settings of the round. A teacher predicts each batch in evaluation
-        mode before the training.
+        The loss is ``w D + (1 - w) CE`` with the settings of the round, where w is ``rules.pairwise_weight``. A teacher
+        predicts each batch in evaluation mode before the training.
 
         Args:
             starts: The weights from which each peer starts.
@@ -235,8 +242,9 @@ class RoundMethod(NamedTuple):
     needs_one_network: bool = False
     """Whether all peers must have the same network, because weights are averaged or taken over."""
 
-    uses_divergence: bool = False
-    """Whether the loss contains the divergence of the config, with its loss, its temperature and its weight."""
+    alpha_field: str | None = None
+    """The field of the config with the weight alpha of the divergence. None: the loss does not contain the divergence
+    of the config, with its loss and its temperature."""
 
     joins_samples: bool = False
     """Whether each step of a peer takes a batch of own samples and a batch of public ones. If not, no training has

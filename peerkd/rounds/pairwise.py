@@ -12,7 +12,7 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
     partner's network, which has come to the peer, predicts the peer's own batches in evaluation mode. A peer without
     partners proposes to stay as it is.
     """
-    weight = round.rules.distillation_weight
+    weight = round.rules.pairwise_weight
     round.record_shares({peer: {teacher: weight, peer: 1 - weight} for peer, teacher in round.teachers.items()})
     return round.train_with_teachers(
         {peer: weights[peer] for peer in round.teachers},
@@ -27,7 +27,7 @@ METHOD: Final = RoundMethod(
     sends="weights",
     sends_along="teachers",
     needs_public_set=False,
-    uses_divergence=True,
+    alpha_field="pairwise_alpha",
     meaning="Every peer learns from its own labels and from the predictions of one random partner on the same own "
     "samples, as in one round of jointkd with the transfer set student.",
     formula="w_i <- minimise (1 - w) CE_i + w D(z_j, z_i) on i's own samples from w_i, with a random partner j",

@@ -12,8 +12,11 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
 
     Each step takes a batch of own samples and a batch of public samples. At the beginning of the round, the peers of a
     neighbourhood predict the public samples. Their predictions are joined to one target by the rule ``rounds.target``,
-    for instance with weights that depend on class counts, and ``rounds.distribution_alignment`` and
-    ``rounds.trimmed_fraction`` limit what one peer can do to it.
+    for instance with weights that depend on class counts. ``rounds.distribution_alignment`` and
+    ``rounds.trimmed_fraction`` limit what one peer can do to the target.
+
+    The target ``q`` is sharpened to ``q^(1/t) / sum_k q(k)^(1/t)`` with ``t = rounds.sharpening_temperature``
+    (Berthelot et al. 2019, arXiv:1905.02249, equation 7). Its logits are ``T log q``, so they are divided by t.
     """
     rules, predicted = round.rules, round.predict(weights)
 
@@ -39,7 +42,8 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
                 prior_adjusted=rules.prior_adjusted,
                 is_aligned=rules.is_aligned,
                 trimmed_fraction=rules.trimmed_fraction,
-            ),
+            )
+            / rules.sharpening_temperature,
             rules.term,
             rules.temperature,
             rules.distillation_weight,
@@ -54,12 +58,12 @@ METHOD: Final = RoundMethod(
     propose=propose,
     sends="predictions",
     needs_public_set=True,
-    uses_divergence=True,
+    alpha_field="alpha",
     joins_samples=True,
     meaning=(
         "Every peer predicts the public samples once a round, and learns from its own labels and from the joined "
         "predictions of its neighbourhood at the same time."
     ),
-    formula="w_i <- minimise (1 - w) CE_i + w D(target(z_j : j in N(i)), z_i) from w_i",
+    formula="w_i <- minimise (1 - w) CE_i + w D(sharpened(target(z_j : j in N(i))), z_i) from w_i",
     source="this project; rounds.target says how predictions are joined",
 )

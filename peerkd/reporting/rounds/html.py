@@ -16,6 +16,7 @@ from peerkd.results.intervals import Estimate
 from peerkd.results.rounds import MAX_TEACHERS
 from peerkd.rounds import ROUND_METHODS
 from peerkd.rounds.alone import METHOD as ALONE
+from peerkd.rounds.method import RoundMethod
 from peerkd.rounds.predictions import METHOD as PREDICTIONS
 from peerkd.wording import format_bytes, plural
 
@@ -185,14 +186,21 @@ def conventions(facts: RoundsFacts) -> list[str]:
         f"A round has {plural(rounds.epochs, 'epoch')}. If own and public samples are in one batch, an epoch is one "
         "pass over the set with more batches; methods without public samples train on as many batches of own samples.",
         "Every training in a round begins with zero momentum and at the initial learning rate.",
-        f"The weight of the divergence is {wording.number(rounds.distillation_weight(1))} in the first round and "
-        f"{wording.number(rounds.distillation_weight(rounds.num_rounds))} in the last, at T = "
-        f"{wording.number(rounds.temperature)}. The target of joint distillation is {rounds.target.title}.",
+        *(_weight_in_words(rounds, method) for method in rounds.round_methods if method.alpha_field),
+        f"The target of joint distillation is {rounds.target.title}.",
         *joining_in_words(rounds),
         "Predictions on the public set are made once in a round, without augmentation. Its labels are never used.",
         "A message counts once for the peer that sends it, and once for each peer that reads it.",
         limit,
     ]
+
+
+def _weight_in_words(rounds: RoundsConfig, method: RoundMethod) -> str:
+    assert method.alpha_field is not None
+    alpha = getattr(rounds, method.alpha_field)
+    first, last = (wording.number(rounds.distillation_weight(round, alpha=alpha)) for round in (1, rounds.num_rounds))
+    weights = first if first == last else f"{first} in the first round and {last} in the last"
+    return f"The weight of the divergence of {method.title} is {weights}, at T = {wording.number(rounds.temperature)}."
 
 
 def round_chart(each: MethodRounds, control: MethodRounds | None) -> XYChart:

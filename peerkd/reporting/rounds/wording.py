@@ -22,6 +22,8 @@ def joining_in_words(rounds: RoundsConfig) -> list[str]:
             "Predictions are joined by a trimmed mean: for each sample and class, the lowest and the highest are left "
             f"out, up to {_percent(rounds)} of the weight at either end."
         )
+    if rounds.sharpening_temperature < 1:
+        said.append(f"The joined prediction is sharpened with the temperature {rounds.sharpening_temperature:g}.")
     return said
 
 

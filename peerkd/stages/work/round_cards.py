@@ -42,7 +42,9 @@ def round_cards(
         machine: The ``device`` and the ``versions`` of the training.
     """
     method, recipe, sizes = config.rounds.round_methods[0], config.rounds, partition.metadata
-    setting = f"T = {number(recipe.temperature)} and alpha = {number(recipe.alpha)}" if method.uses_divergence else ""
+    setting = ""
+    if method.alpha_field:
+        setting = f"T = {number(recipe.temperature)} and alpha = {number(getattr(recipe, method.alpha_field))}"
     # Only joint distillation joins predictions by rounds.target. In pairs, a peer imitates its teacher unchanged.
     imitated = recipe if method.name == PREDICTIONS.name else recipe.model_copy(update={"target": TargetConfig()})
     joining = joining_in_words(recipe) if method.name == PREDICTIONS.name else []

@@ -116,12 +116,11 @@ def test_weights_of_different_networks_are_not_exchanged() -> None:
 
 
 def test_the_weight_of_the_divergence_rises_over_the_first_rounds() -> None:
-    assert [config(alpha=0.6, rampup_rounds=2).rounds.distillation_weight(r) for r in (1, 2, 3, 4)] == pytest.approx(
-        [0.2, 0.4, 0.6, 0.6]
-    )
-    assert config(alpha=0.6).rounds.distillation_weight(1) == 0.6
-    other = config(alpha=0.6, conventions={"alpha_weighs": "cross_entropy"})
-    assert other.rounds.distillation_weight(1) == pytest.approx(0.4)
+    rising = config(rampup_rounds=2).rounds
+    assert [rising.distillation_weight(r, alpha=0.6) for r in (1, 2, 3, 4)] == pytest.approx([0.2, 0.4, 0.6, 0.6])
+    assert config().rounds.distillation_weight(1, alpha=0.6) == 0.6
+    other = config(conventions={"alpha_weighs": "cross_entropy"})
+    assert other.rounds.distillation_weight(1, alpha=0.6) == pytest.approx(0.4)
 
 
 def test_a_field_of_a_method_that_is_not_used_is_refused() -> None:

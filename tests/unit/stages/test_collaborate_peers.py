@@ -159,18 +159,21 @@ def cards_of(finished: tuple[Path, Path], method: str, *more: str) -> list[Model
 
 
 def test_a_card_has_the_loss_of_every_method_that_uses_one(finished) -> None:
-    for method, target in (("predictions", "p is the target"), ("pairwise", "p = softmax(teacher logits / T)")):
+    for method, alpha, target in (
+        ("predictions", 0.9, "p is the target"),
+        ("pairwise", 0.5, "p = softmax(teacher logits / T)"),
+    ):
         text = cards_of(finished, method)[0].to_markdown()
-        assert " with T = 1 and alpha = 0.5, topology complete" in text
+        assert f" with T = 1 and alpha = {alpha}, topology complete" in text
         assert "- Alpha is the weight of D: w = alpha." in text
         assert target in text
     assert "alpha" not in cards_of(finished, "fedavg")[0].to_markdown()
 
 
 def test_a_card_says_that_predictions_were_trimmed(finished) -> None:
-    trimmed = cards_of(finished, "predictions", "rounds.trimmed_fraction=0.2")[0].to_markdown()
+    trimmed = cards_of(finished, "predictions")[0].to_markdown()
     assert "- Predictions are joined by a trimmed mean: " in trimmed
-    assert "trimmed" not in cards_of(finished, "predictions")[0].to_markdown()
+    assert "trimmed" not in cards_of(finished, "predictions", "rounds.trimmed_fraction=0")[0].to_markdown()
 
 
 def test_a_card_claims_no_limit_that_does_not_apply(finished) -> None:

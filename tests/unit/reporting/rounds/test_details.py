@@ -142,7 +142,7 @@ def test_a_table_of_an_earlier_version_has_a_report_without_teachers_and_classes
 @pytest.mark.parametrize(
     ("defence", "sentence"),
     [
-        ({}, "There was no defence against lies."),
+        ({"trimmed_fraction": 0}, "There was no defence against lies."),
         ({"trimmed_fraction": 0.2}, "Against lies, predictions were joined with a trimmed mean of 20 %."),
         (
             {"trimmed_fraction": 0.25, "distribution_alignment": True},
@@ -154,7 +154,13 @@ def test_the_accuracy_of_reliable_peers_is_reported_apart(
     facts: RoundsFacts, defence: dict[str, Any], sentence: str
 ) -> None:
     lie = {"kind": "flipped_labels", "peer": 2}
-    rounds = {"num_rounds": 2, "methods": ["predictions"], "unreliable": [lie], **defence}
+    rounds = {
+        "num_rounds": 2,
+        "methods": ["predictions"],
+        "unreliable": [lie],
+        "distribution_alignment": False,
+        **defence,
+    }
     config = CollaborateConfig.from_mapping({"partition": {"num_peers": 3, "public_fraction": 0.1}, "rounds": rounds})
     facts = replace(facts, config=config)
     assert html.unreliable_peers(found()["predictions"], facts) == (
@@ -162,8 +168,9 @@ def test_the_accuracy_of_reliable_peers_is_reported_apart(
         "goes from 50.0 % to 70.0 %."
     )
     said = " ".join(html.conventions(facts))
-    assert ("joined by a trimmed mean: " in said) == ("trimmed_fraction" in defence)
+    assert ("joined by a trimmed mean: " in said) == (defence["trimmed_fraction"] > 0)
     assert ("(distribution alignment)" in said) == ("distribution_alignment" in defence)
+    assert "sharpened with the temperature 0.5" in said
 
 
 @pytest.mark.parametrize(
@@ -172,8 +179,9 @@ def test_the_accuracy_of_reliable_peers_is_reported_apart(
         (
             ["predictions"],
             [{"peer": 0}, {"kind": "flipped_labels", "peer": 2}],
-            "In some rounds, these peers were absent or lied: peer 0 (absent), peer 2 (flipped labels). There was no "
-            "defence against lies. No peer was reliable in all rounds.",
+            "In some rounds, these peers were absent or lied: peer 0 (absent), peer 2 (flipped labels). Against lies, "
+            "predictions were joined with distribution alignment and a trimmed mean of 20 %. No peer was reliable in "
+            "all rounds.",
         ),
         (
             ["alone", "predictions"],

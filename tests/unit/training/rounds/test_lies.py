@@ -26,6 +26,8 @@ from tests.unit.training.rounds.conftest import PEERS, Line, line_config, open_d
 
 LIAR = 3
 
+UNDEFENDED = ("rounds.distribution_alignment=false", "rounds.trimmed_fraction=0")
+
 
 def test_a_lie_replaces_the_prediction() -> None:
     prediction = Prediction(torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([5.0, 0.0, 7.0]))
@@ -107,8 +109,8 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[FilesystemStore, M
 
 
 def accuracy_of_others(digits: tuple[FilesystemStore, Manifest, Manifest], *unreliable: str) -> float:
-    """Return the mean accuracy in percent of all peers but the liar after two rounds."""
-    return mean_accuracy(last_rows(digits, *unreliable))
+    """Return the mean accuracy in percent of all peers but the liar after two rounds without a defence."""
+    return mean_accuracy(last_rows(digits, *UNDEFENDED, *unreliable))
 
 
 def mean_accuracy(rows: list[dict[str, Any]]) -> float:
@@ -137,14 +139,14 @@ def test_the_harm_of_one_peer_of_ten_is_bounded_except_by_a_constant_prediction(
         kind: honest - accuracy_of_others(digits, f"rounds.unreliable=[{{kind: {kind}, peer: {LIAR}}}]")
         for kind in ("absent", "flipped_labels", "random_predictions", "constant_prediction")
     }
-    # In points. Measured: 0.0, 0.1, 0.1 and 4.8, at 34.0 % without an unreliable peer.
-    assert abs(harm["absent"]) < 1
-    assert harm["flipped_labels"] < 2
+    # In points. Measured: 1.3, 1.3, -1.0 and 25.2, at 35.3 % without an unreliable peer.
+    assert abs(harm["absent"]) < 3
+    assert harm["flipped_labels"] < 3
     assert harm["random_predictions"] < 2
     # The prior adjustment cannot correct a prediction that does not depend on the sample, and takes it for knowledge.
-    assert 2 < harm["constant_prediction"] < 10
+    assert 10 < harm["constant_prediction"] < 35
     # The trimmed mean leaves out most of what the liar predicts. Measured: -0.1 points of harm, and a share of 0.00001.
     lie = f"rounds.unreliable=[{{kind: constant_prediction, peer: {LIAR}}}]"
-    defended = last_rows(digits, lie, "rounds.trimmed_fraction=0.2")
+    defended = last_rows(digits, lie, "rounds.distribution_alignment=false")
     assert honest - mean_accuracy(defended) < 1.5
     assert all(dict(zip(row["teachers"], row["teacher_shares"], strict=True))[LIAR] < 0.01 for row in defended)

@@ -139,7 +139,7 @@ def fedprox(by_hand, weights):
 
 
 def predictions(by_hand, weights):
-    # Prior-adjusted and weighted by class counts, at T = 2 and w = 0.3.
+    # Prior-adjusted, weighted by class counts and sharpened, at T = 2 and w = 0.3.
     adjusted = {peer: by_hand.predict(weights[peer]) - (1 + by_hand.counts[peer]).log() for peer in PEERS}
     after = {}
     for peer in PEERS:
@@ -150,7 +150,8 @@ def predictions(by_hand, weights):
             each: (by_hand.counts[each] / counts).nan_to_num(1 / len(NEIGHBOURS[peer])) for each in NEIGHBOURS[peer]
         }
         mixed = sum(shares[each] * (adjusted[each] / 2).softmax(1) for each in NEIGHBOURS[peer])
-        p_SK = mixed / mixed.sum(1, keepdim=True)
+        sharp = mixed ** (1 / by_hand.recipe.sharpening_temperature)
+        p_SK = sharp / sharp.sum(1, keepdim=True)
 
         def loss(network, step, own=own, public=public, places=places, p_SK=p_SK):
             logits = network(torch.cat([own[step].images_NCHW, public[step].images_NCHW]))
@@ -231,7 +232,7 @@ def mean_divergence(z, others):
 
 
 def pairwise(by_hand, weights, teachers):
-    # At T = 2 and w = 0.3.
+    # At T = 2 and w = 0.2.
     after = {}
     for peer, teacher in teachers.items():
         own, _ = by_hand.own_and_public(peer)
@@ -241,7 +242,7 @@ def pairwise(by_hand, weights, teachers):
         def loss(network, step, own=own, p=p):
             z = network(own[step].images_NCHW)
             kl = (p[step] * (p[step].log() - (z / 2).log_softmax(1))).sum(1).mean()
-            return 0.7 * F.cross_entropy(z, own[step].labels_B) + 0.3 * 2**2 * kl
+            return 0.8 * F.cross_entropy(z, own[step].labels_B) + 0.2 * 2**2 * kl
 
         after[peer] = by_hand.minimise(weights[peer], loss, len(own))
     return after
