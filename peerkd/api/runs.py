@@ -1,5 +1,6 @@
 """The runs of a store from Python: facts, tables, reports and networks."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,6 +12,7 @@ from peerkd.artifacts.store import ArtifactStore
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import find_pipeline
+from peerkd.stages.report_stage import METRICS_NAME
 from peerkd.stages.run_record import EXPERIMENT_NAME, KIND
 from peerkd.stages.stored_runs import StoredRun, find_run, list_runs
 from peerkd.training.inputs import peer_name, student_name
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from peerkd.api.figures import Figure
     from peerkd.config.strict import StrictConfig
+    from peerkd.results.cost import Cost
 
 _MAIN_TABLES: Final = ("choices", "trials", "rounds", "curves")
 """The names of the tables with a run's results. ``Run.table`` returns the first one that the run has."""
@@ -47,6 +50,11 @@ class Run:
     def name(self) -> str:
         """The name of the run, such as ``digits-dirichlet0.3-a1b2``."""
         return self.stored.name
+
+    def __repr__(self) -> str:
+        """Return the name, the pipeline and the state of the run in one line."""
+        pipeline = " ".join(filter(None, (self.stored.pipeline, self.stored.strategy)))
+        return f"<Run {self.name}: {pipeline}, {self.stored.state}>"
 
     @property
     def is_finished(self) -> bool:
@@ -79,6 +87,21 @@ class Run:
             ValueError: If the run is unfinished.
         """
         return (self._report_folder() / "summary.txt").read_text(encoding="utf-8")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The headline numbers by name. Their names have the units.
+
+        Raises:
+            ValueError: If the run is unfinished.
+        """
+        values = json.loads((self._report_folder() / METRICS_NAME).read_text(encoding="utf-8"))
+        return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
+
+    @property
+    def cost(self) -> "Cost | None":
+        """The time of workers and GPUs, and the price, if they are known."""
+        return self.stored.cost
 
     @property
     def report(self) -> Path:
@@ -140,6 +163,9 @@ class Run:
         """
         files = {found: (key, file) for found, key, file in self._table_files()}
         chosen = next((each for each in _MAIN_TABLES if each in files), "") if name is None else name
+        if name is None and not chosen:
+            left = ", ".join(self.stored.stages_left)
+            raise ValueError(f"run must be one that has a table, got {self.name}, which lacks {left or 'its results'}.")
         if chosen not in files:
             raise ValueError(f"name must be one of {', '.join(files) or 'the tables of the run'}, got {chosen!r}.")
         key, file = files[chosen]

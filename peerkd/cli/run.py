@@ -3,7 +3,8 @@
 import json
 import os
 import shutil
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from peerkd.artifacts.open import S3_SCHEME, check_address, check_folder, open_s
 from peerkd.cli.exit_codes import ending_on_sigterm
 from peerkd.cli.live import showing
 from peerkd.cli.options import Experiment, Jobs, Verbosity
+from peerkd.cli.resuming import resuming_command
 from peerkd.cli.runs import write_index
 from peerkd.cli.wrapping import say
 from peerkd.config.cluster import resolve_cluster
@@ -24,7 +26,7 @@ from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import Pipeline
 from peerkd.config.resolve import Config
 from peerkd.config.tuning import check_strategy
-from peerkd.launch.invocations.files import invoking
+from peerkd.launch.invocations.files import invoking, list_invocations
 from peerkd.launch.local_pipeline import compiled_pipeline, run_pipeline
 from peerkd.launch.shared_folder import check_workers_folder
 from peerkd.stages.run_record import find_route
@@ -101,6 +103,7 @@ def run(
     check_tracking(config, opened)
     with (
         ending_on_sigterm(),
+        _telling_how_to_continue(output, store, pipeline=pipeline.name, strategy=strategy),
         invoking(output, pipeline=route.title, experiment=config.name, stages=route.stages) as invocation,
         in_use(Path(store)) if is_folder else nullcontext(),
         showing(invocation, verbose=verbosity.verbose, quiet=verbosity.quiet, can_draw=not launch.is_in_process),
@@ -126,6 +129,21 @@ def run(
         return
     say((folder / "summary.txt").read_text(encoding="utf-8"))
     say(f"\nReport: {folder / 'report.html'}")
+
+
+@contextmanager
+def _telling_how_to_continue(output: Path, store: str, *, pipeline: str, strategy: str | None) -> Iterator[None]:
+    """Print the command that continues the run if the body of the ``with`` statement is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        last = next(iter(list_invocations(output)), None)
+        command = ""
+        if last is not None and last.run_key is not None:
+            command = resuming_command(last.run_key, pipeline=pipeline, strategy=strategy, address=store)
+        if command:
+            typer.echo(f"peerkd: this command continues the run:\n    {command}", err=True)
+        raise
 
 
 def _facts(key: str, folder: Path) -> dict[str, Any]:

@@ -14,11 +14,14 @@ from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.open import S3_SCHEME, open_store
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.cli.options import StorePlace
+from peerkd.cli.resuming import resuming_command
 from peerkd.cli.wrapping import say, terminal_width
+from peerkd.config.pipelines import PIPELINES
 from peerkd.launch.invocations.files import list_invocations
 from peerkd.launch.invocations.status import RUNNING
 from peerkd.results.cost import Cost
-from peerkd.stages.stored_runs import StoredRun, find_run, list_runs
+from peerkd.stages.stored_runs import STATES, StoredRun, find_run, list_runs
+from peerkd.suggestions import check_choice
 from peerkd.wording import format_bytes, format_duration
 
 INDEX_NAME: Final = "index.html"
@@ -28,19 +31,40 @@ _UNKNOWN: Final = "-"
 _INDENT: Final = "    "
 
 
-def show_runs(place: StorePlace, *, as_json: bool) -> None:
+def show_runs(
+    place: StorePlace,
+    *,
+    as_json: bool,
+    state: str | None = None,
+    pipeline: str | None = None,
+    limit: int | None = None,
+) -> None:
     """Print the runs of a store, two lines for each.
 
+    Args:
+        place: The options that name the store.
+        as_json: Print the facts as JSON instead of text.
+        state: The state of the runs that are printed; None for any.
+        pipeline: The pipeline of the runs that are printed; None for any.
+        limit: The largest number of runs, the latest first; None for all.
+
     Raises:
-        ValueError: If the options name no store.
+        ValueError: If the options name no store, or there is no such state or pipeline.
         StoreUnavailableError: If the store does not answer.
     """
+    if state is not None:
+        check_choice("state", state, STATES)
+    if pipeline is not None:
+        check_choice("pipeline", pipeline, PIPELINES)
     _, runs = _runs_of(place)
+    num_stored = len(runs)
+    runs = [run for run in runs if state in (None, run.state) and pipeline in (None, run.pipeline)][:limit]
     if as_json:
         typer.echo(json.dumps([run.to_json() for run in runs], indent=2))
         return
     if not runs:
-        typer.echo(f"peerkd: {place.address} has no runs.", err=True)
+        such = f" in this state or of this pipeline, of {num_stored:,}" if num_stored else ""
+        typer.echo(f"peerkd: {place.address} has no runs{such}.", err=True)
         return
     for line in lines_of_runs(runs, width=terminal_width()):
         typer.echo(line)
@@ -64,9 +88,8 @@ def show_run(place: StorePlace, text: str, *, as_json: bool) -> None:
     if summary:
         say(f"\n{summary}")
     if run.stages_left:
-        continued = "To continue, repeat the command that began the run"
-        what = "'peerkd watch' shows the progress" if run.state == RUNNING else continued
-        say(f"\nLeft: {', '.join(run.stages_left)}. {what}.")
+        what = "'peerkd watch' shows the progress." if run.state == RUNNING else _how_to_continue(run, place.address)
+        say(f"\nLeft: {', '.join(run.stages_left)}. {what}")
     typer.echo("")
     for title, path in paths.items():
         say(f"{title.capitalize().replace('_', ' ')}: {path}")
@@ -208,6 +231,12 @@ def _results(run: StoredRun, store: ArtifactStore, *, address: str) -> tuple[str
         for found in filter(None, map(run.find, nouns)):
             paths[title] = f"{address.rstrip('/')}/{found.key}"
     return summary, paths
+
+
+def _how_to_continue(run: StoredRun, address: str) -> str:
+    command = resuming_command(run.key, pipeline=run.pipeline, strategy=run.strategy, address=address)
+    repeated = "To continue, repeat the command that began the run"
+    return f"{repeated}, or:\n    {command}" if command else f"{repeated}."
 
 
 def _facts(run: StoredRun) -> Iterator[str]:

@@ -81,7 +81,13 @@ def watch_here(
 
 
 def show_logs(
-    output: Path, text: str, *, follow: bool, as_json: bool, wait: Callable[[float], None] = time.sleep
+    output: Path,
+    text: str,
+    *,
+    follow: bool,
+    as_json: bool,
+    tail: int | None = None,
+    wait: Callable[[float], None] = time.sleep,
 ) -> None:
     """Print what the invocations of a run have printed, with the time of each line.
 
@@ -90,12 +96,14 @@ def show_logs(
         text: The name of the run.
         follow: Wait for further lines until the run ends.
         as_json: Print each line as a JSON object with ``at``, ``stage``, ``text`` and ``invocation``.
+        tail: The number of lines, the last ones, that are printed of those that exist already; None for all.
         wait: A function that waits for a number of seconds.
 
     Raises:
         ValueError: If the text does not name exactly one run of the folder.
     """
     found = find_invocations(list_invocations(output), text)
+    num_skipped = max(0, sum(map(_num_lines, found)) - tail) if tail is not None else 0
     for invocation in reversed(found):
         may_grow = follow and invocation is found[0]
         with invocation.log.open(encoding="utf-8", errors="replace") as log:
@@ -103,10 +111,18 @@ def show_logs(
                 # The state is read before the lines, so that the last lines of an invocation are not missed.
                 has_ended = not may_grow or _read_again(invocation).state != RUNNING
                 for line in log:
+                    if num_skipped:
+                        num_skipped -= 1
+                        continue
                     typer.echo(_as_json(line, invocation) if as_json else line.rstrip("\n"))
                 if has_ended:
                     break
                 wait(_INTERVAL_SECONDS)
+
+
+def _num_lines(invocation: Invocation) -> int:
+    with invocation.log.open(encoding="utf-8", errors="replace") as log:
+        return sum(1 for _ in log)
 
 
 def _read_again(invocation: Invocation) -> Invocation:

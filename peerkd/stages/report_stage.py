@@ -173,7 +173,9 @@ def _publish(
     with store.open_workspace(key) as workspace:
         for name, text in texts.items():
             (workspace.folder / name).write_text(text, encoding="utf-8")
-        return store.publish(key, metadata={**metadata, "finished_at": now(), "summary": contents.summary})
+        return store.publish(
+            key, metadata={**metadata, "finished_at": now(), "summary": contents.summary, "metrics": contents.metrics}
+        )
 
 
 def _make_comparison(studies: Sequence[StrictConfig], reports: Sequence[Manifest], store: ArtifactStore) -> Manifest:

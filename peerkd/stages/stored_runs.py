@@ -18,13 +18,17 @@ from peerkd.config.strict import StrictConfig
 from peerkd.errors import ArtifactCorruptError
 from peerkd.excerpt import plain
 from peerkd.launch.invocations.files import LATEST, Invocation
-from peerkd.launch.invocations.status import FINISHED, RUNNING
+from peerkd.launch.invocations.status import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
 from peerkd.reporting.run_headline import run_headline
 from peerkd.results.cost import Account, Cost, run_cost
 from peerkd.stages.artifact_graph import chain_of, inputs_of, read_manifests
 from peerkd.stages.command import LAUNCHED, find_stage
 from peerkd.stages.launched_stage import key_of_accounts
 from peerkd.stages.run_record import EXPERIMENT_NAME, KIND, NUM_DIGITS, ROUTES, Route, find_route
+
+_UNFINISHED: Final = "unfinished"
+STATES: Final = (RUNNING, FINISHED, FAILED, INTERRUPTED, STOPPED, _UNFINISHED)
+"""The states of a run."""
 
 _NUM_LISTED: Final = 5
 """The maximum number of runs that a message lists."""
@@ -84,7 +88,7 @@ class StoredRun:
         if self.is_finished:
             return FINISHED
         # An invocation that has finished without this run's report belongs to a report that was deleted.
-        return self.invocation.state if self.invocation and self.invocation.state != FINISHED else "unfinished"
+        return self.invocation.state if self.invocation and self.invocation.state != FINISHED else _UNFINISHED
 
     @property
     def is_finished(self) -> bool:
@@ -95,6 +99,11 @@ class StoredRun:
     def num_bytes(self) -> int:
         """The size of all files that the run needs, including those that it shares with other runs."""
         return sum(entry.num_bytes for manifest in self.artifacts.values() for entry in manifest.files.values())
+
+    @property
+    def metrics(self) -> Mapping[str, float] | None:
+        """The headline numbers by name. None for an unfinished run, or if an earlier version wrote the report."""
+        return self.report.metadata.get("metrics") if self.report else None
 
     def find(self, kind: str) -> Manifest | None:
         """Return the artifact of a kind, such as ``dataset``, among the artifacts of this run; None if there is none.
@@ -121,6 +130,7 @@ class StoredRun:
             "cost": self.cost and self.cost.money,
             "num_bytes": self.num_bytes,
             "report": self.report and self.report.key,
+            "metrics": self.metrics,
         }
 
 

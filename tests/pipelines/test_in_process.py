@@ -118,6 +118,8 @@ def test_an_interrupted_run_says_so_and_continues(run_here, tmp_path, capsys, mo
         assert run_here(output) == 130
     told = capsys.readouterr().err.splitlines()
     assert told[-1] == "peerkd: interrupted; run the same command again to continue."
+    (record,) = output.glob("run/*/experiment.json")
+    assert told[-2].strip() == f"peerkd run jointkd --config {record} --output {output}"
     assert 20 <= num_lines(output, "distill_pairs") < NUM_TINY_TRIALS
     num_done_again = []
 

@@ -83,6 +83,10 @@ def test_an_exported_network_has_the_reported_accuracy_of_the_last_epoch(finishe
 def test_python_opens_the_networks_of_a_study(finished_study):
     output, _ = finished_study
     opened = peerkd.open_run(store=output)
+    assert opened.metrics == json.loads(opened.report.with_name("metrics.json").read_text(encoding="utf-8"))
+    assert opened.metrics == opened.stored.to_json()["metrics"]
+    assert opened.cost is not None
+    assert opened.cost.worker_seconds > 0
     for options, name in (
         ({"method": "plain"}, "small_cnn-plain-0"),
         ({"method": "pcl", "architecture": "small_cnn", "seed": 1}, "small_cnn-pcl-1"),

@@ -53,6 +53,9 @@ def logs(
     run: RunName,
     output: StartedFrom = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for further lines until the run ends.")] = False,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", metavar="N", min=1, help="Print only the last N lines.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print what a run has printed.
@@ -64,11 +67,29 @@ def logs(
     """
     from peerkd.cli.watch import show_logs, started_from
 
-    show_logs(started_from(output), run, follow=follow, as_json=as_json)
+    show_logs(started_from(output), run, follow=follow, tail=tail, as_json=as_json)
 
 
 @results_app.command("runs")
-def runs(place: StorePlace, as_json: AsJson = False) -> None:
+def runs(
+    place: StorePlace,
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="STATE", help="List only runs in this state, such as interrupted.")
+    ] = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option(
+            "--pipeline",
+            metavar="NAME",
+            help="List only runs of this pipeline.",
+            autocompletion=completion.pipelines,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="List at most N runs, the latest ones.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the runs of a store.
 
     The latest run comes first. The list has the state, result, cost and size of each run.
@@ -77,7 +98,7 @@ def runs(place: StorePlace, as_json: AsJson = False) -> None:
     """
     from peerkd.cli.runs import show_runs
 
-    show_runs(place, as_json=as_json)
+    show_runs(place, as_json=as_json, state=state, pipeline=pipeline, limit=limit)
 
 
 @results_app.command("show")

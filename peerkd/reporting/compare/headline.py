@@ -14,6 +14,9 @@ _VERDICTS: Final[Mapping[Verdict, str]] = {
     "undecided": "not distinguishable",
 }
 
+_NO_INTERVAL: Final = "no interval, because the groups share fewer than two seeds, or all differences are equal"
+"""What is said instead of a verdict if a difference has no interval."""
+
 
 def headline(comparison: StudyComparison) -> Iterator[tuple[str, str]]:
     """Yield the findings in words, each with its topic. All numbers are from test sets."""
@@ -24,10 +27,12 @@ def headline(comparison: StudyComparison) -> Iterator[tuple[str, str]]:
     for place, group in enumerate(comparison.groups[1:], start=1):
         main = comparison.quantities[0]
         difference = comparison.difference(place, main)
-        found: dict[Verdict, list[str]] = {name: [] for name in _VERDICTS}
+        found: dict[str, list[str]] = {name: [] for name in (*_VERDICTS.values(), _NO_INTERVAL)}
         for quantity in comparison.quantities:
-            found[verdict(comparison.difference(place, quantity).estimate)].append(quantity.title)
-        listed = "; ".join(f"{_VERDICTS[name]}: {', '.join(titles)}" for name, titles in found.items() if titles)
+            estimate = comparison.difference(place, quantity).estimate
+            said = _VERDICTS[verdict(estimate)] if estimate.has_interval else _NO_INTERVAL
+            found[said].append(quantity.title)
+        listed = "; ".join(f"{said}: {', '.join(titles)}" for said, titles in found.items() if titles)
         yield (
             name_of(place).capitalize(),
             f"With {group.label}, {main.title} changes by {difference_in_words(difference)}, relative to "

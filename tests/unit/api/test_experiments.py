@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import peerkd
+from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.config.pipelines import COLLABORATE, JOINTKD, PCL
 from peerkd.config.resolve import override, resolve, to_yaml
+from tests.unit.stages.published_runs import SWEEP, begin, experiment
 
 ROOT = Path(__file__).parents[3]
 
@@ -94,3 +96,11 @@ def test_the_import_loads_no_other_package() -> None:
 def test_the_version_is_that_of_the_package() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert peerkd.__version__ == settings["project"]["version"]
+
+
+def test_an_unfinished_run_is_told_in_one_line_and_has_no_table_yet(tmp_path: Path) -> None:
+    begin(FilesystemStore(tmp_path), experiment(), SWEEP)
+    (run,) = peerkd.list_runs(tmp_path)
+    assert repr(run) == f"<Run {run.name}: jointkd sweep, unfinished>"
+    with pytest.raises(ValueError, match=f"^run must be one that has a table, got {run.name}, which lacks pretrain_p"):
+        run.table()

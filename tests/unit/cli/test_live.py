@@ -166,6 +166,8 @@ def test_logs_have_all_invocations_the_first_one_first(peerkd, tmp_path: Path) -
         "split_data: 2 samples",
     ]
     assert '"stage": "split_data", "text": "1 samples"' in peerkd("logs", "digits", "--json").out
+    for num in (1, len(lines) - 1, len(lines) + 1):
+        assert peerkd("logs", "latest", "--tail", str(num)).out.splitlines() == lines[-num:]
 
 
 def test_logs_follow_a_run_until_it_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

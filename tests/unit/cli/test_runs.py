@@ -34,13 +34,30 @@ def test_the_state_of_a_run_is_that_of_its_last_invocation(peerkd, store: Filesy
         assert "build_report. 'peerkd watch' shows the progress.\n" in peerkd("show", "latest").out
         raise KeyboardInterrupt
     assert state() == "interrupted"
-    assert "build_report. To continue, repeat the command that began the run.\n" in peerkd("show", "latest").out
+    told = peerkd("show", "latest").out
+    config = tmp_path / "runs" / run.key / "experiment.json"
+    assert f"or:\n    peerkd run jointkd --config {config} --output {tmp_path / 'runs'}\n" in told
+    assert config.is_file()
     with suppress(ValueError), invoking(tmp_path / "runs", **begun):
         name_run(run.key, experiment="digits", skew="dirichlet0.3")
         raise ValueError("no.")
     assert state() == "failed"
     finish(store, experiment())
     assert state() == "finished"
+
+
+def test_runs_are_listed_by_state_pipeline_and_number(peerkd, store: FilesystemStore) -> None:
+    finish(store, experiment("name=first"))
+    begin(store, experiment("name=second seed=1"), SWEEP)
+
+    def names(*options: str) -> list[str]:
+        return [run["name"].partition("-")[0] for run in json.loads(peerkd("runs", "--json", *options).out)]
+
+    assert sorted(names()) == ["first", "second"]
+    assert (names("--state", "finished"), names("--state", "unfinished")) == (["first"], ["second"])
+    assert (names("--pipeline", "pcl"), len(names("--limit", "1"))) == ([], 1)
+    assert "no runs in this state or of this pipeline, of 2" in peerkd("runs", "--pipeline", "pcl").err
+    assert "state must be one of running, finished," in peerkd("runs", "--state", "finishd").err
 
 
 @pytest.mark.parametrize("width", [40, 60, 200])

@@ -81,6 +81,13 @@ def test_the_findings_say_what_is_beyond_noise(compared, pooled):
     assert said["Spread"].startswith("The lowest value is that of seed 0, and the highest that of seed 2.")
 
 
+def test_the_findings_do_not_judge_a_difference_without_an_interval():
+    single = compare_studies([study(0, 0.1, 0.5, skew="iid"), study(0, 0.3, 0.6, skew="shards")])
+    _, (_, text) = headline(single)
+    assert "not distinguishable" not in text
+    assert "no interval, because the groups share fewer than two seeds, or all differences are equal: global" in text
+
+
 @pytest.mark.parametrize("name", ["compared", "pooled"])
 def test_the_page_shows_every_number_and_escapes_names(name, request):
     comparison = request.getfixturevalue(name)

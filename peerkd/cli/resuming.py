@@ -1,0 +1,25 @@
+"""The command that continues a run, whatever options it was started with."""
+
+import shlex
+from pathlib import Path
+
+from peerkd.artifacts.open import S3_SCHEME
+from peerkd.stages.run_record import EXPERIMENT_NAME, KIND
+
+
+def resuming_command(key: str, *, pipeline: str, strategy: str | None, address: str) -> str:
+    """Return the command that continues a run with the config in its record. Empty if no file has this config.
+
+    Args:
+        key: The key of the record of the run.
+        pipeline: The name of the pipeline.
+        strategy: The strategy of the pipeline; None if it has none.
+        address: The address of the store.
+    """
+    config = Path(address) / key / EXPERIMENT_NAME
+    if address.startswith(S3_SCHEME) or not key.startswith(f"{KIND}/") or not config.is_file():
+        return ""
+    words = ["peerkd", "run", pipeline, "--config", str(config), "--output", address]
+    if strategy == "tune":
+        words += ["--strategy", strategy]
+    return shlex.join(words)
