@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -40,6 +41,9 @@ _EXTRAS: Final[Mapping[str, str]] = {
 }
 """The extra that installs each module of another project that a command imports."""
 
+_CONFIG_FILE: Final = re.compile(r"['( ]([^'( ]+\.(?:ya?ml|json))['), ]")
+"""The name of a file with a config in the message about a word that is no command or option."""
+
 _LOCAL_EXTRAS: Final = ("pipeline", "report", "data", "train")
 """The extras that ``peerkd[local]`` contains."""
 
@@ -72,7 +76,12 @@ def exiting_on_errors() -> Iterator[None]:
             # The command line names a group without a command. The message is the help of the group.
             error.show()
             sys.exit(EXIT_USER_ERROR)
-        help_command = f"; see '{error.ctx.command_path} --help'" if error.ctx else ""
+        command = error.ctx.command_path if error.ctx else ""
+        help_command = f"; see '{command} --help'" if command else ""
+        file = _CONFIG_FILE.search(error.format_message())
+        if file and command.startswith("peerkd run"):
+            pipeline = command.removeprefix("peerkd run").strip() or "jointkd"
+            help_command = f"; give a file with --config, as in peerkd run {pipeline} --config {file[1]}"
         _exit(sentence(error.format_message().rstrip(". ")) + help_command + ".", EXIT_USER_ERROR)
     except (ValueError, DataSourceError) as error:
         # The error of a config, whose module is slow to import, has one line for each broken rule.

@@ -27,5 +27,8 @@ def store_address(output: Path | None, store: str | None) -> str:
     if not Path(address).is_dir():
         field = "output" if store is None else "store"
         shown = f"{plain_path(address)}{start_of(Path(address))}"
-        raise ValueError(f"{field} must be the folder of a store, got {shown}: no such folder exists.")
+        raise ValueError(
+            f"{field} must be the folder of a store, got {shown}: no such folder exists; call the "
+            "command where the run was started, or name its store with --output."
+        )
     return str(Path(address).absolute())

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from peerkd.excerpt import plain_path, start_of
+from peerkd.suggestions import did_you_mean, near
 
 
 def read_text(path: Path, *, field: str, max_bytes: int) -> str:
@@ -30,7 +31,7 @@ def read_text(path: Path, *, field: str, max_bytes: int) -> str:
                 raise ValueError(f"{refused}: it is a pipe or a device.")
             content = file.read(max_bytes + 1)
     except OSError as error:
-        raise ValueError(f"{refused}{start_of(path)}: {error.strerror}.") from error
+        raise ValueError(f"{refused}{start_of(path)}: {error.strerror}{_similar(path)}.") from error
     if len(content) > max_bytes:
         raise ValueError(f"{field} must have at most {max_bytes:,} bytes, got {plain_path(path)}, which is larger.")
     try:
@@ -40,3 +41,12 @@ def read_text(path: Path, *, field: str, max_bytes: int) -> str:
         raise ValueError(
             f"{field} must be a UTF-8 text file, got {plain_path(path)}: line {line} is not valid UTF-8."
         ) from error
+
+
+def _similar(path: Path) -> str:
+    """Return a suggestion if the folder of a missing file has one with a similar name."""
+    try:
+        names = [] if path.exists() else [entry.name for entry in os.scandir(path.parent)]
+    except OSError:
+        names = []
+    return did_you_mean(near(path.name, names))

@@ -19,7 +19,7 @@ def read_override(pair: str) -> tuple[Path, Any]:
     key, separator, text = pair.partition("=")
     path = tuple(key.split("."))
     if not separator or not all(part.strip() for part in path):
-        raise ValueError(f"An override must have the form key=value, got {plain(pair)}.")
+        raise ValueError(f"An override (--set) must have the form key=value, as in seed=3, got {plain(pair)}.")
     try:
         return path, read_yaml(text)
     except ValueError as error:

@@ -37,7 +37,7 @@ def rule_text(error: Mapping[str, Any], field: str, schema: Schema) -> str:
     value = excerpt(given)
     match error["type"]:
         case "missing":
-            return f"{field} is required."
+            return f"{field} is required{_meaning(field, schema)}."
         case "value_error":
             # The message of a section's validator names field, rule and value, relative to the section.
             return f"{field}.{context['error']}" if field else str(context["error"])
@@ -45,7 +45,7 @@ def rule_text(error: Mapping[str, Any], field: str, schema: Schema) -> str:
             tags, tag = _quoted(context["expected_tags"]), plain(context["tag"])
             return f"{field}.kind must be {one_of(tags)}, got {tag}{did_you_mean(near(tag, tags))}."
         case "union_tag_not_found":
-            return f"{field}.kind is required{syntax_reminder(given)}, got {value}."
+            return f"{field}.kind is required{syntax_reminder(given)}, got {value}{_kind_of(field, given, schema)}."
         case "literal_error":
             choices = _quoted(context["expected"])
             suggestion = did_you_mean(near(given, choices)) if isinstance(given, str) else ""
@@ -63,6 +63,25 @@ def rule_text(error: Mapping[str, Any], field: str, schema: Schema) -> str:
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"{field or 'The config'} must be a {_section_words(field, schema)}, got {value}."
     return f"{field or 'The config'} must {_rule_of_value(error, given)}, got {value}."
+
+
+def _meaning(field: str, schema: Schema) -> str:
+    """Return what a field of a section with kinds means, after a colon; empty for any other field."""
+    section, _, name = field.rpartition(".")
+    if f"{section}.kind" not in all_fields(schema):
+        return ""
+    for fields in fields_by_kind(section, schema).values():
+        if text := fields.get(name, {}).get("description", ""):
+            return f": {text[0].lower()}{text[1:].partition('. ')[0].rstrip('.')}"
+    return ""
+
+
+def _kind_of(field: str, given: object, schema: Schema) -> str:
+    """Return what to add to a section without a kind, if only one kind has all of its fields."""
+    if not isinstance(given, Mapping) or not given or field not in all_fields(schema):
+        return ""
+    kinds = [kind for kind, fields in fields_by_kind(field, schema).items() if set(given) <= set(fields)]
+    return f"; add kind: {kinds[0]}" if len(kinds) == 1 else ""
 
 
 def _rule_of_value(error: Mapping[str, Any], given: object) -> str:

@@ -210,7 +210,7 @@ def _ids(
         known = (
             f"must be one of {sorted(dataset.columns)}"
             if dataset.columns
-            else "needs a data set with columns, such as those of data.columns_path"
+            else "needs a data set with columns; set data.columns_path to a CSV file"
         )
         raise ValueError(f"{field} {known}, got {column!r}.")
     ids: npt.NDArray[Any] = np.asarray(dataset.columns[column])[pool]
@@ -225,7 +225,7 @@ def _ids(
     if num_ids < partition.num_peers:
         raise ValueError(
             f"{field} must have a value for each of the {partition.num_peers:,} peers (partition.num_peers), "
-            f"got {num_ids:,} distinct values in {column}."
+            f"got {num_ids:,} distinct values in {column}; set partition.num_peers={num_ids}."
         )
     return ids
 

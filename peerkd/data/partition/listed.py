@@ -27,7 +27,7 @@ def read_indices(path: Path, *, field: str) -> IntArray:
     """
     where = f"{field}: {printable(str(path))}"
     if not path.is_file():
-        raise DataSourceError(f"{where} must be a file that exists{start_of(path)}.")
+        raise DataSourceError(f"{where} must be a file that exists; check the path{start_of(path)}.")
     try:
         indices = _read_array(where, path) if path.suffix == ".npy" else _read_text(where, path)
     except OSError as error:

@@ -27,6 +27,9 @@ FILE_NAME: Final = "file_name"
 
 OTHER_ROWS: Final = "rows of data.columns_path without an image"
 
+_OTHER_NAMES: Final = frozenset({"file", "filename", "file_path", "filepath", "path", "image", "file_name"})
+"""What people call the column ``file_name``, in lower case."""
+
 _FIELD: Final = "data.columns_path"
 
 
@@ -53,7 +56,7 @@ def read_columns(path: Path, relative_paths: Sequence[str]) -> Columns:
     """
     where = f"{_FIELD}: {printable(str(path))}"
     if not path.is_file():
-        raise DataSourceError(f"{where} must be a file that exists{start_of(path)}.")
+        raise DataSourceError(f"{where} must be a file that exists; check the path{start_of(path)}.")
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             names, rows = _parse(where, csv.reader(stream, strict=True))
@@ -85,6 +88,9 @@ def _advice(header: list[str]) -> str:
     """Return what to do about a first line in which the column of file names is not found."""
     if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
         return "separate the columns by commas"
+    meant = [name for name in header if name.casefold().replace(" ", "_") in _OTHER_NAMES]
+    if len(meant) == 1 and FILE_NAME not in header:
+        return f"rename the column {printable(meant[0])} to {FILE_NAME}"
     return f"the column {FILE_NAME} has the path of each image below data.path"
 
 
@@ -109,7 +115,8 @@ def _parse(where: str, lines: Iterator[list[str]]) -> tuple[list[str], dict[str,
             continue
         if len(line) != len(header):
             raise DataSourceError(
-                f"{where} must have {len(header)} values in every row, got {len(line)} in row {number:,}."
+                f"{where} must have {len(header)} values in every row, got {len(line)} in row {number:,}"
+                f"{f', of {printable(line[place])}' if place < len(line) else ''}."
             )
         if any("\0" in value for value in line):
             raise DataSourceError(f"{where} must not contain a NUL character, got one in row {number:,}.")

@@ -65,7 +65,7 @@ BAD_INPUTS = [
     (["--set", "sweep.alphas=[1.5]"], "sweep.alphas[0] must be at most 1, got 1.5."),
     (["--set", "sweep.temperatures=[0]"], "sweep.temperatures[0] must be above 0, got 0."),
     (["--set", "partition.num_peers=1"], "partition.num_peers must be at least 2, got 1."),
-    (["--set", "seed"], "An override must have the form key=value, got seed."),
+    (["--set", "seed"], "An override (--set) must have the form key=value, as in seed=3, got seed."),
     (
         ["--set", "name=["],
         "The value of name must be YAML, got [: "
@@ -93,6 +93,12 @@ BAD_INPUTS = [
     ),
 ]
 """Arguments, and the message about them. ``{folder}`` stands for the working folder."""
+
+
+@pytest.mark.parametrize("words", [("run", "mine.yaml"), ("run", "jointkd", "mine.yaml")])
+def test_a_config_without_its_option_is_refused_with_the_command(peerkd, words: tuple[str, ...]) -> None:
+    told = peerkd(*words).err
+    assert told.endswith("; give a file with --config, as in peerkd run jointkd --config mine.yaml.\n")
 
 
 @pytest.mark.usefixtures("_no_pipeline")

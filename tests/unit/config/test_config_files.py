@@ -35,6 +35,12 @@ def test_a_file_that_is_missing_or_a_folder_is_refused(tmp_path: Path) -> None:
             load_file(JOINTKD, path)
 
 
+def test_a_missing_file_is_refused_with_a_file_of_a_similar_name(tmp_path: Path) -> None:
+    (tmp_path / "cameras.yaml").write_text("seed: 1")
+    with pytest.raises(ValueError, match=r"No such file or directory \(did you mean cameras\.yaml\?\)\.$"):
+        load_file(JOINTKD, tmp_path / "camera.yaml")
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

@@ -160,7 +160,7 @@ def test_a_quoted_value_keeps_its_spaces() -> None:
 
 @pytest.mark.parametrize("pair", ["seed", "=3", "", ".=3", "seed.=3", ".seed=3", "data..path=x"])
 def test_an_override_without_key_or_value_is_refused(pair: str) -> None:
-    message = f"An override must have the form key=value, got {pair}."
+    message = f"An override (--set) must have the form key=value, as in seed=3, got {pair}."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         override(DIGITS, [pair])
 

@@ -98,8 +98,17 @@ def test_the_path_of_an_error_has_no_trace_of_the_kind_of_a_section() -> None:
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"kind": "classes"}, "partition.label_skew.classes_per_peer is required."),
+        (
+            {"kind": "classes"},
+            "partition.label_skew.classes_per_peer is required: the number of classes of each peer, at most the number "
+            "of classes of the data set.",
+        ),
         ({}, "partition.label_skew.kind is required, got {}."),
+        (
+            {"column": "camera"},
+            'partition.label_skew.kind is required, got {"column": "camera"}; add kind: natural.',
+        ),
+        ({"kind": "natural"}, "partition.label_skew.column is required: the name of the column with the ids."),
         (
             {"kind:iid": None},
             'partition.label_skew.kind is required (YAML requires a space after each colon), got {"kind:iid": null}.',

@@ -118,5 +118,8 @@ def test_a_plan_reads_the_store_that_its_options_name(
     assert "p0 has " in planned.output
     monkeypatch.chdir(tmp_path)
     refused = CliRunner().invoke(app, options)
-    told = f"output must be the folder of a store, got runs, which begins at {tmp_path}: no such folder exists."
+    told = (
+        f"output must be the folder of a store, got runs, which begins at {tmp_path}: no such folder exists; call the "
+        "command where the run was started, or name its store with --output."
+    )
     assert str(refused.exception) == told

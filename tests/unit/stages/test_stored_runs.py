@@ -278,7 +278,10 @@ def test_an_unfinished_run_is_shown_with_what_is_left_and_has_no_report_to_open(
 
 
 def test_a_wrong_place_is_one_sentence(peerkd: Callable[..., tuple[Any, str, str]], tmp_path: Path) -> None:
-    told = f"output must be the folder of a store, got runs, which begins at {tmp_path}: no such folder exists."
+    told = (
+        f"output must be the folder of a store, got runs, which begins at {tmp_path}: no such folder exists; call the "
+        "command where the run was started, or name its store with --output."
+    )
     assert peerkd("runs") == (2, "", f"peerkd: {told}\n")
     code, _, err = peerkd("runs", "--output", "a", "--store", "b")
     assert (code, err) == (2, "peerkd: output must not be given together with store, which names another place.\n")

@@ -63,7 +63,7 @@ def test_other_arrays_are_refused(tmp_path: Path, array: np.ndarray, message: st
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataSourceError, match="must be a file that exists"):
         read(tmp_path / "none.txt")
-    with pytest.raises(DataSourceError, match="a file that exists, which begins at /"):
+    with pytest.raises(DataSourceError, match="a file that exists; check the path, which begins at /"):
         read(Path("nowhere/none.txt"))
     (tmp_path / "a.npy").write_bytes(b"\x93NUMPY damaged")
     with pytest.raises(DataSourceError, match=r"must be an array that numpy\.save wrote"):

@@ -50,7 +50,7 @@ def test_images_without_a_row_and_rows_without_an_image_are_counted(file: Path) 
     ("text", "message"),
     [
         ("", "must begin with a line of different column names, among them file_name, got an empty line"),
-        ("image,site\na,b\n", "among them file_name, got image, site; the column file_name has the path of each image"),
+        ("image,site\na,b\n", "among them file_name, got image, site; rename the column image to file_name"),
         ("file_name;site\na;b\n", "got file_name;site; separate the columns by commas"),
         ("file_name\ncat/1.png\n", "got file_name"),
         ("file_name,site,site\n", "got file_name, site, site"),
@@ -98,3 +98,15 @@ def test_columns_follow_the_images_packed_and_streamed(file: Path, tmp_path: Pat
     plain = index_image_folder(root, PixelRules(4), skip_damaged=True)
     assert plain.fingerprint != streamed.fingerprint
     np.testing.assert_array_equal(plain.labels_N, streamed.labels_N)
+
+
+def test_a_wrong_header_or_row_says_what_to_change(tmp_path):
+    file = tmp_path / "owners.csv"
+    file.write_text("file,camera\na.png,hall\n")
+    with pytest.raises(DataSourceError, match=r"got file, camera; rename the column file to file_name\.$"):
+        read_columns(file, ["a.png"])
+    file.write_text("file_name,camera\na.png,hall\nb.png,hall,x\n")
+    with pytest.raises(DataSourceError, match=r"got 3 in row 3, of b\.png\.$"):
+        read_columns(file, ["a.png", "b.png"])
+    with pytest.raises(DataSourceError, match="must be a file that exists; check the path"):
+        read_columns(tmp_path / "none.csv", ["a.png"])
