@@ -12,7 +12,7 @@ import typer
 from peerkd.artifacts.open import S3_SCHEME, open_store
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.cli.options import Experiment, StorePlace
-from peerkd.cli.plan_lines import rounds_lines, study_lines, sweep_lines
+from peerkd.cli.plan_lines import peer_lines, rounds_lines, study_lines, sweep_lines
 from peerkd.cli.plan_measured import Measured, Measurement, rounds_measurement, study_measurement, sweep_measurement
 from peerkd.cli.wrapping import say
 from peerkd.config.collaborate import CollaborateConfig
@@ -24,7 +24,7 @@ from peerkd.config.pipelines import Pipeline
 from peerkd.config.strict import StrictConfig
 from peerkd.config.tuning import check_grid, check_strategy
 from peerkd.metrics.tracking.sinks import check_sinks
-from peerkd.stages.planning import prepare, prepare_study
+from peerkd.stages.planning import PlannedPeer, prepare, prepare_study
 from peerkd.training.forecast import Forecast, dataset_bytes, forecast, peer_bytes, tuned
 from peerkd.training.forecast_rounds import RoundsForecast, forecast_rounds
 from peerkd.training.forecast_study import StudyForecast, forecast_study
@@ -39,6 +39,8 @@ class _Planned(NamedTuple):
     work_lines: Iterator[str]
     expected: Forecast | RoundsForecast | StudyForecast
     measurement: Measurement
+    peers: Sequence[PlannedPeer] = ()
+    """The peers; empty for a study of methods."""
 
 
 def plan(
@@ -83,6 +85,7 @@ def plan(
             "pipeline": pipeline.name,
             "strategy": strategy,
             "data": list(planned.data_lines),
+            "peers": _plain(planned.peers),
             "num_seeds": config.num_seeds,
             "work": _plain(planned.expected),
             "measured": Measured(planned.measurement).to_json() if is_measured else None,
@@ -90,7 +93,7 @@ def plan(
         typer.echo(json.dumps(facts, indent=2, allow_nan=False))
         return
     about_data = [*planned.data_lines, ""] if planned.data_lines else []
-    for each in (*about_data, *planned.work_lines):
+    for each in (*about_data, *peer_lines(planned.peers), *planned.work_lines):
         say(each)
     if is_measured:
         typer.echo("")
@@ -109,7 +112,7 @@ def bytes_to_write(config: StrictConfig, place: StorePlace) -> int:
         of_study = forecast_study(config, prepare_study(config).samples)
         return of_study.dataset_bytes + of_study.networks_bytes
     assert isinstance(config, PeerExperimentConfig)
-    _, samples, given_bytes = prepare(config, _open_store(config, place))
+    _, _, samples, given_bytes = prepare(config, _open_store(config, place))
     if isinstance(config, ExperimentConfig):
         expected = forecast(config, samples, given_bytes=given_bytes)
         # The records in the journals are copied while the table is built.
@@ -127,17 +130,19 @@ def _plan_study(config: PclConfig) -> _Planned:
 def _plan_peers(config: PeerExperimentConfig, place: StorePlace, *, strategy: str | None) -> _Planned:
     if isinstance(config, ExperimentConfig) and strategy is not None:
         check_grid(config.sweep, strategy)
-    about_data, samples, given_bytes = prepare(config, _open_store(config, place))
+    about_data, peers, samples, given_bytes = prepare(config, _open_store(config, place))
     if isinstance(config, CollaborateConfig):
         of_rounds = forecast_rounds(config, samples, given_bytes=given_bytes)
-        return _Planned(about_data, rounds_lines(config, of_rounds), of_rounds, rounds_measurement(config, of_rounds))
+        return _Planned(
+            about_data, rounds_lines(config, of_rounds), of_rounds, rounds_measurement(config, of_rounds), peers
+        )
     assert isinstance(config, ExperimentConfig)
     expected = forecast(config, samples, given_bytes=given_bytes)
     is_store_remote = (place.store or "").startswith(S3_SCHEME)
     work_lines = sweep_lines(config, expected, given_bytes, strategy=strategy, is_store_remote=is_store_remote)
     if strategy == "tune":
         expected = tuned(expected, config)
-    return _Planned(about_data, work_lines, expected, sweep_measurement(config, expected))
+    return _Planned(about_data, work_lines, expected, sweep_measurement(config, expected), peers)
 
 
 def _open_store(config: PeerExperimentConfig, place: StorePlace) -> ArtifactStore | None:

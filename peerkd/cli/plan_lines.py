@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
+from peerkd.data.wording import listed
+from peerkd.stages.planning import PlannedPeer
 from peerkd.stages.shards import has_sections, num_shards_of_sweep
 from peerkd.stages.store_requests import requests_of_shards, requests_of_worker_hour
 from peerkd.study.extension import MAX_EXTENSIONS
@@ -15,6 +18,9 @@ from peerkd.training.forecast import Forecast, PartitionSizes, tuned
 from peerkd.training.forecast_rounds import RoundsForecast
 from peerkd.training.forecast_study import StudyForecast
 from peerkd.wording import format_bytes, plural
+
+_NUM_SHOWN_PEERS: Final = 20
+_NUM_SHOWN_CLASSES: Final = 5
 
 
 def line(name: str, value: str, note: str = "") -> str:
@@ -191,3 +197,18 @@ def study_lines(config: PclConfig, expected: StudyForecast) -> Iterator[str]:
     streamed = config.data.storage == "streamed"
     yield line("data set", *(("0", "read in place") if streamed else (format_bytes(expected.dataset_bytes),)))
     yield line("networks", format_bytes(expected.networks_bytes))
+
+
+def peer_lines(peers: Sequence[PlannedPeer]) -> Iterator[str]:
+    """Yield the training samples of each peer by class, if the peers have names."""
+    if all(peer.name.isdigit() for peer in peers):
+        return
+    yield "Training samples of each peer:"
+    width = max(len(peer.name) for peer in peers[:_NUM_SHOWN_PEERS])
+    for peer in peers[:_NUM_SHOWN_PEERS]:
+        counts = [f"{name} {num:,}" for name, num in peer.class_counts.items()]
+        num_samples = sum(peer.class_counts.values())
+        yield f"  {peer.name:<{width}}{num_samples:>8,}  {listed(counts, num_named=_NUM_SHOWN_CLASSES)}"
+    if len(peers) > _NUM_SHOWN_PEERS:
+        yield f"  and {len(peers) - _NUM_SHOWN_PEERS:,} more"
+    yield ""

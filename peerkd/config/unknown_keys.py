@@ -1,7 +1,7 @@
 """The message for a key that a config does not have, with the keys that a person may have meant."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from peerkd.excerpt import excerpt, plain
@@ -83,7 +83,7 @@ def all_fields(schema: Schema) -> Iterator[str]:
     yield from _names("", schema, schema.get("$defs", {}))
 
 
-def fields_by_kind(section: str, schema: Schema) -> dict[str, Collection[str]]:
+def fields_by_kind(section: str, schema: Schema) -> dict[str, Mapping[str, Any]]:
     """Return the fields of each kind of a section that has kinds."""
     definitions = schema["$defs"]
     for name in section.split("."):

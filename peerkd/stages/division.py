@@ -41,6 +41,7 @@ from peerkd.stages.given_check import check_classes
 from peerkd.stages.hold_out import Indices, hold_out
 from peerkd.stages.listed_samples import divide_by_lists, list_warnings
 from peerkd.stages.peer_data import divide_by_owner
+from peerkd.stages.peer_names import names_of_origins
 from peerkd.stages.seen_samples import seen_warnings
 from peerkd.study.splits import EvaluationSets, NumSamples, have_equal_proportions
 from peerkd.wording import plural
@@ -96,7 +97,7 @@ def division_warnings(
         np.asarray(dataset.labels_N),
         assignment,
         class_names=dataset.class_names,
-        peer_names=[peer.name for peer in config.peers.given],
+        peer_names=[peer.name for peer in config.peers.given] or names_of_origins(config, dataset, assignment),
         fields=_fields_of_own_sets(config, dataset, assignment),
     )
     return [*list_warnings(config, dataset, assignment), *seen_warnings(config, dataset, assignment), *scarcities]
@@ -122,12 +123,14 @@ def _fields_of_own_sets(
     }
 
 
-def batch_warnings(config: PeerExperimentConfig, sizes_P: Indices) -> list[str]:
+def batch_warnings(config: PeerExperimentConfig, sizes_P: Indices, *, peer_names: Sequence[str] = ()) -> list[str]:
     """Return a warning for each batch size of an experiment that is larger than a peer's training set.
 
-    The batch sizes are not part of a partition, so these warnings are not published with it.
+    The batch sizes are not part of a partition, so these warnings are not published with it. Peers without given names
+    are called by ``peer_names``, or by their numbers if it is empty.
     """
-    return small_training_sets(sizes_P, config.batch_sizes, peer_names=[peer.name for peer in config.peers.given])
+    names = [peer.name for peer in config.peers.given] or peer_names
+    return small_training_sets(sizes_P, config.batch_sizes, peer_names=names)
 
 
 def _parts(

@@ -29,7 +29,7 @@ from peerkd.stages.given_check import check_given_peers
 from peerkd.stages.given_weights import Weights, file_sizes, found_weights, publish_weights
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.peer_data import open_data
-from peerkd.stages.peer_names import names_of_origins
+from peerkd.stages.peer_names import names_of_origins, shared_origins
 from peerkd.stages.published_peers import check_same_data, find_published
 from peerkd.stages.run_record import find_route, record_run
 from peerkd.stages.sample_images import publish_samples
@@ -113,8 +113,11 @@ def partition(
     if published:
         check_same_data(published, source.dataset, assignment)
     sizes = [len(part) for part in assignment.train]
+    for remark in shared_origins(config, source.dataset, assignment):
+        print_line(NAME, remark)
     too_little = division_warnings(config, source.dataset, assignment)
-    for sentence in (*too_little, *batch_warnings(config, np.array(sizes))):
+    names = names_of_origins(config, source.dataset, assignment)
+    for sentence in (*too_little, *batch_warnings(config, np.array(sizes), peer_names=names)):
         print_line(NAME, f"warning: {sentence}")
     with found_weights(config, store, stage=NAME) as files:
         check_given_peers(
@@ -140,7 +143,6 @@ def partition(
         record_run(config, done, store, route=route)
         return done
     samples = publish_samples(artifact, source.dataset, assignment, store)
-    names = names_of_origins(config, source.dataset, assignment)
     with store.open_workspace(artifact) as workspace:
         assignment.save(workspace.folder)
         inputs = {

@@ -17,6 +17,8 @@ from peerkd.excerpt import plain
 from peerkd.suggestions import did_you_mean, near
 
 _MAX_CHARACTERS: Final = 40
+_NUM_SHOWN: Final = 10
+"""The largest number of peers whose values a sentence lists."""
 
 
 def peer_names(config: PeerExperimentConfig, partition: Manifest) -> tuple[str, ...]:
@@ -71,3 +73,31 @@ def names_of_origins(
     # A number alone would look like the number of a peer.
     names = [plain(f"{noun} {origin}" if origin.isdigit() else origin, limit=_MAX_CHARACTERS) for origin in origins]
     return names if len(set(names)) == config.partition.num_peers else []
+
+
+def names_of_peers(
+    config: PeerExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment
+) -> list[str]:
+    """Return what each peer is called before the partition is published."""
+    if config.peers.given:
+        return [peer.name for peer in config.peers.given]
+    return names_of_origins(config, dataset, assignment) or [str(peer) for peer in range(config.partition.num_peers)]
+
+
+def shared_origins(
+    config: PeerExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment
+) -> list[str]:
+    """Return a sentence on the values that each peer has, if there are more values of the column of ids than peers."""
+    skew = config.partition.label_skew
+    if config.peers.given or not isinstance(skew, NaturalIds):
+        return []
+    ids_N = np.asarray(dataset.columns[skew.column])
+    own = [np.unique(ids_N[samples]).tolist() for samples in assignment.train]
+    num_values = sum(map(len, own))
+    if num_values == len(own):
+        return []
+    shares = [f"peer {peer} has {listed(values)}" for peer, values in enumerate(own)]
+    return [
+        f"the {num_values:,} values of {skew.column} are divided among {len(own):,} peers (partition.num_peers): "
+        f"{listed(shares, num_named=_NUM_SHOWN, separator='; ')}"
+    ]

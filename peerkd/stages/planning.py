@@ -10,6 +10,8 @@ from peerkd.artifacts.store import ArtifactStore
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
+from peerkd.data.partition.assignment import Assignment
+from peerkd.data.partition.skew import class_counts
 from peerkd.data.skipped import describe
 from peerkd.stages import split_data
 from peerkd.stages.dataset import read_dataset, remark_lines
@@ -17,9 +19,18 @@ from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.given_check import check_given_peers
 from peerkd.stages.given_weights import file_sizes, found_weights
 from peerkd.stages.peer_data import read_data
+from peerkd.stages.peer_names import names_of_peers, shared_origins
 from peerkd.stages.published_peers import check_same_data, find_published
 from peerkd.training.forecast import PartitionSizes, measure_partition
 from peerkd.training.forecast_study import SplitSizes, measure_split
+
+
+class PlannedPeer(NamedTuple):
+    """A peer and the training samples that it would have."""
+
+    name: str
+    class_counts: dict[str, int]
+    """The number of training samples of each class of which the peer has any, the most frequent class first."""
 
 
 class Prepared(NamedTuple):
@@ -28,6 +39,7 @@ class Prepared(NamedTuple):
     data_lines: list[str]
     """The lines that a run would print about its data."""
 
+    peers: list[PlannedPeer]
     samples: PartitionSizes
     given_bytes: list[int | None]
     """The size of the file with the weights that the user gives for each peer; None for a peer without such a file."""
@@ -69,8 +81,11 @@ def prepare(config: PeerExperimentConfig, store: ArtifactStore | None) -> Prepar
         )
         given_bytes = file_sizes(weights)
     sizes_P = np.array([len(part) for part in assignment.train])
-    warned = [*division_warnings(config, dataset, assignment), *batch_warnings(config, sizes_P)]
-    return Prepared(_data_lines(dataset, warned), measure_partition(dataset, assignment), given_bytes)
+    peers = _planned_peers(config, dataset, assignment)
+    names = [peer.name for peer in peers]
+    warned = [*division_warnings(config, dataset, assignment), *batch_warnings(config, sizes_P, peer_names=names)]
+    lines = _data_lines(dataset, warned, shared_origins(config, dataset, assignment))
+    return Prepared(lines, peers, measure_partition(dataset, assignment), given_bytes)
 
 
 def prepare_study(config: PclConfig) -> PreparedStudy:
@@ -88,6 +103,17 @@ def prepare_study(config: PclConfig) -> PreparedStudy:
     return PreparedStudy(_data_lines(dataset, warned), samples)
 
 
+def _planned_peers(
+    config: PeerExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment
+) -> list[PlannedPeer]:
+    names = dataset.class_names
+    counts_PK = class_counts(np.asarray(dataset.labels_N), assignment.train, num_classes=len(names))
+    return [
+        PlannedPeer(name, {names[k]: int(counts_K[k]) for k in np.argsort(-counts_K, kind="stable") if counts_K[k]})
+        for name, counts_K in zip(names_of_peers(config, dataset, assignment), counts_PK, strict=True)
+    ]
+
+
 @contextmanager
 def _naming_skipped(dataset: ImageDataset | RawDataset) -> Iterator[None]:
     """Let errors in the body of a ``with`` statement end with what the source of a data set contains but was skipped.
@@ -102,11 +128,12 @@ def _naming_skipped(dataset: ImageDataset | RawDataset) -> Iterator[None]:
         raise ValueError(f"{error} Skipped entries of {dataset.name}: {describe(dataset.skipped)}.") from error
 
 
-def _data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str]) -> list[str]:
+def _data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str], remarks: Sequence[str] = ()) -> list[str]:
     """Return the lines that a run would print about its data set.
 
     Args:
         dataset: The data set.
         warned: Warnings, each a sentence.
+        remarks: What is to be said about the division of the data set.
     """
-    return [*remark_lines(dataset), *(f"warning: {sentence}" for sentence in warned)]
+    return [*remark_lines(dataset), *remarks, *(f"warning: {sentence}" for sentence in warned)]

@@ -69,7 +69,7 @@ def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactSt
             results=trials,
             division=partition,
             dataset=dataset,
-            warnings=batch_warnings(config, train_counts_PK.sum(axis=1)),
+            warnings=batch_warnings(config, train_counts_PK.sum(axis=1), peer_names=names),
         ),
         config=config,
         names=names,

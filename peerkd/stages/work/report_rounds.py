@@ -65,7 +65,7 @@ def gather_facts(config: CollaborateConfig, rounds: Manifest, store: ArtifactSto
             results=rounds,
             division=partition,
             dataset=dataset,
-            warnings=batch_warnings(config, sizes_P),
+            warnings=batch_warnings(config, sizes_P, peer_names=peer_names(config, partition)),
         ),
         config=config,
         fingerprints={

@@ -7,9 +7,11 @@ import pytest
 
 import peerkd as public
 from peerkd.cli import plan as plan_module
+from peerkd.cli.plan_lines import peer_lines
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pipelines import COLLABORATE
 from peerkd.config.resolve import override, resolve
+from peerkd.stages.planning import PlannedPeer
 from peerkd.training import process_pool
 from peerkd.training.forecast import PartitionSizes, Rates
 from peerkd.training.forecast_rounds import forecast_rounds, recipe_to_measure, rounds_seconds
@@ -245,3 +247,17 @@ def test_a_tuned_study_is_planned_with_its_budget(peerkd) -> None:
     num_distilled = int(value(outcome, "distillation").replace(",", ""))
     # Controls are not part of the cost of which the budget is a fraction.
     assert 0.09 * num_distilled < int(value(outcome, "budget of the tuner").replace(",", "")) < 0.1 * num_distilled
+
+
+def test_peers_with_names_are_listed_with_their_classes(peerkd) -> None:
+    peers = [PlannedPeer("hall", {"cat": 1_200, "dog": 2}), PlannedPeer("shed", {"owl": 3})]
+    assert list(peer_lines(peers)) == [
+        "Training samples of each peer:",
+        "  hall   1,202  cat 1,200, dog 2",
+        "  shed       3  owl 3",
+        "",
+    ]
+    assert list(peer_lines([PlannedPeer("0", {"cat": 1})])) == []
+    (first, *_) = json.loads(peerkd("plan", "jointkd", "--no-measure", "--json").out)["peers"]
+    assert first["name"] == "0"
+    assert sum(first["class_counts"].values()) == 108

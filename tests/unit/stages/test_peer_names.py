@@ -8,7 +8,7 @@ from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import resolve
 from peerkd.data.dataset import RawDataset
 from peerkd.data.partition.assignment import Assignment
-from peerkd.stages.peer_names import find_peer, names_of_origins, peer_names
+from peerkd.stages.peer_names import find_peer, names_of_origins, names_of_peers, peer_names, shared_origins
 
 NATURAL = (
     "partition.num_peers=3 partition.own_evaluation=held_out partition.label_skew.kind=natural "
@@ -17,7 +17,7 @@ NATURAL = (
 NONE = np.array([], dtype=int)
 
 
-def names(overrides, sites, train):
+def divided(overrides, sites, train):
     config = resolve(JOINTKD, preset="digits", overrides=overrides)
     dataset = RawDataset(
         images_NCHW=np.zeros((len(sites), 1, 4, 4), dtype=np.uint8),
@@ -30,7 +30,11 @@ def names(overrides, sites, train):
     parts = tuple(map(np.array, train))
     empty = (NONE,) * len(train)
     assignment = Assignment(train=parts, own_validation=empty, own_test=empty, validation=NONE, test=NONE, public=NONE)
-    return names_of_origins(config, dataset, assignment)
+    return config, dataset, assignment
+
+
+def names(overrides, sites, train):
+    return names_of_origins(*divided(overrides, sites, train))
 
 
 @pytest.mark.parametrize(
@@ -45,6 +49,18 @@ def names(overrides, sites, train):
 )
 def test_peers_are_called_by_the_column_that_divides_them(sites, train, expected):
     assert names(NATURAL, sites, train) == expected
+
+
+def test_values_that_share_a_peer_are_listed():
+    shared = divided(NATURAL, ["a", "b", "c", "d"], [[0, 1], [2], [3]])
+    assert shared_origins(*shared) == [
+        "the 4 values of site are divided among 3 peers (partition.num_peers): peer 0 has a, b; peer 1 has c; peer 2 "
+        "has d"
+    ]
+    assert names_of_peers(*shared) == ["0", "1", "2"]
+    alone = divided(NATURAL, ["a", "b", "c"], [[0], [1], [2]])
+    assert shared_origins(*alone) == []
+    assert names_of_peers(*alone) == ["a", "b", "c"]
 
 
 def test_peers_are_called_by_the_files_that_list_them():
