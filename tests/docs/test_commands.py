@@ -28,8 +28,8 @@ LANGUAGES = {"sh", "text", "python", "yaml"}
 PARSED = {"clean", "compare", "doctor", "export", "logs", "open", "runs", "show", "submit", "watch"}
 """The commands of peerkd of which only the options are parsed, because they need a run, a cluster or a person."""
 
-HOSPITALS_NAME = "hospitals.yaml"
-"""The file of the page on own data. Its content is the config on that page."""
+HOSPITALS_NAME, CAMERAS_NAME = "hospitals.yaml", "cameras.yaml"
+"""The files of the page on own data. Their contents are the configs on that page."""
 
 
 def commands() -> list[tuple[str, str]]:
@@ -124,13 +124,14 @@ def _filled_in(word: str, folder: Path, pipeline: Pipeline[StrictConfig]) -> str
         word = re.sub(r"\bARRAYS\b", str(arrays), word)
     if word == HOSPITALS_NAME:
         word = str(_write_hospitals(folder))
+    if word == CAMERAS_NAME:
+        word = str(_write_cameras(folder))
     return re.sub(r"\bFOLDER\b", str(folder), word.replace("s3://BUCKET", "s3://bucket"))
 
 
 def _write_hospitals(folder: Path) -> Path:
     """Write the config that the page on own data shows, and a folder of images for each of its peers."""
-    (shown,) = (block.body for block in blocks() if block.page == "docs/own-data.md" and block.language == "yaml")
-    config = folder / HOSPITALS_NAME
+    shown, config = _shown_config("hospitals"), folder / HOSPITALS_NAME
     config.write_text(shown.replace("data: images/", f"data: {folder}/images/"), encoding="utf-8")
     for peer in load_file(JOINTKD, config).peers.given:
         for index in range(48):
@@ -138,6 +139,28 @@ def _write_hospitals(folder: Path) -> Path:
             image.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (12, 8), (index, 5 * index, len(peer.name))).save(image)
     return config
+
+
+def _write_cameras(folder: Path) -> Path:
+    """Write the config that the page on own data shows, a folder of images, and the file with the camera of each."""
+    shown, config = _shown_config("cameras"), folder / CAMERAS_NAME
+    owners, photos = folder / "owners.csv", folder / "photos"
+    config.write_text(shown.replace("photos", str(photos)).replace("owners.csv", str(owners)), encoding="utf-8")
+    rows = ["file_name,camera"]
+    for index in range(240):
+        image = photos / ("cat", "dog")[index % 2] / f"{index}.jpg"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 8), (index, 7, 7)).save(image)
+        rows.append(f"{image.parent.name}/{image.name},{('kitchen', 'garden', 'hall', 'shed')[index // 2 % 4]}")
+    owners.write_text("\n".join(rows), encoding="utf-8")
+    return config
+
+
+def _shown_config(name: str) -> str:
+    """Return the config of this name that the page on own data shows."""
+    shown = (block.body for block in blocks() if block.page == "docs/own-data.md" and block.language == "yaml")
+    (found,) = (body for body in shown if body.startswith(f"name: {name}\n"))
+    return found
 
 
 def _with_contents(word: str) -> str:
