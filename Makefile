@@ -107,7 +107,8 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement $(VENV)/uv.lock && \
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . && \
-	touch $(VENV)/ready; } || { \
+	touch $(VENV)/ready && \
+	echo "Installed. Next: make run, or $(BIN)/peerkd --help."; } || { \
 	df -Pk . | awk 'NR == 2 {printf "The set-up of $(VENV) failed. It needs about 6 GB of free space, got %.1f GB.\n", $$4 / 1e6}'; \
 	exit 2; }
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -26,12 +27,15 @@ from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import Pipeline
 from peerkd.config.resolve import Config
 from peerkd.config.tuning import check_strategy
-from peerkd.launch.invocations.files import invoking, list_invocations
+from peerkd.launch.invocations.files import LATEST, invoking, list_invocations
 from peerkd.launch.local_pipeline import compiled_pipeline, run_pipeline
 from peerkd.launch.shared_folder import check_workers_folder
 from peerkd.stages.run_record import find_route
 from peerkd.stages.tracking import check_tracking
 from peerkd.suggestions import check_choice
+
+_PUBLISHING = frozenset({"improve_peers", "collaborate_peers"})
+"""The stages that publish a network for each peer."""
 
 LOCAL, KUBERNETES = "local", "kubernetes"
 
@@ -129,6 +133,10 @@ def run(
         return
     say((folder / "summary.txt").read_text(encoding="utf-8"))
     say(f"\nReport: {folder / 'report.html'}")
+    if set(route.stages).intersection(_PUBLISHING):
+        place = ["--store", store] if not is_folder else [] if output == Path("runs") else ["--output", str(output)]
+        command = ["peerkd", "export", LATEST, *place, "--student", "0", "--to", "student-0.pt2"]
+        say(f"A network for other programs: {shlex.join(command)}")
 
 
 @contextmanager

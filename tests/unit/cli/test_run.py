@@ -40,7 +40,10 @@ def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, str]
 
 
 def test_on_this_machine_the_output_is_the_store(peerkd, sent, tmp_path: Path) -> None:
-    assert peerkd("run", "jointkd").exit_code == 0
+    outcome = peerkd("run", "jointkd")
+    assert outcome.exit_code == 0
+    exporting = "peerkd export latest --student 0 --to student-0.pt2"
+    assert outcome.out.endswith(f"\nA network for other programs: {exporting}\n")
     (given,) = sent
     given.pop("config_json")
     assert given == {
