@@ -4,8 +4,11 @@ Each function is called while a person types. If a store cannot be read, there a
 raised.
 """
 
+import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -43,9 +46,47 @@ def pipelines(incomplete: str) -> list[str]:
 
 
 def fields(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the fields of a config as ``section.field=``, as ``--set`` takes them."""
+    """Return the fields of a config as ``section.field=``, as ``--set`` takes them, or the values after the ``=``."""
+    name, separator, value = incomplete.partition("=")
+    if separator:
+        schema = _pipeline(context).config.model_json_schema()
+        values = dict.fromkeys(_values(schema, name.split("."), schema.get("$defs", {})))
+        return [f"{name}={each}" for each in values if each.startswith(value)]
     preset = next(iter(_pipeline(context).presets.values()))
     return [f"{name}=" for name in _names(json.loads(preset().to_json())) if name.startswith(incomplete)]
+
+
+@contextmanager
+def completing_for_bash(environment: MutableMapping[str, str]) -> Iterator[None]:
+    """Let a completion see whole words, although bash splits them at ``=``, and print only what follows the ``=``."""
+    if environment.get("_PEERKD_COMPLETE") != "complete_bash":
+        yield
+        return
+    start = _join_words(environment)
+    told = io.StringIO()
+    try:
+        with redirect_stdout(told):
+            yield
+    finally:
+        sys.stdout.write("".join(line.removeprefix(start) for line in told.getvalue().splitlines(keepends=True)))
+
+
+def _join_words(environment: MutableMapping[str, str]) -> str:
+    """Join the words that bash has split at ``=``. Return what the word under the cursor has up to its last ``=``."""
+    words, cursor = environment["COMP_WORDS"].split(), int(environment["COMP_CWORD"])
+    joined: list[str] = []
+    num_joined = 0
+    for index, word in enumerate(words):
+        # An option such as --name=value stays split, because it is completed as bash expects it.
+        if index > 1 and "=" in (word, words[index - 1]) and not joined[-1].startswith("-"):
+            joined[-1] += word
+            num_joined += index <= cursor
+        else:
+            joined.append(word)
+    cursor -= num_joined
+    environment["COMP_WORDS"], environment["COMP_CWORD"] = " ".join(joined), str(cursor)
+    begun = joined[cursor] if cursor < len(joined) else ""
+    return begun[: begun.rfind("=") + 1]
 
 
 def runs(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -72,6 +113,24 @@ def _pipeline(context: typer.Context) -> "Pipeline[StrictConfig]":
 
     named = (context.info_name or "", context.params.get("pipeline") or "")
     return next((PIPELINES[name] for name in named if name in PIPELINES), JOINTKD)
+
+
+def _values(schema: Mapping[str, Any], names: list[str], definitions: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the values of a field that has only a few, given its schema and the rest of its dotted name."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
+    options = [option for word in ("oneOf", "anyOf", "allOf") for option in schema.get(word, [])]
+    for option in options:
+        yield from _values(option, names, definitions)
+    if names:
+        field = schema.get("properties", {}).get(names[0])
+        if field is not None:
+            yield from _values(field, names[1:], definitions)
+        return
+    constant = [schema["const"]] if "const" in schema else []
+    yield from (each for each in (*constant, *schema.get("enum", [])) if isinstance(each, str))
+    if schema.get("type") == "boolean":
+        yield from ("true", "false")
 
 
 def _names(values: Mapping[str, Any], *, prefix: str = "") -> Iterator[str]:

@@ -11,6 +11,7 @@ from peerkd.cli.command import StrictTyper
 from peerkd.cli.commands.clusters import cluster_app
 from peerkd.cli.commands.experiments import config_app, plan_app, run_app
 from peerkd.cli.commands.results import results_app
+from peerkd.cli.completion import completing_for_bash
 from peerkd.cli.exit_codes import check_arguments, exiting_on_errors
 from peerkd.cli.store import store_app
 from peerkd.version import __version__
@@ -78,6 +79,6 @@ def main() -> None:
     """Run the command line. Exit codes: 0 success, 1 failure, 2 an error that the user can fix, 130 interrupted."""
     # The matrices are small, so threads of several processes on one machine would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    with exiting_on_errors():
+    with exiting_on_errors(), completing_for_bash(os.environ):
         check_arguments(sys.argv[1:])
         sys.exit(app(standalone_mode=False) or 0)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer
 
-from peerkd.cli.main import ORDER, app
+from peerkd.cli.main import ORDER, app, main
 
 ROOT: Any = typer.main.get_command(app)
 
@@ -73,6 +73,12 @@ def completed(*words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         (("run", "jointkd", "--pres"), ["--preset"]),
         (("run", "pcl", "--preset", "digits_"), ["digits_ablation"]),
         (("run", "jointkd", "--set", "sweep.alp"), ["sweep.alphas="]),
+        (("run", "jointkd", "--set", "distill.loss.kind=rev"), ["distill.loss.kind=reverse_kl"]),
+        (
+            ("run", "jointkd", "--set", "sweep.data_stays_home="),
+            [f"sweep.data_stays_home={x}" for x in ("true", "false")],
+        ),
+        (("run", "jointkd", "--set", "seed="), []),
         (("config", "show", "--pipeline", "j"), ["jointkd"]),
         (("run", "jointkd", "--strategy", "t"), ["tune"]),
         # A folder that does not exist has no runs, and that is no error while a person types.
@@ -90,6 +96,31 @@ def test_a_shell_completes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert completed(*words, monkeypatch=monkeypatch, capsys=capsys) == found
+
+
+@pytest.mark.parametrize(
+    ("words", "cursor", "found"),
+    [
+        ("peerkd run jointkd --set distill.loss.kind =", 5, ["kl", "reverse_kl"]),
+        ("peerkd run jointkd --set distill.loss.kind = rev", 6, ["reverse_kl"]),
+        ("peerkd run jointkd --set seed = 3 --set sweep.alp", 8, ["sweep.alphas="]),
+        ("peerkd run jointkd --set seed = 3 --pres", 7, ["--preset"]),
+        ("peerkd ru", 1, ["run", "runs"]),
+        ("peerkd run ", 2, ["jointkd", "pcl", "collaborate"]),
+    ],
+)
+def test_bash_completes_words_that_it_splits(
+    words: str, cursor: int, found: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = {"_PEERKD_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(cursor)}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["peerkd"])
+    with pytest.raises(SystemExit):
+        main()
+    shown = capsys.readouterr().out.split()
+    assert [each for each in shown if each in found] == found
+    assert all("=" not in each.rstrip("=") for each in shown)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
