@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import textwrap
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -34,13 +35,17 @@ _NUM_COLUMNS: Final = 80
 """The width of the lines for a terminal."""
 
 
-def pairs_csv(findings: SweepFindings) -> str:
+def pairs_csv(findings: SweepFindings, names: Sequence[str] = ()) -> str:
     """Return one line for each ordered pair. Gains are fractions of accuracy on test. A missing value is empty.
 
     ``decision`` is distil, fine_tune or leave. ``predicted_gain`` is the gain of the setting over the unchanged
     student, and ``predicted_advantage`` is its gain over the best training without a teacher, both as predicted for the
     test set. Two columns with the bounds of the interval follow each of them. ``test_global_difference`` is the
     accuracy of the chosen setting minus that of the untuned default, on the same samples of the global test set.
+
+    Args:
+        findings: The findings.
+        names: What the peers are called. If they have names, the last columns are those of student and teacher.
     """
     gain = f"test_{findings.scope}_gain"
     settings, paired = findings.settings, findings.comparison.paired
@@ -64,10 +69,21 @@ def pairs_csv(findings: SweepFindings) -> str:
     }
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["student", "teacher", *columns])
+    writer.writerow(["student", "teacher", *columns, *name_columns(names)])
     for student, teacher in np.argwhere(findings.choice.chosen != NO_ROW):
-        writer.writerow([student, teacher, *(_cell(values[student, teacher]) for values in columns.values())])
+        cells = [_cell(values[student, teacher]) for values in columns.values()]
+        writer.writerow([student, teacher, *cells, *named(names, student, teacher)])
     return text.getvalue()
+
+
+def name_columns(names: Sequence[str]) -> list[str]:
+    """Return the columns with the names of a student and a teacher; empty if all peers have only numbers."""
+    return [] if all(map(str.isdigit, names)) else ["student_name", "teacher_name"]
+
+
+def named(names: Sequence[str], student: int, teacher: int) -> list[str]:
+    """Return the values of ``name_columns``."""
+    return [names[student], names[teacher]] if name_columns(names) else []
 
 
 def metrics(findings: SweepFindings) -> dict[str, float]:

@@ -3,12 +3,14 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from peerkd.reporting.choices.findings import TuningFindings
 from peerkd.reporting.choices.headline import describe, headline, students_in_words
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.improved import terminal_line
+from peerkd.reporting.tables import name_columns, named
 from peerkd.reporting.wording import points, tried_losses_in_words
 from peerkd.study.defaults import DIMENSIONS
 from peerkd.wording import plural
@@ -21,15 +23,21 @@ _COLUMNS: Final = (
 )
 
 
-def plan_csv(findings: TuningFindings) -> str:
-    """Return one line for each recommendation to distil. Gains are fractions of accuracy."""
+def plan_csv(findings: TuningFindings, names: Sequence[str] = ()) -> str:
+    """Return one line for each recommendation to distil. Gains are fractions of accuracy.
+
+    Args:
+        findings: The findings.
+        names: What the peers are called. If they have names, the last columns are those of student and teacher.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = [name for name in _COLUMNS if name not in DIMENSIONS or name in findings.dimensions]
-    writer.writerow([*columns, "expected_gain_in_other_position"])
+    writer.writerow([*columns, "expected_gain_in_other_position", *name_columns(names)])
     for advice in findings.plan:
         values = [*(getattr(advice.choice, name) for name in columns), advice.other_gain]
-        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
+        cells = [f"{value:.6g}" if isinstance(value, float) else value for value in values]
+        writer.writerow([*cells, *named(names, advice.choice.student, advice.choice.teacher)])
     return text.getvalue()
 
 

@@ -36,7 +36,7 @@ def compute_contents(
         findings = compute_findings(table, facts)
     return ReportContents(
         page=html.render(findings, facts),
-        table=tables.pairs_csv(findings),
+        table=tables.pairs_csv(findings, facts.names),
         metrics=tables.metrics(findings),
         cost=facts.cost,
         summary=tables.summary(findings, facts),

@@ -55,7 +55,7 @@ def compute_contents(
     )
     return ReportContents(
         page=html.render(findings, facts),
-        table=tables.plan_csv(findings),
+        table=tables.plan_csv(findings, facts.names),
         metrics=tables.metrics(findings),
         cost=facts.cost,
         summary=tables.summary(findings, facts),

@@ -24,6 +24,12 @@ def unlabelled():
 
 def test_the_csv_has_a_line_for_each_ordered_pair(findings):
     rows = list(csv.DictReader(io.StringIO(pairs_csv(findings))))
+    called = [f"site {peer}" for peer in range(max(int(row["student"]) for row in rows) + 1)]
+    with_names = list(csv.DictReader(io.StringIO(pairs_csv(findings, called))))
+    assert [(row["student_name"], row["teacher_name"]) for row in with_names] == [
+        (called[int(row["student"])], called[int(row["teacher"])]) for row in rows
+    ]
+    assert pairs_csv(findings, list(map(str, range(len(called))))) == pairs_csv(findings)
     assert len(rows) == 90
     row = next(row for row in rows if (row["student"], row["teacher"]) == ("3", "7"))
     assert float(row["test_global_gain"]) == pytest.approx(findings.gains["chosen"][3, 7], rel=1e-5)

@@ -84,6 +84,10 @@ def test_the_headline_says_if_nothing_helps(conclude):
 
 def test_the_plan_as_a_file_has_a_line_for_every_two_peers(concluded):
     lines = plan_csv(concluded).splitlines()
+    called = plan_csv(concluded, [f"site {peer}" for peer in range(20)]).splitlines()
+    assert called[0] == f"{lines[0]},student_name,teacher_name"
+    student, teacher, *_ = lines[1].split(",")
+    assert called[1] == f"{lines[1]},site {student},site {teacher}"
     assert lines[0].startswith("student,teacher,transfer_set,temperature,alpha,expected_gain")
     assert lines[1:] == [
         "1,2,both,4,0.9,0.06,,,,,,0.011,,,0,0,0",
