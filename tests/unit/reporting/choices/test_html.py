@@ -42,6 +42,15 @@ def test_the_page_shows_the_plan_the_settings_and_what_was_not_tried(page):
     assert "48,700" in text
 
 
+def test_a_long_list_of_settings_that_were_not_tried_is_folded(page, conclude, facts):
+    folded = "The settings that were never tried"
+    assert folded not in page
+    untried = tuple(f"transfer set student, T={temperature}, alpha=0.5" for temperature in range(1, 8))
+    long = render(conclude(untried=untried), facts)
+    assert folded in long
+    assert long.count(untried[-1]) == 1
+
+
 def test_the_verdict_names_who_learns_from_whom_and_the_cost(page, concluded):
     text = " ".join(" ".join(Page(page).text).split())
     assert (
