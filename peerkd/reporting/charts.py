@@ -9,6 +9,7 @@ import numpy as np
 from peerkd.arrays import FloatArray
 from peerkd.reporting.wording import points
 from peerkd.results.intervals import Estimate
+from peerkd.wording import plural
 
 MAX_ARROWS: Final = 100
 """The number of arrows that a network can show."""
@@ -102,12 +103,15 @@ class BarChart(NamedTuple):
 
 
 class Arrow(NamedTuple):
-    """An arrow from a teacher to a student that should learn from it. Both are indices of peers."""
+    """An arrow from a teacher to a student. Both are indices of peers."""
 
     student: int
     teacher: int
     gain: float
     """The gain of the student as a fraction. A larger gain makes the arrow wider."""
+
+    is_decided: bool
+    """Whether the student should learn from the teacher. If not, the teacher pays only if the pair is judged alone."""
 
 
 class NetworkChart(NamedTuple):
@@ -115,7 +119,7 @@ class NetworkChart(NamedTuple):
 
     peers: Sequence[str]
     arrows: Sequence[Arrow]
-    """The arrows, sorted by gain, with the largest gain first."""
+    """The arrows: first those that are decided, and among equals the largest gain first."""
 
     gain_noun: str
     """Words that follow a gain in points, such as ``on test`` or ``expected``."""
@@ -172,18 +176,54 @@ def share_chart(shares: Mapping[str, float]) -> BarChart:
 
 
 def network_chart(
-    peers: Sequence[str], gain_PP: FloatArray, pairs: Iterable[tuple[int, int]], *, gain_noun: str
+    peers: Sequence[str],
+    gain_PP: FloatArray,
+    *,
+    decided: Iterable[tuple[int, int]],
+    alone: Iterable[tuple[int, int]],
+    gain_noun: str,
 ) -> NetworkChart:
     """Return the chart of all peers with an arrow for each of the given pairs.
 
     Args:
         peers: What each peer is called.
-        gain_PP: (num_peers, num_peers) gains as fractions, student by teacher. A pair without a gain has no arrow.
-        pairs: Student and teacher of each pair in which the student should learn.
+        gain_PP: (num_peers, num_peers) gains as fractions, student by teacher.
+        decided: Student and teacher of each peer that should learn from a teacher. A missing gain counts as 0.
+        alone: Student and teacher of each pair whose teacher pays if the pair is judged alone. A pair without a gain
+            has no arrow.
         gain_noun: Words that follow a gain in points, such as ``on test`` or ``expected``.
     """
-    arrows = [Arrow(*pair, float(gain_PP[pair])) for pair in pairs if not math.isnan(gain_PP[pair])]
-    return NetworkChart(peers, sorted(arrows, key=lambda arrow: -arrow.gain), gain_noun, min(MAX_ARROWS, len(arrows)))
+    chosen = set(decided)
+    arrows = [Arrow(*pair, float(np.nan_to_num(gain_PP[pair])), True) for pair in sorted(chosen)]
+    arrows += [
+        Arrow(*pair, float(gain_PP[pair]), False)
+        for pair in alone
+        if pair not in chosen and not math.isnan(gain_PP[pair])
+    ]
+    ordered = sorted(arrows, key=lambda arrow: (not arrow.is_decided, -arrow.gain))
+    return NetworkChart(peers, ordered, gain_noun, min(MAX_ARROWS, len(arrows)))
+
+
+def network_note(chart: NetworkChart) -> str:
+    """Return in words what the arrows in the chart of peers stand for."""
+    if not chart.arrows:
+        return "There is no arrow, because no peer should learn from a teacher."
+    num_decided = sum(arrow.is_decided for arrow in chart.arrows)
+    num_alone = len(chart.arrows) - num_decided
+    parts = ["There is no solid arrow, because no peer should learn from a teacher."]
+    if num_decided:
+        parts = [
+            f"A solid arrow leads to {f'each of {num_decided:,} peers' if num_decided > 1 else 'the peer'} that should "
+            "learn, from its teacher. Its width is the gain of the student. Without a gain it is thin and grey."
+        ]
+    if num_alone:
+        parts.append(
+            f"A dashed arrow is no advice ({plural(num_alone, 'pair')}): the teacher pays if the pair is judged by its "
+            "own trainings alone, but the decision for the student, among the trainings of all its pairs, is another."
+        )
+    if len(chart.arrows) > chart.num_drawn:
+        parts.append(f"The {chart.num_drawn:,} first are drawn: solid before dashed, and wide before thin.")
+    return " ".join(parts)
 
 
 def points_axis(values: Iterable[float], *, title: str = "") -> Axis:

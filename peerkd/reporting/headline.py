@@ -7,7 +7,7 @@ from peerkd.reporting import wording
 from peerkd.reporting.controls import UNCHANGED, control, has_results, kinds_of_controls
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings, Treatment
-from peerkd.reporting.verdict import pairs_that_differ
+from peerkd.reporting.verdict import count_who_learns, pairs_that_differ
 from peerkd.reporting.wording import (
     BOTH_CONTROLS,
     NO_INTERVALS,
@@ -108,10 +108,10 @@ def _advice(findings: SweepFindings, facts: ExperimentFacts) -> str:
         else (UNCHANGED, "the unchanged student")
     )
     text = (
-        f"In {advice.count('distil'):,} of {plural(findings.num_pairs, 'ordered pair')}, the student should learn from "
-        f"the teacher: on validation, this beats {beaten} by more than its noise. In "
-        f"{advice.count('fine_tune'):,}, the student should train on without a teacher, and in "
-        f"{advice.count('leave'):,} it should stay unchanged."
+        f"{count_who_learns(facts)}. Of {plural(findings.num_pairs, 'ordered pair')}, each judged alone, the teacher "
+        f"pays in {advice.count('distil'):,}: on validation, learning from it beats {beaten} by more than its noise. "
+        f"In {advice.count('fine_tune'):,}, training on without a teacher pays, and in {advice.count('leave'):,} "
+        "neither does."
     )
     if differing := pairs_that_differ(advice.student_decisions(), facts):
         text += f" {differing}"
@@ -121,8 +121,9 @@ def _advice(findings: SweepFindings, facts: ExperimentFacts) -> str:
     student, teacher = pairs[0]
     over_both = came.over_best_control
     return (
-        f"{text} The largest predicted gain: {called(facts.names[student])} from {called(facts.names[teacher])}, "
-        f"{prediction(advice.gain, pairs[0])}. On test, the students that should learn from their teacher gain "
+        f"{text} The largest predicted gain of a pair: {called(facts.names[student])} from "
+        f"{called(facts.names[teacher])}, "
+        f"{prediction(advice.gain, pairs[0])}. On test, the students of the pairs in which the teacher pays gain "
         f"{points_with_interval(over_both)} over {compared}{_verdict_after(', ', over_both)}; "
         f"{came.num_worse:,} of {len(pairs):,} are worse."
     )

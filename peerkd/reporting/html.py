@@ -9,10 +9,13 @@ from peerkd.reporting.findings import TREATMENTS, SweepFindings, Treatment
 from peerkd.reporting.headline import headline, remarks
 from peerkd.reporting.improved import decision_in_words
 from peerkd.reporting.improved import headline as better_peers
+from peerkd.reporting.peer_answers import MAX_ON_FIRST_SCREEN, decided_pairs
 from peerkd.reporting.scripts import EXPLORER
-from peerkd.reporting.verdict import network_note, verdict
+from peerkd.reporting.small_validation import limit_of_validation
+from peerkd.reporting.verdict import answers_of_sweep, verdict
 from peerkd.results.pair_rows import NO_ROW
 from peerkd.results.pairs import CHANCE_OF_A_WIN, NUM_STANDARD_ERRORS
+from peerkd.study.objective import objective_of
 from peerkd.study.transfer_sets import names_without_labels
 
 SECTIONS: Final[Mapping[str, str]] = {
@@ -65,18 +68,24 @@ def _view(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
     advised, shares = findings.advice.pairs_to_distil(), explorer.importance_of_dimensions(findings)
     labels = treatment_labels(findings)
     planned = facts.config.pairs()
+    network = charts.network_chart(
+        names, findings.gains["chosen"], decided=decided_pairs(facts), alone=advised, gain_noun="on test"
+    )
     return {
         **page.distillation_view(facts.config),
         "findings": findings,
-        "verdict": verdict(findings, facts),
+        "verdict": verdict(facts),
         # The verdict says once what cannot be said of few peers.
         "headline": [
             *(each for each in headline(findings, facts) if each.topic != "Intervals"),
             better_peers(facts.improved),
         ],
         "study_data": figures.to_json(explorer.study_data(findings, facts)),
-        "network_chart": charts.network_chart(names, findings.gains["chosen"], advised, gain_noun="on test"),
-        "network_note": network_note(len(advised)),
+        "answers": answers_of_sweep(facts),
+        "max_answers": MAX_ON_FIRST_SCREEN,
+        "network_chart": network,
+        "limit_of_validation": limit_of_validation(facts, objective_of(facts.config.sweep.selection_metric)),
+        "network_note": charts.network_note(network),
         "edges": wording.at_edges(findings.edges),
         "added": wording.added_values(facts.added),
         "importance_chart": charts.share_chart(shares),

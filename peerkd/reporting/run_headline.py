@@ -26,6 +26,10 @@ def run_headline(summary: Any) -> str:
 
 
 def _sweep(summary: Mapping[str, Any]) -> str:
+    num_learning, num_peers = (_number(summary, name) for name in ("num_peers_to_distil", "num_peers"))
+    if num_learning is not None and num_peers is not None:
+        return f"{num_learning:,.0f} of {plural(round(num_peers), 'peer')} should learn from a teacher"
+    # An earlier version of the report recorded the advice for pairs alone.
     num_distilled, num_pairs = (_number(summary, name) for name in ("num_pairs_to_distil", "num_pairs"))
     if num_distilled is not None and num_pairs is not None:
         gain = _with_bounds(summary, "advised_over_best_control")

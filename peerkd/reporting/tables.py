@@ -15,7 +15,8 @@ from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import TREATMENTS, SweepFindings
 from peerkd.reporting.headline import diverged
 from peerkd.reporting.improved import terminal_line
-from peerkd.reporting.verdict import pairs_that_differ, students_in_words
+from peerkd.reporting.peer_answers import terminal_lines
+from peerkd.reporting.verdict import answers_of_sweep, pairs_that_differ, students_in_words
 from peerkd.reporting.wording import (
     NO_INTERVALS,
     default_recipe,
@@ -111,6 +112,7 @@ def metrics(findings: SweepFindings) -> dict[str, float]:
 
 def summary(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, float | str | None]:
     """Return the headline numbers and their context as a flat mapping. A missing number is None."""
+    decided = [each for each in facts.improved.students if each.decision == "distil"]
     return {
         "experiment": facts.config.name,
         "config_fingerprint": facts.config_fingerprint,
@@ -125,6 +127,7 @@ def summary(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, float 
         "single_setting": single_setting(findings.single),
         "tuned_over_default_ratio": None,
         "why_no_ratio": findings.comparison.ratio.reason,
+        "num_peers_to_distil": float(len(decided)),
         **metrics(findings),
     }
 
@@ -147,7 +150,8 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         *textwrap.wrap(f"loss: {tried_losses_in_words(facts.config)}", width=_NUM_COLUMNS),
         *([] if findings.has_intervals else textwrap.wrap(NO_INTERVALS, width=_NUM_COLUMNS)),
         "",
-        *(line for text in students_in_words(findings, facts) for line in textwrap.wrap(text, width=_NUM_COLUMNS)),
+        *(line for text in students_in_words(facts) for line in textwrap.wrap(text, width=_NUM_COLUMNS)),
+        *terminal_lines(answers_of_sweep(facts)),
         "",
         f"{'mean ' + scope + ' gain in points of accuracy':<44}{'gain':>7}"
         + ("  95 % interval" if findings.has_intervals else ""),
@@ -167,9 +171,9 @@ def terminal_summary(findings: SweepFindings, facts: ExperimentFacts) -> str:
         "",
         *textwrap.wrap(f"pairs away from {default}: {share_of(comparison.share_not_default)}", width=_NUM_COLUMNS),
         "pairs whose chosen setting (transfer set included) beats the default",
-        f"  beyond noise: {share_of(comparison.share_wins)}",
-        f"pairs that should learn from the teacher: {advice.count('distil')}, without one: "
-        f"{advice.count('fine_tune')}, not at all: {advice.count('leave')}",
+        f"  beyond the noise of their own test samples: {share_of(comparison.share_wins)}",
+        f"pairs judged alone: with a teacher {advice.count('distil')}, trained on without "
+        f"{advice.count('fine_tune')}, unchanged {advice.count('leave')}",
         *textwrap.wrap(pairs_that_differ(advice.student_decisions(), facts), width=_NUM_COLUMNS),
         f"accuracy forgotten per class, by set: {', '.join(forgotten)}",
         *textwrap.wrap(diverged(findings, facts), width=_NUM_COLUMNS),

@@ -1,18 +1,21 @@
 """The verdict of a study: who should learn from whom, who should not, and what it cost to know.
 
-The sentences on students are the same for a sweep and for a tuned study. Each student counts with the decision that was
-made for its published network.
+The sentences on peers are the same for a sweep and for a tuned study. Each peer counts with the decision that was made
+for its published network. Pairs that were judged alone have a sentence of their own, which is no part of the verdict.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from peerkd.reporting.charts import MAX_ARROWS
-from peerkd.reporting.controls import UNCHANGED, has_results
 from peerkd.reporting.facts import ExperimentFacts
-from peerkd.reporting.findings import SweepFindings
+from peerkd.reporting.peer_answers import (
+    PeerAnswer,
+    accuracies_in_words,
+    answers,
+    foreign_data_in_words,
+    losses_in_words,
+)
 from peerkd.reporting.small_validation import small_validation
-from peerkd.reporting.wording import percent, points_with_interval
 from peerkd.results.cost import RunCost
 from peerkd.results.pair_advice import DECISIONS
 from peerkd.study.objective import Objective, objective_of
@@ -23,56 +26,65 @@ _MAX_NAMES: Final = 6
 """The number of peers that a sentence names; the others are counted."""
 
 
-def verdict(findings: SweepFindings, facts: ExperimentFacts) -> list[str]:
-    """Return three sentences: who should learn from whom, who should not, and what it cost to know.
+def verdict(facts: ExperimentFacts) -> list[str]:
+    """Return sentences: who should learn from whom, who should not, what this changes, and what it cost to know.
 
-    If the validation sets are small, a further sentence before the last one says which gains cannot be found.
+    If peers lose accuracy on their own data, or if the validation sets are small, further sentences say so.
     """
-    return [*students_in_words(findings, facts), _cost(facts)]
+    return [*students_in_words(facts), _cost(facts)]
 
 
-def students_in_words(findings: SweepFindings, facts: ExperimentFacts) -> list[str]:
-    """Return sentences on the students of a sweep: those of ``by_student``."""
-    over = findings.advice_on_test.over_best_control
-    beaten, compared = (
-        ("both controls", "the better of the two") if has_results(findings.choice.control) else (UNCHANGED, "it")
-    )
-    gain = f": on test, these pairs gain {points_with_interval(over)} over {compared}" if over.num else ""
-    return by_student(
-        facts,
-        objective_of(facts.config.sweep.selection_metric),
-        num_advised=findings.advice.count("distil"),
-        num_pairs=findings.num_pairs,
-        beaten=beaten,
-        gain=gain,
-    )
+def answers_of_sweep(facts: ExperimentFacts) -> list[PeerAnswer]:
+    """Return the answer of a sweep for each peer."""
+    return answers(facts, objective_of(facts.config.sweep.selection_metric))
 
 
-def by_student(
+def students_in_words(facts: ExperimentFacts) -> list[str]:
+    """Return sentences on the peers of a sweep: those of ``by_student``."""
+    return by_student(facts, objective_of(facts.config.sweep.selection_metric), is_tuned=False)
+
+
+def judged_alone(
+    decisions: Sequence[tuple[int, str]],
     facts: ExperimentFacts,
-    objective: Objective,
     *,
-    num_advised: int,
     num_pairs: int,
-    beaten: str = "both controls",
-    gain: str = "",
-) -> list[str]:
-    """Return two sentences on the students: who should learn from whom, and who should train on or stay unchanged.
+) -> str:
+    """Return sentences on pairs that were judged alone: how many pay, and which peers' answers differ from theirs.
 
-    A third sentence follows if the validation sets are small.
+    Args:
+        decisions: The student and the decision of each ordered pair.
+        facts: The facts about the experiment, with the decision for each student.
+        num_pairs: The number of ordered pairs.
+    """
+    num_paying = sum(decision == "distil" for _, decision in decisions)
+    sentence = (
+        f"In {num_paying:,} of {plural(num_pairs, 'ordered pair')}, each judged alone, a teacher beats both "
+        "controls by more than noise."
+    )
+    differing = pairs_that_differ(decisions, facts)
+    return f"{sentence} {differing}" if differing else sentence
+
+
+def by_student(facts: ExperimentFacts, objective: Objective, *, is_tuned: bool) -> list[str]:
+    """Return sentences on the peers: who should learn from whom, who should not, and the accuracies before and after.
+
+    A warning follows the accuracies if those on own data fall by more than noise. Another sentence follows if the
+    validation sets are small.
 
     Args:
         facts: The facts about the experiment, with the decision for each student.
         objective: The objective by which the study chooses.
-        num_advised: The number of ordered pairs whose student should learn from the teacher, each judged alone.
-        num_pairs: The number of ordered pairs.
-        beaten: The controls that such a pair beats, in words.
-        gain: What the first sentence adds on the gain of these pairs, after its last word.
+        is_tuned: Whether the study is a tuned study.
     """
+    found = answers(facts, objective)
+    losing = few([each.name for each in found if each.loses_at_home])
+    warning = losses_in_words(found, is_tuned=is_tuned, losing=losing)
     limit = small_validation(facts, objective)
     return [
-        _who_learns(facts, num_advised, num_pairs, beaten, gain),
+        _who_learns(facts),
         _who_does_not(facts),
+        " ".join(filter(None, [accuracies_in_words(found), warning])),
         *([limit] if limit else []),
     ]
 
@@ -109,37 +121,29 @@ def pairs_that_differ(decisions: Iterable[tuple[int, str]], facts: ExperimentFac
     )
 
 
-def network_note(num_arrows: int) -> str:
-    """Return in words what the arrows in the chart of peers stand for."""
-    if not num_arrows:
-        return "There is no arrow, because no teaching pays."
-    drawn = f" The {MAX_ARROWS} widest are drawn." if num_arrows > MAX_ARROWS else ""
-    return (
-        f"An arrow leads from teacher to student for each of {plural(num_arrows, 'ordered pair')} in which the "
-        "teaching pays, each judged alone on validation. Its width is the gain of the student. An arrow without a gain "
-        f"is thin and grey.{drawn}"
-    )
+def count_who_learns(facts: ExperimentFacts) -> str:
+    """Return how many peers should learn from a teacher, as a clause."""
+    num = len(_students(facts, "distil"))
+    return f"{num:,} of {plural(len(facts.improved.students), 'peer')} should learn from a teacher"
 
 
-def _who_learns(facts: ExperimentFacts, num_advised: int, num_pairs: int, beaten: str, gain: str) -> str:
+def _who_learns(facts: ExperimentFacts) -> str:
     names = _names(facts)
     learning = [student for student in facts.improved.students if student.decision == "distil"]
-    if not learning and not num_advised:
-        return (
-            "No peer should learn from another: for no ordered pair does distillation beat both the unchanged student "
-            "and training without a teacher by more than noise."
-        )
-    who = [names[each.student] + ("" if each.teacher is None else f" from {names[each.teacher]}") for each in learning]
-    subject = f"Because of a teacher, {plural(len(learning), 'peer')} should learn ({few(who)})"
     if not learning:
-        subject = "Over all its pairs, no peer gains most from a teacher"
-    of_pairs = f"{num_advised:,} of {plural(num_pairs, 'ordered pair')}"
-    return f"{subject}; in {of_pairs}, each judged alone, a teacher beats {beaten} by more than noise{gain}."
+        return "No peer should learn from a teacher."
+    who = [names[each.student] + ("" if each.teacher is None else f" from {names[each.teacher]}") for each in learning]
+    return f"{plural(len(learning), 'peer')} should learn from a teacher ({few(who)})."
 
 
 def _who_does_not(facts: ExperimentFacts) -> str:
     names = _names(facts)
-    tuned, left = ([names[each] for each in _students(facts, decision)] for decision in ("fine_tune", "leave"))
+    tuned = [
+        names[each.student] + foreign_data_in_words(each, facts.names)
+        for each in facts.improved.students
+        if each.decision == "fine_tune"
+    ]
+    left = [names[each] for each in _students(facts, "leave")]
     parts = []
     if tuned:
         parts.append(f"{plural(len(tuned), 'peer')} should only train on, without a teacher ({few(tuned)})")
@@ -149,16 +153,9 @@ def _who_does_not(facts: ExperimentFacts) -> str:
 
 
 def _cost(facts: ExperimentFacts) -> str:
-    before, after = (
-        [getattr(student, moment)["test_global_accuracy"] for student in facts.improved.students]
-        for moment in ("before", "after")
-    )
     trials = plural(facts.num_trials, "trial")
     spent = _resources(facts.cost) if facts.cost else f"{facts.worker_seconds:,.0f} worker-seconds"
-    return (
-        f"The mean global accuracy on test goes from {percent(sum(before) / len(before))} to "
-        f"{percent(sum(after) / len(after))} with the published networks, and it took {trials} and {spent} to know."
-    )
+    return f"It took {trials} and {spent} to know."
 
 
 def _resources(cost: RunCost) -> str:

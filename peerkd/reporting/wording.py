@@ -41,7 +41,8 @@ _DIMENSIONS: Final[Mapping[Dimension, str]] = {
 }
 
 NO_INTERVALS: Final = (
-    f"With fewer than {MIN_PEERS} peers, no interval can be given, so no difference can be distinguished from noise."
+    f"With fewer than {MIN_PEERS} peers, no interval can be given, so no difference of means over pairs can be "
+    "distinguished from noise."
 )
 
 

@@ -345,8 +345,13 @@ def _draw(covariance_GCC: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=16)
 def _normal(num: int) -> FloatArray:
-    """Return standard normal draws: (B, num). Pairs often have equally many trials, and then share them."""
-    return np.random.default_rng(_SEED).standard_normal((NUM_DRAWS, num))
+    """Return standard normal draws with mean 0: (B, num). Pairs often have equally many trials, and then share them."""
+    draws_BC: FloatArray = np.random.default_rng(_SEED).standard_normal((NUM_DRAWS, num))
+    # With the mean that 400 draws happen to have, a single trial would owe a part of its gain to a choice that nobody
+    # made. With mean 0 its optimism is 0, and no optimism is negative: the highest drawn gain is in each draw at least
+    # the drawn gain of the best trial, whose mean is the observed gain.
+    draws_BC -= draws_BC.mean(axis=0)
+    return draws_BC
 
 
 def _errors_of_choice(gains_GC: FloatArray, noise_GBC: FloatArray, is_kind_C: BoolArray) -> FloatArray:

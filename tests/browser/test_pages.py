@@ -85,14 +85,14 @@ def test_one_cell_of_the_surface_is_the_default_and_a_pair_is_judged_alone(open_
 def test_a_saved_file_is_a_download_with_its_name_and_text(open_page):
     page = open_page("sweep")
     with page.expect_download(timeout=120_000) as waiting:
-        page.locator("#verdict .toolbar button", has_text="CSV").first.click()
+        page.locator("#verdict figure .toolbar button", has_text="CSV").first.click()
     assert waiting.value.suggested_filename.endswith(".csv")
     assert waiting.value.path().read_text(encoding="utf-8").startswith("name,points,low_points,high_points,n\n")
 
 
 def test_data_are_shown_as_a_table(open_page):
     page = open_page("sweep")
-    toggle = page.locator("#verdict .toolbar button", has_text="Table").first
+    toggle = page.locator("#verdict figure .toolbar button", has_text="Table").first
     toggle.click()
     assert toggle.get_attribute("aria-expanded") == "true"
     assert page.locator("#verdict .data:visible tbody tr").count() == 4
@@ -132,7 +132,7 @@ def test_a_page_works_in_a_frame_without_downloads(open_page, pages):
     frame.locator("html[data-is-ready]").wait_for(state="attached")
     frame.locator("nav button", has_text="Gain by pair").click()
     assert frame.locator("#pairs h2").is_visible()
-    frame.locator("#verdict .toolbar button", has_text="CSV").first.click()
+    frame.locator("#verdict figure .toolbar button", has_text="CSV").first.click()
     assert frame.locator("dialog textarea").input_value().startswith("name,points,low_points,high_points,n\n")
     frame.locator("dialog button").click()
     assert frame.locator("dialog").count() == 0

@@ -147,4 +147,10 @@ def test_the_chart_of_means_has_the_numbers_of_the_findings(open_page, sweep_fin
         assert float(row["low_points"]) == pytest.approx(100 * estimate.low, abs=1e-6)
     arrows = page.get_by_label("Table: Network of peers")
     arrows.click()
-    assert page.locator("#verdict .data:visible tbody tr").count() == sweep_findings.advice.count("distil")
+    # The decision for peer 0 has an arrow even where the pair, judged alone, would not learn.
+    num_pairs = len({(0, 1), *sweep_findings.advice.pairs_to_distil()})
+    assert page.locator("#verdict .data:visible tbody tr").count() == num_pairs
+    # Only the decision for a peer has a solid arrow.
+    assert page.locator("#verdict .data:visible tbody tr", has_text="learn").count() == 1
+    assert page.locator("#verdict g[stroke-miterlimit][stroke-dasharray] > path").count() == num_pairs - 1
+    assert page.locator("#verdict g[stroke-miterlimit]:not([stroke-dasharray]) > path").count() == 1

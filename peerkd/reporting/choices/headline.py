@@ -1,9 +1,10 @@
 """The findings of a tuned study in a few sentences."""
 
-from peerkd.reporting.choices.findings import TuningFindings
+from peerkd.reporting.choices.findings import PairChoice, TuningFindings
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.headline import Headline
-from peerkd.reporting.verdict import by_student, pairs_that_differ
+from peerkd.reporting.peer_answers import PeerAnswer, answer_of, answers, decided_pairs
+from peerkd.reporting.verdict import by_student, judged_alone, pairs_that_differ
 from peerkd.reporting.wording import BOTH_CONTROLS, NO_INTERVALS, diverged, points, points_with_interval, setting
 from peerkd.results.advice import COVERAGE
 from peerkd.wording import called, plural
@@ -27,25 +28,40 @@ def headline(findings: TuningFindings, facts: ExperimentFacts) -> list[Headline]
 
 
 def verdict(findings: TuningFindings, facts: ExperimentFacts) -> list[str]:
-    """Return three sentences: who should learn from whom, who should not, and what it cost to know.
+    """Return sentences: who should learn from whom, who should not, what this changes, and what it cost to know.
 
-    If the validation sets are small, a further sentence before the last one says which gains cannot be found.
+    If peers lose accuracy on their own data, or if the validation sets are small, further sentences say so.
     """
     cost = findings.cost
-    gain = "No distillation is recommended"
-    if findings.num_distilled:
-        gain = f"The mean expected gain over all pairs is {points_with_interval(findings.mean_expected)}"
     return [
-        *students_in_words(findings, facts),
-        f"{gain}, and it took {plural(cost.num_trials, 'trial')}, {100 * cost.spent_share:.2f} % of the cost of the "
-        "full sweep, to know.",
+        *students_in_words(facts),
+        f"It took {plural(cost.num_trials, 'trial')}, {100 * cost.spent_share:.2f} % of the cost of the full sweep, to "
+        "know.",
     ]
 
 
-def students_in_words(findings: TuningFindings, facts: ExperimentFacts) -> list[str]:
-    """Return sentences on the students of a tuned study: those of ``by_student``."""
-    objective = facts.config.objective
-    return by_student(facts, objective, num_advised=findings.num_distilled, num_pairs=findings.num_pairs)
+def answers_of_study(facts: ExperimentFacts) -> list[PeerAnswer]:
+    """Return the answer of a tuned study for each peer."""
+    return answers(facts, facts.config.objective)
+
+
+def students_in_words(facts: ExperimentFacts) -> list[str]:
+    """Return sentences on the peers of a tuned study: those of ``by_student``."""
+    return by_student(facts, facts.config.objective, is_tuned=True)
+
+
+def pairs_in_words(findings: TuningFindings, facts: ExperimentFacts) -> str:
+    """Return a sentence on the pairs, each judged alone, and why their decisions differ from those for the peers."""
+    decisions = [(choice.student, choice.decision) for choice in findings.choices]
+    return judged_alone(decisions, facts, num_pairs=findings.num_pairs)
+
+
+def overruled(choice: PairChoice, facts: ExperimentFacts) -> str:
+    """Return what the student should do instead of learning from this teacher, as a clause. Empty if it should."""
+    if (choice.student, choice.teacher) in decided_pairs(facts):
+        return ""
+    answer = answer_of(facts, choice.student)
+    return f"overruled: {called(facts.names[choice.student])} should {answer}" if answer else ""
 
 
 def describe(findings: TuningFindings, facts: ExperimentFacts, place: int) -> str:
@@ -59,23 +75,27 @@ def describe(findings: TuningFindings, facts: ExperimentFacts, place: int) -> st
     # Without a trial, the epoch to stop after is unknown.
     stop = f", for {plural(choice.epochs, 'epoch')}" if findings.chooses_epochs and choice.epochs else ""
     student, teacher = called(facts.names[choice.student]), called(facts.names[choice.teacher])
+    instead = overruled(choice, facts)
+    if instead:
+        return f"{student} from {teacher} with {words}{stop} ({instead})"
     return f"{student} should learn from {teacher} with {words}{stop}"
 
 
 def _plan(findings: TuningFindings, facts: ExperimentFacts) -> str:
     num_both = len(findings.plan) + findings.num_pairs_unchanged
     if not findings.plan:
-        where = "Neither peer should" if num_both == 1 else f"In none of {num_both:,} pairs of peers should one"
+        where = "Neither peer gains" if num_both == 1 else f"In none of {num_both:,} pairs of peers does one gain"
         return (
-            f"{where} learn from the other: no tried setting beats {BOTH_CONTROLS} by more than its noise. "
+            f"{where} from the other, judged alone: no tried setting beats {BOTH_CONTROLS} by more than its noise. "
             f"{_others(findings, facts)}"
         )
     choice = findings.plan[0].choice
     gain, low, high = choice.expected_gain, choice.corrected_gain_low, choice.corrected_gain_high
     bounds = "" if low is None or high is None else f" ({100 * COVERAGE:g} % interval {points(low)} to {points(high)})"
     return (
-        f"In {len(findings.plan):,} of {plural(num_both, 'pair')} of peers, one should learn from the other: on "
-        f"validation, this beats {BOTH_CONTROLS} by more than its noise. The largest expected gain: "
+        f"In {len(findings.plan):,} of {plural(num_both, 'pair')} of peers, each judged alone, one gains from the "
+        f"other: on validation, this beats {BOTH_CONTROLS} by more than its noise. The largest expected gain of "
+        "a pair: "
         f"{describe(findings, facts, 0)}"
         + (f", {points(gain)} points{bounds}." if gain is not None else ".")
         + f" {_others(findings, facts)}"
@@ -84,8 +104,8 @@ def _plan(findings: TuningFindings, facts: ExperimentFacts) -> str:
 
 def _others(findings: TuningFindings, facts: ExperimentFacts) -> str:
     text = (
-        f"For {findings.count('fine_tune'):,} of {plural(findings.num_pairs, 'ordered pair')}, the student should "
-        f"train on without a teacher, and for {findings.count('leave'):,} it should stay unchanged."
+        f"In {findings.count('fine_tune'):,} of {plural(findings.num_pairs, 'ordered pair')}, each judged alone, "
+        f"training on without a teacher pays, and in {findings.count('leave'):,} nothing does."
     )
     differing = pairs_that_differ(((choice.student, choice.decision) for choice in findings.choices), facts)
     return f"{text} {differing}" if differing else text
@@ -94,8 +114,8 @@ def _others(findings: TuningFindings, facts: ExperimentFacts) -> str:
 def _gain(findings: TuningFindings) -> str:
     tested, seen = findings.mean_test, findings.mean_validation_of_tested
     text = (
-        f"The student should learn from the teacher in {findings.num_distilled:,} of "
-        f"{plural(findings.num_pairs, 'ordered pair')}"
+        f"The teacher pays in {findings.num_distilled:,} of {plural(findings.num_pairs, 'ordered pair')}, each judged "
+        "alone"
     )
     if findings.num_distilled:
         text += (
@@ -103,7 +123,7 @@ def _gain(findings: TuningFindings) -> str:
             f"{points_with_interval(findings.mean_expected)} (n = {plural(findings.mean_expected.num, 'pair')})."
         )
     else:
-        text += ", so no distillation is recommended, and no gain is expected."
+        text += ", so no gain is expected."
     gains = (
         f"gain {points_with_interval(tested)} on test, and {points_with_interval(seen)} on validation, where they were "
         "chosen."

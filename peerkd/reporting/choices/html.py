@@ -6,18 +6,19 @@ from typing import Any, Final
 from peerkd.reporting import charts, heatmaps, page, wording
 from peerkd.reporting.choices.charts import curve_chart, front_chart, regret_chart
 from peerkd.reporting.choices.findings import PairChoice, TuningFindings
-from peerkd.reporting.choices.headline import headline, verdict
+from peerkd.reporting.choices.headline import answers_of_study, headline, overruled, verdict
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.headline import Headline
 from peerkd.reporting.improved import decision_in_words
 from peerkd.reporting.improved import headline as better_peers
-from peerkd.reporting.verdict import network_note
+from peerkd.reporting.peer_answers import MAX_ON_FIRST_SCREEN, decided_pairs
+from peerkd.reporting.small_validation import limit_of_validation
 
 SECTIONS: Final[Mapping[str, str]] = {
     "verdict": "Verdict",
     "findings": "Findings",
     "improved": "Better peers",
-    "plan": "Who should teach whom",
+    "plan": "Pairs, each judged alone",
     "settings": "Chosen settings",
     "gains": "Gain by pair",
     "front": "Global against own accuracy",
@@ -50,14 +51,21 @@ def _view(findings: TuningFindings, facts: ExperimentFacts) -> dict[str, Any]:
     # A square of all peers would have few cells with a number.
     has_squares = facts.config.sweep.num_partners is None
     edges = [Headline("Edge of the grid", at_edges)] if at_edges else []
+    network = charts.network_chart(
+        names, findings.expected_PP, decided=decided_pairs(facts), alone=_advised(findings), gain_noun="expected"
+    )
     limit = heatmaps.shared_limit([findings.expected_PP, findings.test_PP])
     return {
         **page.distillation_view(facts.config),
         "findings": findings,
         "verdict": verdict(findings, facts),
         "no_intervals": wording.NO_INTERVALS if _lacks_intervals(findings) else "",
-        "network_chart": charts.network_chart(names, findings.expected_PP, _advised(findings), gain_noun="expected"),
-        "network_note": network_note(findings.num_distilled),
+        "answers": answers_of_study(facts),
+        "max_answers": MAX_ON_FIRST_SCREEN,
+        "network_chart": network,
+        "limit_of_validation": limit_of_validation(facts, objective),
+        "network_note": charts.network_note(network),
+        "overruled": [overruled(advice.choice, facts) for advice in findings.plan],
         "regret": regret_chart(findings.curve),
         # The verdict says once what cannot be said of few peers.
         "headline": [

@@ -7,13 +7,20 @@ from collections.abc import Sequence
 from typing import Final
 
 from peerkd.reporting.choices.findings import TuningFindings
-from peerkd.reporting.choices.headline import describe, headline, students_in_words
+from peerkd.reporting.choices.headline import (
+    answers_of_study,
+    describe,
+    headline,
+    pairs_in_words,
+    students_in_words,
+)
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.improved import terminal_line
+from peerkd.reporting.peer_answers import terminal_lines
 from peerkd.reporting.tables import name_columns, named
+from peerkd.reporting.verdict import count_who_learns
 from peerkd.reporting.wording import points, tried_losses_in_words
 from peerkd.study.defaults import DIMENSIONS
-from peerkd.wording import plural
 
 _NUM_SHOWN: Final = 5
 _COLUMNS: Final = (
@@ -61,8 +68,7 @@ def metrics(findings: TuningFindings) -> dict[str, float]:
 def summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     """Return the result in one line."""
     return (
-        f"{facts.config.name}: the student should learn in {findings.num_distilled} of "
-        f"{plural(findings.num_pairs, 'ordered pair')}; the study cost {100 * findings.cost.spent_share:.2f} % of a "
+        f"{facts.config.name}: {count_who_learns(facts)}; the study cost {100 * findings.cost.spent_share:.2f} % of a "
         "full sweep"
     )
 
@@ -70,12 +76,14 @@ def summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
 def terminal_summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     """Return the findings for a terminal."""
     lines = [summary(findings, facts), f"  loss: {tried_losses_in_words(facts.config)}"]
-    lines += [f"  {text}" for text in students_in_words(findings, facts)]
+    lines += [f"  {text}" for text in students_in_words(facts)]
+    lines += terminal_lines(answers_of_study(facts))
     lines += [f"  {named.text}" for named in headline(findings, facts) if named.topic != "Plan"]
+    lines.append(f"  {pairs_in_words(findings, facts)}")
     if findings.plan:
         shown = f", {_NUM_SHOWN} of {len(findings.plan):,}" if len(findings.plan) > _NUM_SHOWN else ""
         lines += [
-            f"who should teach whom, the largest expected gain first{shown}",
+            f"pairs in which a teacher pays, each judged alone, the largest expected gain first{shown}",
             "(of every two peers, only the better position):",
         ]
     for place, advice in enumerate(findings.plan[:_NUM_SHOWN]):

@@ -12,6 +12,7 @@ from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.reporting.choices import html, tables
 from peerkd.reporting.choices.findings import StudyCost, compute_findings
+from peerkd.reporting.verdict import count_who_learns
 from peerkd.reporting.wording import setting
 from peerkd.results import choices
 from peerkd.results.divergence import divergence
@@ -61,7 +62,7 @@ def compute_contents(
         summary=tables.summary(findings, facts),
         terminal_summary=tables.terminal_summary(findings, facts),
         loss_record=config.distill.loss_record,
-        line=f"the student should learn in {findings.num_distilled} of {findings.num_pairs} ordered pairs",
+        line=count_who_learns(facts),
     )
 
 

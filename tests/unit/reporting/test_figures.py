@@ -14,6 +14,7 @@ from peerkd.reporting.charts import (
     bar_chart,
     interval_chart,
     network_chart,
+    network_note,
     share_chart,
 )
 from peerkd.results.intervals import Estimate
@@ -57,9 +58,35 @@ def test_bars_are_counts_or_shares():
 
 def test_a_network_has_the_pairs_with_a_gain_the_largest_first():
     gains = [[NAN, 0.1, NAN], [0.3, NAN, 0.2], [0.0, 0.0, NAN]]
-    chart = network_chart(["a", "b", "c"], np.array(gains), [(0, 1), (1, 0), (0, 2)], gain_noun="on test")
-    assert [tuple(arrow) for arrow in chart.arrows] == [(1, 0, 0.3), (0, 1, 0.1)]
+    chart = network_chart(
+        ["a", "b", "c"], np.array(gains), decided=[], alone=[(0, 1), (1, 0), (0, 2)], gain_noun="on test"
+    )
+    assert [tuple(arrow) for arrow in chart.arrows] == [(1, 0, 0.3, False), (0, 1, 0.1, False)]
     assert spec(figures.network(chart, "Network"))["peers"] == ["a", "b", "c"]
+
+
+def test_decided_arrows_come_first_and_each_pair_has_one_arrow():
+    gains = [[NAN, 0.1, NAN], [0.3, NAN, 0.2], [0.0, 0.0, NAN]]
+    decided, alone = [(0, 1), (0, 2)], [(0, 1), (1, 0)]
+    chart = network_chart(["a", "b", "c"], np.array(gains), decided=decided, alone=alone, gain_noun="on test")
+    assert [tuple(arrow) for arrow in chart.arrows] == [(0, 1, 0.1, True), (0, 2, 0.0, True), (1, 0, 0.3, False)]
+
+
+def test_the_note_of_a_network_tells_advice_from_pairs_alone():
+    gains = np.full((12, 12), 0.1)
+    pairs = [(student, teacher) for student in range(12) for teacher in range(12) if student != teacher]
+
+    def note(decided, alone):
+        chart = network_chart(["a"] * 12, gains, decided=decided, alone=alone, gain_noun="on test")
+        return network_note(chart)
+
+    assert note([], []) == "There is no arrow, because no peer should learn from a teacher."
+    assert "dashed" not in note([(0, 1)], [(0, 1)])
+    assert note([(0, 1)], []).startswith("A solid arrow leads to the peer that should learn, from its teacher.")
+    assert note([], [(0, 1)]).startswith("There is no solid arrow, because no peer should learn from a teacher. A dash")
+    assert "A dashed arrow is no advice (2 pairs): the teacher pays if the pair is" in note([(0, 1)], pairs[:3])
+    assert "are drawn" not in note([], pairs[:100])
+    assert note([], pairs[:101]).endswith("The 100 first are drawn: solid before dashed, and wide before thin.")
 
 
 def test_names_cannot_leave_their_chart():

@@ -54,8 +54,9 @@ def test_the_page_has_a_line_for_each_student_and_says_which_bits_differ(study, 
     shown = replace(improved, students=(unlike, *improved.students[1:]))
     page = render(findings, replace(Study(num_peers=10).facts, improved=shown))
     assert "<code>improve_peers/0a1b</code>" in page
-    assert page.count("&rarr; 75.0 %") == 4
-    assert page.count("&rarr; 55.0 %") == 4
+    # Validation and test under Better peers, and test under Verdict.
+    assert page.count("&rarr; 75.0 %") == 4 + 2
+    assert page.count("&rarr; 55.0 %") == 4 + 2
     assert "stays unchanged</td><td" in page
     assert page.count("not in the bits that were judged") == 1
     assert "chosen by the student's own accuracy on validation" in page.replace("&#39;", "'")

@@ -32,6 +32,16 @@ from peerkd.reporting.run_headline import run_headline
             },
             "teacher's part of the best setting's gain +1.0 points (-1.0 to +3.0)",
         ),
+        (
+            {
+                "experiment": "e",
+                "num_peers": 4.0,
+                "num_peers_to_distil": 1.0,
+                "num_pairs": 12.0,
+                "num_pairs_to_distil": 2.0,
+            },
+            "1 of 4 peers should learn from a teacher",
+        ),
         ({"experiment": "e", "num_pairs": None}, ""),
         (
             {
@@ -54,7 +64,7 @@ from peerkd.reporting.run_headline import run_headline
         ({"another": "version"}, ""),
         (None, ""),
     ],
-    ids=["tuned", "none", "advice", "earlier", "empty", "methods", "alone", "unknown", "missing"],
+    ids=["tuned", "none", "advice", "earlier", "peers", "empty", "methods", "alone", "unknown", "missing"],
 )
 def test_the_result_of_a_run_is_one_phrase(summary: Any, headline: str) -> None:
     assert run_headline(summary) == headline

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from peerkd.reporting.small_validation import small_validation
+from peerkd.reporting.small_validation import limit_of_validation, small_validation
 from peerkd.reporting.verdict import verdict
 from peerkd.study.objective import Objective
 from peerkd.study.splits import EvaluationSets, NumSamples
@@ -18,11 +18,17 @@ def small(study):
     return replace(study.facts, num_validation_samples=30, evaluation_sets=sets)
 
 
-def test_a_small_set_is_named_with_the_gain_that_it_can_show(small, study, findings):
+def test_a_small_set_is_named_with_the_gain_that_it_can_show(small, study):
     text = small_validation(small, Objective())
     assert text.startswith("Validation is small (30 samples): no gain below 6.7 points exceeds its noise, and ")
-    assert verdict(findings, small)[2] == text
+    assert verdict(small)[3] == text
     assert small_validation(study.facts, Objective()) == ""
+
+
+def test_larger_sets_have_a_limit_too_which_the_page_states(small, study):
+    """No sentence of the verdict follows from 270 samples, but no set shows every gain."""
+    assert limit_of_validation(small, Objective()).startswith("On validation (30 samples), no gain below 6.7 points ")
+    assert limit_of_validation(study.facts, Objective()).startswith("On validation (270 samples), no gain below 0.7 ")
 
 
 def test_own_sets_are_named_where_the_study_chooses_by_them(small):

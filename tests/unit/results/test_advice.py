@@ -148,3 +148,18 @@ def test_the_rule(gain, control_gain, advantage, decision):
     missing = np.nan, np.nan
     predictions = (GroupPredictions(*np.array([*(missing if pair is None else pair), 0.0])[:, None]) for pair in pairs)
     assert decide(*predictions).tolist() == [decision]
+
+
+def test_a_single_trial_owes_nothing_to_a_choice():
+    """The expected gain is the gain on validation, and the advantage is the difference of two such gains."""
+    (alone, both) = advice(after(record(), 243)), advice(after(control(), 230), after(record(), 243))
+    assert alone.gain.value == pytest.approx(43 / 400, abs=1e-12)
+    assert both.control_gain.value == pytest.approx(30 / 400, abs=1e-12)
+    assert both.advantage.value == pytest.approx(13 / 400, abs=1e-12)
+
+
+def test_no_choice_is_less_than_optimistic():
+    """Of trials that differ by little or much, the expected gain of the best one never exceeds its observed gain."""
+    for nums in ([240, 240], [240, 210], [240, 239, 200, 239], [240, *range(200, 240)]):
+        found = advice(*(after(record(), num) for num in nums))
+        assert found.gain.value <= 40 / 400 + 1e-12

@@ -36,7 +36,7 @@ def test_the_page_shows_the_plan_the_settings_and_what_was_not_tried(page):
     assert "+3.0 (\N{MINUS SIGN}1.0 to +7.0) +2.0" in text
     assert "T=1, alpha=0.5" in text
     assert page.count('<figure class="heat">') == 4  # settings, expected, measured, trials
-    assert "For 1 more pair of peers, neither peer should learn from the other." in text
+    assert "For 1 more pair of peers, neither peer gains from the other." in text
     assert page.count("<small>leave</small>") == 3
     assert len(re.findall(r'<td class="setting muted">4 / 0.9<small>both</small>', page)) == 1
     assert "48,700" in text
@@ -54,21 +54,21 @@ def test_a_long_list_of_settings_that_were_not_tried_is_folded(page, conclude, f
 def test_the_verdict_names_who_learns_from_whom_and_the_cost(page, concluded):
     text = " ".join(" ".join(Page(page).text).split())
     assert (
-        "Because of a teacher, 1 peer should learn (peer 0 from peer 1); in 3 of 6 ordered pairs, each judged alone, a "
-        "teacher beats both controls by more than noise. 2 peers should be left unchanged (peer 1, peer 2). The mean "
-        "expected gain over all pairs is +1.8 points, and it took 9"
+        "1 peer should learn from a teacher (peer 0 from peer 1). 2 peers should be left unchanged (peer 1, peer 2). "
+        "With the published networks, the mean accuracy on test goes from "
     ) in text
-    assert "For 0 of 6 ordered pairs, the student should train on without a teacher, and for 3 it should" in text
-    assert "it took 9 trials, 4.87 % of the cost of the full sweep, to know." in text
+    assert "In 0 of 6 ordered pairs, each judged alone, training on without a teacher pays, and in 3 nothing" in text
+    assert "It took 9 trials, 4.87 % of the cost of the full sweep, to know." in text
     assert text.count("no interval can be given") == 1
-    assert f"for each of {concluded.num_distilled} ordered pairs in which the teaching pays" in text
+    assert "A solid arrow leads to the peer that should learn, from its teacher." in text
+    assert f"A dashed arrow is no advice ({concluded.num_distilled - 1} pairs)" in text
 
 
 def test_a_study_without_trials_has_a_page_too(conclude, facts):
     rows = [row(student, teacher) for student in range(3) for teacher in range(3) if student != teacher]
     page = render(conclude(rows, curve=()), facts)
     assert Page(page).open == []
-    assert "No peer should teach another" in page
+    assert "In no pair does a teacher pay" in page
     assert "more pairs of peers" not in page
     assert "The study had no iteration." in page
 
@@ -80,12 +80,28 @@ def test_the_table_of_the_front_shows_both_accuracies(page):
 
 def test_a_terminal_shows_the_plan(concluded, facts):
     lines = terminal_summary(concluded, facts).splitlines()
-    assert lines[0].endswith("the student should learn in 3 of 6 ordered pairs; the study cost 4.87 % of a full sweep")
+    assert lines[0].endswith("1 of 3 peers should learn from a teacher; the study cost 4.87 % of a full sweep")
     assert lines[1].startswith("  loss: KL divergence, reduction batchmean, ")
-    assert lines[2].startswith("  Because of a teacher, 1 peer should learn (peer 0 from peer 1); in 3 of 6 ordered")
+    assert lines[2] == "  1 peer should learn from a teacher (peer 0 from peer 1)."
     assert lines[3] == "  2 peers should be left unchanged (peer 1, peer 2)."
-    assert lines[-3] == "     +6.0  peer 1 should learn from peer 2 with transfer set both, T=4, alpha=0.9"
+    assert lines[-3] == (
+        "     +6.0  peer 1 from peer 2 with transfer set both, T=4, alpha=0.9 (overruled: peer 1 should stay unchanged)"
+    )
     assert lines[-1].startswith("better peers: improve_peers/0123456789abcdef, ")
+
+
+def test_no_place_advises_a_teacher_that_the_answer_of_the_peer_overrules(page, concluded, facts):
+    """Peers 1 and 2 stay unchanged, although two pairs of peer 1 pay if they are judged alone."""
+    terminal = terminal_summary(concluded, facts)
+    for text in (terminal, " ".join(Page(page).text)):
+        words = " ".join(text.split())
+        assert "1 peer should learn from a teacher (peer 0 from peer 1)." in words
+        assert "peer 1 should learn from" not in words
+        assert "overruled: peer 1 should stay unchanged" in words
+        assert "The decision for one student differs from those for its pairs (peer 1): a pair is judged" in words
+    assert "pairs in which a teacher pays, each judged alone, the largest expected gain first" in terminal
+    assert terminal.index("peer 0: learn from peer 1") < terminal.index("pairs in which a teacher pays")
+    assert "The interval of the expected gain of one pair is a 90 % interval" in page
 
 
 def test_settings_name_their_learning_rate_if_there_are_several(conclude):
