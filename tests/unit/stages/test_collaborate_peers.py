@@ -201,7 +201,7 @@ def test_a_study_can_start_from_the_peers_after_their_rounds(finished) -> None:
 def test_a_plan_has_the_samples_and_bytes_of_the_run(finished) -> None:
     store, _ = finished
     config = resolve(COLLABORATE, preset="digits", overrides=TINY)
-    _, sizes, _ = prepare(config, None)
+    sizes = prepare(config, None).samples
     expected = forecast_rounds(config, sizes)
     rows = read_rounds(rounds_folder(store) / collaborate_peers.TABLE_NAME).to_pylist()
     totals = {
