@@ -30,7 +30,7 @@ run: setup ## Run PIPELINE (jointkd, pcl, collaborate) with PRESET (digits) and 
 
 ##@ Test
 .PHONY: test slow e2e wheel-check faults planted check lint types imports
-test: setup ## Run all tests that this machine can run; ARGS="tests/unit", or any of pytest's
+test: setup ## Run the tests that this machine can run, except the slow ones; ARGS="tests/unit", or any of pytest's
 	@# Files keep their order. If they were sorted by number of tests, the few tests that take minutes would come last.
 	@$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
