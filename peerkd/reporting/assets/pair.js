@@ -1,4 +1,4 @@
-/** One pair: what it should do, its surface, its controls, its curves, and what its student learns and forgets. */
+/** One pair: what pays if it is judged alone, its surface, its controls, its curves, and what its student learns and forgets. */
 {
   const { element, choice } = peerkd;
   const { points, magnitude, bytes, number } = peerkd.format;
@@ -6,9 +6,9 @@
   const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
   const ADVICE = {
-    distil: "should learn from this teacher",
-    fine_tune: "should train on without a teacher",
-    leave: "should stay unchanged",
+    distil: "gains from this teacher",
+    fine_tune: "gains from training on without a teacher",
+    leave: "gains from no training",
   };
 
   /** Return the trainings of a pair that are compared, as rows of a table. */
