@@ -74,8 +74,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one more than the number of cores, because many tests wait for processes that they have started."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Return two more than the number of cores, because many tests wait for processes that they have started."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 def pytest_report_header() -> str:

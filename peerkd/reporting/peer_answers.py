@@ -58,7 +58,7 @@ class PeerAnswer:
     """The global and the own accuracy on test of the published network."""
 
     own_drop: float
-    """By how much own accuracy falls on the own validation and test samples together."""
+    """The fall of the accuracy on the own validation and test samples together."""
 
     own_variance: float
     """The variance of the noise of ``own_drop``."""

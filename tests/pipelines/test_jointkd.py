@@ -15,7 +15,6 @@ from tests.pipelines.experiments import (
     NUM_TINY_TRIALS,
     TINY,
     num_lines,
-    run,
     run_and_kill,
     run_here_and_kill,
     stages_already_done,
@@ -55,19 +54,19 @@ def test_progress_is_printed_and_the_noise_of_the_runner_is_not(finished):
     assert not any("KFP" in line or "executor" in line for line in lines)
 
 
-def test_a_second_run_reports_finished_stages_and_trains_nothing(finished):
+def test_a_second_run_reports_finished_stages_and_trains_nothing(finished, run_here, capsys):
     output, first = finished
     before = times_of_artifacts(output)
-    second = run(output)
-    assert second.returncode == 0, second.stderr
-    assert stages_already_done(second.stderr) == [
+    assert run_here(output) == 0
+    second = capsys.readouterr()
+    assert stages_already_done(second.err) == [
         "partition_data",
         "pretrain_peers",
         "distill_pairs",
         "improve_peers",
         "build_report",
     ]
-    assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
+    assert second.out.splitlines()[-1] == first.stdout.splitlines()[-1]
     assert times_of_artifacts(output) == before
 
 
@@ -144,7 +143,7 @@ def test_a_folder_that_cannot_be_written_is_refused(run_here, tmp_path, capsys):
     assert told.count("\n") == 1
 
 
-def test_a_store_that_was_tampered_with_is_not_trusted(finished, tmp_path):
+def test_a_store_that_was_tampered_with_is_not_trusted(finished, run_here, tmp_path, capsys):
     whole, _ = finished
     output = tmp_path / "runs"
     shutil.copytree(whole, output)
@@ -152,9 +151,8 @@ def test_a_store_that_was_tampered_with_is_not_trusted(finished, tmp_path):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    process = run(output, [*TINY, "distill.epochs=2"])
-    assert process.returncode == 1
-    assert "the content of peer-000.safetensors is not what its manifest says" in process.stderr
+    assert run_here(output, [*TINY, "distill.epochs=2"]) == 1
+    assert "the content of peer-000.safetensors is not what its manifest says" in capsys.readouterr().err
 
 
 def test_pipelines_are_imported_without_torch():

@@ -85,6 +85,7 @@ def shared(tmp_path_factory):
     return output, subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
 
 
+@pytest.mark.slow
 def test_two_workers_share_a_run(shared):
     """The file tests/unit/training/online/test_runs.py compares two workers with one."""
     output, process = shared

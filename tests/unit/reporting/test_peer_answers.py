@@ -61,7 +61,7 @@ def test_each_peer_has_one_answer_with_its_gain_and_both_accuracies(cameras):
 
 
 def test_a_loss_at_home_counts_if_it_exceeds_the_noise_of_validation_and_test_together(cameras):
-    """Of 54 samples, one standard deviation of the difference of 61 % and 50 % is 9.5 points; of 40, 11.04."""
+    """One standard deviation of the difference of 61 % and 50 % is 9.5 points with 54 samples, and 11.04 with 40."""
     assert [each.name for each in answers(cameras, Objective()) if each.loses_at_home] == ["phone"]
     (phone,) = (each for each in answers(cameras, Objective()) if each.name == "phone")
     assert phone.own_variance == pytest.approx((0.61 * 0.39 + 0.25) / 54)

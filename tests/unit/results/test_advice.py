@@ -159,7 +159,7 @@ def test_a_single_trial_owes_nothing_to_a_choice():
 
 
 def test_no_choice_is_less_than_optimistic():
-    """Of trials that differ by little or much, the expected gain of the best one never exceeds its observed gain."""
+    """Whether trials differ by little or much, the expected gain of the best one never exceeds its observed gain."""
     for nums in ([240, 240], [240, 210], [240, 239, 200, 239], [240, *range(200, 240)]):
         found = advice(*(after(record(), num) for num in nums))
         assert found.gain.value <= 40 / 400 + 1e-12

@@ -159,7 +159,7 @@ def test_the_report_of_a_study_says_which_peer_should_learn_from_which(study):
     folder = study.store.fetch(manifest.key)
     students = {frozenset((row["student"], row["teacher"])) for row in study.choices if row["decision"] == "distil"}
     assert len((folder / "plan.csv").read_text().splitlines()) == 1 + len(students)
-    assert "should learn from peer" in (folder / "report.html").read_text()
+    assert "Pairs, each judged alone" in (folder / "report.html").read_text()
     numbers = json.loads((folder / "metrics.json").read_text())
     assert {name: numbers[name] for name in ("loss", "target", "conventions")} == config().distill.loss_record
     assert "  loss: KL divergence, reduction batchmean, " in (folder / "summary.txt").read_text()
