@@ -158,7 +158,9 @@ def test_a_study_killed_at_random_moments_loses_no_trial_and_repeats_none(study,
     same(study, undisturbed)
 
 
-@pytest.mark.parametrize(("study", "lost"), [("folder", 0), ("s3", 1)], indirect=["study"])
+@pytest.mark.parametrize(
+    ("study", "lost"), [("folder", 0), pytest.param("s3", 1, marks=pytest.mark.slow)], indirect=["study"]
+)
 def test_two_workers_give_the_same_study_even_if_one_is_lost(study, undisturbed, lost):
     # The second worker starts first, so that it is ready when the first iteration is planned.
     is_forked = study.root is None
