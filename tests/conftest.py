@@ -74,8 +74,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two more than the number of cores, because many tests wait for processes that they have started."""
-    return len(os.sched_getaffinity(0)) + 2
+    """Return one more than the number of cores, because many tests wait for processes that they have started.
+
+    A further process would wait less, but each process collects all tests, and they compete for the caches.
+    """
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_report_header() -> str:
