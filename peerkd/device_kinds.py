@@ -1,7 +1,7 @@
 """The kinds of devices that networks train on, and what each kind can do. This module needs no torch.
 
-Code that depends on the device asks for a fact in this table, not for the name of a kind. The calls of torch that
-differ between kinds are in ``peerkd.training.devices``.
+Code that depends on the device reads a property from this table, and does not compare names of kinds. The calls of
+torch that differ between kinds are in ``peerkd.training.devices``.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class DeviceKind:
     """Whether all operations of a training are right and fast with images in channels-last memory."""
 
     has_pinned_memory: bool
-    """Whether the device copies from pinned memory of the host by itself, while the host goes on."""
+    """Whether the device copies from pinned memory of the host by itself, while the host continues its work."""
 
     resident_bytes: int
     """The maximum size of a packed set of images that is copied to the device as a whole."""

@@ -99,7 +99,7 @@ def last_printed_error(lines: str) -> OSError | None:
 
 @contextmanager
 def add_path_to_errors(folder: Path) -> Iterator[None]:
-    """Add a path to errors of the system that name no file, if the body of the ``with`` statement raises them.
+    """Add a path to each error of the operating system that is raised in a ``with`` block and names no file.
 
     The path is ``folder``. If the error is that a disk is full, the path is the folder that is on the full disk:
     ``folder`` or the folder of temporary files.

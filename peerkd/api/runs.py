@@ -1,4 +1,4 @@
-"""The runs of a store from Python: facts, tables, reports and networks."""
+"""The runs of a store from Python: their properties, tables, reports and networks."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ class Run:
     """A run in a store, finished or not. Files of a remote store are fetched when they are first needed."""
 
     stored: StoredRun
-    """The facts about the run: ``name``, ``key``, ``pipeline``, ``strategy``, ``headline``, ``cost``, ``stages_left``
+    """The properties of the run: ``name``, ``key``, ``pipeline``, ``strategy``, ``headline``, ``cost``, ``stages_left``
     and others."""
 
     store: ArtifactStore
@@ -197,7 +197,7 @@ class Run:
                 deploys.
 
         Raises:
-            ValueError: If the run has no such network, or the arguments name none.
+            ValueError: If the run has no such network, or the arguments do not name a network.
         """
         from peerkd.api import networks
 

@@ -25,7 +25,7 @@ def content_numbers(
     Two images have the same number if all their pixels are equal, and different numbers otherwise.
 
     Args:
-        read: Returns the images of the given samples: (B, C, H, W).
+        read: A function that returns the images of the given samples, of shape (B, C, H, W).
         indices_N: The samples. They are read in blocks.
         image_shape_CHW: The shape of every image.
     """

@@ -16,11 +16,11 @@ MAX_SIDE_PIXELS: Final = 48
 """The longest side of an image in a strip. Larger images are reduced to it."""
 
 MAX_SAMPLES: Final = 3
-"""The number of images of one peer and class."""
+"""The largest number of images in a strip."""
 
 MAX_STRIPS: Final = 240
-"""The number of strips of all peers. Their files take at most 2 MB: a strip takes less than 9 kB even if its images are
-noise, and photographs take a third of that."""
+"""The largest number of strips of all peers together. Their files take at most 2 MB: a strip takes less than 9 kB even
+if its images are noise, and photographs take a third of that."""
 
 _MAX_CLASSES: Final = 12
 _JPEG_QUALITY: Final = 80
@@ -43,11 +43,12 @@ def sample_images(
 ) -> list[Strip]:
     """Return strips of images of each peer's most frequent classes, in the order of the peers and classes.
 
-    With many peers, each peer has fewer classes, and only the first ``MAX_STRIPS`` peers have any.
+    With many peers, there are strips of fewer classes of each peer, and only the first ``MAX_STRIPS`` peers have
+    strips.
 
     Args:
-        read: Returns the images of the given samples: (B, C, H, W). Images that have neither 1 nor 3 channels have no
-            strips.
+        read: A function that returns the images of the given samples, of shape (B, C, H, W). Images that have neither 1
+            nor 3 channels have no strips.
         labels_N: The class of every sample.
         train: The samples of each peer.
     """

@@ -40,7 +40,7 @@ class StreamedDataset:
     relative_paths_N: npt.NDArray[np.bytes_]
     """Paths relative to ``root`` in the encoding of the file system. One array stores millions of paths compactly."""
     digests_N32: npt.NDArray[np.uint8]
-    """SHA-256 of each file at the time when it was indexed: (N, 32)."""
+    """SHA-256 of each file at the time when it was indexed, of shape (N, 32)."""
     labels_N: npt.NDArray[np.int64]
     num_train: int
     class_names: tuple[str, ...]

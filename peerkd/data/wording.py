@@ -7,7 +7,8 @@ from typing import Final
 from peerkd.excerpt import plain
 
 WARNING: Final = "warning: "
-"""The beginning of a remark on a data set that is a warning: one or more sentences, instead of a phrase."""
+"""The beginning of a remark on a data set that is a warning. Such a remark consists of sentences. Any other remark is a
+phrase."""
 
 _MAX_ITEM_CHARACTERS: Final = 160
 

@@ -25,11 +25,11 @@ class BranchOutputs(NamedTuple):
     """The logits of each branch. The shape is (1, N, K) for a network with one branch and several views."""
 
     head_logits_BK: Tensor | None
-    """The logits of a joined, gated or fused head; None without such a head."""
+    """The logits of a joined, gated or fused head. None if the network has no such head."""
 
     attention_BAA: Tensor | None
-    """The weights of an attention head; None without such a head. Row ``a`` contains the weights with which branch
-    ``a`` learns from the A branches."""
+    """The weights of an attention head. None if the network has no such head. Row ``a`` contains the weights with which
+    branch ``a`` learns from the A branches."""
 
     def float(self) -> "BranchOutputs":
         """Return the outputs in float32, in which the losses are computed."""

@@ -12,7 +12,7 @@ from peerkd.results.intervals import Estimate
 from peerkd.wording import plural
 
 MAX_ARROWS: Final = 100
-"""The number of arrows that a network can show."""
+"""The maximum number of arrows in a chart of peers."""
 
 _MARGIN_FRACTION: Final = 0.05
 """The margin of an axis of differences at each end, as a fraction of the range of the values."""
@@ -111,7 +111,8 @@ class Arrow(NamedTuple):
     """The gain of the student as a fraction. A larger gain makes the arrow wider."""
 
     is_decided: bool
-    """Whether the student should learn from the teacher. If not, the teacher pays only if the pair is judged alone."""
+    """Whether the student should learn from the teacher. If not, learning from it pays only if the pair is judged
+    alone."""
 
 
 class NetworkChart(NamedTuple):
@@ -119,7 +120,7 @@ class NetworkChart(NamedTuple):
 
     peers: Sequence[str]
     arrows: Sequence[Arrow]
-    """The arrows: first those that are decided, and among equals the largest gain first."""
+    """The arrows: first those with ``is_decided``, then the others. In both groups, the largest gain comes first."""
 
     gain_noun: str
     """Words that follow a gain in points, such as ``on test`` or ``expected``."""

@@ -16,7 +16,8 @@ teacher."""
 def has_results(control_PP: IntArray) -> bool:
     """Return whether any pair has a result of a training without a teacher.
 
-    ``control_PP`` is the row of each pair's best training without a teacher; ``NO_ROW`` for a pair without one.
+    ``control_PP`` contains the row number of the best training without a teacher of each pair, or ``NO_ROW`` for a pair
+    that has no such training.
     """
     return bool((control_PP != NO_ROW).any())
 

@@ -29,7 +29,7 @@ _MAX_CLASS_VALUES: Final = 2_000_000
 
 
 def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
-    """Return what the script needs to draw every pair and setting, ready for JSON."""
+    """Return what the script needs to draw every pair and setting, as JSON values."""
     results, advice = findings.results, findings.advice
     default = findings.default
     count_type = "<u2" if facts.num_test_samples < 2**16 else "<u4"
@@ -109,9 +109,10 @@ def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any
 
 
 def mean_intervals(findings: SweepFindings, *, num_peers: int) -> dict[str, dict[str, FloatArray]]:
-    """Return the bounds ``low`` and ``high`` of each setting's mean over pairs, by measure: (num_settings,) each.
+    """Return the bounds ``low`` and ``high`` of the mean of each setting over pairs, by measure.
 
-    They are 95 % bootstrap intervals in which the peers are drawn. They are NaN for a control, and for all settings if
+    Each bound has the shape (num_settings,). The intervals are 95 % bootstrap intervals in which the peers are drawn.
+    They are NaN for a control, and for all settings if
     there are too few peers.
     """
     results = findings.results

@@ -1,4 +1,4 @@
-"""The facts about an experiment or study that a report states in addition to the results.
+"""What a report states about an experiment or study in addition to its results, such as its inputs and its cost.
 
 Shape suffixes: P = peers, K = classes.
 """
@@ -42,7 +42,7 @@ class PeerSamples(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunFacts:
-    """The facts that every report states: the inputs of the run, its software and machine, and its cost."""
+    """What every report states about a run: its inputs, its software and machine, and its cost."""
 
     config_fingerprint: str
 
@@ -76,7 +76,7 @@ class RunFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedFacts:
-    """The facts about several runs that a comparison states besides their results."""
+    """What a comparison states about several runs besides their results."""
 
     pipeline: str
     config: StrictConfig
@@ -135,7 +135,7 @@ class ImprovedPeers:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExperimentFacts(RunFacts):
-    """The facts about an experiment on pairs of peers."""
+    """What a report states about an experiment on pairs of peers besides its results."""
 
     config: ExperimentConfig
 
@@ -232,7 +232,7 @@ class MethodRunFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PclFacts(RunFacts):
-    """The facts about a study of methods."""
+    """What a report states about a study of methods besides its results."""
 
     config: PclConfig
     image_shape: tuple[int, int, int]
@@ -253,7 +253,10 @@ class PclFacts(RunFacts):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoundsFacts(RunFacts):
-    """The facts about an experiment with rounds. Only peers that did not diverge in pre-training take part."""
+    """What a report states about an experiment with rounds besides its results.
+
+    Only peers that did not diverge in pre-training take part.
+    """
 
     config: CollaborateConfig
 

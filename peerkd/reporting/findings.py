@@ -116,11 +116,11 @@ class SweepFindings:
     """The trainings that diverged, which no other finding includes."""
 
     num_pairs_without: Mapping[Treatment, int]
-    """The number of pairs that have no result of a treatment, because all their trainings with it diverged, by
-    treatment."""
+    """The number of pairs, by treatment, that have no result of the treatment, because all their trainings with it
+    diverged."""
 
     gains: Mapping[Treatment, FloatArray]
-    """(num_peers, num_peers) gain on test of the trials of each treatment, NaN for a pair without such a trial."""
+    """(num_peers, num_peers) gain on test of the trials of each treatment, NaN for a pair that has no such trial."""
 
     gain_from_data: FloatArray
     gain_from_teacher: FloatArray
@@ -174,7 +174,7 @@ class SweepFindings:
     forgetting: Forgetting
 
     results: TrialResults
-    """The results of every trial, and the rows of each pair's trials by treatment."""
+    """The results of every trial, and the row numbers of each pair's trials by treatment."""
 
     skew: Mapping[str, Estimate]
     """The rank correlation, over pairs, between the gain of the chosen setting and the distance of the two peers'
@@ -300,7 +300,7 @@ def compute_findings(table: pa.Table, facts: ExperimentFacts) -> SweepFindings:
 def _roles(
     rows: Mapping[Treatment, IntArray], choice_within: Mapping[str, ChosenRows]
 ) -> dict[str, dict[str, IntArray]]:
-    """Return the row of each pair's trial by treatment and by name of the transfer set.
+    """Return the row number of each pair's trial by treatment and by name of the transfer set.
 
     The empty name stands for the choice among all transfer sets; the single setting for all pairs has only this name. A
     transfer set is omitted for a treatment if no pair has a trial of the treatment on it.

@@ -67,7 +67,7 @@ def headline(findings: SweepFindings, facts: ExperimentFacts) -> list[Headline]:
 
 
 def diverged(findings: SweepFindings, facts: ExperimentFacts) -> str:
-    """Return which trainings diverged, and which means therefore omit some pairs. Empty if none diverged."""
+    """Return in words which trainings diverged, and which means therefore omit some pairs. Empty if none diverged."""
     missing = [
         f"{TREATMENT_NAMES[name]} ({plural(num, 'pair')})" for name, num in findings.num_pairs_without.items() if num
     ]
@@ -76,7 +76,7 @@ def diverged(findings: SweepFindings, facts: ExperimentFacts) -> str:
 
 
 def verdict(estimate: Estimate) -> str:
-    """Return in words whether the interval of a difference excludes 0. The text is empty without an interval."""
+    """Return in words whether the interval of a difference excludes 0. The text is empty if there is no interval."""
     if not estimate.has_interval:
         return ""
     if estimate.is_above_zero:

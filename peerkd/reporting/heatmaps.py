@@ -36,7 +36,7 @@ class HeatMap(NamedTuple):
     columns: list[str]
     rows: list[tuple[str, list[Cell]]]
     limit: float = 1.0
-    """The smallest magnitude of cells with the strongest colour."""
+    """The smallest magnitude of a value whose cell has the strongest colour."""
 
 
 def shared_limit(matrices: Sequence[FloatArray]) -> float:

@@ -1,7 +1,7 @@
 """The card of a published network: what it is, how it was trained, how accurate it is, and how to load it.
 
-A card is a JSON file for programs, and a page of Markdown with the same facts for people. The workers of a stage write
-the card, so this module does not need the template engine of the pages.
+A card is a JSON file for programs, and a page of Markdown with the same content for people. The workers of a stage
+write the card, so this module does not need the template engine of the pages.
 """
 
 import json
@@ -41,7 +41,8 @@ class CardSetting:
 
     loss: str | None = None
     target: str | None = None
-    """The loss and the target, each None if the study tried only one. ``ModelCard.loss`` has the formula."""
+    """The target. None if the study tried only one target. The same rule holds for ``loss``, whose formula is in
+    ``ModelCard.loss``."""
 
     teacher_name: str | None = None
     """What the teacher is called. None: its number."""
@@ -101,7 +102,7 @@ class CardRounds:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
-    """The facts about one published network. Accuracies are fractions; a fingerprint is a SHA-256 in hex."""
+    """The description of one published network. Accuracies are fractions; a fingerprint is a SHA-256 in hex."""
 
     student: int
     decision: StudentDecision

@@ -46,16 +46,16 @@ class PeerAnswer:
     """What the peer should do, as words that follow "should"."""
 
     short: str
-    """The same in few words."""
+    """What the peer should do, in few words."""
 
     validation_gain: float
-    """The gain on validation, by which the study chose, measured by its objective."""
+    """The gain on validation, measured by the objective by which the study chose."""
 
     before: tuple[float, float]
-    """The global and the own accuracy on test before."""
+    """The global and the own accuracy of the pre-trained network on test."""
 
     after: tuple[float, float]
-    """The global and the own accuracy on test of the published network."""
+    """The global and the own accuracy of the published network on test."""
 
     own_drop: float
     """The fall of the accuracy on the own validation and test samples together."""
@@ -143,7 +143,9 @@ def accuracies_in_words(found: Sequence[PeerAnswer]) -> str:
 
 
 def losses_in_words(found: Sequence[PeerAnswer], *, is_tuned: bool, losing: str) -> str:
-    """Return a warning if own accuracy falls by more than noise, and the field that limits this. Empty if it does not.
+    """Return a warning if own accuracy falls by more than noise, and the field that limits this.
+
+    The text is empty if it falls by less.
 
     Args:
         found: The answers.

@@ -66,7 +66,10 @@ def _rounds(summary: Mapping[str, Any]) -> str:
 
 
 def _with_bounds(summary: Mapping[str, Any], name: str) -> str:
-    """Return a difference in points of accuracy, with its interval if it has one. Empty without a difference."""
+    """Return a difference in points of accuracy, with its interval if it has one.
+
+    The text is empty if the summary has no such difference.
+    """
     value, low, high = (_number(summary, f"{name}{bound}_points") for bound in ("", "_low", "_high"))
     if value is None:
         return ""

@@ -69,11 +69,12 @@ class TrialResults:
     """The size of the global test set."""
 
     roles: Mapping[str, Mapping[str, IntArray]]
-    """(num_peers, num_peers) row of the trial with a role for each pair, by role and transfer set. A role is the name
-    of a treatment, such as ``chosen``. The empty name stands for all transfer sets together."""
+    """(num_peers, num_peers) row number of the trial with a role for each pair, by role and transfer set. A role is the
+    name of a treatment, such as ``chosen``. The empty name stands for all transfer sets together."""
 
     class_changes: Mapping[str, FloatArray]
-    """(num_peers, num_peers, num_classes) change of the test accuracy on each class, by role. NaN without a trial."""
+    """(num_peers, num_peers, num_classes) change of the test accuracy on each class, by role. NaN for a pair that has
+    no such trial."""
 
     curves: Mapping[tuple[int, int], Mapping[str, list[float | None]]]
     """The test accuracies after each epoch by pair and role. Empty if they were not measured."""
@@ -97,7 +98,7 @@ def trial_results(
     Args:
         table: The table of trials.
         trials: The same table as candidates for a choice.
-        roles: The row of each pair's trial by role and transfer set, as in ``TrialResults.roles``.
+        roles: The row number of each pair's trial by role and transfer set, as in ``TrialResults.roles``.
         scope: The scope of the choice, ``global`` or ``own``.
         num_test_samples: The size of the global test set.
     """

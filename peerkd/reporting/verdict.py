@@ -23,11 +23,11 @@ from peerkd.study.student_choice import StudentDecision
 from peerkd.wording import called, plural
 
 _MAX_NAMES: Final = 6
-"""The number of peers that a sentence names; the others are counted."""
+"""The number of peers that a sentence names. The other peers are only counted."""
 
 
 def verdict(facts: ExperimentFacts) -> list[str]:
-    """Return sentences: who should learn from whom, who should not, what this changes, and what it cost to know.
+    """Return sentences on who should learn from whom, who should not, what this changes, and what it cost to know.
 
     If peers lose accuracy on their own data, or if the validation sets are small, further sentences say so.
     """
@@ -35,12 +35,12 @@ def verdict(facts: ExperimentFacts) -> list[str]:
 
 
 def answers_of_sweep(facts: ExperimentFacts) -> list[PeerAnswer]:
-    """Return the answer of a sweep for each peer."""
+    """Return what each peer should do according to a sweep, and what it gains and loses."""
     return answers(facts, objective_of(facts.config.sweep.selection_metric))
 
 
 def students_in_words(facts: ExperimentFacts) -> list[str]:
-    """Return sentences on the peers of a sweep: those of ``by_student``."""
+    """Return sentences on the peers of a sweep: who should learn from whom, who should not, and accuracies."""
     return by_student(facts, objective_of(facts.config.sweep.selection_metric), is_tuned=False)
 
 
@@ -50,7 +50,9 @@ def judged_alone(
     *,
     num_pairs: int,
 ) -> str:
-    """Return sentences on pairs that were judged alone: how many pay, and which peers' answers differ from theirs.
+    """Return sentences on pairs that were judged alone: how many pay, and which peers' decisions differ.
+
+    A teacher of a pair pays if it beats both controls by more than noise.
 
     Args:
         decisions: The student and the decision of each ordered pair.

@@ -1,1 +1,1 @@
-"""Tables of results and the statistics on them. This package does not import torch."""
+"""Tables of results, and statistics computed from them. This package does not import torch."""

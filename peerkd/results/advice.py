@@ -66,7 +66,7 @@ class Prediction(NamedTuple):
     """The value that a gain, or a difference of two gains, is expected to have on other samples, as a fraction."""
 
     value: float
-    """The value on validation without the optimism of the choice."""
+    """The value on the validation set, minus the optimism of the choice."""
 
     deviation: float
     """The standard deviation of the value's noise."""
@@ -129,7 +129,10 @@ class StudentAdvice:
 
 
 class GroupPredictions(NamedTuple):
-    """A prediction for each group: arrays (G,), with NaN where there is none. ``Prediction`` describes the fields."""
+    """A prediction for each group, as arrays of shape (G,). NaN for a group that has no prediction.
+
+    ``Prediction`` describes the fields.
+    """
 
     value: FloatArray
     deviation: FloatArray
@@ -143,7 +146,7 @@ class GroupPredictions(NamedTuple):
 
     @property
     def is_above_noise(self) -> BoolArray:
-        """Whether each value is above 0 by more than its noise. False where there is no prediction."""
+        """Whether each value is above 0 by more than its noise. False for a group that has no prediction."""
         return ties.is_above(self.value, NUM_DEVIATIONS * self.deviation)
 
     def of(self, group: int) -> Prediction | None:
@@ -153,10 +156,10 @@ class GroupPredictions(NamedTuple):
 
 
 class GroupAdvice(NamedTuple):
-    """The advice for each group, in which a missing prediction is NaN. ``StudentAdvice`` describes the fields."""
+    """The advice for each group. NaN stands for a missing prediction. ``StudentAdvice`` describes the fields."""
 
     decision: NDArray[np.str_]
-    """(G,) a ``StudentDecision`` for each group."""
+    """A ``StudentDecision`` for each group, of shape (G,)."""
 
     gain: GroupPredictions
     control_gain: GroupPredictions
@@ -212,16 +215,16 @@ def advise(
 
 
 def judged_gains(columns: Columns, objective: Objective) -> FloatArray:
-    """Return the gain of each trial on validation, by which it is chosen: (N,); -inf for a trial that diverged.
+    """Return the validation gain of each trial, by which trials are chosen, of shape (N,).
 
-    A gain is lowered if its trial breaks the limit on forgetting.
+    The gain is -inf for a trial that diverged, and it is lowered for a trial that breaks the limit on forgetting.
     """
     gains_N = objective.penalised_gains(gains(columns, objective, split="validation"))
     return np.where(np.asarray(columns[IS_FINITE], dtype=np.bool_), gains_N, -np.inf)
 
 
 def controls_among(columns: Columns) -> BoolArray:
-    """Return whether each trial is a control: (N,)."""
+    """Return whether each trial is a control, as an array of shape (N,)."""
     return np.array(are_controls(columns["distillation_weight"], columns[TARGET]), dtype=np.bool_)
 
 
@@ -303,7 +306,7 @@ def decide(gain: GroupPredictions, control_gain: GroupPredictions, advantage: Gr
 
 
 def _one_group(name: str, values_C: Sequence[Any] | NDArray[Any]) -> NDArray[Any] | None:
-    """Return the values of a column of one student as a group of its own."""
+    """Return a column of one student as an array with a first axis for groups, which has one group."""
     if name != CORRECT_BITS["validation"]:
         return np.asarray(values_C, dtype=np.float64)[None]
     bytes_C = packed_bits(values_C)
@@ -334,7 +337,7 @@ def _compared(
 
 
 def _draw(covariance_GCC: FloatArray) -> FloatArray:
-    """Return random draws of the noise of all gains, with the given covariances: (G, B, C)."""
+    """Return random draws of the noise of all gains with the given covariances, of shape (G, B, C)."""
     # All advice uses one seed, so that no difference comes from different draws. Rounding may make the smallest
     # eigenvalues negative.
     values_GC, vectors_GCC = np.linalg.eigh(covariance_GCC)
@@ -345,7 +348,10 @@ def _draw(covariance_GCC: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=16)
 def _normal(num: int) -> FloatArray:
-    """Return standard normal draws with mean 0: (B, num). Pairs often have equally many trials, and then share them."""
+    """Return standard normal draws, of shape (B, num), shifted so that their mean is 0.
+
+    They are kept, because many pairs have equally many trials.
+    """
     draws_BC: FloatArray = np.random.default_rng(_SEED).standard_normal((NUM_DRAWS, num))
     # With the mean that 400 draws happen to have, a single trial would owe a part of its gain to a choice that nobody
     # made. With mean 0 its optimism is 0, and no optimism is negative: the highest drawn gain is in each draw at least
@@ -355,7 +361,7 @@ def _normal(num: int) -> FloatArray:
 
 
 def _errors_of_choice(gains_GC: FloatArray, noise_GBC: FloatArray, is_kind_C: BoolArray) -> FloatArray:
-    """Return the error of the choice in each draw: (G, B).
+    """Return the error of the choice in each draw, of shape (G, B).
 
     In each draw, the trial with the highest drawn gain is chosen among the trials in ``is_kind_C``. The error is the
     noise that was drawn for this trial.

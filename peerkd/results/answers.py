@@ -105,11 +105,16 @@ def on_validation(parts: Iterable[Answers]) -> OnValidation:
 
 
 def on_training_data(parts: Iterable[Answers]) -> OnTrainingData:
-    """Measure every peer on the training samples of every peer, and compare it there with the owner of the samples.
+    """Measure every peer on the training samples of every peer.
+
+    The owner of the samples is the reference of the divergences.
 
     Args:
-        parts: An item for each peer, in order: the logits of all peers for the training samples of this peer, or the
-            logits of this peer and some others.
+        parts: One item for each peer, in order. It has the logits for the training samples of this peer: those of all
+            peers, or of this peer and some others.
+
+    Returns:
+        The measures. NaN for a peer without logits.
     """
     columns = [(part.peers_P, _columns(_place(owner, part), part)) for owner, part in enumerate(parts)]
     measured = zip(*(_spread(values, peers_P, num_peers=len(columns)) for peers_P, values in columns), strict=True)

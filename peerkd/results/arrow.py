@@ -24,7 +24,7 @@ class TableKind(NamedTuple):
     """A kind of table: its columns, and the rules for its values."""
 
     noun: str
-    """The name of the kind in errors, such as ``table of trials``."""
+    """The name of the kind in error messages, such as ``table of trials``."""
 
     schema_name: str
     schema: pa.Schema
@@ -104,7 +104,9 @@ def check_fraction(table: pa.Table, name: str, *, first_row: int = 0) -> None:
 def find_wrong(
     column: pa.ChunkedArray, is_right: Callable[[pa.Array], pa.Array], *, allows_null: bool = True
 ) -> tuple[int, Any] | None:
-    """Find the first value that breaks a rule, and return its row and the value; None if no value breaks the rule.
+    """Find the first value that breaks a rule, and return its row number and the value.
+
+    The result is None if no value breaks the rule.
 
     Args:
         column: The column. If it contains lists, each of their items is a value.

@@ -35,7 +35,8 @@ BASES: Final[Mapping[Basis, str]] = {
 
 
 _UNITS: Final = ("run", "peer", "pair")
-"""The noun for what a value of a quantity belongs to. The index is the number of axes of the array of values."""
+"""The nouns for what one value of a quantity belongs to. The position of a noun is the number of axes of the array of
+values."""
 
 
 class Quantity(NamedTuple):
@@ -74,7 +75,8 @@ class Group:
     """Studies with equal settings, in the order of their seeds."""
 
     settings: Mapping[str, str]
-    """Those settings in which the groups differ. A field that the config of the group lacks is empty."""
+    """The settings in which the groups differ. The text of a field that the config of the group does not have is
+    empty."""
 
     studies: tuple[MeasuredStudy, ...]
 
@@ -85,11 +87,14 @@ class Group:
 
     @property
     def label(self) -> str:
-        """The settings as text. Without any difference, it says that all studies have the same settings."""
+        """The settings as text. If the groups do not differ, the text says that all studies have the same settings."""
         return ", ".join(f"{name}={value}" for name, value in self.settings.items()) or "all studies"
 
     def by_seed(self, quantity: Quantity) -> dict[int, float]:
-        """Return the mean of each study that has a value, by seed."""
+        """Return the mean of a quantity in each study, keyed by seed.
+
+        A study in which all values of the quantity are missing is left out.
+        """
         means = {study.seed: study.mean(quantity) for study in self.studies}
         return {seed: mean for seed, mean in means.items() if not np.isnan(mean)}
 
@@ -134,12 +139,14 @@ class StudyComparison:
         return tuple(sorted({study.seed for study in self.studies}))
 
     def difference(self, place: int, quantity: Quantity) -> Difference:
-        """Return the mean of the group at a place minus that of the first group."""
+        """Return the mean of a quantity in the group at index ``place`` minus its mean in the first group."""
         return _difference(self.groups[place], self.groups[0], quantity)
 
 
 def compare_studies(studies: Sequence[MeasuredStudy]) -> StudyComparison:
-    """Return the groups of studies with equal settings, in the order in which they are given.
+    """Group studies with equal settings, and find the quantities that all of them measure.
+
+    The order of the groups is that of their first studies in ``studies``.
 
     Raises:
         ValueError: If two studies have the same settings and seed, or no quantity is measured by all studies.

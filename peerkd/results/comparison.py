@@ -57,7 +57,8 @@ class MethodComparison:
     """Scores by architecture, method and role. A role that a method does not have is missing."""
 
     best_epochs: Mapping[tuple[str, Method], Mapping[int, int]]
-    """The epoch of the best validation accuracy, by architecture and method, then by seed."""
+    """The epoch with the highest validation accuracy of each run: a mapping from seed to epoch for each architecture
+    and method."""
 
     num_diverged: Mapping[tuple[str, Method], int]
     """The number of runs that diverged, by architecture and method. No score includes them."""
@@ -199,8 +200,8 @@ class _Runs:
     def best_epoch(self, seed: int, predictor: str) -> int:
         """Return the first of the epochs with the highest validation accuracy.
 
-        Epochs without a test accuracy are excluded, because the network may not have been finite then. Otherwise the
-        test set has no influence on the selection.
+        Epochs without a test accuracy are excluded, because the weights or logits may not have been finite then.
+        Otherwise the test set has no influence on the selection.
         """
         curve, test = (self._accuracy(seed, split, predictor) for split in ("validation", "test"))
         has_test = np.isin(curve.epochs, test.epochs[~np.isnan(test.values)])

@@ -49,7 +49,7 @@ class RunCost:
     total: Cost
     steps: Mapping[str, Cost]
     pairs: Mapping[Pair, Cost]
-    """The pairs' shares of the cost of the sweep. Empty if the run has no sweep."""
+    """The share of each pair in the cost of the sweep. Empty if the run has no sweep."""
 
 
 def run_cost(
@@ -61,7 +61,7 @@ def run_cost(
         accounts: The accounts of every job, including those that failed and were repeated.
         prices: Prices per hour.
         sweep: Name of the step whose cost is divided among the pairs.
-        trial_seconds: The sum of the seconds of each pair's trials.
+        trial_seconds: The duration of all trials of each pair together.
     """
     worker_seconds: dict[str, float] = defaultdict(float)
     gpu_seconds: dict[str, float] = defaultdict(float)
@@ -77,7 +77,7 @@ def run_cost(
 
 
 def seconds_of_pairs(trials: "pa.Table") -> dict[Pair, float]:
-    """Return the sum of the seconds of each pair's trials, from the table of trials."""
+    """Return the duration of all trials of each pair together, in seconds, from the table of trials."""
     summed = (
         trials.select(["student", "teacher", "seconds"])
         .group_by(["student", "teacher"])
@@ -88,7 +88,7 @@ def seconds_of_pairs(trials: "pa.Table") -> dict[Pair, float]:
 
 
 def to_csv(cost: RunCost) -> str:
-    """Return a line for the run, each step and each pair. Unknown values are empty."""
+    """Return the cost as CSV: one line for the run, for each step and for each pair. Unknown values are empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["of", "step", "student", "teacher", "worker_seconds", "gpu_seconds", "cost"])

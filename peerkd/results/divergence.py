@@ -35,12 +35,12 @@ class Divergence:
 
     @property
     def is_any(self) -> bool:
-        """Whether anything diverged."""
+        """Whether any peer, distillation or control diverged."""
         return bool(self.peers or self.num_trials_diverged)
 
 
 def divergence(trials: pa.Table, *, is_finite_P: list[bool], num_pairs_left_out: int) -> Divergence:
-    """Return which trainings of an experiment diverged.
+    """Count the trainings of an experiment that diverged.
 
     Args:
         trials: The table of trials.

@@ -20,7 +20,7 @@ ROLES: Final[tuple[Role, ...]] = ("chosen", "default", "control")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """What a kind of trial changes on the global test set: means over pairs, as fractions.
+    """How a kind of trial changes the predictions of students on the global test set: means over pairs, as fractions.
 
     All trials of a kind have the same transfer set and the same role: the chosen setting, the untuned default or the
     control.
@@ -44,10 +44,11 @@ class Forgetting:
 
     transfer_sets: tuple[str, ...]
     class_accuracy_lost: FloatArray
-    """The accuracy that students lost on each class under the chosen setting: (num_transfer_sets, num_classes).
+    """The accuracy that students lost on each class under the chosen setting, of shape
+    (num_transfer_sets, num_classes).
 
-    It is a mean over pairs, in which a pair whose accuracy on the class rose counts as 0. A class without test samples
-    has NaN.
+    It is a mean over pairs, in which a pair whose accuracy on the class rose counts as 0. The value is NaN for a class
+    without test samples.
     """
 
 

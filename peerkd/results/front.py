@@ -74,13 +74,13 @@ def front(trials: pa.Table, *, objective: Objective, num_pairs: int, chooses_epo
 
 
 def _gains(trials: pa.Table) -> tuple[IntArray, dict[str, dict[str, FloatArray]]]:
-    """Return the pair of each trial as a number, and its gains by split and scope."""
+    """Return the index of the pair of each trial, and the gains of all trials by split and scope."""
     gains = {split: {scope: trials[f"{split}_{scope}_gain"].to_numpy() for scope in SCOPES} for split in SPLITS}
     return _pairs(trials), gains
 
 
 def _gains_by_epoch(trials: pa.Table) -> tuple[IntArray, dict[str, dict[str, FloatArray]]]:
-    """Return the pair of each epoch of each trial as a number, and the gains after the epoch by split and scope.
+    """Return the index of the pair, and the gains by split and scope, after each epoch of each trial.
 
     Entries are sorted by epoch, so that the earliest of several equal choices comes first.
     """
@@ -104,7 +104,10 @@ def _gains_by_epoch(trials: pa.Table) -> tuple[IntArray, dict[str, dict[str, Flo
 
 
 def _with_nan(accuracies: Sequence[float | None]) -> FloatArray:
-    """Return accuracies by epoch, NaN where the network was not finite."""
+    """Return accuracies by epoch as an array.
+
+    None, which marks an epoch after which weights or logits were not finite, becomes NaN.
+    """
     return np.array(accuracies, dtype=np.float64)
 
 

@@ -23,7 +23,7 @@ _STEP: Final = 2.0
 """The factor between the only tried value of a dimension and the value to add beyond it."""
 
 MAX_CHANCE: Final = 0.05
-"""The highest probability with which an edge that a report names would be chosen as often by chance."""
+"""A report names an edge only if the probability that as many pairs choose it by chance is at most this number."""
 
 _NUM_DIGITS: Final = 3
 """The number of significant digits to which a value to add is rounded."""
@@ -38,7 +38,8 @@ class ChosenValues(NamedTuple):
 
     loss: str | None = None
     target: str | None = None
-    """The loss and the target, each None if the experiment tries only one."""
+    """The target of the chosen setting. None if the experiment tries only one target. The same rule holds for
+    ``loss``."""
 
 
 class GridEdge(NamedTuple):
@@ -58,7 +59,8 @@ class GridEdge(NamedTuple):
 
     loss: str | None = None
     target: str | None = None
-    """The loss and the target that the counted pairs choose, each None if the experiment tries only one."""
+    """The target that the counted pairs choose. None if the experiment tries only one target. The same rule holds for
+    ``loss``."""
 
 
 def grid_edges(
@@ -103,7 +105,7 @@ def _chance(num_pairs: int, num_all: int, num_values: int) -> float:
 def edges_of_choice(trials: Candidates, choice: ChosenRows, *, max_chance: float = 1.0) -> list[GridEdge]:
     """Return the edges of the grid that many pairs of a sweep choose. Each pair chooses its best distillation.
 
-    ``max_chance`` is that of ``grid_edges``.
+    ``max_chance`` has the same meaning as in ``grid_edges``.
     """
     has_alpha = np.array([TRANSFER_SETS[name].uses_labels for name in trials.transfer_set.tolist()], dtype=np.bool_)
     sets_own = np.array([sets_temperature(name) for name in trials.loss], dtype=np.bool_)

@@ -19,14 +19,16 @@ import scipy
 from peerkd.arrays import FloatArray, IntArray
 
 MIN_PEERS: Final = 4
-"""The smallest number of peers with an interval. With fewer, most draws would contain the same one or two pairs."""
+"""The smallest number of peers for which an interval is computed. With fewer peers, most draws would contain the same
+one or two pairs."""
 
 _NUM_DRAWS: Final = 2000
 _SEED: Final = 0
 _COVERAGE_PCT: Final = 95.0
 
 _FEW: Final = 0.25
-"""Pairs with a value count as few if they are less than this fraction of all pairs of ``_MANY_PEERS`` or more peers."""
+"""If there are at least ``_MANY_PEERS`` peers, and less than this fraction of all pairs have a value, these pairs count
+as few."""
 
 _MANY_PEERS: Final = 200
 """The number of peers from which on it saves time to omit pairs without a value, if most pairs have no value."""
@@ -40,7 +42,7 @@ class Estimate:
     low: float
     high: float
     num: int
-    """The number of pairs or seeds behind the value."""
+    """The number of pairs or seeds from which the value is computed."""
 
     @property
     def has_interval(self) -> bool:
@@ -81,7 +83,15 @@ def mean_over_pairs(values_PP: FloatArray) -> Estimate:
 
 
 def _weighted_sums(values_PP: FloatArray, *, num_known: int) -> FloatArray:
-    """Return ``sum_pq w_p v_pq w_q`` for the weights w of each draw: (num_draws,). v is 0 without a value."""
+    """Return, for each draw, the sum of ``w_p v_pq w_q`` over all pairs (p, q), as an array of shape (num_draws,).
+
+    ``w_p`` is the number of times that the draw contains peer p. ``v_pq`` is an entry of ``values_PP``, which must be 0
+    for a pair that has no value.
+
+    Args:
+        values_PP: The values of the pairs.
+        num_known: The number of pairs that have a value. It decides only which computation is used.
+    """
     weights = _weights(len(values_PP))
     sums: FloatArray
     if _are_few(num_known, num_peers=len(values_PP)):
@@ -147,7 +157,9 @@ def spearman(x: FloatArray, y: FloatArray) -> float:
 
 
 def spearman_over_pairs(x_PP: FloatArray, y_PP: FloatArray) -> Estimate:
-    """Return Spearman's rank correlation over pairs with its interval, as ``over_pairs`` with ``spearman`` does.
+    """Return Spearman's rank correlation over pairs with its interval.
+
+    The result is that of ``over_pairs`` with ``spearman``.
 
     Ranks of drawn values are counted instead of sorted, which takes a tenth of the time with 100 peers.
     """
@@ -187,7 +199,7 @@ def _draws(num_peers: int) -> IntArray:
 
 @cache
 def _weights(num_peers: int) -> FloatArray:
-    """Return how often each peer is drawn: (num_draws, num_peers)."""
+    """Return how often each draw contains each peer, as an array of shape (num_draws, num_peers)."""
     return np.array([np.bincount(peers, minlength=num_peers) for peers in _draws(num_peers)], dtype=float)
 
 

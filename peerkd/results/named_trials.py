@@ -27,7 +27,7 @@ _STUDENT: Final = "student"
 _TEACHER: Final = "teacher"
 _NUM_NEAREST: Final = 3
 _NUM_VALUES: Final = 8
-"""The largest number of values of a column that a message lists."""
+"""The largest number of values of a column that an error message lists."""
 
 _OTHER: Final = 2.0
 """The distance between two different texts, or between a number and a missing value. In the same unit, two tried
@@ -83,7 +83,7 @@ def find_named(
         defaults: The value of each column that is null because the experiment tries only one value. The loss and the
             target of a fine-tuning are null for another reason, because fine-tuning has neither, so the defaults do not
             apply to them.
-        peers: The names of all peers, for messages. If empty, messages give their numbers.
+        peers: The names of all peers, for error messages. If empty, messages give the numbers of the peers.
 
     Raises:
         ValueError: If no trial has these values, or if several trials have them. In the first case, the message names
@@ -161,10 +161,10 @@ def _distances(column_N: NDArray[Any], value: Value) -> NDArray[np.float64]:
 
 
 class _Texts(NamedTuple):
-    """The texts of settings in messages."""
+    """The texts of settings in error messages."""
 
     peers: Sequence[str]
-    """The names of all peers. If empty, messages give their numbers."""
+    """The names of all peers. If empty, messages give the numbers of the peers."""
 
     def differences(self, rows: pa.Table, names: list[str]) -> str:
         """Return the columns in which trials differ, each with its values."""

@@ -1,7 +1,7 @@
 """The advice for every ordered pair, and its quality on the test set.
 
-Shape suffixes: P = peers (row: student, column: teacher), Q = pairs, R = entries (a row of a pair), N = rows of the
-table, G = pairs that are computed together, C = trials of such a pair.
+Shape suffixes: P = peers (row: student, column: teacher), Q = pairs, R = entries (a pair and one of its rows), N = rows
+of the table, G = pairs that are computed together, C = trials of such a pair.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ _GROUP_BYTES: Final = 2**25
 class Predictions:
     """Predicted gains and the bounds of their intervals.
 
-    Each is a matrix (num_peers, num_peers), with NaN for a pair without a prediction.
+    Each field has the shape (num_peers, num_peers), with NaN for a pair that has no prediction.
     """
 
     value: FloatArray
@@ -43,39 +43,43 @@ class Predictions:
     high: FloatArray
 
     def covers(self, measured_PP: FloatArray) -> BoolArray:
-        """Return for each pair whether its interval contains its measured gain; False if one of them is NaN."""
+        """Return for each pair whether its interval contains its measured gain.
+
+        The result is False if the interval or the gain is NaN.
+        """
         covers_PP: BoolArray = ties.is_at_least(measured_PP, self.low) & ties.is_at_least(self.high, measured_PP)
         return covers_PP
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PairAdvice:
-    """The advice for every pair: (num_peers, num_peers), student by teacher.
+    """The advice for every pair.
 
-    ``distillation`` and ``control`` contain row numbers of the table of trials, or ``NO_ROW`` for a pair without such a
-    trial.
+    Each field has the shape (num_peers, num_peers), with a row for each student and a column for each teacher.
     """
 
     decision: NDArray[np.str_]
-    """The advised ``StudentDecision``; empty on the diagonal and for a pair with a peer that diverged."""
+    """The advised ``StudentDecision``. Empty on the diagonal and for a pair with a peer that diverged."""
 
     distillation: IntArray
-    """The row of the pair's best distillation on validation or, after a tuned study, of the chosen distillation."""
+    """The row number, in the table of trials, of the pair's best distillation on validation or, after a tuned study, of
+    the chosen distillation. ``NO_ROW`` if there is none."""
 
     control: IntArray
-    """The row of the pair's best training without a teacher."""
+    """The row number, in the table of trials, of the best training without a teacher that the student of the pair can
+    have. ``NO_ROW`` if there is none."""
 
     gain: Predictions
-    """The gain of the distillation over the unchanged student."""
+    """The predicted gain of the trial in ``distillation`` over the unchanged student."""
 
     control_gain: Predictions
-    """The gain of the training without a teacher over the unchanged student."""
+    """The predicted gain of the trial in ``control`` over the unchanged student."""
 
     advantage: Predictions
-    """The gain of the distillation minus the gain of the training without a teacher."""
+    """The predicted gain of the trial in ``distillation`` minus that of the trial in ``control``."""
 
     def count(self, decision: StudentDecision) -> int:
-        """Return the number of pairs with a decision."""
+        """Return the number of pairs with the given decision."""
         return int((self.decision == decision).sum())
 
     def student_decisions(self) -> list[tuple[int, str]]:
@@ -97,7 +101,8 @@ class AdviceOnTest:
     """
 
     over_best_control: Estimate
-    """The mean, over the pairs that should distil, of the distillation's gain minus the gain of the better control."""
+    """The gain of the distillation minus the gain of the better control, as a mean over the pairs that should
+    distil."""
 
     num_worse: int
     """The number of pairs that should distil although their distillation has a lower gain than the better control."""
@@ -112,7 +117,7 @@ class _Measured(NamedTuple):
     has_bits: BoolArray
 
     def of(self, rows_GC: IntArray) -> dict[str, NDArray[Any] | None]:
-        """Return the values of the rows of a group, by name of the column."""
+        """Return the values of each column in the rows of a group of pairs, keyed by column."""
         values: dict[str, NDArray[Any] | None] = {
             name: self.columns[name][rows_GC] for name in validation_noise.COLUMNS
         }
@@ -121,7 +126,7 @@ class _Measured(NamedTuple):
         return values
 
     def bytes_of_pair(self, num_trials: int) -> int:
-        """Return how much memory the advice for a pair with so many trials takes."""
+        """Return the number of bytes of memory that the advice for a pair with ``num_trials`` trials takes."""
         num_samples: int = 8 * self.columns[CORRECT_BITS["validation"]].shape[1]
         return num_trials * (4 * num_samples + 3 * 8 * NUM_DRAWS)
 
@@ -145,8 +150,8 @@ def advise_pairs(
         num_peers: The number of peers, including those that diverged.
         sets_P: The sizes of the evaluation sets of each peer.
         ranks: The rank of each row in ties. The lowest rank wins a tie.
-        distillation_PP: The row of the distillation that a tuner has chosen for each pair, which must not have
-            diverged. ``NO_ROW`` for a pair without a chosen distillation. None means the best distillation of each
+        distillation_PP: The row number of the distillation that a tuner has chosen for each pair, which must not have
+            diverged. ``NO_ROW`` for a pair that has no chosen distillation. None means the best distillation of each
             pair.
     """
     measured = _in_memory(table, objective)
@@ -191,10 +196,10 @@ def advise_pairs(
 def _are_compared(
     pairs: PairRows, gains_N: FloatArray, is_control_N: BoolArray, distilled_Q: IntArray, control_Q: IntArray
 ) -> BoolArray:
-    """Return for each entry whether its gain is drawn in the bootstrap: (R,).
+    """Return whether the gain of each entry is drawn in the bootstrap, as an array of shape (R,).
 
-    The rule is that of ``advise``: the ``MAX_COMPARED`` best distillations, as many best controls, and the best or
-    chosen trial of each kind.
+    The rule is that of ``advise``: the ``MAX_COMPARED`` best distillations, the ``MAX_COMPARED`` best controls, and the
+    best or chosen trial of each kind.
     """
     kind_R = 2 * pairs.pair + is_control_N[pairs.row]
     order_R = np.lexsort((-gains_N[pairs.row], kind_R))
@@ -209,11 +214,13 @@ def _are_compared(
 def _groups(
     pairs: PairRows, measured: _Measured, sets_P: Sequence[EvaluationSets]
 ) -> Iterator[tuple[IntArray, IntArray]]:
-    """Yield groups of pairs whose advice is computed together: the indices of the pairs, and their rows (G, C).
+    """Group the pairs whose advice is computed together.
 
-    The pairs of a group have equally many trials, of which the same ones are controls, and equal evaluation sets. The
-    bits of a trial record on which samples the student is right. They are used only if all trials of a group have bits,
-    so pairs in which a trial lacks bits are in groups of their own.
+    Yield the indices of the pairs of each group, of shape (G,), and their row numbers, of shape (G, C).
+
+    The pairs of a group have equal evaluation sets and equally many trials, and their controls are at the same
+    positions. The bits of a trial record on which samples the student is right. They are used only if all trials of a
+    group have bits, so pairs in which a trial lacks bits are in groups of their own.
     """
     numbers: dict[EvaluationSets, int] = {}
     set_Q = np.array([numbers.setdefault(sets, len(numbers)) for sets in sets_P])[pairs.student]
@@ -234,7 +241,7 @@ def _groups(
 
 
 def _places(rows_GC: IntArray, row_G: IntArray) -> IntArray | None:
-    """Return the position of one row in each group, or None if the groups have no such row."""
+    """Return the position in ``rows_GC`` of one row of each pair, or None if the pairs have no such row."""
     return (rows_GC == row_G[:, None]).argmax(axis=1) if (row_G != NO_ROW).all() else None
 
 
@@ -248,11 +255,11 @@ def on_test(advice: PairAdvice, table: pa.Table, objective: Objective) -> Advice
 
 
 def gains_on_test(table: pa.Table, rows_PP: IntArray, objective: Objective) -> FloatArray:
-    """Return the gain on the test set of one trial of each pair: (num_peers, num_peers).
+    """Return the gain of one trial of each pair on the test set, as an array of shape (num_peers, num_peers).
 
     Args:
         table: The table of trials.
-        rows_PP: The row of each pair's trial. The gain is NaN where the row is ``NO_ROW``.
+        rows_PP: The row number of the trial of each pair. The gain is NaN where it is ``NO_ROW``.
         objective: The objective, which decides whether the gain is of global accuracy, own accuracy or a mean of both.
     """
     return objective.gains({scope: at(table, f"test_{scope}_gain", rows_PP) for scope in objective.scopes})
@@ -271,7 +278,10 @@ def _in_memory(table: pa.Table, objective: Objective) -> _Measured:
 
 
 def _values(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Return numbers and lists of equally many numbers as floats, NaN for null, and other values as objects."""
+    """Return a column as an array. Numbers, and lists of equally many numbers, become floats, with NaN for null.
+
+    Other values become objects.
+    """
     if pa.types.is_floating(column.type):
         numbers: NDArray[Any] = column.to_numpy()
         return numbers
@@ -288,7 +298,7 @@ def _values(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _bits(column: pa.ChunkedArray) -> NDArray[np.uint8]:
-    """Return a column of equally many bytes as an array with a row for each value; zeros for null."""
+    """Return a column of equally many bytes as an array with one row for each value. A null becomes a row of zeros."""
     num_bytes = pc.max(pc.binary_length(column)).as_py() or 0
     rows = np.zeros((len(column), num_bytes), dtype=np.uint8)
     start = 0

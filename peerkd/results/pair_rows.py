@@ -1,6 +1,6 @@
 """The rows of the table of trials that belong to each ordered pair, as arrays over all pairs.
 
-Shape suffixes: Q = ordered pairs, R = entries (a row of a pair), N = rows of the table, P = peers.
+Shape suffixes: Q = ordered pairs, R = entries (a pair and one of its rows), N = rows of the table, P = peers.
 """
 
 from dataclasses import dataclass, replace
@@ -12,12 +12,15 @@ from peerkd.arrays import BoolArray, FloatArray, IntArray
 from peerkd.study import ties
 
 NO_ROW: Final = -1
-"""Marks a row that does not exist, such as on the diagonal of a matrix of pairs."""
+"""The row number for a row that does not exist, such as on the diagonal of a matrix of pairs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PairRows:
-    """Rows of each pair. A row that belongs to several pairs is there once for each of them."""
+    """The rows of the table of trials that belong to each pair.
+
+    A row that belongs to several pairs has an entry for each of them.
+    """
 
     student: IntArray
     """(Q,) the student of each pair."""
@@ -29,7 +32,7 @@ class PairRows:
     """(R,) the index of the pair of each entry, ascending."""
 
     row: IntArray
-    """(R,) the row of each entry, ascending within a pair."""
+    """(R,) the row number of each entry, ascending within a pair."""
 
     @property
     def num_pairs(self) -> int:
@@ -38,7 +41,7 @@ class PairRows:
 
     @property
     def first(self) -> IntArray:
-        """(Q,) the first row of each pair, or ``NO_ROW`` for a pair without rows."""
+        """(Q,) the number of the first row of each pair. ``NO_ROW`` for a pair that has no rows."""
         first_Q = np.full(self.num_pairs, NO_ROW, dtype=np.int64)
         is_first_R = np.diff(self.pair, prepend=-1) != 0
         first_Q[self.pair[is_first_R]] = self.row[is_first_R]
@@ -58,9 +61,9 @@ class PairRows:
         return replace(self, pair=self.pair[is_kept_R], row=self.row[is_kept_R])
 
     def best(self, values_N: FloatArray, ranks_N: IntArray) -> IntArray:
-        """Return the row of each pair with the best value, by the rule of ``ties.best``: (Q,).
+        """Return the number of the row with the best value of each pair, by the rule of ``ties.best``, of shape (Q,).
 
-        The row of a pair without rows is ``NO_ROW``.
+        The number is ``NO_ROW`` for a pair that has no rows.
 
         Args:
             values_N: The value of each row of the table, such as a gain. The values of the rows of pairs are not NaN.
@@ -78,9 +81,11 @@ class PairRows:
         return np.where(lowest_Q == none, NO_ROW, lowest_Q % max(num_all, 1))
 
     def as_matrix(self, values_Q: IntArray, *, num_peers: int, missing: int) -> IntArray:
-        """Return values of pairs as a matrix (num_peers, num_peers), student by teacher.
+        """Return values of pairs as a matrix of shape (num_peers, num_peers).
 
-        ``missing`` is the value of two peers that are not among the pairs.
+        A row belongs to a student, and a column to a teacher.
+
+        ``missing`` is the entry for two peers that are not among the pairs.
         """
         matrix_PP = np.full((num_peers, num_peers), missing, dtype=np.int64)
         matrix_PP[self.student, self.teacher] = values_Q

@@ -22,18 +22,24 @@ CHANCE_OF_A_WIN: Final = 0.023
 ``NUM_STANDARD_ERRORS``."""
 
 _MAX_COMPARED_AT_ONCE: Final = 1000
-"""The number of pairs whose answers are unpacked at once, which limits memory."""
+"""The number of pairs whose ``test_correct_bits`` are unpacked at once, which limits memory."""
 
 
 def at(table: pa.Table, column: str, rows_PP: IntArray) -> FloatArray:
-    """Return a column's values at the rows of each pair: (num_peers, num_peers), NaN for a missing row or value."""
+    """Return the value of a column in one row of each pair, of shape (num_peers, num_peers).
+
+    The result is NaN for a missing row or value.
+    """
     values = table[column].cast(pa.float64()).to_numpy()
     return np.where(rows_PP == NO_ROW, np.nan, values[rows_PP])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PairedDifference:
-    """Two trials of each pair on the same test samples: (num_peers, num_peers), NaN where a trial is missing."""
+    """The comparison of two trials of each pair on the same test samples.
+
+    Each field has the shape (num_peers, num_peers), with NaN for a pair that lacks one of the trials.
+    """
 
     difference: FloatArray
     """Test accuracy of the first trial minus that of the second."""
@@ -127,7 +133,7 @@ class TuningComparison:
     errors on the global test set."""
 
     paired: PairedDifference
-    """The difference of chosen setting and default on the global test set."""
+    """The comparison of the chosen setting with the default on the global test set."""
 
 
 def compare(
@@ -174,7 +180,7 @@ def ratio_of_gains(chosen: Estimate, default: Estimate) -> Ratio:
 
 
 def _unpacked(bits: pa.ChunkedArray, rows: IntArray, *, num_samples: int) -> NDArray[np.uint8]:
-    """Return for each row whether each sample is right, as 1 or 0: (len(rows), num_samples)."""
+    """Return 1 for each sample on which the trial of a row is right, else 0, of shape (len(rows), num_samples)."""
     num_bytes = -(-num_samples // 8)
     texts = bits.take(pa.array(rows)).to_pylist()
     for text in texts:

@@ -31,7 +31,8 @@ class Position:
     """Mean over unordered pairs of the absolute value of ``difference``."""
 
     noise: float
-    """The approximate mean absolute difference if no position mattered. NaN if it is unknown."""
+    """The value that ``mean_absolute_difference`` would have, approximately, from noise alone, if the position had no
+    effect. NaN if it is unknown."""
 
     preferred_over_other: Estimate
     """Mean over unordered pairs: test gain with the positions that validation prefers, minus test gain with the

@@ -13,7 +13,7 @@ from peerkd.config.methods import Method
 
 
 class Published(NamedTuple):
-    """One published result as fractions. Numbers that its source does not report are None."""
+    """One published result, as fractions. A number that the source does not report is None."""
 
     source: str
     accuracy: float

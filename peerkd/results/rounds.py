@@ -11,7 +11,8 @@ from peerkd.results import arrow
 IDENTITY_COLUMNS: Final = ("method", "round", "peer")
 
 MAX_TEACHERS: Final = 100
-"""The largest number of teachers that a row lists: the peer itself and the others with the largest shares."""
+"""The largest number of teachers that a row lists. They are the peer itself and the other teachers with the largest
+shares."""
 
 LATER_COLUMNS: Final = ("test_class_accuracies", "teachers", "teacher_shares")
 """The columns that tables of earlier versions lack."""

@@ -25,13 +25,13 @@ CORRECT_BITS: Final = {split: f"{split}_correct_bits" for split in SPLITS}
 be compared sample by sample."""
 
 LEARNING_RATE: Final = "learning_rate"
-"""The column of the learning rate at the start of a trial, for experiments that try several."""
+"""The column of the learning rate at the start of a trial, for experiments that try several learning rates."""
 
 LOSS: Final = "loss"
-"""The column of the loss of a trial, for experiments that try several."""
+"""The column of the loss of a trial, for experiments that try several losses."""
 
 TARGET: Final = "target"
-"""The column of the target of a trial, for experiments that try several."""
+"""The column of the target of a trial, for experiments that try several targets."""
 
 _BEFORE_AFTER: Final = {
     "before": "Accuracy of the pre-trained student on {samples}, before any distillation",

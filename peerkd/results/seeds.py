@@ -16,7 +16,7 @@ from peerkd.results.intervals import Estimate
 Verdict: TypeAlias = Literal["above", "below", "undecided"]
 
 MIN_SEEDS: Final = 2
-"""The smallest number of seeds with a spread, and so with an interval."""
+"""The smallest number of seeds for which a standard deviation, and so an interval, can be computed."""
 
 _COVERAGE: Final = 0.95
 _SAME: Final = 1e-12
@@ -42,7 +42,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -> Estimate:
-    """Return the mean of first minus second over their common seeds, with its 95 % t interval.
+    """Return the mean of ``first`` minus ``second`` over their common seeds, with its 95 % t interval.
 
     The estimate has no interval if fewer than two seeds exist, or if the difference is the same for all seeds: a few
     equal differences do not imply that the next one is equal too.
@@ -65,7 +65,10 @@ def mean_with_interval(values: Sequence[float]) -> Estimate:
 
 
 def verdict(difference: Estimate) -> Verdict:
-    """Return the side of 0 on which the whole interval lies. Without an interval, the side is undecided."""
+    """Return the side of 0 on which the whole interval lies: ``above`` or ``below``.
+
+    The result is ``undecided`` if the interval contains 0 or does not exist.
+    """
     if difference.is_above_zero:
         return "above"
     return "below" if difference.is_below_zero else "undecided"

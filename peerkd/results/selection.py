@@ -58,8 +58,9 @@ class Candidates:
     """The validation accuracy of the student after the trial; NaN if it diverged."""
 
     is_pair_PP: BoolArray
-    """Whether each ordered pair takes part: (num_peers, num_peers), student by teacher. False for a pair with a peer
-    that diverged in pre-training, and for two peers that are not partners."""
+    """Whether each ordered pair takes part. The shape is (num_peers, num_peers), with a row for each student and a
+    column for each teacher. False for a pair with a peer that diverged in pre-training, and for two peers that are not
+    partners."""
 
     default: UntunedDefault
     """The untuned default, with the default transfer set of the experiment. The functions that choose can be given
@@ -78,21 +79,22 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ChosenRows:
-    """Rows of the table for each ordered pair: (num_peers, num_peers), student by teacher.
+    """Row numbers of the table of trials, and comparisons on validation, for each ordered pair.
 
-    The row is NO_ROW on the diagonal, for each pair with a peer that diverged, and for each pair of which all trials
+    Each field has the shape (num_peers, num_peers), with a row for each student and a column for each teacher. A row
+    number is ``NO_ROW`` on the diagonal, for each pair with a peer that diverged, and for each pair of which all trials
     that could be chosen have diverged.
     """
 
     chosen: IntArray
-    """The best distillation on validation."""
+    """The row number of the best distillation on validation."""
 
     default: IntArray
-    """The distillation with the untuned default."""
+    """The row number of the distillation with the untuned default."""
 
     control: IntArray
-    """The best control on validation, on any transfer set. ``NO_ROW`` also if no control exists, for instance because
-    no transfer set has labels."""
+    """The row number of the best control on validation, on any transfer set. ``NO_ROW`` also if no control exists, for
+    instance because no transfer set has labels."""
 
     above_student: BoolArray
     """Whether the chosen setting is better on validation than the unchanged student."""
@@ -103,9 +105,9 @@ class ChosenRows:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SingleSetting:
-    """One setting for all pairs, and the row of each ordered pair's trial under this setting.
+    """One setting for all pairs, and the row number of the trial of each ordered pair under this setting.
 
-    The row is ``NO_ROW`` on the diagonal, for each pair with a peer that diverged, and for each pair whose
+    The row number is ``NO_ROW`` on the diagonal, for each pair with a peer that diverged, and for each pair whose
     distillations all diverged.
     """
 
@@ -135,7 +137,7 @@ def candidates(
         default: The untuned default. None means that the experiment tries only one learning rate, one loss and one
             target.
         is_pair_PP: Whether each student and teacher are a pair of the experiment whose peers did not diverge. If None,
-            all peers up to the highest number of a student are pairs.
+            every two peers are a pair, up to the highest number of a student.
     """
     student = _numpy(table, "student").astype(np.int64)
     if is_pair_PP is None:
@@ -159,7 +161,7 @@ def candidates(
 
 
 def is_default_recipe(trials: Candidates) -> BoolArray:
-    """Return for each row whether its setting, except the transfer set, is the untuned default."""
+    """Return whether the setting of each row, apart from its transfer set, is the untuned default."""
     is_default: BoolArray = ranks_of(trials, None) == 0
     return is_default
 
@@ -167,7 +169,7 @@ def is_default_recipe(trials: Candidates) -> BoolArray:
 def choose(
     trials: Candidates, *, default_transfer_set: str, transfer_sets: Collection[str] | None = None
 ) -> ChosenRows:
-    """Return the rows of the best distillation on validation, of the default and of the control, for each ordered pair.
+    """Return the row numbers of the best distillation on validation, the default and the control of each ordered pair.
 
     Args:
         trials: The trials to choose from.
@@ -206,10 +208,10 @@ def choose(
 
 
 def best_of_pairs(trials: Candidates, allowed: BoolArray, default_transfer_set: str) -> IntArray:
-    """Return for each ordered pair the row of the best of its allowed distillations on validation.
+    """Return the row number of the best allowed distillation of each ordered pair on validation.
 
     The result has the shape (num_peers, num_peers). It is ``NO_ROW`` for a pair whose allowed distillations all
-    diverged, and for a pair without allowed distillations.
+    diverged, and for a pair that has no allowed distillation.
 
     Args:
         trials: The trials to choose from.
@@ -295,9 +297,9 @@ def rows_of_pairs(trials: Candidates, allowed: BoolArray | None = None) -> PairR
 
 
 def _rows_of(trials: Candidates, rows: IntArray, student_Q: IntArray, teacher_Q: IntArray) -> tuple[IntArray, IntArray]:
-    """Return those of the rows that have the student and the teacher of a pair.
+    """Find the rows with the student and the teacher of each pair.
 
-    Two arrays are returned: the index of the pair, and the row. A row is there once for each pair that it belongs to.
+    Return the index of the pair and the row number of each match.
     """
     size = max(trials.num_peers, int(trials.teacher.max(initial=NO_TEACHER)) + 1) + 1
     codes, codes_Q = trials.student[rows] * size + trials.teacher[rows], student_Q * size + teacher_Q

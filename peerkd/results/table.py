@@ -184,7 +184,9 @@ def _refuse_duplicates(rows: Sequence[Record]) -> None:
 
 
 def _control_rows(rows: Sequence[Record]) -> list[int | None]:
-    """Return for each row the index of the fine-tuning on the same data with the same learning rate; None if missing.
+    """Find, for each row, the fine-tuning with the same data and learning rate, and return its index.
+
+    The index is None if there is no such fine-tuning.
 
     For the row of a fine-tuning, this is the row itself.
     """

@@ -39,7 +39,7 @@ no bits, the whole column may be None.
 def gain_covariance(
     columns: Columns, objective: Objective, *, validation: NumSamples, wanted: NumSamples | None = None
 ) -> FloatArray:
-    """Return the covariance of the gains of trials of one student: (N, N), in squared fractions.
+    """Return the covariance of the gains of trials of one student, of shape (N, N), in squared fractions.
 
     Args:
         columns: The columns of trials that did not diverge.
@@ -55,7 +55,7 @@ def gain_covariance(
 def gain_covariances(
     columns: Columns, objective: Objective, *, validation: NumSamples, wanted: Sequence[NumSamples]
 ) -> list[FloatArray]:
-    """Return the covariance of ``gain_covariance`` for sets of several sizes."""
+    """Return the result of ``gain_covariance`` for each item of ``wanted``."""
     weights = {"global": 1 - objective.own_weight, "own": objective.own_weight}
     on_one_sample = {"global": lambda: _on_global_set(columns, validation), "own": lambda: _on_own_set(columns)}
     of_scopes = {scope: on_one_sample[scope]() for scope, weight in weights.items() if weight}
@@ -69,7 +69,7 @@ def gain_covariances(
 
 
 def _on_global_set(columns: Columns, validation: NumSamples) -> FloatArray:
-    """Return the covariance of the gains on a single sample of the global validation set: (N, N)."""
+    """Return the covariance of the gains on a single sample of the global validation set, of shape (N, N)."""
     num_samples = validation.global_set
     after_N, before_N, positive_N, negative_N = (
         np.asarray(columns[f"validation_{name}"], dtype=np.float64)
@@ -139,7 +139,7 @@ def _within_classes(covariance_NN: FloatArray, columns: Columns, counts_K: IntAr
 
 
 def _on_own_set(columns: Columns) -> FloatArray:
-    """Return the covariance of the gains on a single sample of the student's own validation set: (N, N).
+    """Return the covariance of the gains on a single sample of the student's own validation set, of shape (N, N).
 
     The table does not record on which samples of this set a student is right, so the predictions of any two networks
     are treated as independent. Networks that start from the same weights agree more often than independent ones, so the
@@ -166,7 +166,7 @@ def packed_bits(
 
 
 def _unpacked(bytes_N: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return 1 for each sample on which a trial is right, else 0: (..., N, M).
+    """Return 1 for each sample on which a trial is right, else 0, as an array of shape (..., N, M).
 
     Sums of products of these numbers are exact, because float32 has all integers up to 2^24.
     """

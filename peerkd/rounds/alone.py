@@ -6,7 +6,7 @@ from peerkd.rounds.method import PeerWeights, Round, RoundMethod
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return each peer after further training on its own samples."""
+    """Return the weights of each peer after further training on its own samples."""
     return round.train(weights, samples="own")
 
 

@@ -7,12 +7,12 @@ from peerkd.rounds.method import PeerWeights, Round, RoundMethod
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Let each peer train on its own samples, and return for each peer the mean weights of its neighbourhood."""
+    """Train each peer on its own samples, and return the mean weights of the neighbourhood of each peer."""
     return average_after_training(round, weights, proximal_weight=0.0)
 
 
 def average_after_training(round: Round, weights: PeerWeights, *, proximal_weight: float) -> PeerWeights:
-    """Let each peer train with a proximal term, and return for each peer the mean weights of its neighbourhood.
+    """Train each peer with a proximal term, and return the mean weights of the neighbourhood of each peer.
 
     The term is ``proximal_weight / 2`` times the squared distance of a peer's weights from its weights at the beginning
     of the round. The weight 0 gives FedAvg, and a weight above 0 gives FedProx.

@@ -9,7 +9,7 @@ from peerkd.rounds.method import PeerWeights, Round, RoundMethod, Teaching, neig
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return for each peer the average network of its neighbourhood, after this network has imitated the mean logits.
+    """Average the weights of a neighbourhood, distil the mean logits into the average network, and return its weights.
 
     First each peer trains on its own samples. The weights of a neighbourhood are then averaged, and the average network
     is trained to imitate the mean logits of the neighbourhood on the public samples. Peers with the same neighbourhood

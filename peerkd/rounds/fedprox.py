@@ -7,7 +7,7 @@ from peerkd.rounds.method import PeerWeights, Round, RoundMethod
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Let each peer train with the proximal term, and return for each peer the mean weights of its neighbourhood."""
+    """Train each peer with the proximal term, and return the mean weights of the neighbourhood of each peer."""
     return average_after_training(round, weights, proximal_weight=round.rules.proximal_weight)
 
 

@@ -15,7 +15,7 @@ Made = TypeVar("Made")
 
 
 def for_each_neighbourhood(round: Round, make: Callable[[tuple[int, ...]], Made]) -> Mapping[int, Made]:
-    """Return for each peer the result of ``make`` for its neighbourhood.
+    """Call ``make`` for each distinct neighbourhood, and return the result for each peer.
 
     Peers with the same neighbourhood share a call.
     """
@@ -25,7 +25,7 @@ def for_each_neighbourhood(round: Round, make: Callable[[tuple[int, ...]], Made]
 
 
 def shares_by_samples(round: Round) -> dict[int, dict[int, float]]:
-    """Return for each peer the share of each peer of its neighbourhood in a mean weighted by numbers of samples."""
+    """Return for each peer the shares of its neighbourhood's members, in proportion to their numbers of samples."""
     neighbourhoods = {peer: neighbourhood(round, peer) for peer in round.partners}
     totals = {peer: sum(round.num_samples[each] for each in peers) for peer, peers in neighbourhoods.items()}
     return {
@@ -34,7 +34,7 @@ def shares_by_samples(round: Round) -> dict[int, dict[int, float]]:
 
 
 def equal_shares(round: Round) -> dict[int, dict[int, float]]:
-    """Return for each peer equal shares of all peers of its neighbourhood."""
+    """Return for each peer equal shares of all members of its neighbourhood."""
     neighbourhoods = {peer: neighbourhood(round, peer) for peer in round.partners}
     return {peer: dict.fromkeys(peers, 1 / len(peers)) for peer, peers in neighbourhoods.items()}
 

@@ -51,7 +51,7 @@ class RoundRules(NamedTuple):
     the weight 1 - w."""
 
     pairwise_weight: float
-    """The same weight of the method ``pairwise``."""
+    """The weight w of the divergence of the method ``pairwise`` in this round, from 0 to 1."""
 
     term: DistillationTerm
     """The divergence D."""
@@ -70,7 +70,7 @@ class RoundRules(NamedTuple):
 
 
 class Imitation(NamedTuple):
-    """The loss with which a peer imitates something, and its weight."""
+    """The loss with which a peer imitates a target, and the weight of this loss."""
 
     term: DistillationTerm
     temperature: float
@@ -91,7 +91,7 @@ class Teaching(NamedTuple):
 
     @property
     def imitation(self) -> Imitation:
-        """The loss alone."""
+        """The loss with which the peer imitates, and its weight, without the target."""
         return Imitation(self.term, self.temperature, self.distillation_weight)
 
 
@@ -211,7 +211,7 @@ class RoundMethod(NamedTuple):
     """The name in ``rounds.methods`` of a config."""
 
     title: str
-    """A noun phrase without an article, in lower case except for names."""
+    """The name of the method in texts: a noun phrase without an article, in lower case except for proper names."""
 
     propose: Callable[[Round, PeerWeights], PeerWeights]
     """A function of a round and of the weights of all peers at the beginning of the round. It returns the weights that
@@ -225,13 +225,13 @@ class RoundMethod(NamedTuple):
     """Whether the peers need a public set, without labels."""
 
     meaning: str
-    """One or two sentences for the report and the reference page."""
+    """What the method does, in one or two sentences for the report and the reference page."""
 
     formula: str
     """The formula of a round of peer i, as a line of plain text."""
 
     source: str
-    """Paper and section, and how the method here differs from the paper."""
+    """The source of the method: the paper and section, and how the method here differs from the paper."""
 
     sends_along: Literal["partners", "pairs", "groups", "teachers", "everyone"] = "partners"
     """The peers to which a peer sends. ``partners``: all of its partners. ``pairs``: the sender of each pair in
@@ -247,8 +247,8 @@ class RoundMethod(NamedTuple):
     of the config, with its loss and its temperature."""
 
     joins_samples: bool = False
-    """Whether each step of a peer takes a batch of own samples and a batch of public ones. If not, no training has
-    both."""
+    """Whether each step of a peer takes a batch of own samples and a batch of public ones. If not, no training uses
+    both kinds of samples."""
 
     is_bound: bool = False
     """Whether the method is an upper bound on what any exchange can reach. No peer may reject its proposals."""

@@ -6,9 +6,10 @@ from peerkd.rounds.method import PeerWeights, Round, RoundMethod
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return for all peers the same network after training on the pooled samples, from the network of the first peer.
+    """Train one network on the samples of all peers together, and return its weights for every peer.
 
-    After the first round, all peers have this network, so that the next round continues its training.
+    The training starts from the weights of the first peer. After the first round, all peers have the same weights, so
+    each round continues the training of the round before.
     """
     total = sum(round.num_samples.values())
     shares = {peer: num / total for peer, num in round.num_samples.items()}

@@ -91,7 +91,7 @@ class Pairs:
         return peers_P[students_Q], peers_P[teachers_Q]
 
     def as_matrix(self, num_peers: int) -> "BoolArray":
-        """Return whether each student and teacher are a pair: (num_peers, num_peers).
+        """Return whether each student and teacher are a pair, as an array of shape (num_peers, num_peers).
 
         ``num_peers`` includes the peers that do not take part.
         """

@@ -59,7 +59,7 @@ def best(values_N: NDArray[np.float64], ranks_N: NDArray[np.int64]) -> NDArray[n
 
 
 def ranks(columns: Mapping[str, Sequence[Any] | NDArray[Any]], *, default: UntunedDefault) -> NDArray[np.int64]:
-    """Return the rank of each setting in ties, as an array (N,). The lowest rank wins a tie.
+    """Return the rank of each setting in ties, as an array of shape (N,). The lowest rank wins a tie.
 
     The untuned default has rank 0. The more values of a setting differ from the untuned default, the higher is its
     rank. If two settings differ in equally many values, the setting with another loss or target than the default has

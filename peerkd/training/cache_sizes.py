@@ -20,9 +20,9 @@ They are kept because a tuned study may train a pair again at any time, with ano
 
 
 def num_kept_logits(dataset: ImageDataset, assignment: Assignment) -> int:
-    """Return how many results of teachers a process of a tuned study keeps in memory.
+    """Return how many sets of teacher logits a process of a tuned study keeps in memory.
 
-    One result consists of the logits of one teacher on one transfer set in one epoch.
+    A set consists of the logits of one teacher on one transfer set in one epoch.
 
     The number is computed for the largest possible transfer set: the data of the two largest peers and the public set.
     """

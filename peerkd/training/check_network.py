@@ -34,12 +34,13 @@ _BUFFERS: Final = "what it remembers must be in buffers, and its random numbers 
 def check_network(
     network: PeerNetwork, build: Callable[[int], nn.Module], image_shape_CHW: tuple[int, int, int], *, num_classes: int
 ) -> None:
-    """Check that a network maps images to logits in both modes, by its state and the seed of torch alone.
+    """Check that a network maps images to logits, in training mode and in evaluation mode.
 
-    The second part is checked for networks of other packages only.
+    For a network of another package, also check that its logits depend only on its state, the images and the seed of
+    torch.
 
     Args:
-        network: The network, for messages.
+        network: The network, for error messages.
         build: A function that builds the network with untrained weights, given their seed.
         image_shape_CHW: The shape of the images of the study.
         num_classes: The number of classes of the study, K.

@@ -105,10 +105,10 @@ def finish(device: torch.device) -> None:
 
 
 def gpu_bytes(device: torch.device) -> tuple[int, int]:
-    """Return the GPU memory that this process's tensors use now, and its peak so far; zeros on the CPU.
+    """Return the GPU memory in bytes that the tensors of this process use now, and the peak so far.
 
-    torch knows no peak on an Apple GPU. The memory that torch has taken from the GPU, of which it returns little, is
-    returned in its place.
+    Both are 0 on the CPU. On an Apple GPU, torch does not record the peak. The second number is then the memory that
+    torch has taken from the GPU, of which it gives little back.
     """
     match device.type:
         case "cuda":
@@ -138,9 +138,9 @@ def restore_generators(states: Mapping[str, Tensor], device: torch.device) -> No
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's random generators of the CPU and of a device for the body of a ``with`` statement.
+    """Seed torch's random generators of the CPU and of a device in a ``with`` block.
 
-    Their states are restored afterwards.
+    The earlier states of the generators are restored afterwards.
     """
     states = generator_states(device)
     try:

@@ -178,7 +178,7 @@ def _any_batch() -> tuple[dict[int, Any]]:
 
 @contextmanager
 def _refusing(exporter: str) -> Iterator[None]:
-    """Replace an exception of an exporter, whatever its type, by an error with one sentence."""
+    """Replace any exception that an exporter raises in a ``with`` block by an error with one sentence."""
     try:
         yield
     except Exception as error:

@@ -28,7 +28,7 @@ class ExportFormat(NamedTuple):
     """The library that reads the file again, so that its logits can be compared with those of the network."""
 
     packages: tuple[str, ...] = ()
-    """The Python modules that the format needs, all from the extra ``onnx``."""
+    """The Python modules that the format needs. All of them are installed with the extra ``onnx``."""
 
 
 FORMATS: Final[Mapping[str, ExportFormat]] = {
@@ -40,7 +40,7 @@ FORMATS: Final[Mapping[str, ExportFormat]] = {
 
 
 def format_of(file: PurePath) -> str:
-    """Return the name of the format that a file has by the ending of its name.
+    """Return the name of the format that belongs to the ending of a file name.
 
     Raises:
         ValueError: If no format has this ending.

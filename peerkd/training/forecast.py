@@ -119,7 +119,10 @@ class Forecast:
 
 
 def tuned(expected: Forecast, config: ExperimentConfig) -> Forecast:
-    """Return a forecast in which a tuner spends its budget instead of training all trials."""
+    """Return the forecast of a tuned study, from the forecast of a full sweep.
+
+    The tuner spends its budget, which is a fraction of the cost of training all trials.
+    """
     fraction = config.tune.budget_fraction
     num_distilled = expected.num_distillation_samples - expected.num_control_samples
     return replace(

@@ -43,7 +43,7 @@ class OwnTemperature:
         return self.rule.temperature(self.state, **self._parameters)
 
     def step(self, facts: StepFacts) -> None:
-        """Set the temperature of the next step, given facts about the step that has just been taken."""
+        """Set the temperature of the next step, given measurements of the step that has just been taken."""
         self.state = self.rule.next_state(self.state, facts, **self._parameters)
 
 

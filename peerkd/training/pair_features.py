@@ -80,7 +80,7 @@ def start(inputs: SweepInputs, *, process_index: int) -> TaskFunction:
 
 
 def _pairs_and_asked(inputs: SweepInputs) -> tuple[tuple[_Indices, _Indices], list[_Indices]]:
-    """Return the pairs, and for each peer the peers that predict its samples.
+    """Return the pairs, and the peers that predict the samples of each peer.
 
     The samples of a peer are predicted by the peer itself and by its partners. All results are positions in
     ``inputs.peers``.

@@ -39,7 +39,7 @@ class PairTargets:
         self._made: dict[tuple[object, ...], TeacherLogits] = {}
 
     def of_group(self, group: Sequence[tuple[Trial, int | None]]) -> list[TeacherLogits | None]:
-        """Return for each trial of a group the logits that the student imitates; None for fine-tuning.
+        """Return the logits that the student of each trial of a group imitates; None for fine-tuning.
 
         The logits and targets of this group stay in memory, so that the next group can use them. All others are freed.
 
@@ -90,6 +90,6 @@ class PairTargets:
 
 
 def class_counts(dataset: ImageDataset, assignment: Assignment, *, device: torch.device) -> Tensor:
-    """Return the number of training samples of each peer and class: floating-point numbers of shape PK."""
+    """Return the number of training samples of each peer and class, as floating-point numbers of shape PK."""
     counts_PK = [np.bincount(dataset.labels_N[indices], minlength=dataset.num_classes) for indices in assignment.train]
     return torch.tensor(np.stack(counts_PK), dtype=torch.float32, device=device)

@@ -97,8 +97,8 @@ def build_adapted(
 def _needs_contiguous(network: PeerNetwork, image_shape_CHW: tuple[int, int, int], *, num_classes: int) -> bool:
     """Return whether a network of another package works only with tensors in contiguous memory.
 
-    ``Tensor.view``, for example, cannot flatten the output of a convolution in channels-last memory. The answer is the
-    same in every process, because only a call of the network decides it.
+    ``Tensor.view``, for example, cannot flatten the output of a convolution in channels-last memory. The result is the
+    same in every process, because it depends only on whether calls of the network fail.
     """
     num_channels, height, width = own_shape(network, image_shape_CHW)
     images_BCHW = torch.zeros(2, num_channels, height, width)
@@ -239,7 +239,7 @@ def start(inputs: PretrainInputs, *, process_index: int) -> TaskFunction:
             raise ValueError(f"{config.section_of_weights(peer)}{error}") from error
 
     def pretrain(peer: int) -> Generator[EpochDone, None, tuple[dict[str, Tensor], bool]]:
-        """Train one peer. Yield each finished epoch; return the weights, and whether the training has not diverged."""
+        """Train one peer. Yield each finished epoch; return the weights, and whether the training is finite."""
         network, recipe = config.networks[peer], config.pretrain
         method = METHOD_OF_PRETRAINING[recipe.method]
         trained = _build_for_pretraining(config, network, dataset, seed=derive_seed(config.seed, "weights", peer))

@@ -33,7 +33,7 @@ from peerkd.training.trial_state import TrialState, check_state, load_state, sav
 _ByEpoch: TypeAlias = Mapping[str, list[float | None] | None]
 """The accuracies of a trial after each epoch, by column of the table.
 
-An accuracy is None if the network was not finite after the epoch. A whole column is None if it was not measured.
+An accuracy is None if the training was not finite after the epoch. A whole column is None if it was not measured.
 """
 
 

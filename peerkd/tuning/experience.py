@@ -136,7 +136,7 @@ class Experience:
         return expected_QC
 
     def spread(self, space: Space) -> FloatArray:
-        """Return for each pair of a space how widely its gains spread about their expectations, of shape (Q,).
+        """Return how widely the gains of each pair of a space spread about their expectations, of shape (Q,).
 
         The spread is relative: an average pair has the spread 1.
         """
@@ -190,7 +190,9 @@ class Experience:
 
 
 def spread(values_QA: FloatArray, spread_A: FloatArray) -> FloatArray:
-    """Return how widely the gains of each pair spread about their expectations, relative to an average pair, (Q,).
+    """Return how widely the gains of each pair spread about their expectations, of shape (Q,).
+
+    The spread is relative: an average pair has the spread 1.
 
     Args:
         values_QA: The values of the basis functions at the pairs.

@@ -114,7 +114,7 @@ class ExperienceGrid:
         yield from sorted(clauses, key=lambda clause: not clause.startswith("the temperature"))
 
     def interpolation(self, space: Space, rungs: IntArray) -> FloatArray:
-        """Return the weights (C, G) that interpolate values on the grid to the targets of a space.
+        """Return the weights, of shape (C, G), that interpolate values on the grid to the targets of a space.
 
         Args:
             space: A space for which ``differences`` yields nothing.
@@ -126,7 +126,7 @@ class ExperienceGrid:
         return grid_RSKE.reshape(len(rungs) * len(space.settings), -1)
 
     def interpolation_of_trials(self, space: Space) -> FloatArray:
-        """Return the weights (S, K) that interpolate values of whole trials to the settings of a space."""
+        """Return the weights, of shape (S, K), that interpolate values of whole trials to the settings of a space."""
         place_of = {combination: place for place, combination in enumerate(self.combinations)}
         grid_SNWT = np.zeros((len(space.settings), *self.shape[:-1]))
         for number, setting in enumerate(space.settings):

@@ -51,7 +51,7 @@ class Feasibility:
         return bool(self._has_diverged_QS.any())
 
     def chances(self) -> FloatArray:
-        """Return for each setting the probability that a trial diverges on a pair that has not tried it, (S,)."""
+        """Return the probability that each setting diverges on a pair that has not tried it, of shape (S,)."""
         return self._chance_S
 
     def add(self, pair: int, setting: int, *, is_finite: bool) -> None:

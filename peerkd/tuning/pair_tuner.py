@@ -205,7 +205,7 @@ class PairTuner:
         self._num_new += 1
 
     def choices(self) -> IntArray:
-        """Return for each pair the index of the setting with the highest posterior mean gain, of shape (Q,).
+        """Return the index of the setting with the highest posterior mean gain of each pair, of shape (Q,).
 
         The value is ``NO_SETTING`` for a pair without a mean gain above 0.
         """
@@ -295,7 +295,7 @@ class PairTuner:
         return PairBelief(next(self._posterior.of_pairs([pair])))
 
     def _add_all_pending(self, pair: int, belief: PairBelief) -> None:
-        """Add the pending suggestions of a pair to a belief, so that the tuner does not suggest the same again."""
+        """Add the pending suggestions of a pair to a belief, so that the tuner suggests no trial twice."""
         for setting, num_epochs in self._pending.get(pair, {}).items():
             self._add_pending(belief, setting, num_epochs)
 

@@ -272,7 +272,7 @@ class Posterior:
     def _designs(
         self, expected_PS: FloatArray, spread_P: FloatArray, places: IntArray | slice = slice(None)
     ) -> FloatArray:
-        """Return the values of the V functions of the model for some pairs at some targets: (P, V, targets)."""
+        """Return the values of the V functions of the model for some pairs and targets, of shape (P, V, targets)."""
         across_RS, shared_US, trusted_KS = self._across_RS, self._shared_US, self._trusted_KS
         expected_PS = expected_PS[:, places]
         num_functions, num_shared = len(across_RS), len(across_RS) + len(shared_US)

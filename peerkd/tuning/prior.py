@@ -92,7 +92,7 @@ def settings_prior(settings: Sequence[SettingOnSet]) -> Prior:
 
 
 def low_rank(covariance_SS: FloatArray, *, rank: int) -> FloatArray:
-    """Return the factor (S, R) of the best approximation of a covariance by a matrix of the given rank.
+    """Return the factor, of shape (S, R), of the best approximation of a covariance by a matrix of the given rank.
 
     By the theorem of Eckart and Young (1936), these are the eigenvectors of the largest eigenvalues, each multiplied by
     the root of its eigenvalue.

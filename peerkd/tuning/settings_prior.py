@@ -163,7 +163,10 @@ def _squared_distances(settings: Sequence[SettingOnSet], smoothness: Smoothness)
 
 
 def early_offsets(settings: Sequence[SettingOnSet], *, num_epochs: int) -> FloatArray:
-    """Return the expected gain after each epoch minus the gain of the whole trial, (S, E), in compressed points."""
+    """Return the expected gain after each epoch minus the gain of the whole trial.
+
+    The result has the shape (S, E) and is in compressed points.
+    """
     offset_S = np.array([_set_prior(setting).early_offset for setting in settings])
     return offset_S[:, None] * _left(num_epochs)
 

@@ -48,7 +48,7 @@ class ControlOnSet(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Space:
-    """The pairs, the settings, and the facts about them that are known before any distillation."""
+    """The pairs, the settings, and what is known about them before any distillation."""
 
     students_Q: IntArray
     teachers_Q: IntArray

@@ -27,7 +27,7 @@ class ValidationResult(NamedTuple):
     It is the last epoch or, if the study chooses epochs, the best one."""
 
     is_finite: bool = True
-    """Whether the trial did not diverge."""
+    """Whether the trial stayed finite. False if it diverged."""
 
 
 def diverged(num_epochs: int) -> ValidationResult:
@@ -36,7 +36,7 @@ def diverged(num_epochs: int) -> ValidationResult:
 
 
 def best_epochs(gains_E: FloatArray, is_allowed_E: BoolArray) -> IntArray:
-    """Return for each epoch the index of the best epoch so far.
+    """Return the index of the best epoch so far, for each epoch.
 
     An allowed epoch is better than one that is not allowed. Of equally good epochs, the first counts.
 

@@ -63,7 +63,7 @@ def partition_classes(
 
 
 def _count_owners(class_totals: IntArray, *, num_peers: int, num_places: int, rng: np.random.Generator) -> IntArray:
-    """Return the number of peers that own each class: (num_classes,), each at least 1.
+    """Return the number of peers that own each class, at least 1, as an array of shape (num_classes,).
 
     The numbers sum to ``num_places``, which is the number of peers times the number of classes of each peer. Every
     class begins with one owner. Then one owner at a time is added to the class with the most samples per owner. This
@@ -91,7 +91,7 @@ def _count_owners(class_totals: IntArray, *, num_peers: int, num_places: int, rn
 def _assign_owners(
     num_owners: IntArray, *, num_peers: int, classes_per_peer: int, rng: np.random.Generator
 ) -> BoolArray:
-    """Return which peer owns which class: (num_peers, num_classes).
+    """Return whether each peer owns each class, as an array of shape (num_peers, num_classes).
 
     Every row sums to ``classes_per_peer`` and column ``k`` to ``num_owners[k]``.
 

@@ -66,7 +66,7 @@ def partition_natural(ids: NDArray[Any], *, num_peers: int, rng: np.random.Gener
 
 
 def _deal_largest_first(id_totals: IntArray, *, num_peers: int, rng: np.random.Generator) -> IntArray:
-    """Return the peer of each id: (num_ids,).
+    """Return the peer of each id, as an array of shape (num_ids,).
 
     The ids are dealt one after the other, the id with the most samples first. Each id goes to the peer with the fewest
     samples so far. Every peer therefore gets an id, because a peer without ids has no samples.

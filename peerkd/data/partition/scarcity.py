@@ -17,7 +17,7 @@ from peerkd.data.wording import listed
 from peerkd.wording import called, plural
 
 MIN_EVALUATION_SAMPLES: Final = 10
-"""The smallest size of a validation or test set without a warning. In a set of 10 samples, one sample changes the
+"""The smallest size of a validation or test set that causes no warning. In a set of 10 samples, one sample changes the
 accuracy by 10 percentage points."""
 
 
@@ -88,9 +88,9 @@ def small_training_sets(
 def _unseen_classes(
     train_K: IntArray, validation_K: IntArray, test_K: IntArray, total_K: IntArray, class_names: Sequence[str]
 ) -> list[str]:
-    """Return a sentence for each of training, validation and test for which some classes have no sample.
+    """Return a sentence for each split (training, validation or test) in which some classes have no sample.
 
-    Classes without any sample in the data set do not count.
+    A class that has no sample in the whole data set does not count.
     """
     sentences = []
     for is_lacking_K, what, consequence in (
@@ -159,7 +159,7 @@ def _missing_classes(
 
 
 def _at_start(peer: str) -> str:
-    """Return what a peer is called for the start of a sentence. The name that a user gave is not changed."""
+    """Return the name of a peer for the beginning of a sentence. The name that a user gave is not changed."""
     return f"P{peer[1:]}" if peer.startswith("peer ") else peer
 
 

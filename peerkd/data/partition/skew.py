@@ -12,7 +12,7 @@ from peerkd.arrays import FloatArray, IntArray
 
 
 def class_counts(labels: IntArray, parts: Sequence[IntArray], *, num_classes: int) -> IntArray:
-    """Return the number of samples of each class that each peer has: (num_peers, num_classes).
+    """Return the number of samples of each class that each peer has, as an array of shape (num_peers, num_classes).
 
     Args:
         labels: (num_samples,) class of each sample, in ``range(num_classes)``.

@@ -28,7 +28,7 @@ FILE_NAME: Final = "file_name"
 OTHER_ROWS: Final = "rows of data.columns_path without an image"
 
 _OTHER_NAMES: Final = frozenset({"file", "filename", "file_path", "filepath", "path", "image", "file_name"})
-"""What people call the column ``file_name``, in lower case."""
+"""Names that people give to the column ``file_name``, in lower case."""
 
 _FIELD: Final = "data.columns_path"
 
@@ -37,7 +37,7 @@ class Columns(NamedTuple):
     """The columns of the N images of a folder."""
 
     columns: Mapping[str, np.ndarray]
-    """The values of each column: (N,). An image without a row has the empty text."""
+    """The values of each column, of shape (N,). The value of an image without a row is the empty text."""
 
     remarks: tuple[str, ...]
     skipped: tuple[SkippedEntries, ...]

@@ -50,7 +50,7 @@ class ImageFiles:
     num_validation: int = 0
     class_names: tuple[str, ...]
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Further values of each file: (N,)."""
+    """Further values of each file, of shape (N,), by name of the column."""
     remarks: tuple[str, ...] = ()
     skipped: tuple[SkippedEntries, ...] = ()
 
@@ -60,7 +60,7 @@ class ReadableFiles(NamedTuple):
 
     files: ImageFiles
     digests_N32: npt.NDArray[np.uint8]
-    """The SHA-256 of each file: (N, 32)."""
+    """The SHA-256 of each file, of shape (N, 32)."""
 
 
 def read_image_folder(
@@ -261,10 +261,10 @@ def _layout_remarks(layout: FolderLayout, class_names: Sequence[str], relative_p
 
 
 def _repeated_folders(relative_paths: Sequence[str], *, depth: int) -> tuple[str, ...]:
-    """Return the names of the folders in a class folder if they look like the true classes, and otherwise nothing.
+    """Return the names of the folders in the class folders if these names look like the true classes, else nothing.
 
-    They do if there are at least two, every class folder has the same ones, and all images are in them. The classes are
-    then those of several owners, whose folders were taken for classes.
+    They do if there are at least two such names, the folders in every class folder have exactly these names, and all
+    images are in these folders. The class folders are then probably those of several owners.
 
     Args:
         relative_paths: The paths of the images.

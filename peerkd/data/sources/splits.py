@@ -26,7 +26,7 @@ def split_of(name: str) -> Split | None:
 
 
 def validation_is_for_choices(splits: Collection[Split]) -> bool:
-    """Return whether choices, such as that of a setting, are made on the validation split of a data set.
+    """Return whether choices, such as the choice of a setting, are made on the validation split of a data set.
 
     Results must be reported on samples that no choice depends on. If a data set has only a training and a validation
     split, as ImageNet does, the literature reports results on the validation split. The validation split therefore

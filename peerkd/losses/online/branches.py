@@ -37,7 +37,7 @@ def cross_entropy_of_branches(logits_MBK: Tensor, labels_B: Tensor) -> Tensor:
 
 
 def mean_of_others(values_MBK: Tensor) -> Tensor:
-    """Return for each branch the mean of the values of all other branches, with shape [M, B, K]."""
+    """Return, for each branch, the mean of the values of all other branches, with shape [M, B, K]."""
     return (values_MBK.sum(dim=0) - values_MBK) / (values_MBK.shape[0] - 1)
 
 

@@ -17,7 +17,7 @@ _SCALE_NEAR_1: Final = 1.35
 
 
 def start(*, initial_temperature: float, lowest_temperature: float, highest_temperature: float) -> State:
-    """Return T before the first step."""
+    """Return the state before the first step, which is the first T."""
     return (initial_temperature,)
 
 

@@ -2,7 +2,7 @@
 
 A rule has a state, which is a few numbers for each student, and changes this state after every step of the training.
 The functions of a rule compute with numbers and not with tensors. All engines therefore get the same temperature, to
-the last bit, from the same facts about a step.
+the last bit, from the same measurements of a step.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ State = tuple[float, ...]
 
 
 class StepFacts(NamedTuple):
-    """What a rule may know of a step that has been taken."""
+    """Measurements of a step that has been taken, from which a rule sets the next temperature."""
 
     progress: float
     """The share of the training that has been done, above 0; 1 after the last step."""
@@ -39,8 +39,8 @@ class TemperatureRule(NamedTuple):
     """``temperature(state, ...)`` returns T of the next step, above 0."""
 
     next_state: Callable[..., State]
-    """``next_state(state, facts, ...)`` returns the state after a step. Facts that are not finite must not raise an
-    error: the training has diverged, and the temperature may become NaN."""
+    """``next_state(state, facts, ...)`` returns the state after a step. If a number in ``facts`` is not finite, the
+    training has diverged: the function must then not raise an error, and the temperature may become NaN."""
 
     formula: str
     """T as a line of plain text, which begins with ``T =``."""

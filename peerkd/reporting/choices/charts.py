@@ -12,7 +12,10 @@ _QUANTITIES: Final = {"mean_predicted_gain": "predicted", "mean_observed_gain": 
 
 
 def curve_chart(curve: Sequence[Mapping[str, Any]]) -> XYChart | None:
-    """Return the chart of the choices' mean gain against the cost in percent, or None if there are no iterations."""
+    """Return the chart of the mean gain of the choices against the cost, in percent of the full sweep's cost.
+
+    The result is None if there are no iterations.
+    """
     if not curve:
         return None
     costs_pct = [100 * row["spent_share"] for row in curve]
@@ -33,7 +36,9 @@ def curve_chart(curve: Sequence[Mapping[str, Any]]) -> XYChart | None:
 
 
 def regret_chart(curve: Sequence[Mapping[str, Any]]) -> XYChart | None:
-    """Return the chart of the regret against the cost in percent, or None if no iteration has an observed gain.
+    """Return the chart of the regret against the cost, in percent of the full sweep's cost.
+
+    The result is None if no iteration has an observed gain.
 
     The regret of an iteration is the mean observed gain of the final choices, minus the mean observed gain of the
     choices after this iteration. The final choices are the reference, because the best choices are unknown without a

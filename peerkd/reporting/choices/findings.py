@@ -122,7 +122,7 @@ class TuningFindings:
 
     expected_PP: FloatArray
     test_PP: FloatArray
-    """The test gain of each pair's chosen setting; NaN without a test gain."""
+    """The test gain of each pair's chosen setting. NaN for a pair that has no test gain."""
 
     num_trials_PP: FloatArray
     mean_expected: Estimate

@@ -28,7 +28,7 @@ def headline(findings: TuningFindings, facts: ExperimentFacts) -> list[Headline]
 
 
 def verdict(findings: TuningFindings, facts: ExperimentFacts) -> list[str]:
-    """Return sentences: who should learn from whom, who should not, what this changes, and what it cost to know.
+    """Return sentences on who should learn from whom, who should not, what this changes, and what it cost to know.
 
     If peers lose accuracy on their own data, or if the validation sets are small, further sentences say so.
     """
@@ -41,12 +41,12 @@ def verdict(findings: TuningFindings, facts: ExperimentFacts) -> list[str]:
 
 
 def answers_of_study(facts: ExperimentFacts) -> list[PeerAnswer]:
-    """Return the answer of a tuned study for each peer."""
+    """Return what each peer should do according to a tuned study, and what it gains and loses."""
     return answers(facts, facts.config.objective)
 
 
 def students_in_words(facts: ExperimentFacts) -> list[str]:
-    """Return sentences on the peers of a tuned study: those of ``by_student``."""
+    """Return sentences on the peers of a tuned study: who should learn from whom, who should not, and accuracies."""
     return by_student(facts, facts.config.objective, is_tuned=True)
 
 
@@ -57,7 +57,10 @@ def pairs_in_words(findings: TuningFindings, facts: ExperimentFacts) -> str:
 
 
 def overruled(choice: PairChoice, facts: ExperimentFacts) -> str:
-    """Return what the student should do instead of learning from this teacher, as a clause. Empty if it should."""
+    """Return what the student should do instead of learning from this teacher, as a clause.
+
+    The text is empty if the student should learn from this teacher.
+    """
     if (choice.student, choice.teacher) in decided_pairs(facts):
         return ""
     answer = answer_of(facts, choice.student)

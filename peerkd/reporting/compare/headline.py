@@ -15,7 +15,7 @@ _VERDICTS: Final[Mapping[Verdict, str]] = {
 }
 
 _NO_INTERVAL: Final = "no interval, because the groups share fewer than two seeds, or all differences are equal"
-"""What is said instead of a verdict if a difference has no interval."""
+"""The words in place of a verdict if a difference has no interval."""
 
 
 def headline(comparison: StudyComparison) -> Iterator[tuple[str, str]]:

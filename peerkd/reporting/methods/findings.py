@@ -20,7 +20,10 @@ MAIN_METHOD: Final[Method] = "pcl"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MethodCost:
-    """The cost of the runs of one architecture and method. ``seconds`` is the spread of the duration over seeds."""
+    """The cost of the runs of one architecture and method.
+
+    ``seconds`` has the mean and the standard deviation of the duration over seeds.
+    """
 
     num_training_parameters: int
     num_deployed_parameters: int

@@ -21,8 +21,8 @@ _PHRASES: Final[Mapping[Verdict, str]] = {
     "below": "below",
     "undecided": "not distinguishable from",
 }
-"""The words for each verdict on a comparison of two methods. The name of the second method follows them in a
-sentence."""
+"""The words for each verdict on a comparison of two methods. In a sentence, the name of the second method follows
+them."""
 
 _MEANS_IN_WORDS: Final[tuple[Method, ...]] = ("ema", MAIN_METHOD)
 

@@ -9,9 +9,11 @@ from peerkd.reporting.charts import Area, Axis, Line, Series, Unit, XYChart
 from peerkd.reporting.methods.findings import MethodFindings
 from peerkd.results.curves import Band, Curve, CurveKey, band, since, thin
 
-_HIDDEN_FRACTION: Final = 10
-"""The fraction of the epochs that charts of accuracy omit at the start. Accuracy rises so steeply there that the rest
-of the line would look flat."""
+_HIDDEN_DIVISOR: Final = 10
+"""The number of epochs divided by this is the number of epochs that charts of accuracy omit at the start.
+
+Accuracy rises so steeply there that the rest of the line would look flat.
+"""
 
 _MAX_POINTS: Final = 80
 """The maximum number of points of a line. For longer trainings, only every few epochs are drawn."""
@@ -44,7 +46,7 @@ class Ramp(NamedTuple):
 
     chart: XYChart | None
     methods: list[list[str]]
-    """The titles of the methods that share a line of the chart because they have the same weight, by line."""
+    """The titles of the methods that share a line of the chart because they have the same weight, for each line."""
 
 
 class LineGroup(NamedTuple):
@@ -158,7 +160,7 @@ def _accuracies(findings: MethodFindings, architecture: str, method: Method) -> 
         predictor = deployed_predictor(baseline, num_branches=max(len(branches), 1))
         reference = _curves(findings, architecture, baseline, "validation", f"accuracy/{predictor}")
         line_groups.insert(0, _line_group("baseline", _MUTED, [reference])._replace(area=None))
-    first = findings.comparison.last_epoch // _HIDDEN_FRACTION
+    first = findings.comparison.last_epoch // _HIDDEN_DIVISOR
     return epoch_chart([_since(each, first) for each in line_groups], unit="percent")
 
 

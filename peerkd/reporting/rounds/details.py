@@ -56,7 +56,7 @@ class Taught(NamedTuple):
 
 
 class ClassChange(NamedTuple):
-    """What a class gained or lost from before the first round to after the last."""
+    """How the accuracy on a class changed from before the first round to after the last."""
 
     name: str
     before: float
@@ -68,7 +68,7 @@ class ClassChange(NamedTuple):
 
     @property
     def change(self) -> float:
-        """The change of the mean accuracy."""
+        """The change of the accuracy on the class, as a mean over the peers."""
         return self.after - self.before
 
 
@@ -118,7 +118,7 @@ def _cost_chart(found: Found, cost: Callable[[MethodRounds], FloatArray], *, tit
 
 
 def taught(main: MethodRounds, facts: RoundsFacts) -> list[Taught]:
-    """Return for each peer whose knowledge it has accepted with a method."""
+    """Return whose knowledge each peer has accepted with a method."""
     rows = []
     for index, peer in enumerate(facts.peers):
         shares, number = main.accepted_shares(index), facts.peer_numbers[index]
@@ -140,7 +140,7 @@ def class_changes(main: MethodRounds, facts: RoundsFacts) -> list[ClassChange]:
     """Return what each class gained or lost with a method, the largest gain first. Classes without samples are omitted.
 
     Returns:
-        No row if the table of rounds has no accuracies of classes.
+        The changes. The list is empty if the table of rounds has no accuracies by class.
     """
     if main.class_RPK is None:
         return []

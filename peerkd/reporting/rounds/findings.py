@@ -109,7 +109,9 @@ class MethodRounds:
         )
 
     def accepted_shares(self, index: int) -> dict[int, float]:
-        """Return the share of each peer in what a peer has accepted, as a mean over these rounds, the largest first.
+        """Return the share of each teacher in what one peer has accepted, the largest first.
+
+        A share is a mean over the rounds in which the peer accepted what others taught it.
 
         A share that is missing in a round counts as 0.
 

@@ -26,7 +26,7 @@ from peerkd.training.samples import BatchSize, SizedBatches
 from peerkd.training.trial_state import TrialState
 
 _LEAST_GAIN: Final = 1.03
-"""The minimum factor by which twice as many lanes must raise the steps per second.
+"""The minimum factor by which a doubled number of lanes must raise the steps per second.
 
 If the factor is smaller, the additional lanes would only take memory.
 """

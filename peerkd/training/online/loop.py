@@ -132,7 +132,10 @@ def _settle(state: TrainingState, group: ProcessGroup) -> None:
 
 
 def _is_finite_everywhere(state: TrainingState, group: ProcessGroup) -> bool:
-    """Return whether networks and momenta are finite in every process. The answer is the same in all processes."""
+    """Return whether all numbers in the networks and in the momenta are finite in every process.
+
+    The result is the same in all processes.
+    """
     flag = torch.tensor(float(not state.is_finite_now()), device=next(state.network.parameters()).device)
     return not group.sum(flag).item()
 

@@ -48,7 +48,7 @@ class TrainingState:
         """The measurements of each finished epoch."""
 
         self.is_finite = True
-        """Whether the network was finite after the last finished epoch, as ``peerkd.training.finite`` defines it."""
+        """Whether the training was finite after the last finished epoch, as ``peerkd.training.finite`` defines it."""
 
         self._seconds_before = 0.0
         self._opened = time.perf_counter()
@@ -59,7 +59,7 @@ class TrainingState:
         return self._seconds_before + time.perf_counter() - self._opened
 
     def is_finite_now(self) -> bool:
-        """Return whether networks and momenta are finite."""
+        """Return whether all numbers in the networks and in the momenta of the optimiser are finite."""
         networks = [self.network, *([self.mean.network] if self.mean else [])]
         tensors = [tensor for network in networks for tensor in network.state_dict().values()]
         return are_finite([*tensors, *self.optimizer.momenta.values()])

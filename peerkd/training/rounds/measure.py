@@ -25,7 +25,10 @@ NO_BYTES: Final[Mapping[str, int]] = {"sent_bytes": 0, "received_bytes": 0}
 
 
 def measure(config: CollaborateConfig, data: RoundsData, weights: PeerWeights) -> dict[int, Accuracies]:
-    """Return the accuracies of the networks of some peers. A network that is not finite has no entry."""
+    """Return the accuracies of the networks of some peers.
+
+    A network with a weight or logit that is not finite has no entry.
+    """
     measured: dict[int, Accuracies] = {}
     groups: defaultdict[PeerNetwork, list[int]] = defaultdict(list)
     for peer, state in weights.items():
@@ -53,7 +56,7 @@ def is_accepted(proposed: Accuracies | None, start: Accuracies, *, max_own_drop:
     """Return whether a peer accepts the network that a round proposes to it.
 
     Args:
-        proposed: The accuracies of the proposed network; None if the network is not finite.
+        proposed: The accuracies of the proposed network; None if a weight or logit of this network is not finite.
         start: The accuracies of the peer before the first round. The limit always refers to these accuracies, so that
             small losses cannot add up over rounds.
         max_own_drop: The maximum loss of validation accuracy on the peer's own distribution. None means no limit.
@@ -109,7 +112,7 @@ def _bytes_of_groups(round: TrainingRound, message: Callable[[int], int]) -> dic
 
 
 def _senders(method: RoundMethod, round: TrainingRound) -> dict[int, Sequence[int]]:
-    """Return for each peer the peers whose messages it reads."""
+    """Return the peers whose messages each peer reads, by the peer that reads."""
     peers = sorted(round.partners)
     match method.sends_along:
         case "partners":

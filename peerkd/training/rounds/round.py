@@ -77,7 +77,8 @@ class TrainingRound:
         """The number of public samples in all batches on which a peer has trained in this round, by peer."""
 
         self.shares: dict[int, Mapping[int, float]] = {}
-        """The share of each peer in what a peer learns, by the peer that learns. Peers that learn alone are absent."""
+        """The share of each peer in what a peer learns, for each peer that learns from other peers. Peers that learn alone
+        are absent."""
 
     def record_shares(self, shares: Mapping[int, Mapping[int, float]]) -> None:
         """Record whose knowledge the round proposes to each peer, as ``Round.record_shares`` specifies."""

@@ -1,7 +1,7 @@
-"""Linear layers and rectifiers of many students, with their gradients.
+"""Linear layers and ReLUs of many students, with their gradients.
 
-With inputs x, a layer computes ``y = W x + b``. For a loss L with the gradient ``g = dL/dy``, summed over the columns
-of a batch, ``dL/dW = g x^T``, ``dL/db = sum_B g`` and ``dL/dx = W^T g``.
+A layer computes ``y = W x + b``, where each column of x is a sample. Let ``g = dL/dy`` for a loss L. Then
+``dL/dW = g x^T``, ``dL/dx = W^T g``, and ``dL/db`` is the sum of the columns of g.
 
 The batch is the innermost dimension, so that the rows of a matrix product are long. The products of all students have
 the same shape, and are computed as a batch of separate products. If the students' rows were stacked into one large
@@ -34,7 +34,7 @@ def linear_backward(weights: Mapping[str, Tensor], layer: str, grad_GMB: Tensor)
 
 
 def relu_backward(grad: Tensor, outputs: Tensor) -> Tensor:
-    """Return the gradient of a rectifier's inputs, given its outputs and their gradient. All shapes are equal."""
+    """Return the gradient of the inputs of a ReLU, given its outputs and their gradient. All shapes are equal."""
     # y = max(x, 0) passes the gradient where x > 0, which is where y > 0. This operation is several times faster than
     # torch.where or a product with a mask.
     passed: Tensor = torch.ops.aten.threshold_backward(grad, outputs, 0)

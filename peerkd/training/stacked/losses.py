@@ -3,8 +3,8 @@
 The batch is the innermost dimension: a softmax over the classes then processes several samples at once and takes a
 tenth of the time.
 
-Shape suffixes: G = students, K = classes, B = batch, N = samples of all students (G * B), T = the number of teachers
-plus one, for no teacher; G11 = one number for each student.
+Shape suffixes: G = students, K = classes, B = batch, N = samples of all students (G * B), T = teachers, and one more
+entry for students without a teacher; G11 = one number for each student.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """``peerkd.models.small.mlp`` for many students at once.
 
-Shape suffixes: G = students, B = batch, C = image channels, H W = image size, F = features of a layer, J = classes and
-padding rows.
+Shape suffixes: G = students, B = batch, C = image channels, H W = image size, F = features of a layer, J = rows of the
+logits: one for each class, and rows of zeros as padding.
 """
 
 from collections.abc import Mapping

@@ -92,7 +92,7 @@ def step_all(
 
 
 def _cross_entropy_gaps(student_GKB: Tensor, teacher_GKB: Tensor, labels_B: Tensor) -> list[float]:
-    """Return for each student its mean cross entropy on the batch at T = 1, minus that of its teacher."""
+    """Return the mean cross entropy of each student on the batch at T = 1, minus that of the student's teacher."""
     differences_GKB = teacher_GKB.log_softmax(1) - student_GKB.log_softmax(1)
     places_G1B = labels_B.expand(len(student_GKB), 1, -1)
     gaps: list[float] = differences_GKB.gather(1, places_G1B)[:, 0].mean(1).tolist()

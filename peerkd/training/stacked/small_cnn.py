@@ -5,8 +5,8 @@ first layer's outputs is a linear operation, so it is folded into the weights. T
 gradient, are computed from the moments of the patches and not from the outputs.
 
 Shape suffixes: G = students, B = batch, C = image channels, H W = image size, M = maps, D = inputs of one output of a
-convolution, P = positions, R = columns: P * B, F = features, J = classes and padding rows; GM1 = one number for each
-map.
+convolution, P = positions, R = columns: P * B, F = features, J = rows of the logits: one for each class, and rows of
+zeros as padding; GM1 = one number for each map.
 """
 
 from collections.abc import Mapping
@@ -112,7 +112,7 @@ class StackedSmallCnn:
         self._backward1(relu_backward(grad_GMHWB.flatten(2), self._hidden1_GMR))
 
     def _backward1(self, grad_GMR: Tensor) -> None:
-        """Write the gradients of the first stage, given the gradient of its pooled maps before the rectifier.
+        """Write the gradients of the first stage, given the gradient of its pooled maps before the ReLU.
 
         For one map, let x be the centred columns, S their covariance and w the filter. The map has the variance
         ``v = w S w^T``, the inverse deviation ``s = (v + epsilon)^(-1/2)`` and the normalised values ``n = s w . x``.

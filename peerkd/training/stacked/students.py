@@ -5,8 +5,8 @@ students: no operation adds over students, and all students' parts of a tensor h
 holds for computation in one thread, and processes have only one. The result differs from that of ``distill`` by
 rounding, because sums are computed in another order.
 
-Shape suffixes: G = students, B = batch, N = images, C = image channels, H W = image size, K = classes, J = classes and
-padding rows.
+Shape suffixes: G = students, B = batch, N = images, C = image channels, H W = image size, K = classes, J = rows of the
+logits: one for each class, and rows of zeros as padding.
 """
 
 import math
