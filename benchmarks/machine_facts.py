@@ -1,4 +1,4 @@
-"""Facts about the machine and its software, which are printed with timings."""
+"""The load, the software and the date, which are printed with timings."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ def load_average() -> float:
 
 
 def closing_facts(loads: Sequence[float], *, own_load: float) -> dict[str, str]:
-    """Return the facts that end a table.
+    """Return the load, the versions of the software and the date, by name, for the end of a table.
 
     Args:
         loads: Load averages before and after.

@@ -46,7 +46,10 @@ class Steps:
 
     @contextmanager
     def measured(self, name: str) -> Iterator[list[str]]:
-        """Measure the body of a ``with`` statement, which appends the size of its result in words to the list."""
+        """Measure the time and the memory of a ``with`` block.
+
+        The block appends the size of its result, in words, to the list.
+        """
         size: list[str] = []
         cpu, start = time.process_time(), time.perf_counter()
         yield size

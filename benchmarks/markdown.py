@@ -12,7 +12,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def facts_table(facts: Mapping[str, str]) -> str:
-    """Return one row for each fact."""
+    """Return a Markdown table with one row for each item of ``facts``."""
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items())])
 
 

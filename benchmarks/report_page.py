@@ -30,7 +30,10 @@ ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def enlarged(study: Study, *, num_peers: int) -> tuple[pa.Table, ExperimentFacts]:
-    """Return the table and the facts of more peers than were simulated, of which every two are a pair."""
+    """Return the table of trials and the facts for the report of more peers than were simulated.
+
+    Every two peers are a pair.
+    """
     pairs = Pairs(range(num_peers))
     rows_of = simulated_rows(study)
     listed = [pairs.pair(number) for number in range(pairs.num_pairs)]
@@ -67,7 +70,7 @@ def simulated_pair(pair: tuple[int, int], *, num_run: int) -> tuple[int, int]:
 def enlarged_facts(
     study: Study, *, num_peers: int, num_trials: int, num_partners: int | None = None
 ) -> ExperimentFacts:
-    """Return the facts of an experiment with more peers, each of which repeats a simulated one."""
+    """Return the facts for the report of an experiment with more peers, each of which repeats a simulated one."""
     facts = study.facts
     sources_P = np.arange(num_peers) % len(facts.peers)
     students = facts.improved.students

@@ -23,7 +23,7 @@ def main() -> int:
     """Print a line for each table, and return 1 if any value differs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.same_tables", description=__doc__)
     parser.add_argument("before", type=Path, help="folder of the store that is the reference")
-    parser.add_argument("after", type=Path, help="folder of the store that is compared with it")
+    parser.add_argument("after", type=Path, help="folder of the store that is compared with the reference")
     options = parser.parse_args()
     before, after = _tables(options.before), _tables(options.after)
     if not before:

@@ -33,7 +33,7 @@ _POLL_SECONDS: Final = 0.5
 
 @contextmanager
 def counted_requests() -> Iterator[Counter[str]]:
-    """Count the requests of all S3 clients by kind in the body of a ``with`` statement."""
+    """Count, by kind, the requests that all S3 clients send in a ``with`` block."""
     counts: Counter[str] = Counter()
     original, lock = CheckedPool.urlopen, threading.Lock()
 
@@ -51,7 +51,10 @@ def counted_requests() -> Iterator[Counter[str]]:
 
 
 def share(address: str, *, num_shards: int, num_workers: int, in_sections: bool = True) -> tuple[int, float, float]:
-    """Let workers do all shards. Return the numbers of records, of seconds until the last shard, and of all seconds."""
+    """Let workers do all shards.
+
+    Return the number of records, the seconds until the last shard, and the seconds until the end.
+    """
     work = StageWork(
         stage="claims",
         shards=split_into_shards(range(num_shards), num_records=len, max_shards=num_shards, in_sections=in_sections),

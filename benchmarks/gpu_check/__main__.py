@@ -59,9 +59,15 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="benchmarks.gpu_check", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--output", type=Path, default=Path("runs/gpu-check"), metavar="FOLDER", help="of the logs")
-    parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="of packages that this Python lacks; None: none")
-    parser.add_argument("--seconds", type=float, default=TOTAL_SECONDS, help="for all steps together")
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs/gpu-check"), metavar="FOLDER", help="the folder of the logs"
+    )
+    parser.add_argument(
+        "--wheels", type=Path, metavar="FOLDER", help="a folder with wheels of packages that this Python lacks"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=TOTAL_SECONDS, help="the time for all steps together, in seconds"
+    )
     return parser.parse_args(words)
 
 

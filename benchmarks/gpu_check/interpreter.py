@@ -112,7 +112,10 @@ def _examine(path: str, environment: Mapping[str, str]) -> Interpreter | None:
 
 
 def main() -> int:
-    """Print the path of the interpreter, or what is missing. Return the exit status: 0, or 2 without an interpreter."""
+    """Print the path of the interpreter, or what is missing.
+
+    Return the exit status: 0, or 2 if there is no interpreter.
+    """
     try:
         print(choose_interpreter(candidates(Path(__file__).parents[2]), environment={}).path)
     except ValueError as error:

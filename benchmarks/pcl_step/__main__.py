@@ -112,15 +112,17 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="networks, as in a config",
     )
-    parser.add_argument("--channels", type=int, default=3, help="of an image")
-    parser.add_argument("--pixels", type=int, default=32, help="height and width of an image")
-    parser.add_argument("--classes", type=int, default=100, help="of the labels")
-    parser.add_argument("--batch", type=int, default=128, help="samples of a step")
-    parser.add_argument("--steps", type=int, default=2, help="of a round")
-    parser.add_argument("--rounds", type=int, default=7, help="repeats")
+    parser.add_argument("--channels", type=int, default=3, help="the number of channels of an image")
+    parser.add_argument("--pixels", type=int, default=32, help="the height and width of an image")
+    parser.add_argument("--classes", type=int, default=100, help="the number of classes")
+    parser.add_argument("--batch", type=int, default=128, help="the number of samples in a step")
+    parser.add_argument("--steps", type=int, default=2, help="the number of steps in a round")
+    parser.add_argument("--rounds", type=int, default=7, help="the number of rounds")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--core", type=int, help="to stay on; without a GPU; None: the first that there is")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write the tables, too")
+    parser.add_argument(
+        "--core", type=int, help="the core on which the process stays if it uses no GPU; None: the first available core"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="a file to which the tables are also written")
     return parser.parse_args(words)
 
 

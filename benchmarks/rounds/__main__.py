@@ -100,11 +100,17 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="SEED")
     parser.add_argument("--concentrations", type=float, nargs="+", default=[0.1, 0.3, 1.0], metavar="NUMBER")
     parser.add_argument(
-        "--methods", nargs="+", default=list(ROUND_METHODS), metavar="METHOD", help="all are compared with the first"
+        "--methods",
+        nargs="+",
+        default=list(ROUND_METHODS),
+        metavar="METHOD",
+        help="the methods, each of which is compared with the first one",
     )
-    parser.add_argument("--num-rounds", type=int, default=10, help="default: 10")
+    parser.add_argument("--num-rounds", type=int, default=10, help="the number of rounds (default: 10)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an override of the preset")
-    parser.add_argument("--workers", type=int, help="as in peerkd run; 0: this process does the work")
+    parser.add_argument(
+        "--workers", type=int, help="the number of workers, as in 'peerkd run'; 0: this process does the work"
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs/rounds"), help="a folder for the results")
     parser.add_argument("--output", type=Path, help="a file to which the tables are also written")
     return parser.parse_args(words)

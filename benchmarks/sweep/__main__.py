@@ -197,21 +197,31 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
         choices=list(WORKLOADS),
         default=["digits", "resnet20", "resnet18"],
         metavar="NAME",
-        help=", ".join(WORKLOADS),
+        help=f"the workloads to time: {', '.join(WORKLOADS)}",
     )
-    parser.add_argument("--quick", action="store_true", help="one round of few trials: to see that it runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="run one round of few trials, to see that the programs run"
+    )
     parser.add_argument(
         "--limit-seconds",
         type=float,
-        help="after which no further program begins; None: no limit, or 240 for a quick run on a GPU",
+        help="the time after which no further program begins; None: no limit, or 240 for a quick run on a GPU",
     )
-    parser.add_argument("--rounds", type=int, help="repeats; None: the workload's own number")
-    parser.add_argument("--samples", type=int, help="of a ResNet's transfer set; None: the workload's own number")
-    parser.add_argument("--batch", type=int, help="samples of a step of a ResNet; None: the workload's own number")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="with train/<class>/*.jpg; None: synthetic images")
+    parser.add_argument("--rounds", type=int, help="the number of rounds; None: the number of the workload")
+    parser.add_argument(
+        "--samples", type=int, help="samples of a transfer set of a ResNet; None: the number of the workload"
+    )
+    parser.add_argument("--batch", type=int, help="samples of a step of a ResNet; None: the number of the workload")
+    parser.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="a folder with train/<class>/*.jpg; None: synthetic images"
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--folder", type=Path, help="where data and peers are kept for the next time; None: nowhere")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write the tables, too")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="a folder in which data and peers are kept for the next run; None: they are not kept",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="a file to which the tables are also written")
     return parser.parse_args(words)
 
 

@@ -101,9 +101,13 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--transfer-sets", nargs="+", default=_TRANSFER_SETS, metavar="KIND")
     parser.add_argument("--losses", nargs="+", default=_LOSSES, metavar="LOSS")
     parser.add_argument("--targets", nargs="+", default=_TARGETS, metavar="TARGET")
-    parser.add_argument("--temperatures", default="[1,2,4]", help="a list in YAML (default: [1,2,4])")
-    parser.add_argument("--alphas", default="[0.5,0.9]", help="a list in YAML (default: [0.5,0.9])")
-    parser.add_argument("--public-fraction", type=float, default=0.3, help="default: 0.3")
+    parser.add_argument(
+        "--temperatures", default="[1,2,4]", help="the temperatures, as a list in YAML (default: [1,2,4])"
+    )
+    parser.add_argument("--alphas", default="[0.5,0.9]", help="the alphas, as a list in YAML (default: [0.5,0.9])")
+    parser.add_argument(
+        "--public-fraction", type=float, default=0.3, help="the share of samples in the public set (default: 0.3)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an override of the preset")
     parser.add_argument("--runs", type=Path, default=Path("runs/teacher_part"), help="a folder for the results")
     parser.add_argument("--tables", type=Path, nargs="+", metavar="FILE", help="tables of earlier sweeps, one per seed")

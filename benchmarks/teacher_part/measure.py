@@ -68,7 +68,7 @@ class _Trials(NamedTuple):
 
     student_N: IntArray
     teacher_N: IntArray
-    """-1 if no second peer takes part."""
+    """The number of the teacher. -1 if no second peer takes part."""
     combination_N: np.ndarray
     at_temperature_1_N: BoolArray
     is_control_N: BoolArray
@@ -103,7 +103,7 @@ class _Trials(NamedTuple):
         )
 
     def of_combination(self, combination: Combination) -> BoolArray:
-        """Return, for each trial (N), whether it is a distillation of a combination.
+        """Return whether each trial is a distillation of a combination, as an array of shape (N,).
 
         A trial at T = 1 also belongs to the combination if its loss equals that of the combination at T = 1.
         """
@@ -142,7 +142,7 @@ def _means(trials: _Trials, combination: Combination) -> Gains:
 
 
 def _baselines(trials: _Trials, combination: Combination, student: int, teacher: int) -> Iterator[int]:
-    """Yield the rows of the controls with which a pair's trials of a combination are compared.
+    """Yield the row numbers of the controls with which a pair's trials of a combination are compared.
 
     These controls use the same labelled samples as the combination, or the student's own labelled samples alone.
     """

@@ -186,7 +186,7 @@ def _distinct(paths: Sequence[str], names: Sequence[str]) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks.tuning", description=__doc__)
-    parser.add_argument("tables", nargs="*", type=Path, metavar="TABLE", help="sweeps to redo")
+    parser.add_argument("tables", nargs="*", type=Path, metavar="TABLE", help="the tables of the sweeps to replay")
     parser.add_argument(
         "--quick",
         action="store_true",
@@ -199,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         type=Path,
         metavar="TABLE",
-        help="a sweep that tuners may start from; it is never used on itself; repeatable",
+        help="a sweep that tuners may start from, except for a replay of the same sweep; repeatable",
     )
     add(
         "--learn-from",
@@ -226,12 +226,16 @@ def _parser() -> argparse.ArgumentParser:
         help="fraction of the full sweep's cost; repeatable, ascending (default: 0.01 0.02 0.05 0.1)",
     )
     add("--seeds", type=int, metavar="NUM", help=f"seeds of each tuner that draws at random (default: {_NUM_SEEDS})")
-    add("--metric", choices=[str(name) for name in OWN_WEIGHTS], help=f"accuracy to gain (default: {_METRIC})")
+    add(
+        "--metric",
+        choices=[str(name) for name in OWN_WEIGHTS],
+        help=f"the accuracy whose gain is the objective (default: {_METRIC})",
+    )
     add(
         "--own-weight",
         type=float,
         metavar="WEIGHT",
-        help="weight of own accuracy beside global accuracy, in place of --metric",
+        help="the weight of own accuracy in an objective with both accuracies, in place of --metric",
     )
     add("--max-own-drop", type=float, metavar="FRACTION", help="largest loss of own accuracy on validation, as in 0.02")
     add("--choose-epochs", action="store_true", help="a choice may stop after any epoch that was measured")
@@ -251,17 +255,22 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--augmented",
         action="store_true",
-        help="the sweeps augmented their views, or had teachers in train mode: teachers cost each epoch",
+        help="the sweeps augmented their views, or had teachers in train mode, so each epoch pays for teacher logits",
     )
     add(
         "--held-out",
         action="append",
         default=[],
         choices=PARTS,
-        help="also score on pairs, or peers, that are held out, starting from the others; repeatable",
+        help="also score tuners on held-out pairs or peers, starting from all other pairs; repeatable",
     )
     add("--folds", type=int, metavar="NUM", help=f"folds of pairs or peers, with --held-out (default: {_NUM_FOLDS})")
-    add("--output", type=Path, metavar="FILE", help="also write the comparison, as .md or .csv")
+    add(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="a file to which the comparison is also written, with the ending .md or .csv",
+    )
     return parser
 
 

@@ -29,7 +29,7 @@ ALL: Final = "all"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """The mean scores of one tuner with one budget, with their intervals."""
+    """The mean scores of one tuner with one budget, and the intervals of the means."""
 
     experiment: str
     tuner: str

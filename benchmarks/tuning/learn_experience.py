@@ -116,7 +116,7 @@ def _lengths(spaces: Sequence[Space]) -> dict[str, float]:
 
 
 def _gains(replay: Replay, grid: ExperienceGrid) -> FloatArray:
-    """Return gains (Q, G) in compressed points; NaN where the sweep lacks a point of the grid."""
+    """Return gains, of shape (Q, G), in compressed points. NaN for a point of the grid that the sweep lacks."""
     space = replay.space
     shares = np.arange(1, space.num_epochs + 1) / space.num_epochs
     by_share_EE = interpolation(np.concatenate([[0.0], shares]), grid.epoch_shares)[:, 1:]
@@ -135,13 +135,13 @@ def _gains(replay: Replay, grid: ExperienceGrid) -> FloatArray:
 
 
 def _regress(values: Sequence[FloatArray], gains: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """Return the mean (G,) and the coefficients (A, G) of a ridge regression.
+    """Return the mean, of shape (G,), and the coefficients, of shape (A, G), of a ridge regression.
 
     Each point of the grid is fitted to the sweeps that contain this point.
 
     Args:
-        values: Values of the functions of pairs in each sweep (Q, A).
-        gains: Gains in each sweep (Q, G); NaN for points that the sweep lacks.
+        values: (Q, A) values of the functions of pairs in each sweep.
+        gains: (Q, G) gains in each sweep. NaN for points that the sweep lacks.
     """
     has_NG = np.array([~np.isnan(gains_QG[0]) for gains_QG in gains])
     num_points, num_functions = has_NG.shape[1], values[0].shape[1]
@@ -162,8 +162,8 @@ def _regress(values: Sequence[FloatArray], gains: Sequence[FloatArray]) -> tuple
 def _spread(values: Sequence[FloatArray], missed: Sequence[FloatArray]) -> tuple[FloatArray, list[FloatArray]]:
     """Return the coefficients of the spread of residuals, and the spreads of the pairs of each sweep.
 
-    The coefficients (A,) are fitted to all sweeps. The spreads (Q,) of a sweep are predicted by a fit to all other
-    sweeps.
+    The coefficients, of shape (A,), are fitted to all sweeps. The spreads of a sweep, of shape (Q,), are predicted by a
+    fit to all other sweeps.
     """
     logarithms = [np.log(np.nanmean(missed_QG**2, axis=1, keepdims=True)) / 2 for missed_QG in missed]
     _, spread_A1 = _regress(values, logarithms)
@@ -179,7 +179,7 @@ def _without(sweeps: Sequence[FloatArray], place: int) -> list[FloatArray]:
 
 
 def _second_moments(missed_QG: FloatArray) -> FloatArray:
-    """Return the mean product of the residuals at two points of the grid, for all pairs of points (G, G).
+    """Return the mean product of the residuals at two points of the grid, for all pairs of points, of shape (G, G).
 
     The mean is over the pairs of peers with both residuals. It is 0 if there is no such pair.
     """
@@ -192,7 +192,9 @@ def _second_moments(missed_QG: FloatArray) -> FloatArray:
 
 
 def _decompose(missed_QG: FloatArray, grid: ExperienceGrid) -> tuple[FloatArray, FloatArray]:
-    """Return the first principal components of residuals (G, L), and the covariance that they leave (K, E, E).
+    """Return the first principal components of residuals, and the covariance that they leave.
+
+    The shapes are (G, L) and (K, E, E).
 
     The second result is the part of the covariance between the epochs of a trial that the components do not explain.
 
@@ -222,7 +224,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tuning.learn_experience", description=__doc__)
     parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE")
     parser.add_argument(
-        "--note", action="append", default=[], metavar="TEXT", help="description of a table; once for each table"
+        "--note",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="the description of a table; give the option once for each table",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE")
     given = parser.parse_args(arguments)

@@ -24,7 +24,10 @@ from peerkd.tuning.validation import ValidationResult, best_epochs, only_measure
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Replay:
-    """A full sweep whose trials tuners suggest. A suggestion is answered from the table, and its cost is charged."""
+    """A full sweep whose trials tuners suggest.
+
+    The result of a suggestion is read from the table, and its cost is charged.
+    """
 
     name: str
     space: Space
@@ -176,7 +179,7 @@ def _stops(choices_Q: IntArray, seen: Mapping[tuple[int, int], ValidationResult]
 
 
 def _best_gains(gains_QSE: FloatArray, is_allowed_QSE: BoolArray | None) -> FloatArray:
-    """Return the gain of each whole trial after its best epoch: (Q, S)."""
+    """Return the gain of each whole trial after its best epoch, of shape (Q, S)."""
     stops_QS1 = best_epochs(gains_QSE, _all_if_none(is_allowed_QSE, gains_QSE))[:, :, -1:]
     gains_QS: FloatArray = np.take_along_axis(gains_QSE, stops_QS1, axis=2)[:, :, 0]
     return gains_QS

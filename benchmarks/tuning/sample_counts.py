@@ -33,10 +33,10 @@ def sample_counts(
     batch_size: int,
     path: Path,
 ) -> tuple[IntArray, IntArray]:
-    """Return the number of samples in an epoch and the number of predicted samples of each trial, both (Q, S).
+    """Return the number of samples in an epoch and the number of predicted samples of each trial, both of shape (Q, S).
 
     Args:
-        settings: The settings (S).
+        settings: The settings.
         set_sizes_QS: The number of samples in each trial's transfer set.
         feature_names: Names of the features of pairs.
         features_QF: The features, from which the sizes of the parts of a set are taken.

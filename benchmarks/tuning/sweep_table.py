@@ -233,7 +233,7 @@ def _rows(
     settings: Sequence[SettingOnSet],
     path: Path,
 ) -> IntArray:
-    """Return the row of each pair under each setting: (Q, S)."""
+    """Return the row number of each pair under each setting, of shape (Q, S)."""
     place_of_pair = {pair: place for place, pair in enumerate(pairs)}
     place_of_setting = {setting: place for place, setting in enumerate(settings)}
     rows_QS = np.full((len(pairs), len(settings)), -1, dtype=np.int64)
@@ -257,13 +257,13 @@ def _num_epochs(table: pa.Table, path: Path) -> int:
 
 
 def _gains(table: pa.Table, gain: _Gain, num_epochs: int, path: Path) -> FloatArray:
-    """Return gains (R, E): of whole trials (E = 1), or after each epoch."""
+    """Return gains, of shape (R, E): of whole trials (E = 1), or after each epoch."""
     values_RE = _accuracies(table[gain.name], num_epochs, path)
     return values_RE - table[gain.before].to_numpy()[:, None] if gain.before else values_RE
 
 
 def _accuracies(column: pa.ChunkedArray, num_epochs: int, path: Path) -> FloatArray:
-    """Return accuracies (R, E) of a column of numbers (E = 1) or of lists."""
+    """Return the accuracies in a column of numbers (E = 1) or of lists, of shape (R, E)."""
     values = column.combine_chunks()
     if not pa.types.is_list(values.type):
         return np.asarray(values.to_numpy(), dtype=np.float64)[:, None]
@@ -300,7 +300,10 @@ def _usual(names: Sequence[str | None], usual: str) -> str | None:
 
 
 def _features(path: Path, pairs: Sequence[_Pair]) -> tuple[tuple[str, ...], FloatArray]:
-    """Return the names and values (Q, F) of the features of the pairs; F is 0 if the file does not exist."""
+    """Return the names of the features of the pairs, and their values, of shape (Q, F).
+
+    F is 0 if the file does not exist.
+    """
     if not path.is_file():
         return (), np.empty((len(pairs), 0))
     with _reading(path, "a table of features of pairs"):

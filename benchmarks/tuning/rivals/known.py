@@ -51,7 +51,7 @@ class Known:
         return self._gains[ask]
 
     def gains_after(self, num_epochs: int) -> FloatArray:
-        """Return the gains after a number of epochs (Q, S); NaN where nothing was observed."""
+        """Return the gains after a number of epochs, of shape (Q, S). NaN where nothing was observed."""
         gains_QS = np.full_like(self._latest_QS, np.nan)
         for ask, gain in self._gains.items():
             if ask.num_epochs == num_epochs:
@@ -64,11 +64,13 @@ class Known:
 
     @property
     def whole_gains(self) -> FloatArray:
-        """Gains of whole trials (Q, S); NaN for settings without a whole trial."""
+        """The gains of whole trials, of shape (Q, S). NaN for settings without a whole trial."""
         return np.where(self._num_epochs_QS == self.space.num_epochs, self._latest_QS, np.nan)
 
     def expected_gains(self, gains_QS: FloatArray) -> FloatArray:
-        """Return the shrunken mean of each setting (S,) over pairs; NaN for settings about which nothing is known.
+        """Return the shrunken mean of each setting over pairs, of shape (S,).
+
+        NaN for settings about which nothing is known.
 
         The mean of a setting is shrunk towards its mean in earlier experiments, or towards the mean of all settings.
         The more often the setting was tried, the less its mean is shrunk.
@@ -89,14 +91,16 @@ class Known:
         return self._best_expected(self._latest_QS if np.isnan(whole_QS).all() else whole_QS)[0]
 
     def choices(self, *, for_others: FloatArray | None = None, trusts_earlier: bool = True) -> IntArray:
-        """Return the choice of each pair (Q,): the best of its whole trials, or of shorter ones if it has none.
+        """Return the choice of each pair: the best of its whole trials, or of shorter ones if it has none.
+
+        The shape is (Q,).
 
         A student without a gain stays unchanged. A pair without measurements gets the setting with the highest expected
         gain over all pairs. If there are earlier experiments, a pair with measurements gets this setting, too, unless
         the pair has tried it or has measured a gain that is at least as large.
 
         Args:
-            for_others: Gains (Q, S) from which the expected gains are computed. None: those of whole trials, or of
+            for_others: (Q, S) gains from which the expected gains are computed. None: those of whole trials, or of
                 shorter ones if there is no whole trial.
             trusts_earlier: Whether pairs with measurements may get the setting with the highest expected gain. False
                 for a rival whose pairs try the most promising settings first: if these fail on a pair, the mean over
@@ -127,7 +131,7 @@ class Known:
 
 
 def _matched(space: Space, earlier: Sequence[EarlierSweep]) -> FloatArray:
-    """Return the gains of all earlier pairs (L, S) under the settings that are the same as this space's."""
+    """Return the gains of all earlier pairs under the settings that are the same as this space's, of shape (L, S)."""
     parts: list[FloatArray] = [np.empty((0, len(space.settings)))]
     for each in earlier:
         places = {_recipe(each.space, place): place for place in range(len(each.space.settings))}

@@ -166,7 +166,7 @@ class _Surrogate:
         return mean_QS
 
     def _spread_out(self, weights_N: FloatArray) -> FloatArray:
-        """Return the kernel between all points and the observations, multiplied by a vector of weights: (Q, S).
+        """Return the kernel between all points and the observations times a vector of weights, of shape (Q, S).
 
         A point is a pair with a setting. The kernel is a product of a kernel between pairs and one between settings, so
         two small matrix products suffice.
@@ -180,7 +180,7 @@ class _Surrogate:
         return spread_QS
 
     def _sample(self, rng: np.random.Generator) -> FloatArray:
-        """Return a sample of the posterior (Q, S): a sample of the prior, corrected by what was observed.
+        """Return a sample of the posterior, of shape (Q, S): a sample of the prior, corrected by what was observed.
 
         Matheron's rule is ``f + K_xN inverse(K_NN + noise) (y - f_N - e)``. Here f is a sample of the prior at all
         points, f_N contains its values at the observations, e is a sample of the noise, and y contains the observed
@@ -197,7 +197,7 @@ class _Surrogate:
 
 
 def _some(gains_LS: FloatArray, num_pairs: int, seed: int) -> tuple[IntArray, FloatArray]:
-    """Return the pair and setting (N, 2) and the gain (N,) of randomly drawn earlier trials.
+    """Return the pair and setting, of shape (N, 2), and the gain, of shape (N,), of randomly drawn earlier trials.
 
     Gains are in compressed points. Earlier pairs are numbered after the pairs of the space.
     """

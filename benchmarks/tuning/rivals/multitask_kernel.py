@@ -89,7 +89,7 @@ class Kernels:
         }
 
     def matrices(self, hypers: Hypers) -> tuple[FloatArray, FloatArray]:
-        """Return the kernel between pairs (P, P) and the kernel between settings (S, S).
+        """Return the kernel between pairs, of shape (P, P), and the kernel between settings, of shape (S, S).
 
         The kernel between pairs is multiplied by the variance of gains.
         """

@@ -31,7 +31,7 @@ def _turn(space: Space, number: int, seed: int) -> Script:
 
 
 def _settings(space: Space, seed: int) -> IntArray:
-    """Return for each pair all settings in its own random order: (Q, S)."""
+    """Return all settings in a random order of its own for each pair, of shape (Q, S)."""
     in_order_QS = np.tile(np.arange(len(space.settings)), (space.num_pairs, 1))
     settings_QS: IntArray = generator(seed, "tuner", "random", "settings").permuted(in_order_QS, axis=1)
     return settings_QS

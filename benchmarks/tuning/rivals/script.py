@@ -49,7 +49,7 @@ class Scripted:
         self._known.add(observation)
 
     def choices(self) -> IntArray:
-        """Return the choice of each pair (Q,); see ``Tuner``."""
+        """Return the choice of each pair, of shape (Q,); see ``Tuner``."""
         return self._choose(self._known)
 
     def _go_on(self) -> bool:
