@@ -77,7 +77,7 @@ class TrainingRound:
         """The number of public samples in all batches on which a peer has trained in this round, by peer."""
 
         self.shares: dict[int, Mapping[int, float]] = {}
-        """The share of each peer in what a peer learns, for each peer that learns from other peers. Peers that learn alone
+        """The share of each peer in what a peer learns, for each peer that learns from others. Peers that learn alone
         are absent."""
 
     def record_shares(self, shares: Mapping[int, Mapping[int, float]]) -> None:
