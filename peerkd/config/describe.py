@@ -115,9 +115,10 @@ _RULES: Final = """
   matter, unless a field is set twice; then the later value counts.
 - Values are read as YAML 1.2: `010` is ten, `0o10` is eight, `1e3` is a number, and `12:30:45`, `yes` and `1_000` are
   strings.
-- A file given with `--preset` is on top of the preset, and `--set` is on top of both. The highest layer that sets a
-  field counts. A section is merged field by field, and a list replaces the list below it. Without `--preset`, a file is
-  on top of the defaults below. Presets have values of their own: the values of `digits` differ from these defaults.
+- The preset, the file of `--config` and the options `--set` are layers: the file overrides the preset, and `--set`
+  overrides both. A section is merged field by field, and a list replaces the whole list of the layer below. A file
+  without `--preset` overrides the defaults on this page. Presets have values of their own: the values of `digits`
+  differ from these defaults.
 - A `--set` that would have no effect is refused, such as `decay_factor` without `schedule: multistep`.
 - Unknown keys, values of the wrong type and values outside their range are refused before anything runs. The message
   lists all errors with their lines and columns in the file, and suggests the key or the choice that you may have meant.

@@ -94,7 +94,7 @@ class PretrainConfig(PrecisionRecipeConfig):
     other (Wu and Gong 2021), and the peer is the network that PCL deploys."""
 
     collaboration: CollaborationConfig = CollaborationConfig()
-    """How the branches of a peer's network teach each other, with ``method: pcl``."""
+    """The options of ``method: pcl``."""
 
 
 class ConventionsConfig(StrictConfig):
@@ -134,7 +134,7 @@ class DistillConfig(PrecisionRecipeConfig):
     and q = softmax(student logits / T) of the student."""
 
     target: TargetConfig = TargetConfig()
-    """The distribution that the student imitates, p in the formulas of the losses."""
+    """The target, which is p in the formulas of the losses."""
 
     conventions: ConventionsConfig = ConventionsConfig()
 

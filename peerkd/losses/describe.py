@@ -39,13 +39,15 @@ _TARGETS_INTRODUCTION: Final = r"""<!-- Written by `make docs` from peerkd/losse
 # The targets of pair distillation
 
 The target is the distribution that a student imitates: p in the formulas of the [losses](losses.md). `distill.target`
-selects it. By default, it is the prediction of the teacher. The other targets use the predictions of the student's *old
-self*, which is the pre-trained student before the distillation, alone or together with those of the teacher. They let
-the student keep what it knew and the teacher did not. With the logits t of the teacher and s of the old self,
+selects it. By default, it is the prediction of the teacher. The *old self* of a student is the pre-trained student
+before the distillation. The other targets use its predictions, alone or together with those of the teacher. They let
+the student keep what it knew and the teacher did not. The formulas use the logits t of the teacher, the logits s of the
+old self, and the predictions
 
-$$p_t = \mathrm{softmax}(t / T), \qquad p_s = \mathrm{softmax}(s / T),$$
+$$p_t = \mathrm{softmax}(t / T), \qquad p_s = \mathrm{softmax}(s / T).$$
 
-and Z is the constant that makes the sum over the classes 1.
+In sums over the teacher and the old self, $z_i$ stands for t or s. H is the entropy, and Z is the constant that makes
+the sum of p over the classes 1.
 
 With `distill.target.prior_adjusted`, the logits are first corrected by the numbers of training samples: n_t(k) and
 n_s(k) are the numbers of samples of class k on which teacher and student were trained, and

@@ -39,9 +39,7 @@ def test_a_bar_in_a_meaning_does_not_end_its_cell() -> None:
 
 def test_a_nested_section_first_describes_its_purpose_in_the_outer_one() -> None:
     _, _, section = describe.page(JOINTKD).partition("## `pretrain.collaboration`\n\n")
-    assert section.startswith(
-        "How the branches of a peer's network teach each other, with `method: pcl`.\n\nThe branches"
-    )
+    assert section.startswith("The options of `method: pcl`.\n\nThe branches of a network, and how they teach")
 
 
 def test_a_field_that_may_be_null_and_a_list_of_names_read_well() -> None:

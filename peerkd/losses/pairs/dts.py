@@ -103,7 +103,7 @@ LOSS: Final = PairLoss(
         next_state=next_state,
         formula="T = 0.9 T + 0.1 goal after each step, with goal = initial_temperature * (1 + cos(pi * progress)) / 2 "
         "* scale, limited to lowest_temperature and highest_temperature; scale = 1 for gaps up to 1, 1.35 for gaps "
-        "below 2, else gap / (gap - 1), where the gap is the student's cross entropy minus the teacher's",
+        "between 1 and 2, else gap / (gap - 1), where the gap is the student's cross entropy minus the teacher's",
         tex=r"T \leftarrow 0.9 \, T + 0.1 \, \mathrm{clamp}\Big(T_{\mathrm{initial}} \, \tfrac{1}{2} \big(1 + \cos "
         r"(\pi \, \mathrm{progress})\big) \, c(g), T_{\mathrm{lowest}}, T_{\mathrm{highest}}\Big), \qquad g = "
         r"\mathrm{CE}(y, s) - \mathrm{CE}(y, t), \qquad c(g) = \begin{cases} 1 & g \le 1 \\ 1.35 & 1 < g < 2 \\ "
