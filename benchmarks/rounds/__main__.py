@@ -59,7 +59,8 @@ def _document(arguments: argparse.Namespace, cells: Mapping[float, Cells], *, lo
         "Settings": ", ".join(f"`{setting}`" for setting in _settings(arguments)),
         "Seeds": ", ".join(map(str, next(iter(cells.values())))),
         "Values": "percent, as means over the peers and then over seeds, with 95 % intervals over seeds (Student's t); "
-        "bytes are those that a peer sends in all rounds, and samples those that it trains on in all rounds",
+        "bytes are those that a peer sends in all rounds, and samples those that it trains on in all rounds; the peers "
+        "that lose are those with a lower own accuracy after the last round than before, as a mean number over seeds",
         "Machine": describe_processor(),
         **closing_facts([load_before, load_average()], own_load=2),
     }

@@ -92,8 +92,8 @@ class RoundsConfig(DistillConfig):
     methods: tuple[RoundMethodName, ...] = Field(
         default=("fedavg", "alone"),
         min_length=1,
-        description="The methods, all of which start from the same peers. Whenever a peer trains on its own samples, "
-        "their batches and order in a round do not depend on the method, except with pooled, whose batches mix the "
+        description="The methods, all of which start from the same peers. In a round, a peer that trains on its own "
+        "samples takes the same batches in the same order with every method except pooled, whose batches mix the "
         f"samples of all peers. The networks of the first method are published. {_METHODS_IN_WORDS}",
     )
 
@@ -101,7 +101,7 @@ class RoundsConfig(DistillConfig):
     """The partners of each peer."""
 
     epochs: int = Field(default=3, ge=1, le=1_000_000)
-    """The number of epochs of each training in a round. If each batch has samples of both the peer's own set and the
+    """The number of epochs of each training in a round. If each step takes samples of both the peer's own set and the
     public set, an epoch is one pass over the set that has more batches."""
 
     temperature: float = Field(default=1.0, gt=0)
@@ -114,16 +114,17 @@ class RoundsConfig(DistillConfig):
 
     pairwise_alpha: float = Field(default=0.5, ge=0, le=1)
     """The weight alpha in the loss of the method ``pairwise``. A single random teacher is worth less than all peers
-    together, so that a large weight costs accuracy."""
+    together, so a large weight costs accuracy."""
 
     rampup_rounds: int = Field(default=0, ge=0)
-    """The number of rounds before the divergence has its whole weight. In round r of the ramp-up, counted from 1, the
-    weight of the divergence is multiplied by r / (rampup_rounds + 1), because peers that know little teach little. 0:
-    no ramp-up."""
+    """The number of rounds before the divergence has its whole weight. In the first rounds, peers know little and can
+    teach little. In round r of the ramp-up, counted from 1, the weight of the divergence is multiplied by r /
+    (rampup_rounds + 1). 0: no ramp-up."""
 
     target: TargetConfig = TargetConfig(kind=class_counts.TARGET.name, prior_adjusted=True)
-    """The target of the method ``predictions``, which joins the predictions of a peer and its partners. The kinds
-    teacher and student are refused, because they are made for pairs."""
+    """The target of the method ``predictions``. Where the texts on targets speak of the teacher and the old self, this
+    target joins the predictions of a peer and all of its partners. The kinds teacher and student are refused, because
+    they are made for pairs."""
 
     distribution_alignment: bool = True
     """A defence of the method ``predictions`` against peers that always predict the same. Before predictions are
@@ -139,25 +140,26 @@ class RoundsConfig(DistillConfig):
 
     sharpening_temperature: float = Field(default=0.5, gt=0, le=1)
     """The temperature by which the method ``predictions`` sharpens its target: the logarithm of the joined prediction
-    is divided by it, and the result renormalised (Berthelot et al. 2019, arXiv:1905.02249, section 3.2). A mean of
+    is divided by it, and the result is renormalised (Berthelot et al. 2019, arXiv:1905.02249, section 3.2). A mean of
     predictions that disagree is vague, and networks that imitate it become vaguer from round to round. 1: the target is
     not sharpened."""
 
     max_own_drop: float | None = Field(default=None, ge=0, le=1)
     """The limit, as a fraction, on how far the accuracy of a peer may fall below its accuracy before the first round,
     on the peer's own validation samples. If the weights that a round proposes would exceed this limit, the peer rejects
-    them and keeps its network unchanged in this round. Null: the peer accepts all proposed weights that are finite. No
-    peer rejects the method pooled, which is an upper bound."""
+    them and keeps its network unchanged in this round. Null: the peer accepts all proposed weights that are finite. The
+    limit does not apply to the method pooled, which is an upper bound."""
 
     proximal_weight: float = Field(default=0.01, gt=0)
     """The weight mu of the proximal term of the method fedprox."""
 
     reduction_temperature: float = Field(default=0.1, gt=0)
-    """The temperature of the entropy reduction of the method ds_fl. A low temperature sharpens the mean prediction."""
+    """The temperature with which the method ds_fl reduces the entropy of the mean prediction. The lower it is, the
+    sharper the prediction becomes."""
 
     confidence_threshold: float = Field(default=0.98, ge=0, lt=1)
-    """The threshold of the method idkd, which uses only the predictions of a public sample whose largest probability is
-    above it."""
+    """The threshold of the method idkd. The method uses a prediction of a public sample only if the largest probability
+    of the prediction is above the threshold."""
 
     cycle_rounds: int = Field(default=5, ge=2)
     """The number of rounds of a cycle of the method dfml. In each cycle, the weight of the divergence rises from 0 in

@@ -126,8 +126,8 @@ _RULES: Final = """
 """
 
 _RULE_ON_KINDS: Final = """\
-- A new `kind` of a section, such as `distill.loss.kind`, resets the fields of the section to the defaults of the new
-  kind, except those that the same layer gives. A field that the new kind does not have is refused.
+- A new `kind` of a section, such as `partition.label_skew.kind`, resets the fields of the section to the defaults of
+  the new kind, except those that the same layer gives. A field that the new kind does not have is refused.
 """
 
 _INTRODUCTIONS: Final = {

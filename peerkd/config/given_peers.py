@@ -109,7 +109,7 @@ class GivenPeerConfig(StrictConfig):
 
     network: str = Field(min_length=1, max_length=300)
     """The network: an architecture as in ``peers.architectures``, ``torchvision:NAME``, ``timm:NAME``, or
-    ``module:factory``, a function of an installed package such that ``factory(num_classes=K)`` returns the module."""
+    ``module:factory``, a function of an installed package such that ``factory(num_classes=K)`` returns the network."""
 
     weights: str | None = Field(default=None, min_length=1, max_length=4_096)
     """The trained weights: a safetensors file, a folder that contains one, a ``state_dict`` that ``torch.save`` wrote

@@ -53,7 +53,7 @@ def loss_section(loss: PairLoss) -> type[LossConfig]:
     kind: Any = Literal[loss.name]
     fields: dict[str, Any] = {each.name: (float, _field(each)) for each in loss.parameters}
     labels = " This loss needs labels, so it excludes transfer sets without them." if loss.excludes_unlabelled else ""
-    own = " This loss sets T itself, so ``sweep.temperatures`` has no effect on it." if loss.sets_temperature else ""
+    own = " This loss sets T itself, so a sweep does not vary T." if loss.sets_temperature else ""
     section = create_model(
         "OwnLossConfig" if is_path(loss.name) else f"{loss.name.title().replace('_', '')}LossConfig",
         __base__=LossConfig,

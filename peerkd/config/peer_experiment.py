@@ -28,7 +28,7 @@ class ComputeConfig(StrictConfig):
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """The device that networks are trained on. cuda: NVIDIA GPUs. mps: the GPU of an Apple computer, on which one
-    student trains at a time, without captured steps. auto: a GPU if one is available, otherwise the CPU."""
+    student trains at a time. auto: a GPU if one is available, otherwise the CPU."""
 
     num_workers: int | None = Field(default=None, ge=1, le=1_000)
     """The number of single-threaded processes on one machine. Null: one for each GPU or, on a machine without GPUs, one

@@ -100,8 +100,8 @@ class PretrainConfig(PrecisionRecipeConfig):
 class ConventionsConfig(StrictConfig):
     """The conventions of the loss of a pair, which T and alpha alone do not specify. Every report shows them.
 
-    The loss of a pair is ``w * D + (1 - w) * CE``, where D is ``distill.loss``, CE is the cross entropy on the labels,
-    and w is alpha, or 1 - alpha if alpha weighs the cross entropy.
+    The loss of a pair is ``w * D + (1 - w) * CE``, where D is the divergence that the field ``loss`` selects, CE is the
+    cross entropy on the labels, and w is alpha, or 1 - alpha if alpha weighs the cross entropy.
     """
 
     reduction: Reduction = "batchmean"

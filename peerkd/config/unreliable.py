@@ -31,7 +31,7 @@ class UnreliableConfig(StrictConfig):
     the study."""
 
     predicted_class: int = Field(default=0, ge=0)
-    """The class of a constant prediction, counted from 0. It has no effect for other behaviours."""
+    """The class of a constant prediction, counted from 0. It has no effect on other behaviours."""
 
     @property
     def is_lie(self) -> bool:

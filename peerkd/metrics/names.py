@@ -126,7 +126,7 @@ LOSS: Final = Metric(
     "peerkd_loss",
     "gauge",
     "1",
-    "Mean over the last finished epoch of the whole loss (part loss) and of each unweighted part; NaN if it is not "
+    "Mean over the last finished epoch of the whole loss (part=loss) and of each unweighted part; NaN if it is not "
     "finite.",
     ("part",),
 )

@@ -37,7 +37,9 @@ CHOICES_SCHEMA: Final = pa.schema(
             "temperature", pa.float64(), "Temperature T, by which logits are divided; null if no setting was chosen"
         ),
         arrow.field(
-            "alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs); null if no setting was chosen"
+            "alpha",
+            pa.float64(),
+            "Weight of the term of the loss that conventions.alpha_weighs names; null if no setting was chosen",
         ),
         arrow.field(
             "distillation_weight", pa.float64(), "Weight of the divergence in the loss; null if no setting was chosen"
@@ -72,7 +74,7 @@ CHOICES_SCHEMA: Final = pa.schema(
             "predicted_gain", pa.float64(), "Gain on validation that the tuner predicts; null if it predicts none"
         ),
         arrow.field("predicted_gain_deviation", pa.float64(), "Standard deviation of the predicted gain"),
-        *_predicted("corrected_gain", "Gain of the chosen setting that is expected on test"),
+        *_predicted("corrected_gain", "Expected gain of the chosen setting on test"),
         *_predicted("advantage", "Gain of the chosen setting minus that of the best control, as expected on test"),
         arrow.field(
             "test_gain",

@@ -30,8 +30,8 @@ one experiment.
 - Choices are made on `validation`; `test` serves only for reporting.
 - A control is a training without a teacher: fine-tuning, whose `distillation_weight` is 0, or a training with a
   `target` that is made without the teacher.
-- A trial that diverged did not end in finite numbers. Its `is_finite` is false, and every column that would have been
-  measured after it is null.
+- A trial that diverged did not end in finite numbers. Its `is_finite` is false, and the columns with what is measured
+  after a trial are null.
 - The file carries the meanings below as metadata of its columns.
 
 ```python
@@ -49,14 +49,14 @@ _CURVES: Final = """\
 # The table of curves
 
 `train_pcl/<key>/curves.parquet` in the store has one row for each quantity that was measured in an epoch of a
-run. All columns except `value` and `is_finite` identify the rows of one study. Rows are sorted by these columns.
+run. All columns except `value` and `is_finite` together identify a row of a study, and the rows are sorted by them.
 
 | `split` | `quantity` | Meaning |
 |---|---|---|
 | `train` | `loss`, `loss/<part>` | mean over the epoch of the whole loss, and of each part before it is weighted |
 | `train` | `ramp_weight`, `learning_rate` | the factor of the distillation terms, and the learning rate of the steps |
 | `validation`, `test` | `accuracy/<predictor>` | share of right predictions after the epoch |
-| `validation`, `test` | `disagreement` | share of samples with different predictions of two branches, mean over pairs |
+| `validation`, `test` | `disagreement` | share of samples for which two branches disagree, as a mean over all pairs |
 | `validation`, `test` | `mean_disagreement` | the same share for the branches of the mean network |
 
 - Predictors are `branch_1`, `branch_2` and so on, `head` (the module that joins the branches) and `average` (the mean
@@ -110,8 +110,8 @@ of a tuned study (`peerkd run jointkd --strategy tune`).
 - Choices are made on `validation`, so gains on it are too optimistic. A `test` gain exists only if the chosen trial ran
   to the end, or if it was tried and `tune.chooses_epochs` is set.
 - The same folder has `trials.parquet`, the [trials](results-table.md) of the study, in full or in part as `epochs`
-  shows; `features.parquet`, the [features](features-table.md) of the pairs; and `curve.parquet`, the choices that would
-  have been made during the study, with the cost up to that time.
+  shows; `features.parquet`, the [features](features-table.md) of the pairs; and `curve.parquet`, which
+  summarises the choices that the study would have made if it had ended earlier, with the cost up to that time.
 - The file carries the meanings below as metadata of its columns.
 
 ```python
@@ -135,8 +135,9 @@ identify a row. Round 0 stands for the time before the first round, and is the s
 - Peers accept or reject a proposal by their own `validation` samples; `test` serves only for
   reporting.
 - A message counts in `sent_bytes` once, and in `received_bytes` for each peer that reads it.
-- The share of a teacher is its part in what a peer imitates, as a mean over the public samples, or in the mean of
-  weights. The shares of all teachers of a peer sum to 1. A row lists at most 100 teachers. If a peer has more, the
+- The teachers of a peer in a round are the peers from which it learns, itself included. The share of a teacher is its
+  weight in what the peer imitates, as a mean over the public samples, or its weight in the average of networks. The
+  shares of all teachers of a peer sum to 1. A row lists at most 100 teachers. If a peer has more, the
   smallest shares are missing, and the listed ones sum to less than 1. The share of the peer itself is always listed.
   Tables of earlier versions have no columns of teachers and of accuracies on classes.
 - The file carries the meanings below as metadata of its columns.

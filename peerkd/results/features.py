@@ -62,8 +62,8 @@ _MEANINGS: Final = {
         for temperature in TEMPERATURES
     },
     **{
-        f"divergence_on_{owner}_data_{temperature}": "Mean T^2 times the divergence (Kullback-Leibler) of the teacher "
-        f"from the student at temperature {temperature} on training samples of the {owner}, in nats"
+        f"divergence_on_{owner}_data_{temperature}": "Mean of T^2 times the Kullback-Leibler divergence of the teacher "
+        f"from the student at T = {temperature}, on training samples of the {owner}, in nats"
         for owner in ("student", "teacher")
         for temperature in TEMPERATURES
     },

@@ -44,14 +44,14 @@ ROUNDS_SCHEMA: Final = pa.schema(
         arrow.field(
             "num_own_samples",
             pa.int64(),
-            "Own samples in the peer's trainings of this round, each as often as it was seen; with dfml, those of the "
-            "aggregator count too",
+            "Own samples in the peer's trainings of this round, each as often as it was used; with dfml, those of the "
+            "peer on whose samples the group trains count too",
             nullable=False,
         ),
         arrow.field(
             "num_public_samples",
             pa.int64(),
-            "Public samples in the peer's trainings of this round, each as often as it was seen",
+            "Public samples in the peer's trainings of this round, each as often as it was used",
             nullable=False,
         ),
         arrow.field(

@@ -55,7 +55,9 @@ def _identity_fields() -> Iterator[pa.Field]:
     )
     yield field("transfer_set", pa.string(), "Kind of the transfer set, such as student or both", nullable=False)
     yield field("temperature", pa.float64(), "Temperature T, by which logits are divided; null for fine-tuning")
-    yield field("alpha", pa.float64(), "Weight as configured (conventions.alpha_weighs)", nullable=False)
+    yield field(
+        "alpha", pa.float64(), "Weight of the term of the loss that conventions.alpha_weighs names", nullable=False
+    )
     yield field(
         "distillation_weight", pa.float64(), "Weight of the divergence in the loss; 0 for fine-tuning", nullable=False
     )
@@ -104,11 +106,22 @@ def _outcome_fields() -> Iterator[pa.Field]:
             pa.float64(),
             "Mean over classes of the gained accuracy; a class that became worse counts as 0",
         )
-        yield field(f"{split}_positive_flips", pa.float64(), "Share of samples wrong before and right after")
-        yield field(f"{split}_negative_flips", pa.float64(), "Share of samples right before and wrong after")
+        yield field(
+            f"{split}_positive_flips",
+            pa.float64(),
+            "Share of samples that are classified wrongly before the trial and correctly after it",
+        )
+        yield field(
+            f"{split}_negative_flips",
+            pa.float64(),
+            "Share of samples that are classified correctly before the trial and wrongly after it",
+        )
     for split, name in CORRECT_BITS.items():
         yield field(
-            name, pa.binary(), f"One bit for each global {split} sample, 1 if right after (numpy.packbits order)"
+            name,
+            pa.binary(),
+            f"One bit for each global {split} sample, in the order of numpy.packbits: 1 if the sample is classified "
+            "correctly after the trial",
         )
 
 

@@ -27,7 +27,7 @@ LOSS: Final = PairLoss(
     per_sample=ttm,
     meaning="D is the divergence of the softened teacher relative to the student without temperature. With T above 1, "
     "the student thus learns to be less sure than the teacher. The paper does not multiply D by T^2, so set "
-    "distill.conventions.scale_by_temperature_squared to false to reproduce its results.",
+    "conventions.scale_by_temperature_squared to false to reproduce its results.",
     formula="KL(p || q1), with q1 = softmax(student logits)",
     tex=r"\mathrm{KL}(p \Vert q^{(1)}) = \sum_k p_k \log \frac{p_k}{q_k^{(1)}}, \qquad q^{(1)} = \mathrm{softmax}(s)",
     source="Zheng and Yang 2024, arXiv:2402.11148, section 3",

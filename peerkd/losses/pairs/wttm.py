@@ -30,7 +30,7 @@ LOSS: Final = PairLoss(
     meaning=(
         "D is the divergence of transformed teacher matching (ttm), multiplied by a weight for each sample: the power "
         "sum of the teacher's probabilities, which is larger if the teacher is less sure. The paper does not multiply "
-        "D by T^2, so set distill.conventions.scale_by_temperature_squared to false to reproduce its results."
+        "D by T^2, so set conventions.scale_by_temperature_squared to false to reproduce its results."
     ),
     formula="(sum_k p1_k^(1 / T)) KL(p || q1), with p1 = softmax(teacher logits) and q1 = softmax(student logits)",
     tex=r"\Big(\sum_k \big(p_k^{(1)}\big)^{1 / T}\Big) \, \mathrm{KL}(p \Vert q^{(1)}), \qquad "
