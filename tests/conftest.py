@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -42,10 +43,25 @@ A limit ends a test that hangs. It is generous, because several test runs may sh
 """
 
 
-LONG_FOLDERS = ("pipelines/", "recipes/", "unit/training/", "benchmarks/", "faults/", "docs/")
-"""Folders with files that take minutes. They are tested first, because a long file that comes last is tested by one
+LONG_FOLDERS = ("unit/training/", "unit/stages/", "benchmarks/", "faults/", "docs/")
+"""Folders with files that take long. They are tested first, because a long file that comes last is tested by one
 process while the others have nothing to do.
 """
+
+WAITING_FOLDERS = ("pipelines/", "recipes/", "browser/")
+"""Folders whose tests wait most of the time for processes that they start, with files that take up to two minutes."""
+
+
+def order(paths: Sequence[str]) -> list[str]:
+    """Return files of tests in the order in which they are tested.
+
+    Files that wait are spread over the first two thirds of the others, so that something computes while they wait.
+    """
+    waiting = [path for path in paths if path.startswith(WAITING_FOLDERS)]
+    others = sorted(set(paths).difference(waiting), key=lambda path: (not path.startswith(LONG_FOLDERS), path))
+    places = {path: 2 / 3 * index / len(waiting) for index, path in enumerate(waiting)}
+    places |= {path: index / len(others) for index, path in enumerate(others)}
+    return sorted(places, key=places.__getitem__)
 
 
 def pytest_sessionstart() -> None:
@@ -64,7 +80,9 @@ def pytest_sessionfinish() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
-    items.sort(key=lambda item: not item.path.relative_to(root).as_posix().startswith(LONG_FOLDERS))
+    names = {item: item.path.relative_to(root).as_posix() for item in items}
+    places = {name: place for place, name in enumerate(order(list(dict.fromkeys(names.values()))))}
+    items.sort(key=lambda item: places[names[item]])
     for item in items:
         limit = LIMITS_SECONDS.get(item.path.relative_to(root).parts[0])
         if limit is not None and item.get_closest_marker("timeout") is None:
