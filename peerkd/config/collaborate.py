@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from peerkd.config.losses import LossConfig
-from peerkd.config.peer_experiment import PeerExperimentConfig
+from peerkd.config.peer_experiment import ComputeConfig, PeerExperimentConfig
 from peerkd.config.strict import StrictConfig, refuse_repeats
 from peerkd.config.targets import TargetConfig
 from peerkd.config.training import DistillConfig
@@ -216,10 +216,24 @@ class RoundsConfig(DistillConfig):
         return self
 
 
+class RoundsComputeConfig(ComputeConfig):
+    """The device, the number of processes, and the division of rounds among them.
+
+    They are not part of an artifact's key, because they do not change the meaning of a result.
+    """
+
+    num_round_parts: int = Field(default=1, ge=1, le=1_000)
+    """The number of parts into which the peers of each round are divided. Processes and workers share the parts, and
+    wait for each other at the end of a round. It changes no result. 1: one process does all rounds of a method, which
+    is fastest if a round takes seconds, or if there are as many methods as processes. If it is changed, the rounds of
+    an interrupted run begin anew."""
+
+
 class CollaborateConfig(PeerExperimentConfig):
     """One experiment with rounds: the data, their partition among peers, the pre-training, and the rounds."""
 
     rounds: RoundsConfig = RoundsConfig()
+    compute: RoundsComputeConfig = RoundsComputeConfig()
 
     @property
     def batch_sizes(self) -> Mapping[str, int]:

@@ -159,6 +159,16 @@ class ShardQueue:
         """
         return not [shard for shard in shards if not self._has_all_records(shard)]
 
+    def recheck(self, shards: Iterable[Shard]) -> None:
+        """Read the records of shards that are done again, because a file of a record has turned out to be damaged."""
+        self._complete.difference_update(shard.name for shard in shards)
+
+    def supersede(self, shards: Iterable[Shard]) -> None:
+        """Regard shards as done, because later shards have been done from their results."""
+        names = {shard.name for shard in shards}
+        self._complete |= names
+        self._claims.done |= names
+
     def add_record(self, claimed: ClaimedShard, record: Record, *names: str, replaceable: Iterable[str] = ()) -> None:
         """Save the files of a record, then the record. The last record of a shard finishes the shard.
 

@@ -12,6 +12,7 @@ from peerkd.config.pcl import PclConfig, Run
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.study.objective import Objective
 from peerkd.study.trials import Trial, Unit
+from peerkd.training.round_parts import ROUNDS_FOLDER, parts_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -280,6 +281,16 @@ class RoundsInputs(ResumableInputs):
     def checkpoint(self, method: str) -> Path:
         """Return the path of the checkpoint of the rounds of a method."""
         return self.checkpoints_folder / f"{method}.safetensors"
+
+    @property
+    def parts(self) -> Sequence[tuple[int, ...]]:
+        """The peers of each part of a round, if workers share the peers of a round."""
+        return parts_of(self.finite_peers, self.config.compute.num_round_parts)
+
+    @property
+    def rounds_folder(self) -> Path:
+        """The folder of the files of all parts."""
+        return self.checkpoints_folder / ROUNDS_FOLDER
 
 
 class RoundDone(NamedTuple):

@@ -5,7 +5,7 @@ checkpoint therefore ends with the same numbers.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,15 +105,49 @@ def do_round(
         history: The rows of measurements of all earlier rounds.
         number: The number of the round, counted from 1.
     """
-    peers, absent = sorted(weights), config.rounds.absent_peers(number)
-    present = {peer: weights[peer] for peer in peers if peer not in absent}
+    present = present_peers(config, weights, number=number)
     round = TrainingRound(config, data, number=number, peers=sorted(present))
     proposals = method.propose(round, present)
-    measured = measure(config, data, proposals)
-    exchanged = exchanged_bytes(method, round, present, data)
+    return finish_round(config, data, method, round, weights, proposals, history, peers=sorted(weights))
+
+
+def present_peers(config: CollaborateConfig, weights: PeerWeights, *, number: int) -> dict[int, Weights]:
+    """Return the weights of the peers that take part in a round, counted from 1, ascending."""
+    absent = config.rounds.absent_peers(number)
+    return {peer: weights[peer] for peer in sorted(weights) if peer not in absent}
+
+
+def finish_round(
+    config: CollaborateConfig,
+    data: RoundsData,
+    method: RoundMethod,
+    round: TrainingRound,
+    weights: PeerWeights,
+    proposals: PeerWeights,
+    history: History,
+    *,
+    peers: Sequence[int],
+) -> tuple[dict[int, Weights], History]:
+    """Let some peers accept or reject what a round proposes to them.
+
+    Args:
+        config: The experiment.
+        data: The data of the rounds.
+        method: The method.
+        round: The round, with the numbers of samples on which these peers have trained.
+        weights: The weights of all peers at the beginning of the round.
+        proposals: What the method proposes to these peers, and possibly to more.
+        history: The rows of measurements of these peers in all earlier rounds.
+        peers: The peers, ascending.
+
+    Returns:
+        The weights of these peers after the round, and a row of measurements for each of them.
+    """
+    measured = measure(config, data, {peer: proposals[peer] for peer in peers if peer in proposals})
+    exchanged = exchanged_bytes(method, round, weights, data)
     before = {row["peer"]: row for row in history[-len(peers) :]}
     start = {row["peer"]: row for row in history[: len(peers)]}
-    after: dict[int, Weights] = dict(weights)
+    after: dict[int, Weights] = {peer: weights[peer] for peer in peers}
     rows: History = []
     for peer in peers:
         accepted = is_accepted(
@@ -126,7 +160,7 @@ def do_round(
             after[peer] = {name: tensor.clone() for name, tensor in proposals[peer].items()}
         rows.append(
             {
-                "round": number,
+                "round": round.number,
                 "peer": peer,
                 **(measured[peer] if accepted and peer in proposals else _accuracies(before[peer])),
                 **exchanged.get(peer, NO_BYTES),

@@ -1,0 +1,186 @@
+"""Rounds whose peers several workers share: the shards of each round, and the barriers between them.
+
+A shard is one phase of a round for the peers of one part. A worker adds the shards of the next phase when all shards of
+this one are done, whoever did them: this is the barrier, and the store is all that the workers share. If a worker is
+lost, its claims become void as in every stage, and others do its shards.
+
+The files of the last two finished rounds are kept, so a worker that starts again continues after the last one. If one
+of its files is damaged, the worker continues after the round before.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from peerkd.artifacts.store import Workspace
+from peerkd.config.architectures import network_modules
+from peerkd.launch.worker import Worker
+from peerkd.metrics import recorder
+from peerkd.metrics.progress import Progress, print_line
+from peerkd.rounds import ROUND_METHODS
+from peerkd.stages.collaborate_peers import NAME
+from peerkd.stages.journals import Record
+from peerkd.stages.shard_queue import ShardQueue, StageWork
+from peerkd.stages.shards import SCRATCH, Shard, load_if_intact
+from peerkd.stages.work.collaborating.histories import mean_accuracy
+from peerkd.training.inputs import RoundsInputs
+from peerkd.training.process_pool import run_in_processes
+from peerkd.training.round_parts import ROUNDS_FOLDER, PartDone, RoundPart
+from peerkd.training.seals import is_intact
+
+_START: Final = "peerkd.training.rounds.parts:start"
+_FOLDER: Final = f"{SCRATCH}{ROUNDS_FOLDER}/"
+_NUM_KEPT_ROUNDS: Final = 2
+
+
+@dataclass
+class _Method:
+    """The rounds of one method, as far as this worker knows them."""
+
+    name: str
+    number: int = 0
+    """The number of the round whose shards are in the queue; 0 before the first look."""
+
+    phase: int = 0
+    shards: list[Shard] = field(default_factory=list)
+    """The shards of the phase."""
+
+    files: dict[int, list[str]] = field(default_factory=dict)
+    """The names of the files of each round, by number."""
+
+    is_over: bool = False
+
+
+class SharedRounds:
+    """The rounds of all methods, as one worker knows them."""
+
+    def __init__(self, inputs: RoundsInputs, workspace: Workspace, worker: Worker) -> None:
+        self._inputs, self._workspace, self._worker = inputs, workspace, worker
+        self._num_rounds, self._num_parts = inputs.config.rounds.num_rounds, len(inputs.parts)
+        self._methods = [_Method(name) for name in inputs.config.rounds.methods]
+        self._progress = Progress(NAME, unit="parts", total=len(self._methods) * self._num_rounds * self._num_parts)
+        inputs.rounds_folder.mkdir(parents=True, exist_ok=True)
+        self.stage_work = StageWork(
+            stage=NAME,
+            shards=(),
+            identity=RoundPart.of_record,
+            on_recovered=self._progress.recover,
+            on_done_elsewhere=self._progress.follow,
+            add_shards=self._add_shards,
+        )
+
+    def collaborate(self, queue: ShardQueue, *, num_processes: int) -> None:
+        """Do this worker's parts of all rounds."""
+        for claimed, done in run_in_processes(
+            _START,
+            (self._inputs,),
+            queue.tasks(),
+            num_processes=min(num_processes, len(self._methods) * self._num_parts),
+            preload=network_modules(self._inputs.config.architectures),
+        ):
+            assert isinstance(done, PartDone)
+            names = [_FOLDER + name for name in done.file_names]
+            queue.add_record(claimed, done.record, *names, *(self._inputs.network(peer).name for peer in done.networks))
+            self._progress.advance()
+            recorder.samples(done.num_samples)
+            recorder.gpu_memory(used_bytes=done.gpu_bytes[0], peak_bytes=done.gpu_bytes[1])
+            if done.accuracies:
+                accuracy = sum(done.accuracies) / len(done.accuracies)
+                recorder.accuracy("validation", accuracy, method=done.record["method"])
+
+    def records(self, queue: ShardQueue) -> dict[str, Record]:
+        """Return the record of each method, when all shards are done."""
+        found: dict[str, Record] = {}
+        for method in self._methods:
+            rows = [row for record in queue.records(method.shards) for row in record["history"]]
+            history = sorted(rows, key=lambda row: (row["round"], row["peer"]))
+            found[method.name] = {"method": method.name, "history": history}
+            reached = mean_accuracy(history, self._num_rounds)
+            print_line(NAME, f"{ROUND_METHODS[method.name].title}: mean test accuracy {reached:.1%}")
+        return found
+
+    def _add_shards(self, queue: ShardQueue) -> bool:
+        """Add the shards of every phase that can begin; return whether more may follow."""
+        for method in self._methods:
+            while not method.is_over and self._advance(method, queue):
+                pass
+        return not all(method.is_over for method in self._methods)
+
+    def _advance(self, method: _Method, queue: ShardQueue) -> bool:
+        """Go on to the next phase of a method, or to a later round; return whether this was possible."""
+        if not method.number:
+            finished = self._last_finished_round(method, queue)
+            self._progress.recover(finished * self._num_parts)
+            self._begin(method, finished + 1, 0, queue)
+            return True
+        if queue.is_done(method.shards):
+            records = list(queue.records(method.shards))
+            if not self._have_files(method, records, queue):
+                return False
+            is_last = all(record["is_last"] for record in records)
+            if is_last and method.number == self._num_rounds:
+                method.is_over = True
+            elif is_last:
+                self._begin(method, method.number + 1, 0, queue)
+            else:
+                self._progress.expect(self._num_parts)
+                self._begin(method, method.number, method.phase + 1, queue)
+            return True
+        if not self._worker.is_alone and (finished := self._last_finished_round(method, queue)) >= method.number:
+            # This worker was away while others went on, and files of its round may have been deleted.
+            queue.supersede(method.shards)
+            self._progress.follow((finished - method.number) * self._num_parts)
+            self._begin(method, finished + 1, 0, queue)
+            return True
+        return False
+
+    def _begin(self, method: _Method, number: int, phase: int, queue: ShardQueue) -> None:
+        method.number, method.phase = number, phase
+        tasks = [RoundPart(method.name, number, phase, part) for part in range(self._num_parts)]
+        method.shards = [Shard(name=task.name, tasks=(task,), num_records=1) for task in tasks]
+        names = [_FOLDER + name for task in tasks for name in (task.file_name, task.state_name)]
+        method.files.setdefault(number, []).extend(names)
+        queue.add(method.shards)
+        for old in [each for each in method.files if each < number - _NUM_KEPT_ROUNDS]:
+            self._delete(method.files.pop(old))
+
+    def _have_files(self, method: _Method, records: Iterable[Record], queue: ShardQueue) -> bool:
+        """Load the files of a phase that is done, from which the next phase continues.
+
+        If a file is damaged, the part is done again.
+        """
+        damaged = [name for name in map(_file_of, records) if not self._load(name)]
+        if damaged:
+            print_line(NAME, f"{damaged[0]} is damaged or missing: it is computed again")
+            self._workspace.discard(*damaged)
+            queue.recheck(method.shards)
+        return not damaged
+
+    def _last_finished_round(self, method: _Method, queue: ShardQueue) -> int:
+        """Return the number of the last round that all parts have finished; 0 if there is none.
+
+        The last round of all does not count, because its records are needed. The files of the round are then in the
+        folder of the workspace. Rounds before that of ``method`` do not count.
+        """
+        for number in range(self._num_rounds - 1, max(method.number - 1, 0), -1):
+            names = [_FOLDER + RoundPart(method.name, number, 0, part).state_name for part in range(self._num_parts)]
+            if all(name in queue.file_names for name in names) and all(map(self._load, names)):
+                method.files.setdefault(number, []).extend(names)
+                return number
+        return 0
+
+    def _load(self, name: str) -> bool:
+        path = self._workspace.folder / name
+        return is_intact(path) or (load_if_intact(self._workspace, name) and is_intact(path))
+
+    def _delete(self, names: Iterable[str]) -> None:
+        if self._worker.is_first:
+            self._workspace.discard(*names)
+        else:
+            for name in names:
+                (self._workspace.folder / name).unlink(missing_ok=True)
+
+
+def _file_of(record: Record) -> str:
+    task = RoundPart.of_record(record)
+    return _FOLDER + (task.state_name if record["is_last"] else task.file_name)
