@@ -20,8 +20,9 @@ from peerkd.errors import ArtifactCorruptError, PeerKDError
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import print_line
-from peerkd.results.journal import Journal, open_journal
+from peerkd.results.journal import open_journal
 from peerkd.stages.checkpoints import ShardCheckpoint, live_checkpoint
+from peerkd.stages.claimed_shard import ClaimedShard
 from peerkd.stages.journals import Journals, Record
 from peerkd.stages.shard_claims import HEARTBEAT_SECONDS, ShardClaims
 from peerkd.stages.shards import SAVE_SECONDS, Shard, unfinished
@@ -57,29 +58,6 @@ class StageWork:
     add_shards: Callable[["ShardQueue"], bool] | None = None
     """A function that is called when this worker needs work. It adds new shards to the queue, and returns whether more
     shards may follow. None means that all shards are known from the start."""
-
-
-class ClaimedShard:
-    """A shard that this worker has claimed, with its journal and its checkpoint."""
-
-    def __init__(
-        self,
-        shard: Shard,
-        journal: Journal,
-        close: Callable[[], None],
-        *,
-        journal_name: str,
-        checkpoint: ShardCheckpoint,
-    ) -> None:
-        self.shard, self.journal, self.close = shard, journal, close
-        self.journal_name, self.checkpoint = journal_name, checkpoint
-        self.tasks: Iterable[Any] = ()
-        """The tasks of the shard that were unfinished when it was claimed."""
-
-        self.num_records = 0
-        """The number of records of the shard so far, from all workers. The records themselves are in journals."""
-
-        self.is_saved = True
 
 
 class ShardQueue:

@@ -19,7 +19,7 @@ from peerkd.stages.collaborate_peers import NAME, TABLE_NAME, key, summary
 from peerkd.stages.journals import Record
 from peerkd.stages.shard_queue import open_shard_queue
 from peerkd.stages.work.collaborating.histories import mean_accuracy
-from peerkd.stages.work.collaborating.shared import SharedRounds
+from peerkd.stages.work.collaborating.in_parts import SharedRounds
 from peerkd.stages.work.collaborating.whole import WholeRounds
 from peerkd.stages.work.improving.cards import write_card
 from peerkd.stages.work.round_cards import round_cards

@@ -23,8 +23,9 @@ from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, print_line
 from peerkd.results import curves
 from peerkd.stages import machine
+from peerkd.stages.claimed_shard import ClaimedShard
 from peerkd.stages.launched_stage import check_num_processes
-from peerkd.stages.shard_queue import ClaimedShard, ShardQueue, StageWork, open_shard_queue
+from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import Shard
 from peerkd.stages.train_pcl import CURVES_NAME, NAME, NETWORKS_FOLDER, check_any_finite, key, summary
 from peerkd.stages.training_progress import TrainingProgress
