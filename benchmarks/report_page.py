@@ -100,7 +100,7 @@ def enlarged_facts(
 
 
 def measure(table: pa.Table, facts: ExperimentFacts) -> str:
-    """Return the times to compute the findings and to write the page, its size, and the largest memory, in words."""
+    """Return the times to compute the findings and to write the page, its size, and the peak memory, in words."""
     start = time.perf_counter()
     findings = compute_findings(table, facts)
     computed = time.perf_counter()

@@ -38,7 +38,7 @@ class Limit:
     """
 
     has_own_clock: bool = False
-    """Whether ``seconds`` is counted from the first of the latest consecutive failures for which this is True.
+    """Whether ``seconds`` is counted from the first of the latest consecutive failures with this field set.
 
     If False, ``seconds`` is counted from the first failure of any kind since the service last answered.
     """

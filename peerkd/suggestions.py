@@ -95,7 +95,7 @@ def check_choice(field: str, value: str, choices: Iterable[str]) -> None:
 
 
 def _match(words: Collection[str], others: Collection[str]) -> bool:
-    """Return whether each word is nearly one of the others."""
+    """Return whether each of ``words`` resembles one of ``others``."""
     return all(difflib.get_close_matches(word, others, n=1, cutoff=0.8) for word in words)
 
 

@@ -42,7 +42,7 @@ class Step:
 
     limit_seconds: float
     packages: tuple[str, ...] = ()
-    """The packages that the step needs beyond those of all steps."""
+    """The packages that this step needs in addition to the packages that all steps need."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""The programs that train in one process, or in one process per core, and keep it for all their trials."""
+"""The programs that train in one process, or in one process per core, and keep their processes for all trials."""
 
 import multiprocessing
 import time
@@ -72,7 +72,7 @@ class StudyPool:
 
 
 _here: dict[str, Any] = {}
-"""The state of this process of a pool: the barrier and the study."""
+"""What a process of a pool keeps between calls: the barrier and the study."""
 
 
 def _open(num_threads: int, barrier: Barrier) -> None:

@@ -40,7 +40,7 @@ def rate_table(all_measured: Sequence[Measured], flops: SampleFlops, *, epochs: 
 
 
 def quotient_table(all_measured: Sequence[Measured]) -> str:
-    """Return the trials per second of peerkd divided by those of another program, by round."""
+    """Return one row for each other program: peerkd's trials per second divided by those of the program."""
     engines = [measured for measured in all_measured if measured.contestant.name == ENGINE]
     others = [measured for measured in all_measured if measured.contestant.name != ENGINE]
     rows = [

@@ -84,7 +84,7 @@ class Replay:
     def restricted(self, pairs: Sequence[int] | IntArray) -> "Replay":
         """Return the replay of the pairs with the given indices.
 
-        Its references and its full cost are those of these pairs alone.
+        The references and the full cost of the result are computed for these pairs alone.
         """
         places = np.asarray(pairs, dtype=np.int64)
         return Replay(
@@ -171,7 +171,7 @@ def play(
 
 
 def _stops(choices_Q: IntArray, seen: Mapping[tuple[int, int], ValidationResult], replay: Replay) -> IntArray | None:
-    """Return the index of the epoch after which each choice stops; None where all are whole trials."""
+    """Return the index of the epoch after which each choice stops. None if all choices are whole trials."""
     if not replay.chooses_epochs:
         return None
     whole = ValidationResult(0.0, num_epochs=replay.space.num_epochs)

@@ -1,6 +1,6 @@
 """The number of samples in an epoch of a trial, and the number of samples that its teacher predicts.
 
-A table of trials has the size of the transfer set of each trial, which usually is both of these numbers. If the cross
+A table of trials has the size of the transfer set of each trial, which usually equals both numbers. If the cross
 entropy and the divergence have separate samples, an epoch is longer, and the teacher predicts only the samples of the
 divergence. If the target also uses the old self of the student, the samples are predicted twice.
 

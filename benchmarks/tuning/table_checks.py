@@ -75,7 +75,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "num_transfer_samples": _COUNT,
     "epochs": _COUNT,
 }
-"""The rules by column. Those of accuracies and gains follow from their names."""
+"""The rules by column. The rules for accuracies and gains follow from the names of the columns."""
 
 
 def distillation_rows(table: pa.Table, path: Path) -> IntArray:

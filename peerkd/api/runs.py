@@ -90,7 +90,7 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The headline numbers by name. Their names have the units.
+        """The headline numbers by name. The names contain the units.
 
         Raises:
             ValueError: If the run is unfinished.
@@ -254,7 +254,7 @@ def list_stored_runs(store: str | Path = "runs") -> list[Run]:
     """Return the runs of a store, the latest first.
 
     Raises:
-        ValueError: If the address is not that of a store.
+        ValueError: If the address is not the address of a store.
         StoreUnavailableError: If the store does not answer.
     """
     opened = open_store(str(store))
@@ -270,7 +270,7 @@ def open_run(run: str = "latest", *, store: str | Path = "runs") -> Run:
         store: The folder of the artifact store, or its address such as ``s3://bucket/prefix``.
 
     Raises:
-        ValueError: If no run or several runs match, or the address is not that of a store.
+        ValueError: If no run or several runs match, or the address is not the address of a store.
         StoreUnavailableError: If the store does not answer.
     """
     opened = open_store(str(store))

@@ -80,7 +80,7 @@ def convert_images(
 ) -> Tensor:
     """Convert images of a study to the size and normalisation that a network needs.
 
-    The arguments are those of ``adapt_input``.
+    The arguments have the same meaning as in ``adapt_input``.
     """
     if image_size_pixels is not None and tuple(images_BCHW.shape[-2:]) != (image_size_pixels,) * 2:
         # Resizing is linear with weights that sum to 1, so it may precede the change of the normalisation.

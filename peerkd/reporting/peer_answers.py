@@ -70,7 +70,7 @@ class PeerAnswer:
 
 
 def answers(facts: ExperimentFacts, objective: Objective) -> list[PeerAnswer]:
-    """Return the answer for each peer: first those that should learn, then those that should train on, then the others.
+    """Return the answers for all peers: first those that should learn, then those that should train on, then the rest.
 
     Args:
         facts: The facts about the experiment, with the decision for each student.

@@ -46,7 +46,7 @@ def pairs_csv(findings: SweepFindings, names: Sequence[str] = ()) -> str:
 
     Args:
         findings: The findings.
-        names: What the peers are called. If they have names, the last columns are those of student and teacher.
+        names: What the peers are called. If they have names, the last two columns are the names of student and teacher.
     """
     gain = f"test_{findings.scope}_gain"
     settings, paired = findings.settings, findings.comparison.paired

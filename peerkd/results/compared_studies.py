@@ -52,7 +52,7 @@ class MeasuredStudy:
     """One complete study with one seed."""
 
     run: str
-    """The name of the run for people."""
+    """The name of the run, as it is shown to readers."""
 
     seed: int
     settings: Mapping[str, str]

@@ -27,7 +27,8 @@ ROLES: Final[Mapping[Role, str]] = {
     "mean_branch": "branch 1 of the mean network, after the last epoch",
     "best_epoch": "the deployed predictor, at the epoch with the best validation accuracy",
 }
-"""The roles of accuracies: which predictor of a method has the accuracy, and after which epoch."""
+"""The meaning of each role: the predictor of a method that has the accuracy, and the epoch after which it is
+measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +66,7 @@ class MethodComparison:
 
     @property
     def num_differences(self) -> int:
-        """The number of differences to the baseline. Each has its own interval."""
+        """The number of differences from the baseline. Each has its own interval."""
         return len(self.architectures) * (len(self.methods) - 1)
 
     def spread(self, architecture: str, method: Method, role: Role) -> Spread | None:

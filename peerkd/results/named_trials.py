@@ -30,8 +30,8 @@ _NUM_VALUES: Final = 8
 """The largest number of values of a column that an error message lists."""
 
 _OTHER: Final = 2.0
-"""The distance between two different texts, or between a number and a missing value. In the same unit, two tried
-numbers with no other tried number between them have the distance 1."""
+"""The distance between two different texts, or between a number and a missing value. The distance between two numbers
+is 1 if no other tried number lies between them."""
 
 Value: TypeAlias = str | float | int | None
 

@@ -169,7 +169,7 @@ def is_default_recipe(trials: Candidates) -> BoolArray:
 def choose(
     trials: Candidates, *, default_transfer_set: str, transfer_sets: Collection[str] | None = None
 ) -> ChosenRows:
-    """Return the row numbers of the best distillation on validation, the default and the control of each ordered pair.
+    """Return the row numbers of each ordered pair's best distillation on validation, untuned default and best control.
 
     Args:
         trials: The trials to choose from.
@@ -231,7 +231,9 @@ def none_for_nan(values: FloatArray) -> list[float | None]:
 
 
 def choose_single(trials: Candidates, *, default_transfer_set: str) -> SingleSetting | None:
-    """Return the setting with the best mean validation accuracy over all ordered pairs. Ties are broken as for a pair.
+    """Return the setting with the best mean validation accuracy over all ordered pairs.
+
+    Ties are broken as in the choice for a pair.
 
     A setting is excluded if it diverged for a pair that has a finite distillation under another setting. None is
     returned if every setting is excluded.

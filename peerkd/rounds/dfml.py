@@ -12,7 +12,7 @@ from peerkd.rounds.method import PeerWeights, Round, RoundMethod
 
 
 def propose(round: Round, weights: PeerWeights) -> PeerWeights:
-    """Return the weights of all members of groups after training on own samples, and then on those of the aggregator.
+    """Train all members of groups on their own samples, and then on the aggregator's, and return their weights.
 
     Each member trains on its own samples and sends its network to the aggregator of the group. There, all networks of
     the group learn together from the labels and from each other, and each goes back to its peer.

@@ -63,7 +63,7 @@ class RoundRules(NamedTuple):
     """The temperature of the entropy reduction of DS-FL."""
 
     confidence_threshold: float
-    """The probability that IDKD demands of a prediction."""
+    """IDKD uses a prediction only if its largest probability is above this number."""
 
     mutual_weight: float
     """The weight of the divergence of DFML in this round, from 0 to 1."""
@@ -112,7 +112,7 @@ class Round(Protocol):
 
     @property
     def groups(self) -> Mapping[int, Sequence[int]]:
-        """Random groups in this round: the aggregator of each group, and those of its partners that are in the group.
+        """Random groups in this round: for each aggregator of a group, its partners that are in the group.
 
         Partners are ascending. No peer is in two groups, and a peer may be in none.
         """
@@ -244,7 +244,7 @@ class RoundMethod(NamedTuple):
 
     alpha_field: str | None = None
     """The field of the config with the weight alpha of the divergence. None: the loss does not contain the divergence
-    of the config, with its loss and its temperature."""
+    that the config describes."""
 
     joins_samples: bool = False
     """Whether each step of a peer takes a batch of own samples and a batch of public ones. If not, no training uses

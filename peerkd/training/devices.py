@@ -57,7 +57,7 @@ def num_gpus(device: torch.device) -> int:
 
 
 def placed(network: _Module, device: torch.device) -> _Module:
-    """Move a network to a device, in the memory format of networks there, and return the network.
+    """Move a network to a device, convert it to the memory format of networks on this device, and return it.
 
     Raises:
         ValueError: If the network has numbers in float64 and the device has none.

@@ -119,7 +119,8 @@ def _needs_contiguous(network: PeerNetwork, image_shape_CHW: tuple[int, int, int
 def build_own(network: PeerNetwork, image_shape_CHW: tuple[int, int, int], *, num_classes: int, seed: int) -> nn.Module:
     """Build an untrained network without its adapter.
 
-    A network may declare its own image size, channels and classes. Whatever it does not declare is as in the study.
+    A network may declare its own image size, channels and classes. Whatever it does not declare is taken from the
+    study.
 
     Args:
         network: The network.

@@ -80,7 +80,7 @@ class CostLedger:
         """Return the costs of training the trials of some pairs from now up to given epochs, of shape (P, R, S).
 
         There is a cost for each pair, each number of epochs and each setting. It is the cost that ``price`` returns.
-        Where a trial has already been trained for as many epochs, the value is 0 or less, and no error is raised.
+        For a trial that has already been trained for so many epochs, the value is 0 or less, and no error is raised.
 
         Args:
             pairs_P: The indices of the pairs.

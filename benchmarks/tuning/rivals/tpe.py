@@ -75,7 +75,7 @@ def _new_suggestion(
     place_of_name: Mapping[_Name, int],
     gains: Mapping[_Name, float],
 ) -> Trial | None:
-    """Return a suggestion that the pair can try and has not tried, or None after ``_MAX_REPEATS`` others in a row."""
+    """Return a suggestion that the pair can try and has not tried. None after ``_MAX_REPEATS`` other suggestions."""
     for _ in range(_MAX_REPEATS):
         trial = study.ask(distributions)
         name = _name(trial, tuple(distributions))

@@ -35,7 +35,7 @@ def plan_csv(findings: TuningFindings, names: Sequence[str] = ()) -> str:
 
     Args:
         findings: The findings.
-        names: What the peers are called. If they have names, the last columns are those of student and teacher.
+        names: What the peers are called. If they have names, the last two columns are the names of student and teacher.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

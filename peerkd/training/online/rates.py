@@ -61,7 +61,7 @@ def start(config: PclConfig, samples: SplitSizes, device: str, *, process_index:
 
 
 def _affordable(rough: RunRates, samples: SplitSizes, *, batch_size: int) -> _Sizes:
-    """Return the sizes of a measurement whose epochs take about ``_SECONDS``, at most the sizes in the study.
+    """Return the sizes of a measurement whose epochs take about ``_SECONDS``. They are at most the study's sizes.
 
     ``rough`` contains the rates that a first measurement on few samples has found.
     """

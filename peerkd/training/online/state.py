@@ -166,7 +166,7 @@ def prepare(
     """Return the initial state of a training, and the module to call in its steps.
 
     Args:
-        network: The network, which is moved to the device, in the memory format of networks there.
+        network: The network, which is moved to the device and to the memory format that networks have there.
         method: The method, which determines whether there is a mean over time.
         collaboration: The settings of the method.
         recipe: The recipe of the optimiser.

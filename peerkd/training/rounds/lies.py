@@ -1,4 +1,4 @@
-"""The predictions that a peer sends in place of those of its network if it lies.
+"""The predictions that a lying peer sends in place of the predictions of its network.
 
 Shape suffixes: B = samples, K = classes.
 """
