@@ -28,7 +28,7 @@ MAX_ON_FIRST_SCREEN: Final = 10
 _MAX_IN_TERMINAL: Final = 5
 
 _TRANSFER_SET: Final = re.compile(r"transfer set (\w+)")
-"""The kind of the transfer set in the words for a training, which ``model_card.CardSetting.in_words`` returns."""
+"""The pattern of the transfer set in the words for a training, which ``model_card.CardSetting.in_words`` returns."""
 
 _FINE_TUNED: Final = "was fine-tuned"
 

@@ -61,7 +61,7 @@ def run_cost(
         accounts: The accounts of every job, including those that failed and were repeated.
         prices: Prices per hour.
         sweep: Name of the step whose cost is divided among the pairs.
-        trial_seconds: The duration of all trials of each pair together.
+        trial_seconds: The seconds that the trials of each pair took in total.
     """
     worker_seconds: dict[str, float] = defaultdict(float)
     gpu_seconds: dict[str, float] = defaultdict(float)
@@ -77,7 +77,7 @@ def run_cost(
 
 
 def seconds_of_pairs(trials: "pa.Table") -> dict[Pair, float]:
-    """Return the duration of all trials of each pair together, in seconds, from the table of trials."""
+    """Return how many seconds the trials of each pair took in total, from the table of trials."""
     summed = (
         trials.select(["student", "teacher", "seconds"])
         .group_by(["student", "teacher"])

@@ -31,7 +31,7 @@ _FEW: Final = 0.25
 as few."""
 
 _MANY_PEERS: Final = 200
-"""The number of peers from which on it saves time to omit pairs without a value, if most pairs have no value."""
+"""The smallest number of peers with which it saves time to omit pairs without a value, if most pairs have no value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,8 +153,8 @@ def random_pairs(partners_of: Mapping[int, Sequence[int]], rng: "np.random.Gener
 def random_groups(partners_of: Mapping[int, Sequence[int]], rng: "np.random.Generator") -> dict[int, tuple[int, ...]]:
     """Return random groups of peers: for each aggregator, its partners in the group, ascending.
 
-    In random order, each peer that is in no group yet becomes an aggregator, if it has partners that are in none. These
-    partners are then in its group. If all peers are partners, all are in one group.
+    In random order, each peer that is in no group yet becomes an aggregator, if some of its partners are in no group
+    either. These partners are then in its group. If all peers are partners, all are in one group.
     """
     groups: dict[int, tuple[int, ...]] = {}
     taken: set[int] = set()

@@ -21,7 +21,7 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 def process_device(device: str, *, process_index: int) -> torch.device:
-    """Return the device of a process: the CPU, the GPU of an Apple computer, or one of the GPUs if it is ``cuda``.
+    """Return the device of a process: the CPU, the GPU of an Apple computer, or one of the NVIDIA GPUs.
 
     The index of the GPU is ``process_index`` modulo the number of GPUs. With ``cuda``, the GPU also becomes the current
     device of the process. Otherwise a call that names no GPU, such as one that pins memory, would create a CUDA context

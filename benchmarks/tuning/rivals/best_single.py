@@ -17,8 +17,8 @@ _NUM_KEPT: Final = 4
 """Number of settings that are tried on all pairs."""
 
 _EARLIER_SHARE: Final = 0.25
-"""Fraction of the settings that is tried if there are earlier sweeps. These are the settings with the best means
-there."""
+"""Fraction of the settings that is tried if there are earlier sweeps. These are the settings with the best means in
+these sweeps."""
 
 
 def build(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> Scripted:

@@ -1,6 +1,6 @@
 """Weights with which a weighted mean of predictions becomes a weighted trimmed mean.
 
-A weighted mean has no bound on what one peer can do to it. A trimmed mean has: the lowest and the highest predictions
+One peer can change a weighted mean without a bound. A trimmed mean limits this: the lowest and the highest predictions
 for a class are left out, up to a fraction of the sum of all weights at either end.
 
 Shape suffixes: P = peers, B = samples, K = classes.

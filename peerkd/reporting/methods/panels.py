@@ -10,7 +10,7 @@ from peerkd.reporting.methods.findings import MethodFindings
 from peerkd.results.curves import Band, Curve, CurveKey, band, since, thin
 
 _HIDDEN_DIVISOR: Final = 10
-"""The number of epochs divided by this is the number of epochs that charts of accuracy omit at the start.
+"""Charts of accuracy omit the first epochs of a training: the number of its epochs divided by this number.
 
 Accuracy rises so steeply there that the rest of the line would look flat.
 """

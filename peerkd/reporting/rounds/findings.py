@@ -49,7 +49,7 @@ class MethodRounds:
 
     class_RPK: FloatArray | None = None
     """Accuracy of each peer on the common test samples of each class; NaN for a class without samples. None if the
-    table does not have it."""
+    table does not have these accuracies."""
 
     shares_RP: Sequence[Sequence[Mapping[int, float]]] = ()
     """The share of each peer in what a round proposed to a peer, by round and peer, the largest first. It is empty
