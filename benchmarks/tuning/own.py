@@ -24,7 +24,7 @@ def with_experience(
 
 
 def from_nothing(space: Space, *, seed: int, earlier: Sequence[EarlierSweep]) -> PairTuner:
-    """Return the tuner without the shipped experience, which shows the benefit of the experience."""
+    """Return the tuner without the shipped experience. The comparison with ``with_experience`` shows its benefit."""
     del seed
     return PairTuner(space, earlier_sweeps=earlier)
 

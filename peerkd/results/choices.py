@@ -1,4 +1,4 @@
-"""The tables of a tuned study: the choice for every ordered pair, and how the choices developed."""
+"""The tables of a tuned study: the choice for every ordered pair, and the choices over the course of the study."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path

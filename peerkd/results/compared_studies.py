@@ -44,7 +44,8 @@ class Quantity(NamedTuple):
 
     title: str
     is_accuracy: bool
-    """Whether it is an accuracy, which is written in percent. Otherwise it is a gain, which is written in points."""
+    """Whether the quantity is an accuracy, which is written in percent. Otherwise it is a gain, which is written in
+    points."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

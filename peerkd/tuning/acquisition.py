@@ -50,7 +50,7 @@ class PairBelief:
     def __init__(self, posterior: PairPosterior) -> None:
         self._now = self._later = posterior
         self._pending: list[tuple[int, float]] = []
-        """The pending suggestions that ``_later`` does not include yet: the index of the target, and the noise
+        """The pending suggestions that ``_later`` does not include yet, each as the index of its target and its noise
         variance."""
 
     @property

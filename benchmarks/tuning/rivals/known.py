@@ -28,8 +28,8 @@ class Known:
     def __init__(self, space: Space, earlier: Sequence[EarlierSweep]) -> None:
         self.space, self.preference = space, Preference(space)
         self.earlier_gains_LS = _matched(space, earlier)
-        """The gains of whole trials in earlier experiments under the settings of this one. NaN for a setting that one
-        lacks."""
+        """The gains of whole trials in earlier experiments under the settings of this one. NaN for a setting that the
+        earlier experiment lacks."""
 
         self._gains: dict[Suggestion, float] = {}
         self._latest_QS: FloatArray = np.full((space.num_pairs, len(space.settings)), np.nan)

@@ -5,7 +5,7 @@ Gaussian Process Prediction"). Its hyper-parameters maximise the product of thei
 Suggestions maximise a sample of the posterior (Thompson 1933), which is drawn by Matheron's rule (Wilson et al. 2020,
 arXiv:2002.09309).
 
-Shape suffixes: Q = ordered pairs, P = these pairs and earlier ones, S = settings, N, M = observations.
+Shape suffixes: Q = ordered pairs, P = these pairs and those of earlier sweeps, S = settings, N, M = observations.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The kernel of the rival ``multitask``, and the likelihood of its hyper-parameters.
 
-Shape suffixes: P = pairs, these and earlier ones, S = settings, F = features, N = observations.
+Shape suffixes: P = pairs of the space and of earlier sweeps, S = settings, F = features, N = observations.
 """
 
 from collections.abc import Iterator, Sequence

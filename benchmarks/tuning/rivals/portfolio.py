@@ -43,7 +43,7 @@ def _script(known: Known, pairs: Sequence[int]) -> Script:
 
 
 def covering(gains_LS: FloatArray, *, cost_S: FloatArray) -> list[int]:
-    """Return all settings, ordered so that each increases the best gains of those before it the most per cost.
+    """Return all settings. The next one is always the one that raises the best gains of the pairs most per cost.
 
     Args:
         gains_LS: Gains of the pairs to learn from; NaN for settings that were not tried.

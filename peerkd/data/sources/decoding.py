@@ -129,7 +129,7 @@ def decode_file(path: Path, rules: PixelRules, *, with_digest: bool = False, at_
 
 
 class _NoRangeError(Exception):
-    """The pixels have no known range. The message describes their type."""
+    """The error for pixels whose range of values is unknown. The message describes the type of the pixels."""
 
 
 def _check_file(status: os.stat_result) -> None:

@@ -10,7 +10,7 @@ def defences(rounds: RoundsConfig) -> list[str]:
 
 
 def joining_in_words(rounds: RoundsConfig) -> list[str]:
-    """Return sentences on how joint distillation joins predictions beyond the weights of its target."""
+    """Return sentences on how joint distillation joins predictions, apart from the weights of its target."""
     said = []
     if rounds.distribution_alignment:
         said.append(
