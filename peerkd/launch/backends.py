@@ -44,7 +44,7 @@ def check_device(launch: LaunchConfig, device: str, *, environment: Mapping[str,
     """Check that the pods of a cluster have the device of an experiment, if a launch description selects a cluster.
 
     Raises:
-        ValueError: If the device is that of Apple computers, on which no pod runs.
+        ValueError: If the device is the GPU of an Apple computer, on which no pod runs.
     """
     if device == "mps" and choose_backend(launch, environment=environment) == "kubernetes":
         raise ValueError("compute.device must be auto, cpu or cuda on a cluster, whose pods run Linux, got mps.")

@@ -58,7 +58,7 @@ Both contain a line such as ``oom_kill 3``."""
 
 @contextmanager
 def exiting_on_errors(stage: str | Callable[[], str]) -> Iterator[None]:
-    """End the process with one sentence and an exit code if the body of the ``with`` statement raises a known error.
+    """End the process with one sentence and an exit code if the ``with`` block raises a known error.
 
     The exit code depends on the error:
 
@@ -106,12 +106,12 @@ def exit_code(error: ValueError | PeerKDError) -> int:
 
 @contextmanager
 def exiting_on_sigterm(*, within_seconds: float = 25.0) -> Iterator[None]:
-    """Raise ``SystemExit`` in the body of the ``with`` statement when SIGTERM arrives.
+    """Raise ``SystemExit`` in the ``with`` block when SIGTERM arrives.
 
-    The body can thus save its work before the process ends with the exit code 143.
+    The block can thus save its work before the process ends with the exit code 143.
 
     Args:
-        within_seconds: The time after which the process ends even if the body is still saving. Kubernetes kills a
+        within_seconds: The time after which the process ends even if the block is still saving. Kubernetes kills a
             container after 30 seconds.
     """
 

@@ -12,7 +12,7 @@ _APPLE_GPU: Final = "mps"
 
 
 def visible_gpus() -> list[str]:
-    """Return the GPUs of CUDA that this process may use, each as an index or UUID as in ``CUDA_VISIBLE_DEVICES``."""
+    """Return the CUDA devices that this process may use, each as an index or UUID as in ``CUDA_VISIBLE_DEVICES``."""
     if GPUS_VARIABLE in os.environ:
         # CUDA ignores a number below 0 and all that follows it. People write -1 for no GPU.
         names = os.environ[GPUS_VARIABLE].partition("-1")[0].split(",")
@@ -23,8 +23,8 @@ def visible_gpus() -> list[str]:
 def gpus_of(config_json: str) -> list[str]:
     """Return the GPUs that the workers of an experiment occupy on this machine.
 
-    These are all visible GPUs of CUDA or the GPU of an Apple computer, or none if the config of the experiment sets the
-    device to ``cpu``.
+    These are all visible CUDA devices or the GPU of an Apple computer. There are none if the config of the experiment
+    sets the device to ``cpu``.
     """
     match json.loads(config_json).get("compute", {}).get("device", "auto"):
         case "cpu":

@@ -48,7 +48,7 @@ class JobAccount:
     """The name of the job that carried out the order."""
 
     seconds: float
-    """Time from start to end, without time in a queue."""
+    """The seconds from the start of the job to its end. Time in a queue does not count."""
 
     num_workers: int
 
@@ -57,10 +57,10 @@ class JobAccount:
     GPUs."""
 
     queue_seconds: float = 0.0
-    """Time from the job's creation to its start."""
+    """The seconds from the creation of the job to its start."""
 
     num_restarts: int = 0
-    """Number of workers that failed and were created again."""
+    """The number of times that failed workers were created again."""
 
     @property
     def gpu_seconds(self) -> float:

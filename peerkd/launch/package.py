@@ -46,7 +46,7 @@ class Package:
     def with_claim(self, claim: str, folder: str) -> "Package":
         """Return the pipeline with a PersistentVolumeClaim mounted in all tasks.
 
-        A task whose volumes are passed on to the workers of its jobs otherwise mounts none of them itself.
+        This also makes tasks mount volumes that they otherwise only pass on to the workers of their jobs.
 
         Args:
             claim: The name of the claim, in the namespace of the run.

@@ -11,7 +11,7 @@ PATH = "/healthz"
 def serve_probe(port: int, *, pulse: Callable[[], float], max_seconds: float) -> ThreadingHTTPServer:
     """Start a server whose thread answers ``/healthz``, and return it.
 
-    The answer has the status 200 while ``pulse()`` is at most ``max_seconds``, and else 503.
+    The response has the status 200 while ``pulse()`` is at most ``max_seconds``, and 503 otherwise.
 
     Args:
         port: The port. 0 means any free port; the attribute ``server_port`` of the returned server tells which port was

@@ -49,7 +49,9 @@ def check_task_folder(
     environment: Mapping[str, str] = os.environ,
     is_mount: Callable[[Path], bool] = os.path.ismount,
 ) -> None:
-    """Check that a task of Kubeflow Pipelines mounts the folder of a store. Other processes pass.
+    """Check that a task of Kubeflow Pipelines mounts the folder of a store.
+
+    In a process that is not such a task, nothing is checked.
 
     Args:
         store: The address of the store. An address in S3 is always valid.

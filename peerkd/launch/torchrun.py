@@ -17,7 +17,8 @@ from peerkd.errors import WorkerDiedError
 from peerkd.launch.worker import Worker
 
 ENDPOINT_VARIABLE: Final = "PET_RDZV_ENDPOINT"
-"""The environment variable with host and port of the first worker. The launcher sets it, and torchrun reads it too."""
+"""The environment variable with the host and the port of the first worker. The launcher sets it; torchrun reads it
+too."""
 
 _NUM_SHOWN_LINES: Final = 60
 """How many of the last output lines an error message shows. Many are needed, as torchrun ends with a long report."""
@@ -45,7 +46,7 @@ class Rendezvous:
         """Return the address at which a worker meets the other workers; None if there are no other workers.
 
         Raises:
-            ValueError: If the environment does not specify host and port.
+            ValueError: If the environment does not specify the host and the port.
         """
         if worker.is_alone:
             return None

@@ -26,7 +26,7 @@ def launcher_permissions(kinds: Sequence[JobKind]) -> tuple[Permission, ...]:
 def task_permissions(kinds: Sequence[JobKind]) -> tuple[Permission, ...]:
     """Return the permissions that the service account of a pipeline's tasks needs.
 
-    In the pod of a task, a launcher creates jobs, and the executor of Argo reports the result of the task.
+    The pod of a task has a launcher, which creates jobs, and Argo's executor, which reports the result of the task.
     """
     return (*launcher_permissions(kinds), _ARGO)
 
@@ -79,7 +79,7 @@ def _lacking(cluster: Cluster, permissions: Sequence[Permission], *, account: st
 def _is_allowed(cluster: Cluster, permission: Permission, verb: str, account: str) -> bool:
     """Return whether a service account of the namespace has a permission.
 
-    If ``account`` is empty, the question is whether the user of this process has the permission.
+    If ``account`` is empty, return whether the user of this process has the permission.
     """
     namespace = cluster.namespace
     spec: dict[str, Any] = {

@@ -161,8 +161,7 @@ def _refusal(
 ) -> ClusterRefusedError | None:
     """Return the error with which the cluster refuses an object in a dry run; None if it accepts the object.
 
-    If ``accepts`` is not empty, the cluster also counts as accepting the object if it refuses with a message that
-    contains this text.
+    If ``accepts`` is not empty, a refusal whose message contains this text counts as acceptance.
     """
     try:
         cluster.create(resource, body, is_dry_run=True, is_strict=is_strict)

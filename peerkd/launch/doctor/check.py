@@ -21,7 +21,7 @@ class CheckResult(NamedTuple):
 
     sentence: str
     fix: str = ""
-    """The remedy; empty if nothing has to be done."""
+    """What a user can do about a problem that the check found; empty if nothing has to be done."""
 
 
 def not_allowed(name: str, action: str) -> CheckResult:

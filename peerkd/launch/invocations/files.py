@@ -35,7 +35,7 @@ FOLDER_VARIABLE: Final = "PEERKD_INVOCATION"
 """The environment variable that names the folder of the invocation to the tasks of a pipeline."""
 
 LATEST: Final = "latest"
-"""The name that a user can give instead of the name of the run that began last."""
+"""The word that a user can give in place of a name. It stands for the run that began last."""
 
 FOLDER: Final = "invocations"
 LOG_NAME: Final = "log.txt"
@@ -47,8 +47,8 @@ _NUM_DIGITS: Final = 4
 """The number of digits of the key in the title of an invocation."""
 _STATUS_SECONDS: Final = 1.0
 _LOGGED_COUNTS_SECONDS: Final = 30.0
-"""The minimum time between two lines of the log with counts of the same stage. Counts in between are only in the
-status."""
+"""The minimum time between two lines of the log that report how many units of a stage are finished. More frequent
+reports appear only in the status."""
 
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
@@ -113,7 +113,7 @@ def delete_invocations(invocations: Iterable[Invocation]) -> None:
 
 
 def find_invocations(invocations: Sequence[Invocation], text: str) -> list[Invocation]:
-    """Return the invocations of the run that a text of the user names, the latest first.
+    """Return the invocations of the run that the user names, the latest first.
 
     Args:
         invocations: The invocations of a folder, the latest first.
@@ -210,7 +210,9 @@ class InvocationWriter:
 
 @contextmanager
 def invoking(output: Path, *, pipeline: str, experiment: str, stages: Sequence[str]) -> Iterator[InvocationWriter]:
-    """Record the run in this context as an invocation. A run that is refused before its record exists leaves no files.
+    """Record the run in the ``with`` block as an invocation.
+
+    A run that is refused before its record exists leaves no files.
 
     Args:
         output: The folder of ``--output``.

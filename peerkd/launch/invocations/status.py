@@ -29,17 +29,17 @@ no forecast does.
 
 @dataclass(kw_only=True, slots=True)
 class StageStatus:
-    """How far a stage is."""
+    """The progress of a stage."""
 
     name: str
     counts: Counts | None = None
-    """The counts of the last progress line, over all workers."""
+    """The numbers of finished and of all units in the last progress line, over all workers."""
 
     text: str = ""
-    """The last line of the stage."""
+    """The text of the last line that the stage has printed."""
 
     started_at: float | None = None
-    """The time of the first line, in seconds since 1970."""
+    """The time of the first line of the stage, in seconds since 1970."""
 
     ended_at: float | None = None
 
@@ -58,7 +58,7 @@ class WorkerStatus:
     stage: str
     text: str
     at: float
-    """The time of the line, in seconds since 1970."""
+    """The time of the last line of the worker, in seconds since 1970."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -70,7 +70,7 @@ class InvocationStatus:
     """The name of the experiment or study."""
 
     started_at: float
-    """The start in seconds since 1970."""
+    """The time at which the invocation began, in seconds since 1970."""
 
     stages: list[StageStatus]
     workers: dict[int, WorkerStatus] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class InvocationStatus:
         return 1.0 if self.state == FINISHED else done / sum(shares)
 
     def take(self, stage_name: str, text: str, *, now: float) -> Counts | None:
-        """Take a line of a stage, and return the counts in it, if it has any."""
+        """Update the status with a line of a stage. Return the counts of units that the line states, if any."""
         stage = self._stage(stage_name)
         if stage.started_at is None:
             stage.started_at = now
@@ -113,7 +113,7 @@ class InvocationStatus:
         return counts
 
     def end(self, state: str, *, now: float, message: str = "") -> None:
-        """Note the end of the invocation."""
+        """Record the end of the invocation."""
         self.state, self.message, self.ended_at = state, message, now
         if state == FINISHED:
             for stage in self.stages:

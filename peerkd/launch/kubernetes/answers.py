@@ -1,4 +1,4 @@
-"""Parsers of the answers of the Kubernetes API: pure functions of bytes, mappings and headers."""
+"""Parsers of the responses of the Kubernetes API: pure functions of bytes, mappings and headers."""
 
 import json
 import re
@@ -13,11 +13,11 @@ _WARNING: Final = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 
 
 def decode(data: bytes | str, path: str) -> dict[str, Any]:
-    """Return the JSON object in an answer.
+    """Return the JSON object in a response.
 
     Raises:
-        ClusterUnavailableError: If the answer is not a JSON object. Such an answer comes from a proxy and not from the
-            API.
+        ClusterUnavailableError: If the response is not a JSON object. Such a response comes from a proxy and not from
+            the API.
     """
     try:
         decoded = json.loads(data) if data else {}
@@ -29,9 +29,9 @@ def decode(data: bytes | str, path: str) -> dict[str, Any]:
 
 
 def status_of(answer: bytes) -> dict[str, Any]:
-    """Return the Status object in the answer to a failed request.
+    """Return the Status object in the response to a failed request.
 
-    If the answer is not JSON, return a Status object whose message is the text of the answer.
+    If the response is not JSON, return a Status object whose message is the text of the response.
     """
     try:
         decoded = json.loads(answer)
@@ -47,7 +47,7 @@ def error_of(
 
     Args:
         described: The Status object, which contains the message of the error.
-        status: The HTTP status of the answer.
+        status: The HTTP status of the response.
         action: The request, as in "GET /api/v1/nodes".
     """
     reason, message = str(described.get("reason") or ""), str(described.get("message") or "no reason given").rstrip(".")

@@ -26,17 +26,17 @@ class JobPhase(Enum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    """No further attempt can succeed."""
+    """The job has failed, and no further attempt can succeed."""
 
     FAILED_ONCE = "failed once"
-    """Another attempt may succeed."""
+    """The job has failed, but another attempt may succeed."""
 
     DELETED = "deleted"
     """The job was deleted. It is not created again, because people delete jobs to stop a run."""
 
     @property
     def is_final(self) -> bool:
-        """Whether the job needs no further waiting."""
+        """Whether the launcher can stop waiting for the job."""
         return self not in (JobPhase.QUEUED, JobPhase.STARTING, JobPhase.RUNNING)
 
 
@@ -47,7 +47,7 @@ class Assessment:
     phase: JobPhase
     text: str
     failure: PodFailure | None = None
-    """The first failure of a pod, if the job failed because of it; else None."""
+    """The pod failure that made the job fail; None if the job has not failed, or failed for another reason."""
 
     is_user_error: bool = False
     """Whether the job failed because of an error that the user can fix."""

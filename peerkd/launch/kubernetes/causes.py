@@ -1,4 +1,4 @@
-"""The failures of pods that are causes, and not consequences of other failures."""
+"""The choice of the causes among the failures of pods: failures that are not consequences of other failures."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ def first_failure(failures: Iterable[PodFailure]) -> PodFailure | None:
 
 
 def causes(failures: Sequence[PodFailure], *, are_restarted_together: bool) -> Sequence[PodFailure]:
-    """Return the failures that are not consequences of another one.
+    """Return the failures that are not consequences of other failures.
 
     Args:
         failures: The failures of a job's pods.

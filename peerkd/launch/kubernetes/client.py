@@ -86,11 +86,11 @@ class Cluster:
             name: The name of the object.
             is_certain: Whether to return None only if the API says that the object does not exist. The HTTP status 404
                 alone does not prove this: an API server that has just started knows no custom resources yet, and a
-                proxy may have no server.
+                proxy may have no server behind it.
 
         Raises:
             ClusterUnavailableError: If the API cannot be reached; with ``is_certain``, also if the status is 404 and
-                the answer does not say that the object was not found.
+                the response does not say that the object was not found.
         """
         try:
             return self._transport.json("GET", self._path(resource, name))
@@ -180,7 +180,7 @@ class Cluster:
             uid: The UID of the object, so that a later object of the same name is not deleted.
             resource_version: The version of the object, so that it is not deleted if somebody has changed it.
             propagation_policy: ``Foreground`` keeps the object until the objects that it owns are deleted.
-            timeout_seconds: The limit on the time to connect, and on the time until the answer has been received.
+            timeout_seconds: The limit on the time to connect, and on the time until the response has been received.
         """
         body: dict[str, Any] = {"propagationPolicy": propagation_policy}
         conditions = {"uid": uid, "resourceVersion": resource_version}
@@ -233,7 +233,7 @@ class Cluster:
         body: Any = None,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> Any:
-        """Send a request that no other method covers, and return the JSON answer."""
+        """Send a request that no other method covers, and return the JSON value in the response."""
         return self._transport.json(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
 
     def serves(self, resource: Resource) -> bool:
@@ -252,7 +252,7 @@ class Cluster:
         return any(each["name"] == resource.plural for each in answer.get("resources", []))
 
     def dry_run_warnings(self, resource: Resource, name: str, change: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the warnings with which the API would answer a merge patch of an object. Nothing changes.
+        """Return the warnings that the API would give about a merge patch of an object. Nothing changes.
 
         Raises:
             ClusterRefusedError: If the API refuses.

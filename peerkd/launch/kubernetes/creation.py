@@ -25,10 +25,10 @@ _DELETION_POLL_SECONDS: Final = 0.5
 _DELETION_LIMIT_SECONDS: Final = 300.0
 _MISSING_POLL_SECONDS: Final = 0.1
 _MISSING_LIMIT_SECONDS: Final = 15.0
-"""The time for which a job is created again and again although the cluster says that a prerequisite does not exist."""
+"""How long the launcher repeats the creation of a job while the cluster says that a prerequisite does not exist."""
 
 _CLOCK_TOLERANCE: Final = timedelta(seconds=60)
-"""The greatest difference that is assumed between the clocks of two machines."""
+"""The largest difference between the clocks of two machines that the launcher allows for."""
 
 
 class JobCreator:
@@ -189,7 +189,8 @@ class JobCreator:
     def _delete_incomplete(self, error: Exception) -> None:
         """Delete what this launcher has created for a job whose creation it cannot complete.
 
-        The job is deleted before its prerequisites, without which the cluster refuses every change of the job.
+        The job is deleted before its prerequisites, because the cluster refuses every change of a job whose
+        prerequisites do not exist.
         """
         if self._created_uid is not None:
             name = name_of(self._manifest.job)
@@ -197,7 +198,7 @@ class JobCreator:
                 self._cluster.delete(self._kind.resource, name, uid=self._created_uid)
             self._on_signal.clear_job()
         if isinstance(error, ClusterUnavailableError):
-            # The job may exist although there was no answer. If it does not, the reaper deletes its prerequisites.
+            # The job may exist although there was no response. If it does not, the reaper deletes its prerequisites.
             return
         for resource, created in self._unused:
             metadata = created["metadata"]
@@ -221,8 +222,8 @@ class JobCreator:
     def _give_prerequisites_to(self, job: Job) -> None:
         """Make a job the owner of its prerequisites, so that they exist exactly as long as the job.
 
-        A prerequisite that existed before may have had an earlier job as its owner. If it was deleted together with
-        that job in the meantime, it is created again.
+        An existing prerequisite may have belonged to an earlier job. If it has been deleted together with that job, it
+        is created again.
         """
         manifest = self._manifest.job
         owner = {

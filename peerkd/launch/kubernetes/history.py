@@ -86,15 +86,15 @@ class PodHistory:
 
     @property
     def causes(self) -> Sequence[PodFailure]:
-        """The failures that are not consequences of another one, in the order in which they became known."""
+        """The failures that are not consequences of other failures, in the order in which they became known."""
         return causes(self.failures, are_restarted_together=self._are_restarted_together)
 
     @property
     def cause_of_end(self) -> PodFailure | None:
-        """The failure because of which the job has failed now; None if none is known.
+        """The failure that ended the job; None if it is unknown.
 
-        Pods that were replaced earlier are not the reason. If all workers are restarted together, the reason may be a
-        pod that no longer exists, or one that the cluster is removing and that has not ended yet.
+        A failure whose pod was replaced did not end the job. If all workers are restarted together, the failed pod may
+        no longer exist, or may be a pod that the cluster is removing and that has not ended yet.
         """
         if not self._are_restarted_together:
             return first_failure(self.current_failures) or first_failure(self.failures)
@@ -109,8 +109,8 @@ class PodHistory:
     def num_failures(self, worker: int) -> int:
         """Return how often a worker of this job failed and could be restarted.
 
-        Disruptions and consequences of other failures are not counted. A failure that is not retryable fails the job,
-        or is a consequence.
+        Disruptions and consequences of other failures are not counted. Failures that are not retryable are not counted
+        either: such a failure ends the job, or is a consequence of another failure.
         """
         return sum(
             failure.worker == worker and failure.is_retryable and not failure.is_disruption for failure in self.causes
@@ -240,7 +240,7 @@ class PodHistory:
                 yield f"{problem.kind} {uid}"
 
     def _is_outdated(self, event: Mapping[str, Any]) -> bool:
-        """Return whether a pod has been created, or has ended, in a later second than that of an event."""
+        """Return whether a pod has been created or has ended since an event, in a later second."""
         happened_at, changed_at = read_time(_time_text(event)), read_time(self._changed_at)
         return happened_at is not None and changed_at is not None and happened_at < changed_at
 

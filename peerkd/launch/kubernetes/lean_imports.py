@@ -14,10 +14,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def lean_imports(*packages: str) -> Iterator[None]:
-    """Let the body of the ``with`` statement import modules of these packages without running their ``__init__``.
+    """Allow the ``with`` block to import modules of these packages without running the packages' ``__init__``.
 
-    Afterwards the packages count as not imported, so that a later import loads them completely. If one of the
-    packages is already imported, the context has no effect.
+    Afterwards the packages count as not imported, so that a later import loads them completely. If one of the packages
+    is already imported, this context manager has no effect.
 
     Args:
         packages: The names of the packages. A subpackage must come after the package that contains it.

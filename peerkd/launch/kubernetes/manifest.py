@@ -59,9 +59,9 @@ _PASSED_ON: Final = (
 )
 """The environment variables about the store that a launcher passes on to its workers.
 
-An entry of ``env`` in the cluster's settings replaces the variable of the same name. Variables with keys are not passed
-on, because many people can read a manifest. Variables that name a file are not passed on either, because the workers do
-not have the file.
+An entry of ``env`` in the cluster's settings replaces the variable of the same name. Variables that contain keys of the
+store are not passed on, because many people can read a manifest. Variables that name a file are not passed on either,
+because the workers do not have the file.
 """
 
 _ENDPOINTS: Final = frozenset({"PEERKD_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"})

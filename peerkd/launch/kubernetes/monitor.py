@@ -144,7 +144,7 @@ class JobMonitor:
         )
         assessment = assess(self._job, history=self.history, cluster=self._cluster, events=self._events)
         if self._is_api_away and assessment.phase.is_final:
-            # When the API is back, its answers decide, because the job may have ended in time.
+            # When the API is back, its responses decide, because the job may have ended in time.
             return Assessment(JobPhase.STARTING, "unknown")
         return assessment
 

@@ -23,7 +23,9 @@ LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 LABEL_PRIORITY: Final = "kueue.x-k8s.io/priority-class"
 ANNOTATION_TOPOLOGY_REQUIRED: Final = "kueue.x-k8s.io/podset-required-topology"
 ANNOTATION_TOPOLOGY_PREFERRED: Final = "kueue.x-k8s.io/podset-preferred-topology"
-"""The annotations of a pod template that name the level of a topology. A template may have one of the two."""
+"""The annotation of a pod template that names the preferred level of a topology.
+
+A template may have this annotation or ``ANNOTATION_TOPOLOGY_REQUIRED``, but not both."""
 
 LABEL_JOB_OF_WORKLOAD: Final = "kueue.x-k8s.io/job-uid"
 """The label with the UID of a job, which Kueue sets on the Workload of the job."""
@@ -39,7 +41,8 @@ because the clocks of two machines may differ."""
 
 ANNOTATION_LEASE_SECONDS: Final = "peerkd.io/lease-seconds"
 ANNOTATION_TTL_SECONDS: Final = "peerkd.io/ttl-seconds-after-finished"
-"""The annotation with the time for which a finished job is kept, for kinds of jobs that have no field for it."""
+"""The annotation with the time for which a finished job is kept. Only jobs whose kind has no field for this time have
+it."""
 
 ANNOTATION_ATTEMPT: Final = "peerkd.io/attempt"
 ANNOTATION_WORKFLOW: Final = "peerkd.io/workflow"

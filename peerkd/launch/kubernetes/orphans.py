@@ -1,7 +1,7 @@
 """Deletion of the prerequisites of jobs that do not exist, such as TrainingRuntimes.
 
-A launcher that is killed between the creation of a prerequisite and that of its job leaves the prerequisite behind.
-Such a prerequisite has no owner, so it is not deleted with any job.
+A launcher creates the prerequisites of a job before the job. If the launcher is killed in between, a prerequisite is
+left behind. It has no owner, so Kubernetes does not delete it with any job.
 """
 
 import time
@@ -38,7 +38,7 @@ class OrphanRemover:
         self._last_logged = ""
 
     def run_once(self, jobs: Iterable[Job]) -> None:
-        """Look for such prerequisites, and delete those that have been seen for long enough.
+        """Find the prerequisites without an owner and without a job, and delete those found for ``ORPHAN_SECONDS``.
 
         Args:
             jobs: All jobs of the namespace.

@@ -25,7 +25,7 @@ The output of a worker may come from the code or the data of other people, and m
 
 
 def with_worker(line: str, worker: int, *, num_workers: int) -> str:
-    """Return an output line of a worker in which the index of the worker has been inserted.
+    """Insert the index of a worker into one of its output lines, and return the line.
 
     The index is not inserted into progress lines of a job that has only one worker.
     """

@@ -45,7 +45,7 @@ A controller deletes the other pods of a job within the second in which one has 
 may differ. With the lag, the deletion is always later than the failure."""
 
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
-"""The format of times in the API."""
+"""The format of times in the Kubernetes API."""
 
 _STARTUP_ERRORS: Final = frozenset(
     {
@@ -127,7 +127,7 @@ class StartupProblem:
 
     text: str
     is_permanent: bool = False
-    """Whether the problem does not go away by itself."""
+    """Whether the problem stays until somebody acts."""
 
 
 def is_running(pod: Pod) -> bool:
@@ -156,7 +156,7 @@ def has_log(pod: Pod, kind: JobKind) -> bool:
 
 
 def is_disrupted(pod: Pod) -> bool:
-    """Return whether the cluster has announced that it removes the pod, although the pod may still run."""
+    """Return whether the cluster has announced that it will remove the pod. The pod may still be running."""
     return _disruption(pod) is not None
 
 
@@ -266,7 +266,7 @@ def _disruption(pod: Pod) -> Mapping[str, Any] | None:
 def _deleted_at(pod: Pod) -> datetime | None:
     """Return the time at which the deletion of a pod was requested; None if it was not.
 
-    The pod's metadata contain a later time, at which the pod must have ended. The grace period is the difference.
+    The pod's metadata contain the time by which the pod must have ended, which is later by the grace period.
     """
     metadata = pod["metadata"]
     end = read_time(metadata.get("deletionTimestamp"))
@@ -287,7 +287,10 @@ def _container(pod: Pod, kind: JobKind) -> Mapping[str, Any]:
 
 
 def _read_termination_message(message: str) -> tuple[str, bool]:
-    """Return the sentence in a termination message, and whether the stage reports that memory ran out."""
+    """Return the text of a termination message, and whether the stage reports in it that memory ran out.
+
+    A stage writes JSON. Any other message is returned unchanged.
+    """
     try:
         decoded = json.loads(message)
     except ValueError:

@@ -150,7 +150,7 @@ class Reaper:
         return ""
 
     def _delete(self, job: Job, reason: str) -> bool:
-        """Delete a job; return False if the cluster refuses."""
+        """Delete a job, and return True. Return False if the cluster refuses."""
         try:
             if self._cluster.delete(job.kind.resource, job.name, uid=job.uid) and job.uid not in self._deleted:
                 self._log(f"deleted {job.name}, because {reason}.")

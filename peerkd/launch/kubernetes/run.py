@@ -34,7 +34,8 @@ An API server that has just started may, for a moment, know neither its users no
 class KubernetesJobs:
     """Carries out orders as jobs of one kind on a Kubernetes cluster.
 
-    If no kind is given, the settings name it, or it depends on what the cluster serves.
+    If no kind is given, it is the kind that the settings name or, if they name none, the first kind that the cluster
+    serves.
     """
 
     def __init__(
@@ -164,7 +165,7 @@ class KubernetesJobs:
     def _delete(self, connection: Cluster, job: Job) -> None:
         """Delete a job for which this launcher no longer waits.
 
-        If that fails, the reaper deletes it when the lease expires.
+        If the deletion fails, the reaper deletes the job when its lease expires.
         """
         with contextlib.suppress(PeerKDError):
             retries = ClusterRetries(_DELETION_SECONDS, has_answered=True)

@@ -69,11 +69,11 @@ class Transport:
         content_type: str = _JSON,
         timeout_seconds: float = ANSWER_SECONDS,
     ) -> dict[str, Any]:
-        """Send a request, and return the JSON object in the answer.
+        """Send a request, and return the JSON object in the response.
 
         Raises:
             ClusterRefusedError: If the API refuses the request.
-            ClusterUnavailableError: If the API cannot be reached, or the answer is not a JSON object.
+            ClusterUnavailableError: If the API cannot be reached, or the response is not a JSON object.
         """
         response = self._send(method, path, query, body, content_type, silence_seconds=timeout_seconds)
         try:
@@ -85,7 +85,7 @@ class Transport:
         return decode(data, path)
 
     def lines(self, method: str, path: str, *, query: Query, silence_seconds: float) -> Iterator[str]:
-        """Send a request, and yield the lines of the streamed answer, each as soon as it is complete.
+        """Send a request, and yield the lines of the streamed response, each as soon as it is complete.
 
         Raises:
             ClusterRefusedError: If the API refuses the request.
@@ -103,13 +103,13 @@ class Transport:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._unavailable(error) from error
         finally:
-            # Not returned to the pool: the rest of the stream would be read as the next answer.
+            # Not returned to the pool: the rest of the stream would be read as the next response.
             response.close()
 
     def warning_headers(
         self, method: str, path: str, *, query: Query, body: Any, content_type: str = _JSON
     ) -> list[str]:
-        """Send a request, and return the ``Warning`` headers of the answer.
+        """Send a request, and return the ``Warning`` headers of the response.
 
         Raises:
             ClusterRefusedError: If the API refuses the request.

@@ -129,7 +129,7 @@ class Watcher:
 
 
 class EventPoller:
-    """Polls warning events in a thread of its own, because a slow answer must not delay the watches.
+    """Polls warning events in a thread of its own, because a slow response must not delay the watches.
 
     ``select`` chooses the events. The monitor of a job selects events only while the job is starting, because they may
     explain why it has not started.

@@ -1,4 +1,7 @@
-"""Argo Workflows, which own the jobs of pipelines. If a run is deleted or stopped, its jobs are deleted."""
+"""Observation of the Argo Workflows that own the jobs of pipelines.
+
+When a Workflow has ended, was terminated or was deleted, the reaper deletes its jobs.
+"""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -21,9 +24,9 @@ _ENDED_PHASES: Final = frozenset({"Succeeded", "Failed", "Error"})
 _WATCH_SECONDS: Final = 240.0
 _PAUSE_SECONDS: Final = 2.0
 _PAUSE_WITHOUT_ARGO_SECONDS: Final = 5.0
-"""The pause between two requests for Workflows on a cluster that does not have this kind.
+"""The pause between two requests for Workflows on a cluster that does not have this resource.
 
-Argo may be installed at any time. A refused list of an unknown kind costs the API server next to nothing."""
+Argo may be installed at any time. A refused list of an unknown resource costs the API server next to nothing."""
 
 _PAUSE_IF_REFUSED_SECONDS: Final = 60.0
 _STATUS_GONE: Final = 410
@@ -131,7 +134,7 @@ def how_ended(workflow: Mapping[str, Any]) -> str:
 
 
 def owner_of(job: Job, *, namespace: str) -> WorkflowReference | None:
-    """Return the Workflow that owns a job; None if no Workflow of ``namespace`` owns the job."""
+    """Return a reference to the Workflow that owns a job; None if no Workflow of ``namespace`` owns the job."""
     for reference in job.owner_references:
         if reference.get("kind") == "Workflow":
             return WorkflowReference(reference["name"], reference["uid"])

@@ -1,7 +1,7 @@
 """The API of a Kubeflow Pipelines server: JSON over HTTP, with errors that show whether a retry may help.
 
 The generated client of ``kfp`` is not used. It accepts a proxy's login page as a run without an id, has no time limits,
-and raises ``AttributeError`` or ``UnicodeDecodeError`` for answers that do not come from its server.
+and raises ``AttributeError`` or ``UnicodeDecodeError`` for responses that do not come from its server.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _MULTI_USER_HINT: Final = "namespace"
 
 
 class NotSentError(ClusterUnavailableError):
-    """The error for a request that certainly had no effect: there was no connection, or the server refused it."""
+    """A request certainly had no effect: it was not sent, or the server refused it."""
 
 
 class Token:
@@ -97,12 +97,12 @@ class Api:
         body: Mapping[str, Any] | None = None,
         timeout_seconds: float = _ANSWER_SECONDS,
     ) -> dict[str, Any]:
-        """Send a request and return the answer, a JSON object.
+        """Send a request, and return the JSON object in the response.
 
         Raises:
             ClusterRefusedError: If the server refuses the request, or redirects it, for instance to a login page.
             NotSentError: If the server cannot have acted on the request; it may be sent again.
-            ClusterUnavailableError: If no answer arrives, or the answer is not a JSON object.
+            ClusterUnavailableError: If no response arrives, or the response is not a JSON object.
         """
         response = self._send(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
         try:
@@ -125,7 +125,7 @@ class Api:
 
         Raises:
             ClusterRefusedError: If the server does not have the log.
-            ClusterUnavailableError: If no answer arrives, or only a part of it.
+            ClusterUnavailableError: If no response arrives, or only a part of it.
         """
         response = self._send("GET", path, timeout_seconds=_ANSWER_SECONDS)
         tail = b""
@@ -169,7 +169,7 @@ class Api:
         raise self._error_of(response.status, data)
 
     def _error_of(self, status: int, data: bytes) -> ClusterRefusedError | ClusterUnavailableError:
-        reason = f"{_words(data)} (status {status})"
+        reason = f"{_reason_in(data)} (status {status})"
         if may_pass(status):
             # A server error may occur after the server has acted on the request; the other statuses exclude that.
             kind = ClusterUnavailableError if status >= 500 else NotSentError
@@ -203,14 +203,15 @@ def _reason(error: Exception) -> str:
     return (str(error).rpartition("): ")[2] or type(error).__name__).rstrip(".")
 
 
-def _words(data: bytes) -> str:
-    """Return the reason that an error answer gives, without markup.
+def _reason_in(data: bytes) -> str:
+    """Return the reason in the body of an error response, as one line.
 
-    The errors of the server are JSON. An HTML page comes from a proxy, and counts as an answer without a reason.
+    The server sends errors as JSON. An HTML page comes from a proxy; for it, as for a response without a reason, the
+    result is "it gives no reason".
     """
     try:
         told = json.loads(data)
-        words = str(told.get("error") or told.get("message") or "")
+        reason = str(told.get("error") or told.get("message") or "")
     except (ValueError, AttributeError):
-        words = data.decode("utf-8", errors="replace") if b"<" not in data[:200] else ""
-    return " ".join(words[:500].split()).rstrip(".") or "it gives no reason"
+        reason = data.decode("utf-8", errors="replace") if b"<" not in data[:200] else ""
+    return " ".join(reason[:500].split()).rstrip(".") or "it gives no reason"

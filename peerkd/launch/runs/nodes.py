@@ -180,7 +180,7 @@ def _by_display_name(task: Task) -> FailedPod | None:
     The result is None if the display name does not contain the task's key.
 
     This function is used for a node for which no full name could be derived. This happens with servers of other
-    versions, which answer differently.
+    versions, whose responses differ.
     """
     shown = str(task["display_name"])
     if "(" in shown or shown in (_EXECUTOR, "root"):

@@ -81,7 +81,7 @@ class PipelineServer:
     ) -> str:
         """Create a run, and the experiment that it belongs to if it does not exist; return the run's id.
 
-        A request whose answer is lost may still have created the run. Each run therefore has a unique mark in its
+        A request whose response is lost may still have created the run. Each run therefore has a unique mark in its
         description. Before the request is repeated, the server is searched for a run with that mark.
 
         Raises:
@@ -128,7 +128,7 @@ class PipelineServer:
 
         Raises:
             ClusterRefusedError: If the server has no such run, or does not allow reading it.
-            ClusterUnavailableError: If no answer arrives, or the answer does not describe a run.
+            ClusterUnavailableError: If no response arrives, or the response does not describe a run.
         """
         run = self._api.request("GET", f"/apis/v2beta1/runs/{segment(run_id)}")
         if not run.get("run_id") and not run.get("state"):
@@ -172,7 +172,7 @@ class PipelineServer:
         return _id_of(found[0], "experiment_id", self.endpoint)
 
     def _look_for(self, mark: str, *, name: str, experiment_id: str, cause: ClusterUnavailableError) -> str:
-        """Return the id of the run with a mark; empty if several searches do not find one."""
+        """Return the id of the run whose description is ``mark``; empty if several searches do not find such a run."""
         retries = self._retries(_RETRY_SECONDS)
         query = {
             "experiment_id": experiment_id,
@@ -186,9 +186,9 @@ class PipelineServer:
                 listed = retries.call(lambda: self._api.request("GET", "/apis/v2beta1/runs", query=query))
             except (ClusterUnavailableError, ClusterRefusedError) as error:
                 raise ClusterUnavailableError(
-                    f"It is unknown whether the run {name} was created, because the server's answer was lost ({cause}) "
-                    f"and it does not list its runs ({error}) Look for it at {self.endpoint}/#/runs before you send it "
-                    "again."
+                    f"It is unknown whether the run {name} was created, because the server's response was lost "
+                    f"({cause}) and it does not list its runs ({error}) Look for it at {self.endpoint}/#/runs before "
+                    "you send it again."
                 ) from error
             for run in listed.get("runs") or []:
                 if run.get("description") == mark:

@@ -22,7 +22,7 @@ UNWATCHED: Final = "UNWATCHED"
 watch."""
 
 PATIENCE_SECONDS: Final = 600.0
-"""The time for which the server may be unreachable."""
+"""How long the server may be unreachable before the watch ends."""
 
 _ENDS: Final = {
     "SUCCEEDED": SUCCEEDED,
@@ -43,13 +43,13 @@ _RETRIED_REFUSALS: Final = UNKNOWN_CLIENT | {_NOT_FOUND}
 
 
 class Ending(NamedTuple):
-    """How the watching of a run ended."""
+    """The end of a watch: whether and how the run ended."""
 
     outcome: str
     """One of the outcomes SUCCEEDED, FAILED, CANCELED, UNFINISHED and UNWATCHED."""
 
     message: str
-    """A sentence for the user."""
+    """A sentence about the end of the watch, for the user."""
 
     is_fault_of_server: bool = False
     """Whether the run failed because a driver of Kubeflow Pipelines failed, and not in the program of a task."""
@@ -73,7 +73,7 @@ def watch(
 
     Failures that may pass are retried, and each kind has a time limit:
 
-    - ``patience_seconds`` if the server does not work: a status of 408, 425, 429 or 5xx; an answer that is not JSON; a
+    - ``patience_seconds`` if the server does not work: a status of 408, 425, 429 or 5xx; a response that is not JSON; a
       connection that is refused, lost or silent; or a host name that cannot be resolved.
     - 45 seconds if the server does not know the client (401, 403, or a redirect to a login page) or the run (404).
 

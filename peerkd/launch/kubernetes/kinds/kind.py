@@ -250,5 +250,5 @@ def condition(obj: Object, kind: str) -> Object | None:
 
 
 def read_time(text: str | None) -> datetime | None:
-    """Parse a time in the format of the Kubernetes API; None for None or an empty text."""
+    """Parse a time in the format of the Kubernetes API. Return None if the text is None or empty."""
     return datetime.fromisoformat(text).astimezone(UTC) if text else None
