@@ -1,8 +1,8 @@
-"""Deletion in a store. In a local folder, it is impossible while a run uses the store.
+"""Deletion in a store. While a run uses a store in a local folder, nothing can be deleted from it.
 
-A run holds a shared lock on the folder of its store, and a deletion an exclusive one. The kernel releases a lock
-however its process ends. Besides, a worker locks the workspace in which it works, so a store is also known to be in use
-if the worker belongs to a run on another machine.
+A run holds a shared lock on the folder of its store, and a deletion holds an exclusive lock. The kernel releases the
+lock of a process however the process ends. In addition, each worker locks the workspace in which it works. The locks of
+workers show that a store is in use even if the run is on another machine.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ class StoreCleaner(Protocol):
         """The address of the store."""
 
     def unused(self) -> AbstractContextManager[None]:
-        """Keep runs from using the store in this context, if the store has locks.
+        """Keep runs from using the store during the ``with`` block, if the store has locks.
 
         Raises:
             WorkspaceBusyError: If a run uses the store.
@@ -67,7 +67,7 @@ class FolderCleaner:
         return str(self._root)
 
     def unused(self) -> AbstractContextManager[None]:
-        """Keep runs from using the store in this context, as the function ``unused`` of this module does."""
+        """Keep runs from using the store during the ``with`` block, as the function ``unused`` of this module does."""
         return unused(self._root)
 
     def leftovers(self) -> Mapping[str, int]:
@@ -106,7 +106,7 @@ class FolderCleaner:
 
 @contextmanager
 def in_use(root: Path) -> Iterator[None]:
-    """Mark a store as in use in this context, so that nothing is deleted from it. The folder need not exist.
+    """Mark a store as in use during the ``with`` block, so that nothing is deleted from it. The folder need not exist.
 
     Raises:
         WorkspaceBusyError: If ``peerkd clean`` is at work on the store.
@@ -119,12 +119,12 @@ def in_use(root: Path) -> Iterator[None]:
 
 @contextmanager
 def unused(root: Path) -> Iterator[None]:
-    """Keep runs from using a store in this context.
+    """Keep runs from using a store during the ``with`` block.
 
     Raises:
         WorkspaceBusyError: If a run uses the store.
     """
-    busy = f"A run is going on in {root}, which may need what would be deleted; wait for it or end it."
+    busy = f"A run is in progress in {root}, which may need what would be deleted; wait for it or end it."
     with _locked(root, fcntl.LOCK_EX, busy=busy):
         for path in root.rglob("*.lock"):
             with path.open("a") as lock:

@@ -16,7 +16,7 @@ changes no key, because its default describes how all existing artifacts were ma
 
 Settings that change no number are not part of a key: the name of the experiment, paths of data sets, devices, workers
 and the settings of the cluster. Each stage names the sections of the config that it depends on, and the fields inside
-them that do not count. A new field of such a section is therefore part of the key unless a stage excludes it.
+them that do not count. A new field of such a section therefore counts unless a stage excludes it.
 """
 
 import hashlib

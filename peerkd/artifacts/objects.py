@@ -36,7 +36,7 @@ def download_object(
     stored = bucket.head(name)
     shown = without_secrets(address, keeps_path=True)
     if stored is None:
-        # The answer is the same if the bucket does not exist, but a list of its objects would be refused.
+        # The response is the same if the bucket does not exist, but a list of its objects would be refused.
         bucket.names(name)
         raise ValueError(f"{shown} must be an object in the bucket, and none exists.")
     path = folder / name.rpartition("/")[2]

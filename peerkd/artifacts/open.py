@@ -20,7 +20,8 @@ _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 _MAX_NAME_BYTES: Final = 255
 _MAX_PATH_BYTES: Final = 3_500
-"""The maximum length of a store's path. Linux allows 4,096 bytes; the rest is for the names of artifacts' files."""
+"""The maximum length of a store's path. Linux allows 4,096 bytes for the path of a file; the rest is for the names of
+the files in the store."""
 
 
 def open_store(

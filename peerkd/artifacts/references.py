@@ -81,7 +81,8 @@ def similar_keys(key: str, store: ArtifactStore, *, kinds: Collection[str]) -> s
     Args:
         key: The key that the store does not have.
         store: The artifact store.
-        kinds: The kinds of the artifacts that are listed, each the first part of a key.
+        kinds: The kinds of the artifacts whose keys may be listed. The kind of an artifact is the first part of its
+            key.
     """
     published = store.keys()
     keys = [each for each in published if each.partition("/")[0] in kinds]

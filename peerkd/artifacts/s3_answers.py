@@ -1,4 +1,4 @@
-"""Checks of the answers of an S3 server: ``SHAPES`` describes a correct answer to each call."""
+"""Checks of the responses of an S3 server: ``SHAPES`` describes a correct response to each call."""
 
 import hashlib
 import re
@@ -22,9 +22,9 @@ _ENCRYPTIONS_WITHOUT_MD5: Final = ("aws:kms", "aws:kms:dsse")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The features by which a call of the S3 API is recognised, and the required parts of a correct answer to it.
+    """The features by which a call of the S3 API is recognised, and the required parts of a correct response.
 
-    In addition, every answer with a body must state its length or use chunked transfer encoding.
+    In addition, every response with a body must state its length or use chunked transfer encoding.
     """
 
     method: str
@@ -35,9 +35,9 @@ class Shape:
     """The name of a header that the request must have; None if it needs none."""
     statuses: Set[int] = frozenset({200})
     headers: tuple[str, ...] = ()
-    """The names of the headers that the answer must have."""
+    """The names of the headers that the response must have."""
     root: str | None = None
-    """The name of the root element of the answer's XML; None if the body is not XML."""
+    """The name of the root element of the XML in the response; None if the body is not XML."""
 
 
 # The first shape that matches a request determines its call.
@@ -72,11 +72,12 @@ def find_call(method: str, url: str, headers: Container[str]) -> Call:
 
 
 def check_answer(call: Call, response: BaseHTTPResponse) -> None:
-    """Check the status and the headers of an answer, and its body if it is XML.
+    """Check the status and the headers of a response, and its body if it is XML.
 
     Raises:
-        AnswerError: If the answer reports an error.
-        TransientError: If a part of the answer is missing or wrong: it was cut or damaged, or is not from an S3 server.
+        AnswerError: If the response reports an error.
+        TransientError: If a part of the response is missing or wrong: the response was cut or damaged, or is not from
+            an S3 server.
         ParseError: If the body must be XML and is not.
     """
     shape = SHAPES[call]
@@ -84,17 +85,17 @@ def check_answer(call: Call, response: BaseHTTPResponse) -> None:
         raise _error_of(call, response)
     missing = [name for name in shape.headers if not response.headers.get(name)]
     if missing:
-        raise TransientError(f"an answer without {missing[0]}")
+        raise TransientError(f"a response without {missing[0]}")
     has_length = "content-length" in response.headers or response.headers.get("transfer-encoding") == "chunked"
     if not has_length and response.status != HTTPStatus.NO_CONTENT:
-        raise TransientError("an answer without a length")
+        raise TransientError("a response without a length")
     if shape.root:
         root = parse_xml(response.data)
         if _tag(root) == "Error":
             # For a long operation, a server sends the status and spaces before it knows how the operation ends.
             raise _described(call, root, status=response.status)
         if _tag(root) != shape.root:
-            raise TransientError(f"an answer with {_tag(root)[:40]} where {shape.root} was expected")
+            raise TransientError(f"a response with {_tag(root)[:40]} where {shape.root} was expected")
         if call is Call.LIST:
             _check_list(root)
 
@@ -113,28 +114,28 @@ def check_content(response: BaseHTTPResponse, name: str) -> None:
 
 
 def check_range(headers: Mapping[str, str], *, offset: int, num_bytes: int) -> None:
-    """Check that an answer contains the requested range of an object.
+    """Check that a response contains the requested range of an object.
 
-    If the object ends within the range, the answer may contain only the bytes up to the end of the object.
+    If the object ends within the range, the response may contain only the bytes up to the end of the object.
 
     Raises:
-        TransientError: If the answer contains another range.
+        TransientError: If the response contains another range.
     """
     found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", headers["content-range"])
     if found is None or int(found[1]) != offset or not offset <= int(found[2]) < offset + num_bytes:
-        raise TransientError("an answer with another range")
+        raise TransientError("a response with another range")
     if headers.get("content-length") not in (None, str(int(found[2]) - offset + 1)):
-        raise TransientError("an answer with a range of another length")
+        raise TransientError("a response with a range of another length")
 
 
 def shows_damage(headers: Mapping[str, str], md5: str) -> bool:
-    """Return whether the ETag in an answer shows that the stored content differs from the sent one.
+    """Return whether the ETag in a response shows that the stored content differs from the sent content.
 
-    If the ETag is not an MD5, it shows nothing, and the function returns False. Objects that are encrypted with a
-    customer's key have such ETags, and on some servers all objects have such ETags.
+    If the ETag is not an MD5, it shows nothing, and the result is False. Objects that are encrypted with a customer's
+    key have such ETags, and on some servers all objects have them.
 
     Args:
-        headers: The headers of the answer to an upload.
+        headers: The headers of the response to an upload.
         md5: The MD5 of the content that was sent.
     """
     etag = headers["etag"].strip('"').lower()
@@ -146,7 +147,7 @@ def shows_damage(headers: Mapping[str, str], md5: str) -> bool:
 
 
 def parse_xml(data: bytes) -> ElementTree.Element:
-    """Parse the body of an answer, and return the root element.
+    """Parse the body of a response, and return the root element.
 
     Raises:
         ParseError: If the body is not XML.
@@ -166,15 +167,15 @@ def child_text(element: ElementTree.Element, tag: str) -> str:
     """
     found = element.find(f"{{*}}{tag}")
     if found is None:
-        raise TransientError(f"an answer without {tag}")
+        raise TransientError(f"a response without {tag}")
     return found.text or ""
 
 
 def _error_of(call: Call, response: BaseHTTPResponse) -> AnswerError:
     status = response.status
     if call is Call.HEAD:
-        # The answer has no body. An S3 server puts the id of the request into the headers; a proxy in front of it does
-        # not, and its 404 says nothing about the object.
+        # The response has no body. An S3 server puts the id of the request into the headers; a proxy in front of it
+        # does not, and its 404 says nothing about the object.
         is_missing = status == HTTPStatus.NOT_FOUND and any(name in response.headers for name in _REQUEST_ID_HEADERS)
         return AnswerError(call, status=status, code="NoSuchKey" if is_missing else "")
     try:

@@ -1,7 +1,7 @@
 """The objects of a bucket: requests that are repeated while their failures are transient.
 
-The MinIO client builds, signs and sends the requests, over connections that check the answers. Its public functions can
-neither write under a condition nor repeat a single part of an upload or a copy. For such requests, ``Bucket._send``
+The MinIO client builds, signs and sends the requests, over connections that check the responses. Its public functions
+can neither write under a condition nor repeat a single part of an upload or a copy. For such requests, ``Bucket._send``
 calls the client's private function ``_execute``, through which all its public functions send their requests.
 """
 
@@ -43,11 +43,11 @@ PART_BYTES: Final = 64 * 1024**2
 COPY_BYTES: Final = 512 * 1024**2
 """The maximum number of bytes that the server is asked to copy in one request.
 
-S3 allows 5 GiB, but the answer must arrive before the read timeout."""
+S3 allows 5 GiB, but the response must arrive before the read timeout."""
 
 _READ_BYTES: Final = 1024**2
 _MAX_NAMES: Final = 1000
-"""The maximum number of names in one answer to a list request, or in one deletion. It is the limit of S3."""
+"""The maximum number of names in one response to a list request, or in one request to delete. It is the limit of S3."""
 
 _Result = TypeVar("_Result")
 
@@ -63,7 +63,7 @@ class Stored:
 
 
 class Listed(NamedTuple):
-    """The facts about an object in a list of objects."""
+    """The entry of one object in a list of objects."""
 
     num_bytes: int
     changed_at: datetime
@@ -96,7 +96,7 @@ class Bucket:
         self._client = connect(settings)
         self._has_answered = Event()
         self._tags_are_md5s = Event()
-        """An event that is set once an ETag of this server has been the MD5 of the object's content."""
+        """An event that is set when this server returns an ETag that equals the MD5 of the uploaded content."""
 
     @property
     def address(self) -> str:
@@ -133,7 +133,7 @@ class Bucket:
                 check_content(response, name)
                 return parse(response.data)
             except ArtifactCorruptError as error:
-                raise TransientError("a damaged answer", num_tries=NUM_TRIES_OF_DAMAGED, final_error=error) from error
+                raise TransientError("a damaged response", num_tries=NUM_TRIES_OF_DAMAGED, final_error=error) from error
 
         try:
             return self._repeat(request)
@@ -141,7 +141,7 @@ class Bucket:
             return None
 
     def head(self, name: str) -> Stored | None:
-        """Return the facts about an object without its content, or None if it does not exist."""
+        """Return the size, the SHA-256 and the ETag of an object, or None if the object does not exist."""
 
         def request() -> Stored:
             try:
@@ -149,7 +149,7 @@ class Bucket:
             except AnswerError as error:
                 if error.code or not HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise
-                # An answer to HEAD has no error code that tells expired keys from missing rights; one to GET has.
+                # A response to HEAD has no error code that tells expired keys from missing rights; one to GET has.
                 self._client.get_object(self.name, name).close()
                 raise TransientError("HEAD of an object failed while GET succeeded") from error
             num_bytes, etag = int(headers["content-length"]), headers["etag"].strip('"')
@@ -190,7 +190,7 @@ class Bucket:
                 response.close()
                 response.release_conn()
             if num_read == 0:
-                raise TransientError("an answer without content")
+                raise TransientError("a response without content")
             return num_read
 
         return self._repeat(request)
@@ -220,7 +220,7 @@ class Bucket:
         return {name: each.version for name, each in self.describe_once(prefix).items()}
 
     def describe_once(self, prefix: str) -> Mapping[str, Listed]:
-        """Return the facts about all objects whose names begin with a prefix, from one list as in ``list_once``."""
+        """Return the entries of all objects whose names begin with a prefix, from a single list as in ``list_once``."""
 
         def request(after: str | None) -> dict[str, Listed]:
             found = self._client.list_objects(self.name, prefix, recursive=True, start_after=after)
@@ -247,8 +247,8 @@ class Bucket:
             only_new: Whether to write the object only if none with this name exists.
 
         Raises:
-            ConditionError: If ``only_new`` and the object exists. An earlier attempt at the same request, whose answer
-                was lost, may have written it.
+            ConditionError: If ``only_new`` and the object exists. An earlier attempt at the same request, whose
+                response was lost, may have written it.
             NoConditionsError: If ``only_new`` and the server does not support this condition.
         """
         sha256 = hashlib.sha256(content).hexdigest()
@@ -292,7 +292,7 @@ class Bucket:
 
         Raises:
             UploadLostError: If the server does not know the upload. An earlier attempt at the same request, whose
-                answer was lost, may have completed it.
+                response was lost, may have completed it.
         """
         root = ElementTree.Element("CompleteMultipartUpload")
         for number, tag in enumerate(tags, start=1):
@@ -353,7 +353,7 @@ class Bucket:
         return {"x-amz-copy-source": quote(f"/{self.name}/{name}"), "x-amz-copy-source-if-match": f'"{etag}"'}
 
     def _repeat_for_text(self, tag: str, *request: Any, **parts: Any) -> str:
-        """Send a request with ``_send``, repeat it if it fails, and return the text of an element of the answer.
+        """Send a request with ``_send``, repeat it if it fails, and return the text of an element of the response.
 
         Args:
             tag: The name of the element.

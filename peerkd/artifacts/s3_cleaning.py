@@ -36,10 +36,10 @@ class S3Cleaner:
         return {name: found[name] for name in sorted(found) if is_leftover(name)}
 
     def seconds_since_change(self, name: str) -> float | None:
-        """Return the age of the newest object of an artifact or a workspace in seconds; None if it has no objects.
+        """Return how many seconds ago an object of an artifact or a workspace was last written; None if none exists.
 
-        The clock of the server may differ from that of this machine. S3 refuses requests if they differ by more than
-        15 minutes.
+        The clock of the server may differ from the clock of this machine. S3 refuses requests if the two differ by more
+        than 15 minutes.
         """
         parts = self._objects.get(name)
         if not parts:

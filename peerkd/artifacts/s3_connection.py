@@ -1,7 +1,7 @@
-"""Connections to an S3 server that return only complete and correct answers.
+"""Connections to an S3 server that return only complete and correct responses.
 
-If a connection breaks within the headers of an answer, Python's HTTP client takes the headers for complete. Such an
-answer would have no length, and would be read as an empty object.
+If a connection breaks within the headers of a response, Python's HTTP client takes the headers for complete. Such a
+response would have no length, and would be read as an empty object.
 """
 
 import http.client
@@ -66,7 +66,7 @@ class _CurrentKeys(Provider):
 
 
 class CheckedPool(urllib3.PoolManager):
-    """A pool of connections that checks each answer, and neither repeats requests nor follows redirects."""
+    """A pool of connections that checks each response, and neither repeats requests nor follows redirects."""
 
     def __init__(self, ca_file: str | None) -> None:
         """Create a pool without connections.
@@ -85,11 +85,11 @@ class CheckedPool(urllib3.PoolManager):
     def urlopen(  # type: ignore[override]  # like the function that it overrides
         self, method: str, url: str, redirect: bool = False, **kwargs: Any
     ) -> BaseHTTPResponse:
-        """Send a request once, check the answer with ``check_answer``, and return it.
+        """Send a request once, check the response with ``check_answer``, and return the response.
 
         Raises:
-            HTTPError: If no answer comes, or the connection breaks before the end of the headers.
-            AnswerError, TransientError, ParseError: If ``check_answer`` refuses the answer.
+            HTTPError: If no response arrives, or the connection breaks before the end of the headers.
+            AnswerError, TransientError, ParseError: If ``check_answer`` refuses the response.
         """
         # A redirect is never followed: the signature of a request is not valid for the host that it names.
         response = super().urlopen(method, url, redirect=False, **kwargs)
@@ -102,7 +102,7 @@ class CheckedPool(urllib3.PoolManager):
 
 
 class _WholeLines:
-    """The stream of an answer. ``readline`` raises an error if the stream ends before the line does."""
+    """The stream of a response. ``readline`` raises an error if the stream ends before the line does."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

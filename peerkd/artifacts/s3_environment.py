@@ -30,7 +30,7 @@ _AMAZON_REGION: Final = re.compile(r"(?:s3-(?:fips-)?)?([a-z]{2,4}(?:-[a-z]+)+-\
 
 It matches the second part of s3.eu-west-2.amazonaws.com and the first of s3-eu-west-2.amazonaws.com."""
 _AMAZON_GLOBAL: Final = ("s3.amazonaws.com", "s3-external-1.amazonaws.com")
-"""The hosts of Amazon S3 that serve buckets of all regions."""
+"""The hosts of Amazon S3 that serve buckets in all regions."""
 _WITH_REGIONS: Final = re.compile(
     r"(?:.*\.)?(?:"
     r"s3\.([a-z0-9-]+)\.(?:backblazeb2\.com|wasabisys\.com|scw\.cloud|cloud-object-storage\.appdomain\.cloud)"

@@ -1,7 +1,8 @@
 """Failures of requests to an S3 server, and two tables that decide which of them are transient.
 
-If the server answers with an error, the first matching row of ``ANSWERS`` decides what happens next. If no answer
-arrives, or the answer cannot be read, an exception is raised, and the first matching row of ``FAILURES`` decides.
+If the response of the server reports an error, the first matching row of ``ANSWERS`` decides what happens next. If no
+response arrives, or the response cannot be read, the request raises an exception, and the first matching row of
+``FAILURES`` decides.
 """
 
 import re
@@ -16,13 +17,13 @@ from urllib3.exceptions import HTTPError
 
 NUM_TRIES_OF_REFUSED: Final = 4
 NUM_TRIES_OF_DAMAGED: Final = 10
-"""The maximum number of attempts at a request whose answer is damaged.
+"""The maximum number of attempts at a request whose response is damaged.
 
-If a third of all answers were damaged, one request in 60,000 would fail this often in a row."""
+If a third of all responses were damaged, one request in 60,000 would fail this often in a row."""
 
 
 class Call(Enum):
-    """A kind of request. The same answer of a store can mean different errors for different kinds."""
+    """A kind of request. The same response of a store can mean different errors for different kinds."""
 
     READ = auto()
     """A request for a range of an object, under the condition that the object has a certain ETag."""
@@ -58,7 +59,7 @@ class TransientError(Exception):
 
 
 class AnswerError(Exception):
-    """An answer that reports an error, either by its HTTP status or by an XML element ``Error``."""
+    """A response that reports an error, either by its HTTP status or by an XML element ``Error``."""
 
     def __init__(self, call: Call, *, status: int, code: str = "", message: str = "") -> None:
         super().__init__(f"status {status}, {code or 'without an S3 error code'}{': ' if message else ''}{message}")
@@ -120,14 +121,14 @@ _OTHER: Final = "The store {endpoint} refuses the request ({text}): check PEERKD
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the table ``ANSWERS``: the conditions for an answer to match, and what happens then."""
+    """A row of the table ``ANSWERS``: the conditions that a response must match, and what happens then."""
 
     kind: FailureKind | type[Exception]
     """The treatment of the failure, or the type of an error that is raised because callers handle it."""
     codes: Set[str] | None = None
     """The error codes that match; None if all codes do.
 
-    The empty code stands for an answer without an error code, which does not come from an S3 server."""
+    The empty code stands for a response without an error code, which does not come from an S3 server."""
     sentence: str = _OTHER
     """The message for the user if the request is finally refused."""
     _: KW_ONLY
@@ -169,10 +170,10 @@ ANSWERS: Final[tuple[Row, ...]] = (
     Row(FailureKind.REFUSED_AT_FIRST, {"AuthorizationHeaderMalformed", "PermanentRedirect"}, _REGION),
     Row(FailureKind.REFUSED, {"InvalidRegion", "IllegalLocationConstraintException"}, _REGION),
     Row(FailureKind.REFUSED, {"InvalidBucketName"}, _BUCKET),
-    # One operation may be denied while others are allowed, so earlier correct answers do not matter.
+    # One operation may be denied while others are allowed, so earlier correct responses do not matter.
     Row(FailureKind.REFUSED, {"AccessDenied", "AllAccessDisabled", "AccountProblem"}, _DENIED),
     Row(FailureKind.REFUSED, {"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}, _FULL),
-    # All other codes, and answers without a code.
+    # All other codes, and responses without a code.
     Row(FailureKind.TRANSIENT, statuses=range(500, 1000)),
     Row(FailureKind.TRANSIENT, statuses={408, 429}),
     Row(FailureKind.TRANSIENT, statuses=range(300)),
@@ -209,7 +210,7 @@ def classify(error: Exception, *, endpoint: str, bucket: str, has_answered: bool
     else:
         cause = _innermost(error)
         kind, sentence = next(row[1:] for row in FAILURES if isinstance(cause, row[0]) or isinstance(error, row[0]))
-        code, text = "", _message_of(cause) if isinstance(error, HTTPError) else f"the answer cannot be read: {error}"
+        code, text = "", _message_of(cause) if isinstance(error, HTTPError) else f"the response cannot be read: {error}"
     if isinstance(kind, type):
         return kind(code)
     if kind is FailureKind.TRANSIENT:

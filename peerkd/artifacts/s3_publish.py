@@ -25,7 +25,7 @@ Objects that remain after that are deleted by later runs, or by ``peerkd store c
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Source:
-    """The place of a file that is to be published: a saved object of the workspace, or only this worker's folder."""
+    """The place of a file to publish: a saved object of the workspace, or this worker's folder."""
 
     entry: FileEntry
     path: Path | None = None
@@ -83,7 +83,7 @@ def publish_folder(
 def clear_away(bucket: Bucket, names: ObjectNames, key: str, manifest: Manifest | None = None) -> int:
     """Delete the objects that a published artifact does not need, such as its workspace; return how many were deleted.
 
-    The manifest decides which objects are kept. Its digest has been checked, so a damaged answer of the server cannot
+    The manifest decides which objects are kept. Its digest has been checked, so a damaged response of the server cannot
     lead to the deletion of a needed object.
 
     Args:
@@ -148,9 +148,9 @@ def _sources(bucket: Bucket, partial: str, folder: Path, *, gone: set[str]) -> d
 
 
 def _head(bucket: Bucket, saved: str) -> Stored | None:
-    """Return the facts about a saved object, or None if it does not exist.
+    """Return the size, the SHA-256 and the ETag of a saved object, or None if the object does not exist.
 
-    An answer without a SHA-256 may be damaged, so the request is repeated.
+    A response without a SHA-256 may be damaged, so the request is repeated.
     """
     for _ in range(NUM_TRIES_OF_DAMAGED):
         stored = bucket.head(saved)
@@ -171,15 +171,15 @@ def _write_files(bucket: Bucket, targets: Mapping[str, _Source]) -> None:
 
 
 def _write_manifest(bucket: Bucket, names: ObjectNames, manifest: Manifest) -> bool:
-    """Write a manifest unless the artifact has one. Return False if this may have replaced another worker's manifest.
+    """Write a manifest unless the artifact has one. Return False if it may have replaced another worker's manifest.
 
-    This can happen only on servers that do not support conditional writes.
+    A manifest can be replaced only on a server that does not support conditional writes.
     """
     name, text = names.manifest(manifest.key), manifest.to_json().encode()
     try:
         bucket.put(name, text, only_new=True)
     except ConditionError:
-        # The manifest is another worker's, or this one's if the answer was lost and the request repeated.
+        # The manifest is another worker's, or this one's if the response was lost and the request repeated.
         pass
     except NoConditionsError:
         if find_manifest(bucket, names, manifest.key) is None:

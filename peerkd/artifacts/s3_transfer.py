@@ -65,7 +65,7 @@ def copy_object(bucket: Bucket, source: str, stored: Stored, target: str) -> Non
     Args:
         bucket: The bucket.
         source: The name of the object.
-        stored: The answer of ``Bucket.head`` for the source.
+        stored: The result of ``Bucket.head`` for the source.
         target: The name of the copy.
 
     Raises:
@@ -178,7 +178,7 @@ def _write_parts(
                 continue
             bucket.end_upload(name, upload, tags)
         except UploadLostError:
-            # An earlier request, whose answer was lost, may have completed the upload.
+            # An earlier request, whose response was lost, may have completed the upload.
             pass
         except BaseException:
             with suppress(StoreUnavailableError, UploadLostError, ValueError):

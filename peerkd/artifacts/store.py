@@ -21,7 +21,8 @@ SCRATCH_NAME = "scratch"
 It is kept between attempts, and is not part of the artifact."""
 
 _NO_ARTIFACT: Final = re.compile(r"\.(partial|publishing|damaged-\d+)$")
-"""The pattern of the endings of folders that contain a workspace, or a damaged artifact that was renamed."""
+"""The pattern of the endings of folder names, for folders with a workspace or with a damaged artifact that was
+renamed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +43,7 @@ class Manifest:
     key: str
     files: Mapping[str, FileEntry]
     metadata: Mapping[str, Any]
-    """Facts about the content as JSON values, which can be read without fetching the files."""
+    """A description of the content as JSON values, which can be read without fetching the files."""
 
     @property
     def fingerprint(self) -> str:
@@ -201,7 +202,7 @@ class ArtifactStore(Protocol):
 
 @contextmanager
 def add_remedy_to_errors(address: str, key: str) -> Iterator[None]:
-    """Add a remedy to each ``ArtifactCorruptError`` that the body of the ``with`` statement raises.
+    """Add a remedy to the message of each ``ArtifactCorruptError`` raised in the ``with`` block.
 
     The remedy is the command that sets the damaged artifact aside.
     """
@@ -274,7 +275,7 @@ def verify_folder(folder: Path, manifest: Manifest) -> None:
     """Check the size and the content of every file of the manifest.
 
     Raises:
-        ArtifactCorruptError: If a file is missing or differs; the message names the first one.
+        ArtifactCorruptError: If a file is missing or differs. The message names the first such file.
     """
     damage = find_damage(folder, manifest)
     if damage:
