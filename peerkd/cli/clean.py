@@ -27,13 +27,13 @@ def clean(place: StorePlace, texts: Sequence[str], *, has_unfinished: bool, is_c
         texts: The names of the runs to delete.
         has_unfinished: Whether all unfinished runs are deleted too.
         is_confirmed: Whether the user has agreed beforehand by ``--yes``.
-        as_json: Print what would be deleted as JSON, without a question. The command then deletes only with ``--yes``.
+        as_json: Print what would be deleted as JSON, without asking. The command then deletes only with ``--yes``.
 
     Raises:
         ValueError: If the options name no store, or a text does not name one run of the store.
         ArtifactCorruptError: If a manifest is damaged.
-        WorkspaceBusyError: If a run is going on in the folder, a named run may be going on in a store in S3, or the
-            store has changed since the question.
+        WorkspaceBusyError: If a run is in progress in the folder, a named run may be in progress in a store in S3, or
+            the store has changed since the question.
         StoreUnavailableError: If the store does not answer.
     """
     address = place.address

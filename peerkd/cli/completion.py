@@ -58,7 +58,10 @@ def fields(context: typer.Context, incomplete: str) -> list[str]:
 
 @contextmanager
 def completing_for_bash(environment: MutableMapping[str, str]) -> Iterator[None]:
-    """Let a completion see whole words, although bash splits them at ``=``, and print only what follows the ``=``."""
+    """Undo the splitting of words at ``=`` by bash for a completion in the ``with`` block.
+
+    The completion sees whole words. Of each completed word, only the part after the ``=`` is printed.
+    """
     if environment.get("_PEERKD_COMPLETE") != "complete_bash":
         yield
         return
@@ -72,7 +75,7 @@ def completing_for_bash(environment: MutableMapping[str, str]) -> Iterator[None]
 
 
 def _join_words(environment: MutableMapping[str, str]) -> str:
-    """Join the words that bash has split at ``=``. Return what the word under the cursor has up to its last ``=``."""
+    """Join the words that bash has split at ``=``. Return the word under the cursor up to its last ``=``, included."""
     words, cursor = environment["COMP_WORDS"].split(), int(environment["COMP_CWORD"])
     joined: list[str] = []
     num_joined = 0
@@ -98,7 +101,7 @@ def runs(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
 
     try:
         address = store_address(context.params.get("output"), context.params.get("store"))
-        # A bucket is not listed, because its answers may take longer than a person waits.
+        # A bucket is not listed, because its responses may take longer than a person waits.
         found = [] if address.startswith(S3_SCHEME) else list_runs(open_store(address), notify=lambda _: None)
     except (ValueError, PeerKDError):
         return []
@@ -116,7 +119,13 @@ def _pipeline(context: typer.Context) -> "Pipeline[StrictConfig]":
 
 
 def _values(schema: Mapping[str, Any], names: list[str], definitions: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the values of a field that has only a few, given its schema and the rest of its dotted name."""
+    """Yield the values that a field can have, if its schema lists them.
+
+    Args:
+        schema: The schema of the field, or of a section that contains it.
+        names: The names that lead from ``schema`` to the field.
+        definitions: The definitions that schemas refer to.
+    """
     if "$ref" in schema:
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     options = [option for word in ("oneOf", "anyOf", "allOf") for option in schema.get(word, [])]

@@ -39,10 +39,10 @@ _EXTRAS: Final[Mapping[str, str]] = {
     "minio": "s3",
     "prometheus_client": "metrics",
 }
-"""The extra that installs each module of another project that a command imports."""
+"""The extra of peerkd that installs a third-party module, by the name of the module."""
 
 _CONFIG_FILE: Final = re.compile(r"['( ]([^'( ]+\.(?:ya?ml|json))['), ]")
-"""The name of a file with a config in the message about a word that is no command or option."""
+"""The pattern that finds the name of a config file in Typer's error message about an unknown command or argument."""
 
 _LOCAL_EXTRAS: Final = ("pipeline", "report", "data", "train")
 """The extras that ``peerkd[local]`` contains."""
@@ -52,7 +52,7 @@ _LOCAL_EXTRAS: Final = ("pipeline", "report", "data", "train")
 def exiting_on_errors() -> Iterator[None]:
     """Run a command, and exit with 2 for an error that the user can fix and 1 for other failures.
 
-    The exit code is 130 for Ctrl-C, and 143 for SIGTERM in the body of ``ending_on_sigterm``.
+    The exit code is 130 for Ctrl-C, and 143 for SIGTERM in a ``with`` block of ``ending_on_sigterm``.
 
     Any other exception is a defect of this program and passes with its traceback.
     """
@@ -110,10 +110,10 @@ def exiting_on_errors() -> Iterator[None]:
 
 @contextmanager
 def ending_on_sigterm() -> Iterator[None]:
-    """End the body of the ``with`` statement on SIGTERM as on Ctrl-C, and raise ``SystemExit`` with 143 afterwards.
+    """End the ``with`` block on SIGTERM as on Ctrl-C, then raise ``SystemExit`` with the exit code 143.
 
-    A second SIGTERM kills the process. Only the main thread receives signals, so in any other thread the context does
-    nothing.
+    A second SIGTERM kills the process. Only the main thread receives signals, so in any other thread this context
+    manager does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

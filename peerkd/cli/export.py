@@ -32,13 +32,13 @@ def export(
         run: The run, as for ``peerkd show``. If no option names the store, it may also be the address of a store.
         student: The name or number of the student.
         to: The path of the file.
-        export_format: The name of the format: ``safetensors``, ``torch`` or ``onnx``. None: the format that the ending
-            of the file's name has.
+        export_format: The name of the format: ``safetensors``, ``torch`` or ``onnx``. None: the ending of the file's
+            name selects the format.
         teacher: The name or number of the teacher of the training whose network is written; None if the user names no
             teacher.
         setting: The setting of this training, as ``NAME=VALUE,...``; None if the user names no setting.
         study: The run, if ``run`` is the address of a store. None: the only run of this store.
-        as_json: Print the facts as JSON instead of text.
+        as_json: Print the result as JSON instead of text.
 
     Raises:
         ValueError: If an option does not fit the others, the store or the network.

@@ -1,7 +1,7 @@
-"""The refusal of options that would have no effect where they are given.
+"""The check that refuses options without an effect.
 
-The table has the situations that the command line alone shows. What follows from a config, such as a field that no
-stage uses, is refused where configs are read.
+The table ``IDLE`` has the cases that can be recognised from the command line alone. A field of a config without an
+effect is refused where configs are read.
 """
 
 import os
@@ -19,7 +19,7 @@ inside a pod."""
 
 
 class Idle(NamedTuple):
-    """Options of a command that do nothing in a situation."""
+    """Options of a command that have no effect in a situation."""
 
     options: tuple[str, ...]
     is_situation: Callable[[Given], bool]
@@ -95,11 +95,11 @@ IDLE: Final[Mapping[str, tuple[Idle, ...]]] = {
         ),
     ),
 }
-"""The situations of each command."""
+"""The options without an effect and their situations, by the words of the command."""
 
 
 def check_options(command: str, options: Mapping[str, str], given: Given) -> None:
-    """Check that every option that was given does something.
+    """Check that every given option has an effect.
 
     Args:
         command: The words of the command, such as ``run pcl``.
@@ -107,7 +107,7 @@ def check_options(command: str, options: Mapping[str, str], given: Given) -> Non
         given: The values that were given.
 
     Raises:
-        ValueError: If an option does nothing.
+        ValueError: If an option has no effect.
     """
     for idle in IDLE.get(command, ()):
         if idle.is_situation(given):

@@ -1,4 +1,4 @@
-"""What a person sees of a run that is going on: one bar for the whole run in a terminal, and plain lines elsewhere."""
+"""What a person sees of a run in progress: one bar for the whole run in a terminal, and plain lines elsewhere."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ _WARNINGS: Final = ("warning", "error")
 
 @contextmanager
 def showing(invocation: InvocationWriter, *, verbose: bool, quiet: bool, can_draw: bool = True) -> Iterator[None]:
-    """While the context is open, show the lines of the stages on stderr, and write them to the files of an invocation.
+    """Show the lines of the stages on stderr during the ``with`` block, and write them to the files of an invocation.
 
     Args:
         invocation: The invocation.
@@ -69,7 +69,7 @@ def console_of(stream: TextIO) -> Console:
 
 
 def live_view(console: Console, view: Callable[[], RenderableType]) -> Live:
-    """Return a context that draws a view four times a second, and removes it at the end."""
+    """Return a context manager that draws a view four times a second, and removes it at the end."""
     return Live(
         get_renderable=view,
         console=console,

@@ -34,7 +34,8 @@ Preset = Annotated[
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
-        "--config", help="YAML or JSON file. Its fields replace fields of the preset or, without --preset, defaults."
+        "--config",
+        help="YAML or JSON file. Its fields replace those of the preset or, without --preset, the defaults.",
     ),
 ]
 Overrides = Annotated[
@@ -174,7 +175,7 @@ RunName = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="Name, key or fingerprint of the run, or the beginning of one of these, or latest.",
+        help="Name, key or fingerprint of the run, the beginning of one of these, or 'latest'.",
         autocompletion=completion.runs,
     ),
 ]

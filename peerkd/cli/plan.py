@@ -63,7 +63,7 @@ def plan(
             data of a peer.
         measure: Whether to measure. None: measure if torch is installed.
         strategy: How settings are chosen; None for a pipeline without that choice.
-        as_json: Print the facts as JSON instead of text.
+        as_json: Print the plan as JSON instead of text.
 
     Raises:
         ValueError: If the config breaks a rule, the data set does not fit it, or torch is needed but not installed.

@@ -26,7 +26,7 @@ class Measurement:
 
     config: Any
     samples: Any
-    """The first two arguments of the function. The third one is the device."""
+    """The first two arguments of the function that ``start`` names. The third argument is the device."""
 
     tasks: Mapping[str, Hashable]
     """The tasks of the measurement, by title. The result of a task is a named tuple with the seconds that a sample
@@ -91,7 +91,7 @@ def _of_pairs(
 
 
 class Measured:
-    """The speed of this machine. It is measured while ``lines`` are read."""
+    """The speed of this machine, which ``lines`` or ``to_json`` measures."""
 
     def __init__(self, measurement: Measurement) -> None:
         # Imported here so that the lines about the work are printed without delay.
@@ -124,7 +124,7 @@ class Measured:
         yield line("time on this machine", format_duration(seconds), f"{self._num_parallel:,} in parallel")
 
     def to_json(self) -> dict[str, Any]:
-        """Measure, and return the facts as JSON values."""
+        """Measure, and return the speed and the duration of the run as JSON values."""
         rates = {title: each._asdict() for title, each in self._measure()}
         return {
             "device": self._device,

@@ -141,7 +141,7 @@ def run(
 
 @contextmanager
 def _telling_how_to_continue(output: Path, store: str, *, pipeline: str, strategy: str | None) -> Iterator[None]:
-    """Print the command that continues the run if the body of the ``with`` statement is interrupted."""
+    """Print the command that continues the run if Ctrl-C interrupts the ``with`` block."""
     try:
         yield
     except KeyboardInterrupt:

@@ -43,7 +43,7 @@ def show_runs(
 
     Args:
         place: The options that name the store.
-        as_json: Print the facts as JSON instead of text.
+        as_json: Print the runs as JSON instead of text.
         state: The state of the runs that are printed; None for any.
         pipeline: The pipeline of the runs that are printed; None for any.
         limit: The largest number of runs, the latest first; None for all.
@@ -163,11 +163,11 @@ def write_index(address: str, runs: Sequence[StoredRun] | None = None) -> Path:
 
 
 def lines_of_runs(runs: Sequence[StoredRun], *, width: int | None = None) -> Iterator[str]:
-    """Yield the lines of a table of runs: the facts of each run, and below them its result or the remaining stages.
+    """Yield the lines of a table of runs: a row for each run, and below the row its result or the remaining stages.
 
     Args:
         runs: The runs.
-        width: The maximum length of a line. If the table is wider, the facts of a run are below its name.
+        width: The maximum length of a line. If the table is wider, the other columns of a run are below its name.
     """
     rows = [("NAME", "STATE", "STARTED (UTC)", "PIPELINE", "COST", "SIZE")]
     rows += [

@@ -56,8 +56,8 @@ def submit(
 ) -> int:
     """Send a pipeline, and return the exit code.
 
-    A new run with the same parameters replaces a run that Kubeflow Pipelines itself failed, ``num_retries`` times at
-    most, if ``wait`` is true. It finds the finished stages in the store.
+    If ``wait`` is true and the run fails because of Kubeflow Pipelines itself, a new run with the same parameters
+    replaces it, at most ``num_retries`` times. The new run finds the finished stages in the store.
 
     Raises:
         ValueError: If an argument is wrong. Nothing is sent then.

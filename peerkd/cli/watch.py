@@ -1,4 +1,4 @@
-"""``peerkd watch`` and ``peerkd logs``: the progress of a run of this machine, and what it has printed."""
+"""``peerkd watch`` and ``peerkd logs``: the progress of a run on this machine, and what the run has printed."""
 
 import json
 import sys
@@ -96,7 +96,7 @@ def show_logs(
         text: The name of the run.
         follow: Wait for further lines until the run ends.
         as_json: Print each line as a JSON object with ``at``, ``stage``, ``text`` and ``invocation``.
-        tail: The number of lines, the last ones, that are printed of those that exist already; None for all.
+        tail: How many of the existing lines are printed, counted from the last line back; None for all.
         wait: A function that waits for a number of seconds.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Results on stdout, whose lines end between words at the width of the terminal."""
+"""Output of results on stdout, in lines that are wrapped between words at the width of the terminal."""
 
 import shutil
 import sys
@@ -9,11 +9,11 @@ from typing import Final
 import typer
 
 _MORE_INDENT: Final = 4
-"""The number of columns by which the rest of a line begins further to the right than the line."""
+"""The number of columns by which the continuation of a wrapped line is indented further than its beginning."""
 
 
 def say(text: str) -> None:
-    """Print a text on stdout. In a terminal, lines that are wider than it are wrapped."""
+    """Print a text on stdout. In a terminal, lines that are wider than the terminal are wrapped."""
     width = terminal_width()
     typer.echo(text if width is None else "\n".join(wrapped(text, width)))
 
@@ -27,9 +27,9 @@ def terminal_width() -> int | None:
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:
-    """Yield the lines of a text, those that are wider than ``width`` divided between words.
+    """Yield the lines of a text. A line that is wider than ``width`` is wrapped between words.
 
-    A word that is wider, such as a path, stays whole, so that it can be copied.
+    A word that is wider than ``width``, such as a path, stays whole, so that it can be copied.
     """
     for line in text.splitlines():
         if len(line) <= width:

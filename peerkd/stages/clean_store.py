@@ -5,8 +5,8 @@ artifacts that only the chosen runs need, artifacts without a run, damaged artif
 workspaces of artifacts that exist.
 
 A store in S3 has no locks. There, the time of the last change shows what a run may still need. An unfinished run may be
-going on if one of its artifacts or its workspace has changed within the last hour. An artifact or a workspace that has
-changed within the last day may belong to a run that has no record yet.
+in progress if one of its artifacts or its workspace has changed within the last hour. An artifact or a workspace that
+has changed within the last day may belong to a run that has no record yet.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,15 +26,15 @@ from peerkd.stages.stored_runs import StoredRun
 from peerkd.wording import format_duration
 
 _ACTIVE_SECONDS: Final = 3600.0
-"""An unfinished run may be going on if the time since its last change is below this.
+"""An unfinished run may be in progress if less time than this has passed since its files last changed.
 
 A worker writes its heartbeat every ten seconds. The limit is much higher, because an upload may take long and the
 clocks of machines may differ.
 """
 
 RECENT_SECONDS: Final = 24 * 3600.0
-"""Artifacts and workspaces without a run are kept if a store has no locks and the time since their last change is below
-this."""
+"""The time after their last change for which artifacts and workspaces without a run are kept in a store without
+locks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,8 @@ class Cleaning:
     """The runs that are kept."""
 
     artifacts: Mapping[str, int]
-    """The size of each artifact that is deleted, in bytes, by key. An artifact precedes those it was computed from."""
+    """The size of each artifact that is deleted, in bytes, by key. An artifact precedes the artifacts from which it was
+    computed."""
 
     leftovers: Mapping[str, int]
     """The size of each folder with unfinished work or a damaged artifact, by its name in the store."""
@@ -72,7 +73,7 @@ class Cleaning:
         return not (self.artifacts or self.leftovers or self.invocations)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the facts as JSON values."""
+        """Return the names and the sizes of what would be deleted or kept, as JSON values."""
         return {
             "runs": [run.name for run in self.runs],
             "kept_runs": [run.name for run in self.kept],
@@ -106,19 +107,19 @@ def plan_cleaning(
         store: The store.
         runs: All runs of the store.
         chosen: The runs to delete.
-        has_unfinished: Whether to delete all unfinished runs as well, except those that may be going on, and all
+        has_unfinished: Whether to delete all unfinished runs as well, except runs that may be in progress, and all
             workspaces that belong to no known run.
         invocations: The invocations in the folder of the store.
 
     Raises:
         ArtifactCorruptError: If a manifest is damaged, because it is then unknown what its artifact was computed from.
-        WorkspaceBusyError: If a chosen run may be going on.
+        WorkspaceBusyError: If a chosen run may be in progress.
     """
     active = {run.key for run in runs if _is_active(run, cleaner)}
     for run in chosen:
         if run.key in active:
             raise WorkspaceBusyError(
-                f"{run.name} may be going on, because something of it has changed within the last "
+                f"{run.name} may be in progress, because something of it has changed within the last "
                 f"{format_duration(_ACTIVE_SECONDS)}; delete it later, if it has been ended."
             )
     deleted = [run for run in runs if run in chosen or (has_unfinished and not (run.is_finished or run.key in active))]
@@ -155,7 +156,10 @@ def plan_cleaning(
 
 
 def _is_active(run: StoredRun, cleaner: StoreCleaner) -> bool:
-    """Return whether an unfinished run may be going on in a store without locks."""
+    """Return whether a run may still be in progress, judged by when its files last changed.
+
+    The result is always False in a store with locks, because the locks show whether a run is in progress.
+    """
     if run.is_finished:
         return False
     names = [*run.artifacts, *([f"{run.next_key}.partial"] if run.next_key else [])]

@@ -44,15 +44,15 @@ def submit(
         str,
         typer.Option(
             metavar="NAME=PATH",
-            help="PersistentVolumeClaim that all tasks and workers mount at a path, for a store in a folder below it.",
+            help="PersistentVolumeClaim that all tasks and workers mount at PATH, for a store in a folder below PATH.",
         ),
     ] = "",
     no_cache: Annotated[
         bool,
         typer.Option(
             "--no-cache",
-            help="Run every task. By default, Kubeflow Pipelines may answer the task that divides the data from its "
-            "cache.",
+            help="Run every task. By default, Kubeflow Pipelines may take the result of the task that divides the data "
+            "from its cache.",
         ),
     ] = False,
     watch: Annotated[
@@ -62,8 +62,8 @@ def submit(
         int | None,
         typer.Option(
             min=0,
-            help="With --watch: how many new runs may replace one that failed in a program of Kubeflow Pipelines. "
-            "Finished stages are found in the store.",
+            help="With --watch: how often a new run may replace a run in which a program of Kubeflow Pipelines itself "
+            "failed. The new run finds the finished stages in the store.",
             show_default="0",
         ),
     ] = None,

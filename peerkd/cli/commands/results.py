@@ -18,8 +18,8 @@ def watch(
         str,
         typer.Argument(
             metavar="RUN",
-            help="Run of this machine: its name, the beginning of its name, or latest. Run on Kubeflow Pipelines: "
-            "the id that 'peerkd submit' has printed.",
+            help="For a run on this machine: its name, the beginning of its name, or 'latest'. For a run on Kubeflow "
+            "Pipelines: the id that 'peerkd submit' printed.",
             autocompletion=completion.runs,
         ),
     ],
@@ -29,7 +29,7 @@ def watch(
 ) -> None:
     """Show the progress of a run.
 
-    A run of this machine can be watched from any terminal of the machine. The view shows how far each stage is, and
+    A run on this machine can be watched from any terminal of the machine. The view shows the progress of each stage and
     what each worker does.
 
     Exit codes: 0 the run finished, 1 it failed, 2 the command has an error that you can fix, 3 the run was cancelled,
@@ -157,8 +157,8 @@ def export(
         str,
         typer.Argument(
             metavar="RUN",
-            help="Run, given as for 'peerkd show'. If the store has only one run, the store can be given instead: a "
-            "folder or s3://bucket/prefix.",
+            help="Run, given as for 'peerkd show', or the address of a store: a folder or s3://bucket/prefix. If the "
+            "store has several runs, add --study.",
             autocompletion=completion.runs,
         ),
     ],
@@ -170,7 +170,7 @@ def export(
         Path,
         typer.Option(
             metavar="FILE",
-            help="File to write. The ending is that of a format: .safetensors (the tensors), .pt2 (a program of "
+            help="File to write. Its ending selects the format: .safetensors (the tensors), .pt2 (a program of "
             "torch.export) or .onnx (needs the extra onnx).",
         ),
     ],
@@ -179,7 +179,7 @@ def export(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="Format of the file: safetensors, torch or onnx. Default: the format of the ending.",
+            help="Format of the file: safetensors, torch or onnx. Default: the format that the ending selects.",
             show_default=False,
         ),
     ] = None,
@@ -190,7 +190,8 @@ def export(
     teacher: Annotated[
         str | None,
         typer.Option(
-            metavar="PEER", help="Write the network that learned from this peer, with the best setting on validation."
+            metavar="PEER",
+            help="Write the network that learned from this peer, under the setting that is best on validation data.",
         ),
     ] = None,
     setting: Annotated[
@@ -204,7 +205,7 @@ def export(
         str | None,
         typer.Option(
             metavar="RUN",
-            help="Run in the store that is given instead of a run. Needed if this store has several runs.",
+            help="If RUN is a store with several runs: the run in this store whose network is written.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -241,9 +242,7 @@ def clean(
     ] = None,
     unfinished: Annotated[
         bool,
-        typer.Option(
-            "--unfinished", help="Also delete all unfinished runs, and stages that were begun and not finished."
-        ),
+        typer.Option("--unfinished", help="Also delete all unfinished runs and the files of unfinished stages."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     as_json: AsJson = False,
@@ -251,7 +250,7 @@ def clean(
     """Delete given runs and all that no run needs.
 
     The command first prints what it would delete, with the size, and asks. It deletes nothing that a remaining run
-    needs, and nothing at all while a run is going on in the folder.
+    needs, and nothing at all while a run is in progress in the folder.
 
     Example: peerkd clean digits-dirichlet0.3-a1b2 --unfinished
     """

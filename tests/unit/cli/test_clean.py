@@ -133,7 +133,7 @@ def test_nothing_is_deleted_while_a_run_is_going_on(peerkd, store: FilesystemSto
     with in_use(root):
         outcome = peerkd("clean", "latest", "--yes")
     assert (outcome.exit_code, outcome.out) == (1, "")
-    assert outcome.err.startswith("peerkd: A run is going on in ")
+    assert outcome.err.startswith("peerkd: A run is in progress in ")
     # A worker on another machine holds only the lock of its workspace.
     with store.open_workspace("pretrain_peers/00000000000000aa"):
         assert peerkd("clean", "latest", "--yes").exit_code == 1

@@ -92,7 +92,7 @@ def test_a_run_that_may_be_going_on_is_not_deleted(
     before = store.keys()
     outcome = peerkd("clean", "latest", "--yes", "--store", address)
     assert (outcome.exit_code, outcome.out) == (1, "")
-    assert "may be going on, because something of it has changed within the last 60 min" in outcome.err
+    assert "may be in progress, because something of it has changed within the last 60 min" in outcome.err
     assert clean("--unfinished")["runs"] == []
     assert store.keys() == before
     # An hour later, it goes with its workspace, although a day has not passed.
