@@ -10,7 +10,7 @@ from peerkd.metrics.recorder import recording_to
 
 @contextmanager
 def recording(stage: str, *, environment: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Serve the metrics that a stage reports in this context. If the environment names no port, ignore them.
+    """Serve the metrics that a stage reports in the ``with`` block. If the environment names no port, ignore them.
 
     Args:
         stage: The name of the stage.

@@ -39,7 +39,8 @@ class Metric(NamedTuple):
     extra_labels: tuple[str, ...] = ()
     writer: Writer = "worker"
     tracked_labels: tuple[str, ...] = ()
-    """Labels that only trackers of experiments receive. Prometheus would store a time series for each value."""
+    """Labels that only experiment trackers, such as MLflow, receive. Prometheus would store a time series for each
+    value."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -59,7 +60,7 @@ class Recorder(Protocol):
     def step(self, num_done: int) -> None:
         """Set the step of all further values: the number of units of the stage that are finished, whatever the unit.
 
-        Only trackers of experiments use steps. They draw a value over its step.
+        Only experiment trackers, such as MLflow, use steps. They draw a value over its step.
         """
 
     def describe(self, architecture: str) -> None:

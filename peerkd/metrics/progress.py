@@ -27,7 +27,7 @@ _NOTE: Final = "; "
 """The text between the counts of a line and its note."""
 
 _take: Callable[[str, str], None] | None = None
-"""The function that receives the lines of this process instead of the output."""
+"""The function that receives the lines of this process; None if the lines are printed."""
 
 
 class Counts(NamedTuple):
@@ -55,25 +55,28 @@ class Counts(NamedTuple):
 
 
 def mark_worker(index: int) -> str:
-    """Return the words with which each text of a worker begins, if the stage has several workers."""
+    """Return the words at the beginning of each line of a worker, if the stage has several workers."""
     return f"worker {index}: "
 
 
 def split_worker(text: str) -> tuple[int, str]:
-    """Return the index of the worker that wrote a text, and the text without it. A single worker has the index 0."""
+    """Return the index of the worker that wrote a line, and the line without the words of ``mark_worker``.
+
+    A line without these words comes from a single worker, which has the index 0.
+    """
     found = _WORKER.match(text)
     return (int(found[1] or found[2]), text[found.end() :]) if found else (0, text)
 
 
 def split_note(text: str) -> tuple[str, str]:
-    """Return the counts of a line, with their rate, and its note, which is empty if it has none."""
+    """Return the part of a line with the counts and their rate, and the note after it; empty if there is no note."""
     counts, _, note = text.partition(_NOTE)
     return (counts, note) if Counts.read(text) else (text, "")
 
 
 @contextmanager
 def taking_lines(take: Callable[[str, str], None]) -> Iterator[None]:
-    """Give the lines that this process would print in this context to a function instead.
+    """Give the lines that this process would print in the ``with`` block to a function instead.
 
     Args:
         take: A function that takes the name of a stage and a text. Several threads may call it.

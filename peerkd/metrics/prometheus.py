@@ -141,7 +141,7 @@ def pushed_groups(gateway: str) -> list[tuple[str, str, float]]:
     The time is that of the last push, in Unix seconds.
 
     Raises:
-        OSError: If the gateway cannot be reached, or the answer is not that of a Pushgateway.
+        OSError: If the gateway cannot be reached, or the response is not from a Pushgateway.
     """
     address = gateway if gateway.startswith(("http://", "https://")) else f"http://{gateway}"
     found = []
@@ -158,11 +158,11 @@ def pushed_groups(gateway: str) -> list[tuple[str, str, float]]:
 
 @contextmanager
 def _as_os_error() -> Iterator[None]:
-    """Raise an ``OSError`` in place of other exceptions if the address or the answer of a Pushgateway is malformed."""
+    """Replace exceptions about a malformed address or response of a Pushgateway by an ``OSError``."""
     try:
         yield
     except (http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        raise OSError(f"its answer is not that of a Pushgateway ({type(error).__name__}: {error})") from error
+        raise OSError(f"its response is not that of a Pushgateway ({type(error).__name__}: {error})") from error
 
 
 def _port(text: str) -> int:

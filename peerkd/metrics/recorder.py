@@ -17,8 +17,9 @@ _UNITS: Final[Mapping[str, tuple[Metric, Metric, Metric]]] = {
     "trials": (names.TRIALS, names.TRIALS_DONE, names.TRIALS_LEFT),
     "epochs": (names.EPOCHS, names.EPOCHS_DONE, names.EPOCHS_LEFT),
 }
-"""The metrics of each unit that has metrics: the counter, the number of units done and the number of units left. Any
-other unit, such as a round, only sets the step of the values."""
+"""The metrics of a unit of work, such as trials: the counter, the number of units done and the number of units left.
+
+Units that are missing here, such as rounds, only set the step of further values."""
 
 
 class _Silent:
@@ -66,7 +67,7 @@ _current: Recorder = _SILENT
 
 @contextmanager
 def recording_to(recorder: Recorder | None) -> Iterator[None]:
-    """Send the values that stages report in this context to a recorder. With ``None`` they are dropped."""
+    """Send the values that stages report in the ``with`` block to a recorder. With ``None``, they are dropped."""
     global _current
     before, _current = _current, recorder or _SILENT
     try:
@@ -77,7 +78,10 @@ def recording_to(recorder: Recorder | None) -> Iterator[None]:
 
 @contextmanager
 def also_recording_to(recorder: Recorder) -> Iterator[None]:
-    """Send the values that stages report in this context to a recorder, besides the one that already receives them."""
+    """Send the values that stages report in the ``with`` block to one more recorder.
+
+    The recorder that receives them already continues to do so.
+    """
     with recording_to(_Both(_current, recorder)):
         yield
 
@@ -121,8 +125,8 @@ def accuracy(split: str, share: float | None, *, method: str | None = None) -> N
     Args:
         split: The split.
         share: The accuracy. None says that the logits were not finite. It is reported as NaN.
-        method: The method whose accuracy it is, if a stage carries out several methods at once. Trackers of
-            experiments then draw a curve for each method. Prometheus has the last accuracy of any method.
+        method: The method whose accuracy it is, if a stage carries out several methods at once. Experiment trackers
+            then draw a curve for each method. Prometheus has only the last accuracy, of whatever method.
     """
     labels = {"split": split} if method is None else {"split": split, "method": method}
     _current.set(names.ACCURACY, math.nan if share is None else share, **labels)

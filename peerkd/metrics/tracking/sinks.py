@@ -21,7 +21,7 @@ MLFLOW_URI_VARIABLE: Final = "MLFLOW_TRACKING_URI"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackedRun:
-    """A run as a sink sees it. All stages of a run have the same name, and so do all attempts."""
+    """A run as a sink sees it. All stages and all attempts of a run pass the same name to the sink."""
 
     name: str
     stage: str

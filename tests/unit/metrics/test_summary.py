@@ -186,7 +186,7 @@ def test_an_answer_of_another_server_changes_nothing(
 ) -> None:
     gateway.groups = groups
     assert delete_old_summaries() == 0
-    assert "its answer is not that of a Pushgateway" in capsys.readouterr().out
+    assert "its response is not that of a Pushgateway" in capsys.readouterr().out
 
 
 def test_a_real_pushgateway_agrees(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
