@@ -63,7 +63,7 @@ class SmallWorldTopology(StrictConfig):
 
 
 class EdgesTopology(StrictConfig):
-    """A list of partners, which stays the same in all rounds."""
+    """The partners are listed pair by pair, and stay the same in all rounds."""
 
     kind: Literal["edges"] = "edges"
 
@@ -98,7 +98,7 @@ class RoundsConfig(DistillConfig):
     )
 
     topology: Topology = CompleteTopology()
-    """The partners of each peer."""
+    """Which peers are partners of each other."""
 
     epochs: int = Field(default=3, ge=1, le=1_000_000)
     """The number of epochs of each training in a round. If each step takes samples of both the peer's own set and the
@@ -128,15 +128,15 @@ class RoundsConfig(DistillConfig):
 
     distribution_alignment: bool = True
     """A defence of the method ``predictions`` against peers that always predict the same. Before predictions are
-    joined, those of each peer are divided by their mean over the public set, and renormalised. A prediction that does
-    not depend on the sample then says nothing. The classes of the public set are taken to be equally frequent: if they
-    are not, set this to false."""
+    joined, the predictions of each peer are divided by their mean over the public set, and renormalised. A prediction
+    that does not depend on the sample then says nothing. The classes of the public set are taken to be equally
+    frequent: if they are not, set this to false."""
 
     trimmed_fraction: float = Field(default=0.2, ge=0, lt=0.5)
     """A defence of the method ``predictions`` against peers that lie: the target is a trimmed mean. For each sample and
     class, the lowest and the highest predictions are left out, up to this fraction of the sum of all weights at either
-    end. Peers that together have at most this share of the weight in a class cannot move the target of the class out of
-    the range of what the other peers predict. 0: no prediction is left out."""
+    end. Peers with at most this share of the weights in a class cannot move the target of this class outside the range
+    of the other peers' predictions. 0: no prediction is left out."""
 
     sharpening_temperature: float = Field(default=0.5, gt=0, le=1)
     """The temperature by which the method ``predictions`` sharpens its target: the logarithm of the joined prediction
@@ -171,11 +171,14 @@ class RoundsConfig(DistillConfig):
     method pooled. Empty: all peers are reliable."""
 
     def absent_peers(self, round: int) -> frozenset[int]:
-        """Return the peers that take no part in a round, counted from 1."""
+        """Return the peers that take no part in a round. Rounds are counted from 1."""
         return frozenset(each.peer for each in self.unreliable if not each.is_lie and each.is_in(round))
 
     def lies(self, round: int) -> dict[int, UnreliableConfig]:
-        """Return the lies of a round, counted from 1, by peer. Of several lies of a peer, the last one counts."""
+        """Return how each lying peer lies in a round, by peer. Rounds are counted from 1.
+
+        If several entries of ``unreliable`` describe lies of a peer in this round, the last one counts.
+        """
         return {each.peer: each for each in self.unreliable if each.is_lie and each.is_in(round)}
 
     @property
@@ -184,14 +187,14 @@ class RoundsConfig(DistillConfig):
         return tuple(ROUND_METHODS[name] for name in self.methods)
 
     def distillation_weight(self, round: int, *, alpha: float) -> float:
-        """Return the weight of the divergence in a round, counted from 1, given the alpha of a method."""
+        """Return the weight of the divergence in a round, given the alpha of a method. Rounds are counted from 1."""
         whole = alpha if self.conventions.alpha_weighs == "distillation" else 1 - alpha
         return whole * min(1.0, round / (self.rampup_rounds + 1))
 
     def mutual_weight(self, round: int) -> float:
-        """Return the weight of the divergence of the method dfml in a round, counted from 1.
+        """Return the weight of the divergence of the method dfml in a round. Rounds are counted from 1.
 
-        It is ``(1 - cos(pi x)) / 2``, where x goes from 0 to 1 within a cycle.
+        The weight is ``(1 - cos(pi x)) / 2``, where x goes from 0 to 1 within a cycle.
         """
         progress = (round - 1) % self.cycle_rounds / (self.cycle_rounds - 1)
         return (1 - math.cos(math.pi * progress)) / 2
@@ -242,7 +245,7 @@ class CollaborateConfig(PeerExperimentConfig):
 
     @property
     def rules_for_losses(self) -> Mapping[str, str]:
-        """The beginning of error messages about the loss of the experiment, keyed by the name of the loss."""
+        """The words with which an error message about the loss begins, keyed by the name of the loss."""
         return {self.rounds.loss.kind: "rounds.loss.kind must"}
 
     def check_num_classes(self, num_classes: int) -> None:

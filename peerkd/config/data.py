@@ -176,7 +176,7 @@ class ShardsPerPeer(StrictConfig):
 
 
 class NaturalIds(StrictConfig):
-    """All samples with the same id, such as that of a writer or a device, belong to the same peer."""
+    """All samples with the same id, such as the id of a writer or a device, belong to the same peer."""
 
     kind: Literal["natural"] = "natural"
     column: str = Field(min_length=1)

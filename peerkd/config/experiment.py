@@ -38,7 +38,10 @@ class ExperimentConfig(PeerExperimentConfig):
 
     @property
     def rules_for_losses(self) -> Mapping[str, str]:
-        """The beginnings of error messages about the losses that trials may have, keyed by the name of the loss."""
+        """The words with which an error message about a loss begins, keyed by the name of the loss.
+
+        There is an entry for each loss that a trial may have.
+        """
         own = self.distill.loss.kind
         others = dict.fromkeys(self.tried_losses, "Each of sweep.losses must")
         return others | {own: "distill.loss.kind must"}
@@ -95,7 +98,7 @@ class ExperimentConfig(PeerExperimentConfig):
 
     @property
     def num_partners(self) -> int:
-        """The number of partners of each peer: the number of its teachers, and of its students."""
+        """The number of partners of each peer. Each partner is a teacher and a student of the peer."""
         return self.sweep.num_partners or self.partition.num_peers - 1
 
     def pairs(self, peers: Sequence[int] | None = None) -> "Pairs":

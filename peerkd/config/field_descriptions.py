@@ -10,7 +10,7 @@ from itertools import pairwise
 
 @cache
 def field_docstrings(of_class: type) -> dict[str, str]:
-    """Return the docstring below each annotated attribute of a class, also of those that the class inherits.
+    """Return the docstring below each annotated attribute of a class, including the attributes that the class inherits.
 
     The source file is parsed when this function is called. With ``use_attribute_docstrings`` of pydantic, each process
     would parse it when it imports the class, which takes most of the time of the import.

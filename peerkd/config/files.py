@@ -44,7 +44,7 @@ def read_text(path: Path, *, field: str, max_bytes: int) -> str:
 
 
 def _similar(path: Path) -> str:
-    """Return a suggestion if the folder of a missing file has one with a similar name."""
+    """Return a suggestion if a file is missing and its folder contains a file with a similar name; otherwise empty."""
     try:
         names = [] if path.exists() else [entry.name for entry in os.scandir(path.parent)]
     except OSError:

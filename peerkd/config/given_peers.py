@@ -193,7 +193,8 @@ def class_indices(classes: Sequence[str], class_names: Sequence[str]) -> list[in
     """Return the index of each class among the classes of a study.
 
     Raises:
-        ValueError: If a class is not one of the study. The message is one sentence about the field ``classes``.
+        ValueError: If the study does not have one of the classes. The message is one sentence about the field
+            ``classes``.
     """
     indices = {name: index for index, name in enumerate(class_names)}
     unknown = [name for name in classes if name not in indices]

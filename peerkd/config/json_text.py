@@ -8,7 +8,7 @@ from typing import Any, Final
 from peerkd.excerpt import plain
 
 MAX_CHARACTERS: Final = 256 * 1024
-"""The limit on the characters of a config. A complete experiment with all defaults has 4,000."""
+"""The maximum number of characters of a config. A complete experiment with all defaults has 4,000 characters."""
 
 MAX_VALUES: Final = 10_000
 """The limit on the number of values in a config, including lists and objects."""

@@ -35,8 +35,8 @@ def combine(base: Config, *, text: TextLayer | None = None, pairs: Iterable[str]
 
     Args:
         base: The lowest layer.
-        text: The layer on top of it, if any.
-        pairs: The highest layer: ``key=value`` pairs.
+        text: The layer above ``base``, if there is one.
+        pairs: The highest layer, as ``key=value`` pairs.
         remark: A function that returns a remark on an unknown key, such as the pipeline to which the key belongs.
 
     Raises:
@@ -110,9 +110,9 @@ def _set(values: dict[str, Any], fields: Mapping[FieldPath, Any]) -> None:
 def _discard_counts(
     values: dict[str, Any], fields: Mapping[FieldPath, Any], counts: Mapping[str, tuple[str, ...]]
 ) -> None:
-    """Discard the count of each list that a layer replaces without setting the count.
+    """Discard the field with the length of a list if a layer replaces the list and does not set this field.
 
-    The config then counts the new list itself.
+    The config then computes the length of the new list itself.
     """
     for field, lists in counts.items():
         path = tuple(field.split("."))

@@ -58,10 +58,11 @@ class MethodFacts(NamedTuple):
     """Whether the weight of the distillation rises over the first epochs."""
 
     deployed: str = "branch_1"
-    """The predictor that is deployed as the method's result. ``leader`` stands for the last branch."""
+    """The name of the predictor, such as a branch, that is deployed as the method's result. ``leader`` stands for the
+    last branch."""
 
     ensemble: str | None = None
-    """The predictor that is deployed as the method's ensemble, if any."""
+    """The name of the predictor, such as the head, that is deployed as the method's ensemble, if any."""
 
 
 _PCL: Final = MethodFacts(
@@ -139,6 +140,6 @@ METHODS: Final[Mapping[Method, MethodFacts]] = {
 
 
 def deployed_predictor(method: Method, *, num_branches: int) -> str:
-    """Return the predictor that is deployed as the method's result, with ``leader`` resolved to a branch."""
+    """Return the name of the predictor that is deployed as the method's result. The leader is named as a branch."""
     deployed = METHODS[method].deployed
     return f"branch_{num_branches}" if deployed == "leader" else deployed

@@ -25,7 +25,7 @@ def refusal(error: ValueError, *, field: str) -> PydanticCustomError:
     """Return the error with which the validator of a single value refuses this value.
 
     The message of ``error`` begins with a field. The field is removed, because the message about a single value gets
-    its full dotted name later.
+    the full dotted name of the field later.
 
     Args:
         error: The error, whose message is a sentence that begins with ``field``.

@@ -21,10 +21,11 @@ _PUBLISHED_ARCHITECTURES: Final[Mapping[Architecture, str]] = {
 
 
 def mean_decay(*, steps_per_epoch: int) -> float:
-    """Return the decay that averages over as many epochs as the published 0.999 does at 391 steps an epoch.
+    """Return the decay of the mean network that averages over as many epochs as in the published recipe.
 
-    A decay d averages over about 1 / (1 - d) steps. For the published decay, these are 1000 steps, or 1000 / 391 = 2.6
-    epochs. Solving 1 / (1 - d) = 1000 / 391 * steps_per_epoch for d gives the returned value.
+    The published recipe has a decay of 0.999 and 391 steps in an epoch. A decay d averages over about 1 / (1 - d)
+    steps. The published decay averages over 1000 steps, which are 1000 / 391 = 2.6 epochs. The returned value is the
+    solution d of 1 / (1 - d) = 1000 / 391 * steps_per_epoch.
     """
     return round(1 - 391 / 1000 / steps_per_epoch, 4)
 
@@ -92,7 +93,7 @@ def cifar10_small() -> PclConfig:
 
 
 def _published(source: Literal["cifar10", "cifar100"], architecture: Architecture) -> Callable[[], PclConfig]:
-    """Return the preset of one row of the published tables."""
+    """Return the preset for one row of the published tables."""
     name = f"{source}_{architecture}"
     data_set = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}[source]
     folder = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}[source]

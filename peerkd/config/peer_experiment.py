@@ -120,7 +120,7 @@ class PeerExperimentConfig(StrictConfig):
         return f"peer {peer} ({self.peers.given[peer].name})" if self.peers.given else f"peer {peer}"
 
     def section_of_weights(self, peer: int) -> str:
-        """Return the field that gives the weights of a peer, as the beginning of messages about these weights."""
+        """Return the beginning of messages about the weights of a peer. It names the field with the weights."""
         return f"peers.given[{peer}]." if self.peers.from_ is None else f"peers.from: peer {peer}: "
 
     @property
@@ -130,7 +130,7 @@ class PeerExperimentConfig(StrictConfig):
 
     @property
     def rules_for_losses(self) -> Mapping[str, str]:
-        """The beginnings of error messages about the losses of the experiment, keyed by the name of the loss."""
+        """The words with which an error message about a loss begins, keyed by the name of the loss."""
         return {}
 
     def check_num_classes(self, num_classes: int) -> None:

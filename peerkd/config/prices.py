@@ -11,10 +11,10 @@ class Prices:
     """The hourly prices of workers and GPUs, in any currency. None: the price is unknown."""
 
     gpu_hour: float | None = None
-    """The price of one GPU."""
+    """The price of one GPU for an hour."""
 
     worker_hour: float | None = None
-    """The price of one worker's CPUs and memory, without its GPUs."""
+    """The price of one worker's CPUs and memory for an hour, without its GPUs."""
 
     def cost(self, *, worker_seconds: float, gpu_seconds: float) -> float | None:
         """Return the cost of workers and GPUs for these times, or None if no price is known.

@@ -66,7 +66,7 @@ def rule_text(error: Mapping[str, Any], field: str, schema: Schema) -> str:
 
 
 def _meaning(field: str, schema: Schema) -> str:
-    """Return what a field of a section with kinds means, after a colon; empty for any other field."""
+    """Return a colon and the meaning of a field, if the section of the field has kinds; otherwise an empty text."""
     section, _, name = field.rpartition(".")
     if f"{section}.kind" not in all_fields(schema):
         return ""
@@ -77,7 +77,7 @@ def _meaning(field: str, schema: Schema) -> str:
 
 
 def _kind_of(field: str, given: object, schema: Schema) -> str:
-    """Return what to add to a section without a kind, if only one kind has all of its fields."""
+    """Return the advice to add a kind to a section, if only one kind has all of the given fields; otherwise empty."""
     if not isinstance(given, Mapping) or not given or field not in all_fields(schema):
         return ""
     kinds = [kind for kind, fields in fields_by_kind(field, schema).items() if set(given) <= set(fields)]

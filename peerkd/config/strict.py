@@ -28,8 +28,8 @@ class StrictConfig(BaseModel):
     )
 
     counts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """The fields that count the entries of a list elsewhere in the config, such as the number of peers. The mapping
-    gives, for the dotted name of each such field, the dotted names of the lists that the field may count. If the input
+    """The fields that give the length of a list elsewhere in the config, such as the number of peers. The mapping has
+    the dotted name of each such field, with the dotted names of the lists whose length the field may give. If the input
     omits the field, its value is the length of the first of these lists that has at least 2 entries."""
 
     @classmethod
@@ -48,8 +48,8 @@ class StrictConfig(BaseModel):
     def studies(self) -> tuple[Self, ...]:
         """The configs of the studies that a run of this config consists of, in order.
 
-        A config with several seeds has one study for each seed. Each study has a report of its own. A run of the config
-        of a single study makes the same study.
+        A config with several seeds has one study for each seed. Each study has a report of its own. A run of one of the
+        returned configs alone makes the same study.
         """
         return (self,)
 

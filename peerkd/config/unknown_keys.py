@@ -84,7 +84,10 @@ def all_fields(schema: Schema) -> Iterator[str]:
 
 
 def fields_by_kind(section: str, schema: Schema) -> dict[str, Mapping[str, Any]]:
-    """Return the fields of each kind of a section that has kinds."""
+    """Return the fields that a section may have, for each value of its field ``kind``.
+
+    The section must have this field.
+    """
     definitions = schema["$defs"]
     for name in section.split("."):
         field = schema["properties"][name]

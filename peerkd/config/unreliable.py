@@ -35,9 +35,9 @@ class UnreliableConfig(StrictConfig):
 
     @property
     def is_lie(self) -> bool:
-        """Whether the peer sends other predictions than those of its network."""
+        """Whether the peer sends predictions that its network did not make."""
         return self.kind != "absent"
 
     def is_in(self, round: int) -> bool:
-        """Return whether the peer behaves in this way in a round, counted from 1."""
+        """Return whether the peer behaves in this way in a round. Rounds are counted from 1."""
         return self.first_round <= round and (self.last_round is None or round <= self.last_round)

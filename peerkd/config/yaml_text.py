@@ -230,7 +230,7 @@ def _merged(node: yaml.Node) -> dict[str, Any]:
 
 @contextmanager
 def _places(text: str) -> Iterator[None]:
-    """Turn an error of the parser inside the context into a ``ValueError`` that gives the line and the column."""
+    """Replace an error of the parser in the ``with`` block by a ``ValueError`` that gives the line and the column."""
     try:
         yield
     except yaml.MarkedYAMLError as error:
