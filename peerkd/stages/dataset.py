@@ -130,7 +130,10 @@ def print_remarks(stage: str, dataset: ImageDataset | RawDataset) -> None:
 
 
 def remark_lines(dataset: ImageDataset | RawDataset) -> list[str]:
-    """Return a line for each remark on how the source of a data set was read. Warnings do not name the data set."""
+    """Return a line for each remark on how the source of a data set was read.
+
+    A line begins with the name of the data set unless it is a warning.
+    """
     remarks = reading_remarks(dataset.remarks, dataset.skipped)
     return [remark if remark.startswith(WARNING) else f"{dataset.name}: {remark}" for remark in remarks]
 

@@ -126,8 +126,8 @@ def _fields_of_own_sets(
 def batch_warnings(config: PeerExperimentConfig, sizes_P: Indices, *, peer_names: Sequence[str] = ()) -> list[str]:
     """Return a warning for each batch size of an experiment that is larger than a peer's training set.
 
-    The batch sizes are not part of a partition, so these warnings are not published with it. Peers without given names
-    are called by ``peer_names``, or by their numbers if it is empty.
+    The batch sizes are not part of a partition, so these warnings are not published with it. A peer without a given
+    name is called by its entry in ``peer_names``, or by its number if ``peer_names`` is empty.
     """
     names = [peer.name for peer in config.peers.given] or peer_names
     return small_training_sets(sizes_P, config.batch_sizes, peer_names=names)
@@ -178,7 +178,7 @@ def _skewed_parts(
 
 @contextmanager
 def _errors_name(field: str) -> Iterator[None]:
-    """Put the name of a config field before the message of a ``ValueError`` from the body of the ``with`` statement."""
+    """Add the name of a config field to the beginning of each ``ValueError`` message raised in the ``with`` block."""
     try:
         yield
     except ValueError as error:

@@ -48,11 +48,11 @@ class ExportRequest(NamedTuple):
 
     file: Path
     format_name: str | None = None
-    """The name of the format. None: the format that the ending of the file's name has."""
+    """The name of the format. None: the ending of the file's name selects the format."""
 
     teacher: int | str | None = None
-    """The teacher in the training whose network is exported, given as the student is. None means that ``setting`` alone
-    names the training.
+    """The number of the teacher in the training whose network is exported, or its name or number as text. None means
+    that ``setting`` alone names the training.
 
     If ``setting`` is None and a teacher is given, the best setting with this teacher is taken."""
 
@@ -93,7 +93,7 @@ class Exported(NamedTuple):
         yield _in_words(self.file, find_format(self.format_name), self.compared)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the facts as JSON values."""
+        """Return the files, the network and the check of the file as JSON values."""
         compared = self.compared
         return {
             "file": str(self.file.absolute()),

@@ -1,4 +1,4 @@
-"""The study of which ``peerkd export`` writes a network, and the artifact that contains its networks."""
+"""The search for the study from which ``peerkd export`` writes a network, and for the artifact with its networks."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -28,8 +28,8 @@ def find_study(store: ArtifactStore, address: str, text: str | None) -> Manifest
             in the store.
 
     Raises:
-        ValueError: If the store has no such artifact, if the text names no run or a run without networks, or if it is
-            None and there are several studies.
+        ValueError: If the store has no such artifact, if ``text`` names no run or a run without networks, or if
+            ``text`` is None and the store has several studies.
     """
     kinds = tuple(f"{kind}/" for kind in _KIND_OF.values())
     keys = [each for each in store.keys() if each.startswith(kinds)]  # noqa: SIM118

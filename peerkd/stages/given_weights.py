@@ -27,7 +27,7 @@ def found_weights(config: PeerExperimentConfig, store: ArtifactStore | None, *, 
     """Find the file with the weights of each peer that a user or an earlier run provides.
 
     The yielded sequence has None for a peer without weights, and is empty if neither a user nor an earlier run provides
-    peers. Objects of a bucket are downloaded into a folder that exists until the end of the ``with`` statement.
+    peers. Objects of a bucket are downloaded into a folder that exists until the end of the ``with`` block.
 
     Args:
         config: The experiment.

@@ -1,7 +1,7 @@
 """Stages that launch workers. The code here runs in the process that orders the work and waits for it.
 
 It imports neither torch nor numpy. This process and the workers receive the same config and the same reference to the
-input artifact. With the same function, they compute the key of the output artifact from both.
+input artifact. From these, they compute the key of the output artifact with the same function.
 """
 
 import time
@@ -44,7 +44,7 @@ class LaunchedStage(Generic[Config]):
     """A function that reads the config of the pipeline from JSON."""
 
     input_name: str
-    """The name of the input artifact."""
+    """The name of the input artifact, such as ``peers``."""
 
     key: Callable[[Config, Manifest], str]
     """A function that returns the key of the output artifact, given the config and the input artifact."""
@@ -154,8 +154,8 @@ def check_num_processes(num_processes: int, *, num_workers: int) -> None:
     """Check that the processes of one training can be divided evenly among the workers.
 
     Raises:
-        ValueError: If the processes cannot be divided evenly, or if there are several processes but the number of
-            workers is 0, which means the calling process.
+        ValueError: If the processes cannot be divided evenly, or if there are several processes but the calling process
+            does the work (``num_workers`` is 0).
     """
     if num_processes > 1 and num_workers == 0:
         raise ValueError(

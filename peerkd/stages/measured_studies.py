@@ -40,8 +40,8 @@ _COLUMNS: Final[Mapping[str, str]] = {
     "best training without a teacher": "control_{gain}",
     "best setting, the teacher's part": "{gain}_from_teacher",
 }
-"""The column of the table of pairs in which each quantity is, by the title of the quantity. ``{gain}`` stands for the
-name of the gain on test."""
+"""The column with each quantity in the table of pairs, by the title of the quantity. ``{gain}`` stands for the name of
+the gain on test data."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,7 @@ class FinishedRun:
 
 
 def finished_runs(runs: Sequence[StoredRun], store: ArtifactStore) -> list[FinishedRun]:
-    """Return what is needed to compare runs of a store.
+    """Return the names, the configs and the reports of runs, which a comparison needs.
 
     Raises:
         ValueError: If a run is unfinished, has no record of its config, or is of another pipeline than the first.
@@ -134,7 +134,7 @@ def _studies(run: FinishedRun, store: ArtifactStore, *, names_first_method: bool
 
 
 def _swept_gains(config: ExperimentConfig, report: Manifest, store: ArtifactStore) -> dict[Quantity, FloatArray]:
-    """Return the gains of the pairs of a sweep, which its report has in a table: (num_peers, num_peers) each."""
+    """Return the gains of the pairs of a sweep from a table of its report, each of shape (num_peers, num_peers)."""
     with (store.fetch(report.key) / PAIRS_NAME).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     scope = config.sweep.selection_metric.removesuffix("_accuracy")
@@ -159,7 +159,7 @@ def _tuned_gains(config: ExperimentConfig, study: Manifest, store: ArtifactStore
 
 
 def _better_peers(config: ExperimentConfig, improved: Manifest) -> dict[Quantity, FloatArray]:
-    """Return the accuracy of each published network minus that of the peer before the study: (num_peers,) each."""
+    """Return the gains of the published networks over the peers before the study, each of shape (num_peers,)."""
     gains: dict[Quantity, FloatArray] = {}
     for scope in ("global", "own"):
         name = f"test_{scope}_accuracy"
@@ -173,7 +173,7 @@ def _better_peers(config: ExperimentConfig, improved: Manifest) -> dict[Quantity
 def _rounds(
     config: CollaborateConfig, rounds: Manifest, store: ArtifactStore, *, names_first_method: bool
 ) -> dict[Quantity, FloatArray]:
-    """Return the accuracies of all peers after the last round: (num_peers,) each."""
+    """Return the accuracies of all peers after the last round, each of shape (num_peers,)."""
     found = compute_findings(read_rounds(store.fetch(rounds.key) / collaborate_peers.TABLE_NAME))
     named = {ROUND_METHODS[name].title: each for name, each in found.items()}
     if names_first_method:
@@ -186,7 +186,7 @@ def _rounds(
 
 
 def _methods(config: PclConfig, runs: Manifest, store: ArtifactStore) -> dict[int, dict[Quantity, FloatArray]]:
-    """Return the accuracy of every architecture and method by seed, a single number each; NaN if the run diverged."""
+    """Return the accuracy of every architecture and method by seed, as single numbers. It is NaN if a run diverged."""
     table = read_curves(store.fetch(runs.key) / train_pcl.CURVES_NAME)
     comparison = compare_methods(
         curves_by_key(table),

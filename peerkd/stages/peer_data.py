@@ -107,7 +107,10 @@ def _has_arrays(path: Path) -> bool:
 
 @contextmanager
 def _naming_field(peer: int) -> Iterator[None]:
-    """Let errors in the body of a ``with`` statement begin with the field that names the data of a peer."""
+    """Add the config field with the data of a peer to the beginning of each error message raised in the ``with`` block.
+
+    For the first peer, the field is ``peers.given[0].data``.
+    """
     try:
         yield
     except (ValueError, DataSourceError) as error:

@@ -30,9 +30,10 @@ def peer_names(config: PeerExperimentConfig, partition: Manifest) -> tuple[str, 
 
 
 def find_peer(field: str, peer: int | str, names: Sequence[str]) -> int:
-    """Return the number of a peer to which a user refers by its name or its number. A name that is a number counts.
+    """Return the number of the peer that a user gives by name or by number.
 
-    The number need not be that of a peer.
+    If a text is the name of a peer and also a number, it counts as the name. A given number is returned unchanged, even
+    if no peer has it.
 
     Args:
         field: The name of the option, for the message.
@@ -87,7 +88,10 @@ def names_of_peers(
 def shared_origins(
     config: PeerExperimentConfig, dataset: ImageDataset | RawDataset, assignment: Assignment
 ) -> list[str]:
-    """Return a sentence on the values that each peer has, if there are more values of the column of ids than peers."""
+    """Return a sentence on which values of the column of ids each peer has, if there are more values than peers.
+
+    Otherwise, the list is empty.
+    """
     skew = config.partition.label_skew
     if config.peers.given or not isinstance(skew, NaturalIds):
         return []

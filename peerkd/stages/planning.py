@@ -116,9 +116,9 @@ def _planned_peers(
 
 @contextmanager
 def _naming_skipped(dataset: ImageDataset | RawDataset) -> Iterator[None]:
-    """Let errors in the body of a ``with`` statement end with what the source of a data set contains but was skipped.
+    """Add the skipped entries of a data source to the end of each ``ValueError`` message raised in the ``with`` block.
 
-    A run prints this before it divides the data set. It may be the reason why samples are missing.
+    Skipped entries may be the reason why samples are missing. A run prints them before it divides the data set.
     """
     try:
         yield
@@ -134,6 +134,6 @@ def _data_lines(dataset: ImageDataset | RawDataset, warned: Sequence[str], remar
     Args:
         dataset: The data set.
         warned: Warnings, each a sentence.
-        remarks: What is to be said about the division of the data set.
+        remarks: Remarks on the division of the data set.
     """
     return [*remark_lines(dataset), *remarks, *(f"warning: {sentence}" for sentence in warned)]

@@ -40,10 +40,10 @@ def data_signature(stage: str, address: str | None, *, is_flat: bool = False) ->
 
 @contextmanager
 def local_data(stage: str, address: str | None, *, progress: ReportProgress) -> Iterator[str | None]:
-    """Yield a local path of the files at an address, for the body of a ``with`` statement.
+    """Yield a local path of the files at an address, for use in the ``with`` block.
 
-    The path is the address itself or, for an address in a bucket, the path of a copy that is deleted after the body.
-    Errors in the body name the address instead of the copy.
+    The path is the address itself or, for an address in a bucket, the path of a copy that is deleted after the block.
+    Error messages raised in the block name the address instead of the copy.
 
     Args:
         stage: The name of the stage, for messages.
@@ -74,10 +74,10 @@ def local_data(stage: str, address: str | None, *, progress: ReportProgress) -> 
 
 @contextmanager
 def local_file(stage: str, address: str, *, field: str) -> Iterator[Path]:
-    """Yield a local path of a file, for the body of a ``with`` statement.
+    """Yield a local path of a file, for use in the ``with`` block.
 
-    The path is that of the file itself or, for an object in a bucket, the path of a copy that is deleted after the
-    body. Errors in the body name the address instead of the copy.
+    The path is the path of the file itself or, for an object in a bucket, the path of a copy that is deleted after the
+    block. Error messages raised in the block name the address instead of the copy.
 
     Args:
         stage: The name of the stage, for messages.
@@ -120,7 +120,7 @@ def download_file(stage: str, address: str, folder: Path) -> Path:
 
 @contextmanager
 def _naming_address(address: str, folder: Path) -> Iterator[None]:
-    """Let errors in the body of a ``with`` statement name an address instead of its copy in a temporary folder."""
+    """Replace the path of a temporary copy by the original address in error messages raised in the ``with`` block."""
     try:
         yield
     except (ValueError, DataSourceError) as error:

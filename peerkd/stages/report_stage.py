@@ -60,8 +60,8 @@ class ReportStage:
     """The declaration of a stage that reports on one artifact.
 
     The function ``compute_contents(config, source, store, accounts)`` of the module ``peerkd.stages.work.<name>``
-    returns the contents of the report. The module is imported only if the store does not have the report, because it
-    needs more time and memory than all the rest of a task that finds its work done.
+    returns the contents of the report. The module is imported only if the store does not have the report. If the store
+    has it, the import would take more time and memory than everything else in the task.
     """
 
     name: str

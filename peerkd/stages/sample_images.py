@@ -36,7 +36,9 @@ def publish_samples(
 
 
 def find_samples(division: Manifest, names: tuple[str, ...], store: ArtifactStore) -> tuple[PeerSamples, ...]:
-    """Return the sample images of each peer that has some. A partition or split of an earlier version has none.
+    """Return the sample images of each peer that has some.
+
+    A partition or split that an earlier version of the program made has none.
 
     Args:
         division: The partition or, for a study of methods, the split, in which all training samples belong to a single

@@ -38,7 +38,7 @@ _OUTSIDE_OF_SECTIONS: Final = (_HEARTBEATS, _ENDED, f"{SCRATCH}extension")
 """The beginnings of the names of all files that workers share outside of sections."""
 
 _LIST_SECONDS: Final = HEARTBEAT_SECONDS / 2
-"""The age up to which a list of the files outside of sections is new enough."""
+"""The maximum age of the list of the files outside of sections. An older list is requested again."""
 
 
 class _Heartbeat(NamedTuple):
@@ -82,7 +82,7 @@ class ShardClaims:
 
         self._outside: Mapping[str, str] = {}
         self._outside_listed_at = -math.inf
-        """The files outside of sections, and the time at which they were listed."""
+        """The time at which the files outside of sections were last listed. ``_outside`` has these files."""
 
         self._full_at: dict[str, float] = {}
         """The time at which each section was found to have no free shard."""
@@ -184,9 +184,9 @@ class ShardClaims:
             self.refresh(section)
 
     def list_files(self, shard: Shard) -> Mapping[str, str]:
-        """Return ``file_names`` with the files of a shard.
+        """Return ``file_names``, which then contains the files of a shard.
 
-        If another section than the shard's was read last, the shard's section is read first.
+        If the section that was read last is not the section of the shard, the section of the shard is read first.
         """
         if shard.section != self._section:
             self.refresh(shard.section)

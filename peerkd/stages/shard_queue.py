@@ -355,7 +355,7 @@ class ShardQueue:
 def open_shard_queue(
     workspace: Workspace, work: StageWork, worker: Worker, *, is_published: Callable[[], bool]
 ) -> Iterator[ShardQueue]:
-    """Open this worker's queue for the body of a ``with`` statement, and save everything at its end.
+    """Open this worker's queue for the ``with`` block, and save everything at the end of the block.
 
     Args:
         workspace: The workspace of the artifact, the same for all workers of the stage.

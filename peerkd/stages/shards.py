@@ -19,7 +19,8 @@ SECTIONS: Final = f"{SCRATCH}sections/"
 """The folder of all sections."""
 
 MAX_SHARDS_OF_SECTION: Final = 256
-"""The maximum number of shards in a section. A list of their claims, marks and journals fits into one answer of S3."""
+"""The maximum number of shards in a section. A list of their claims, marks and journals fits into one response of
+S3."""
 
 
 SAVE_SECONDS: Final = 1.5

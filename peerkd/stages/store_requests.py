@@ -32,9 +32,10 @@ class StoreRequests(NamedTuple):
 
 
 def requests_of_shards(num_shards: int, *, in_sections: bool) -> StoreRequests:
-    """Return the requests for the shards of a sweep. About ten more for each worker are not included.
+    """Return the number of requests for the shards of a sweep.
 
-    Lists are counted once, as with TLS. Without TLS, each list is requested twice, because it may arrive damaged.
+    About ten further requests of each worker are not included. It is assumed that the connection has TLS, so that each
+    list is requested once. Without TLS, each list is requested twice, because it may arrive damaged.
 
     Args:
         num_shards: The number of shards.
@@ -52,7 +53,7 @@ def requests_of_shards(num_shards: int, *, in_sections: bool) -> StoreRequests:
 
 
 def requests_of_worker_hour() -> StoreRequests:
-    """Return the largest number of requests of one worker in an hour, besides those for its shards.
+    """Return the largest number of requests of one worker in an hour, besides the requests for its shards.
 
     The worker sends heartbeats, and saves its journal whenever it has new records.
     """

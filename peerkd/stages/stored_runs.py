@@ -82,7 +82,7 @@ class StoredRun:
 
     @property
     def state(self) -> str:
-        """The state: ``finished``, or that of the last invocation, or ``unfinished`` if no invocation is known."""
+        """The state: ``finished``, or the state of the last invocation, or ``unfinished`` if no invocation is known."""
         if self.invocation and self.invocation.state == RUNNING:
             return RUNNING
         if self.is_finished:
@@ -114,7 +114,7 @@ class StoredRun:
         return found[-1] if found else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the facts of the run as JSON values."""
+        """Return the run as JSON values."""
         return {
             "name": self.name,
             "key": self.key,

@@ -29,7 +29,7 @@ def check_tracking(config: PeerExperimentConfig | PclConfig, store: ArtifactStor
 def tracked(
     stage: str, config: StrictConfig, store: ArtifactStore, *, is_first: bool = True
 ) -> Iterator[TrackingRecorder | None]:
-    """Pass the measurements that are reported in this context on to the sinks of a config.
+    """Pass the measurements that are reported in the ``with`` block on to the sinks of a config.
 
     Args:
         stage: The name of the stage.

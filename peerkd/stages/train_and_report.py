@@ -1,8 +1,8 @@
 """Stage: train networks in jobs, stage by stage, and report the results.
 
 On Kubeflow Pipelines, these stages are one task, because each task of a run takes about 20 seconds in addition to its
-work. The task is never answered from the cache of Kubeflow Pipelines: it looks for the artifact of each stage in the
-store, and makes those that are missing.
+work. Kubeflow Pipelines never replaces the task by a result from its cache. The task itself looks for the artifact of
+each stage in the store, and makes the missing ones.
 """
 
 from collections.abc import Callable, Mapping, Sequence

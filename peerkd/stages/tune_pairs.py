@@ -18,7 +18,7 @@ FEATURES_NAME: Final = "features.parquet"
 TUNER: Final = "peerkd 4"
 """The name of the tuner, which is part of the key.
 
-Change it if the suggestions of the tuner change without a new version of the program."""
+Change it when the suggestions of the tuner change but the version of the program does not."""
 
 
 def key(config: ExperimentConfig, peers: Manifest) -> str:

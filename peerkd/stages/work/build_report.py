@@ -47,7 +47,7 @@ def compute_contents(
 
 
 def gather_facts(config: ExperimentConfig, improved: Manifest, store: ArtifactStore) -> ExperimentFacts:
-    """Collect the facts that a report states besides the trials.
+    """Collect everything that a report states besides the trials, such as the data and the peers.
 
     Args:
         config: The experiment.
@@ -102,8 +102,8 @@ def _moved(
 ) -> tuple[dict[str, MovedBytes], dict[str, list[int]]]:
     """Return the bytes that leave the teachers, by kind of transfer set.
 
-    The first mapping has the bytes of all pairs. The second one has the sums for one student of each peer, which are 0
-    for a peer that diverged.
+    The first mapping has the bytes of all pairs together. The second mapping has a list by peer: the bytes that leave
+    the peer if it teaches one student. They are 0 for a peer that diverged.
     """
     if "image_shape" not in partition:
         return {}, {}

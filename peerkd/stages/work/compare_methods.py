@@ -34,7 +34,7 @@ def compute_contents(config: PclConfig, runs: Manifest, store: ArtifactStore, ac
 
 
 def gather_facts(config: PclConfig, runs: Manifest, store: ArtifactStore) -> PclFacts:
-    """Collect the facts that a report states besides the curves.
+    """Collect everything that a report states besides the curves, such as the data and the runs.
 
     Args:
         config: The study.

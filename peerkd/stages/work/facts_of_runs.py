@@ -1,4 +1,4 @@
-"""The facts that reports of every pipeline state about their run."""
+"""What the reports of every pipeline state about the run, besides its results."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -128,7 +128,7 @@ def _cards(
 
 
 def _outcome(card: ModelCard) -> dict[str, Any]:
-    """Return the facts about a student that the manifest contains, given the student's model card."""
+    """Return the entry of a student in the manifest, given the student's model card."""
     return {
         "student": card.student,
         "decision": card.decision,

@@ -45,7 +45,7 @@ def compute_contents(
 
 
 def gather_facts(config: CollaborateConfig, rounds: Manifest, store: ArtifactStore) -> RoundsFacts:
-    """Collect the facts that a report states besides the measurements.
+    """Collect everything that a report states besides the measurements, such as the data and the peers.
 
     Args:
         config: The experiment.

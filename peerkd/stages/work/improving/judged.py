@@ -51,7 +51,7 @@ class JudgedStudy:
 
     @contextmanager
     def open_table(self, store: ArtifactStore) -> Iterator[pa.Table]:
-        """Open the table of trials for the body of a ``with`` statement, as a memory-mapped file."""
+        """Open the table of trials for the ``with`` block, as a memory-mapped file."""
         name = tune_pairs.TRIALS_NAME if self.is_tuned else distill_pairs.TABLE_NAME
         with mapped_table(store.fetch(self.trials.key) / name) as table:
             yield table

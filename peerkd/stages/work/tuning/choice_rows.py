@@ -124,7 +124,7 @@ class ChoiceRows:
             }
 
     def counts(self, advice: PairAdvice) -> dict[str, int]:
-        """Return facts for the manifest, so that a reader need not open the table.
+        """Return counts for the manifest, so that a reader need not open the table.
 
         They are the number of pairs, the number of pairs that should distil, and the number of chosen trials that ran
         to their last epoch.

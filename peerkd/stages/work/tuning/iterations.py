@@ -124,7 +124,7 @@ def shards_of(planned: Iteration, space: Space, before: StudyProgress) -> list[S
 
     Args:
         planned: The iteration.
-        space: The space that its suggestions refer to.
+        space: The space to which the suggestions of the iteration refer.
         before: The numbers of epochs of all trials when the earlier iterations are done.
     """
     alike: dict[_Samples, dict[tuple[int, int], list[Trial]]] = defaultdict(lambda: defaultdict(list))

@@ -125,7 +125,7 @@ class TunedStudy:
         return max(len(self.iterations) - 1, 0) if may_be_behind else len(self.iterations)
 
     def observe(self, results: Sequence[ValidationResult]) -> None:
-        """Add the results of the first iteration without results. The order is that of the iteration's suggestions."""
+        """Add the results of the earliest iteration that has no results yet, in the order of its suggestions."""
         planned = self.iterations[self.num_observed]
         with self._timed():
             for suggestion, result in zip(planned.suggestions, results, strict=True):

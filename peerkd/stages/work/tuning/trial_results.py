@@ -71,7 +71,7 @@ def gains_at_end(records: Sequence[Record], objective: Objective, *, split: str)
 def gains_by_epoch(record: Record, objective: Objective, *, split: str) -> dict[str, FloatArray]:
     """Return the gains of a trial on a split after each of its E recorded epochs, by scope: global or own.
 
-    Each array has the shape (E,). The gain is NaN after an epoch at whose end the network was not finite.
+    Each array has the shape (E,). The gain is NaN after an epoch by whose end the training had diverged.
     """
     return {
         scope: np.array(record[BY_EPOCH_COLUMNS[split, scope]], dtype=np.float64)
