@@ -1,1 +1,4 @@
-"""KFP components, one folder each: typed shells, each with one call of ``peerkd.stages``."""
+"""The components for Kubeflow Pipelines, one folder each.
+
+Each component is a thin typed wrapper around one call of ``peerkd.stages``.
+"""

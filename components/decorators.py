@@ -17,10 +17,10 @@ PASSTHROUGHS: Final = [
     # The launcher uses the store too, so it needs the environment with the store's address and keys.
     TaskConfigPassthrough(field=TaskConfigField.ENV, apply_to_task=True),
 ]
-"""The settings of a task that apply to the workers of its job. They do not apply to the pod of the launcher.
+"""The settings of a task that apply to the workers of its job, and not to the pod of the launcher.
 
-If they did, the launcher, which only waits, would occupy the GPUs that the task requests for its workers. The
-environment is an exception: it applies to both.
+Otherwise the launcher, which only waits, would occupy the GPUs that the task requests for its workers. The environment
+is an exception: it applies to both.
 """
 
 component: Final = partial(dsl.component, base_image=CONTROL_IMAGE, install_kfp_package=False)

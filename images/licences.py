@@ -1,7 +1,7 @@
 """The page docs/licences.md: every package of the lock, with its licence and the images that contain it.
 
-The licences are those in the metadata of the installed packages, so ``make licences`` runs this in the environment of
-the lock. A package that is installed only on other platforms is listed without a licence.
+The licences come from the metadata of the installed packages, so ``make licences`` runs this program in the environment
+of the lock. A package that is installed only on other platforms is listed without a licence.
 """
 
 import re

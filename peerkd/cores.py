@@ -8,7 +8,8 @@ from typing import Final
 from peerkd.excerpt import plain
 
 NUM_CORES_VARIABLE: Final = "PEERKD_NUM_CORES"
-"""The variable with the number of CPU cores for a worker. A container shows all cores of its machine."""
+"""The environment variable with the number of CPU cores for a worker. It is needed because a process in a container
+sees all cores of the machine."""
 
 
 def count_cores(environment: Mapping[str, str] | None = None) -> int:

@@ -72,6 +72,6 @@ DEVICE_KINDS: Final[Mapping[str, DeviceKind]] = {
 }
 """All kinds, by the value of ``compute.device``, which is also torch's name.
 
-Where there are several, ``auto`` takes the first in this order. ``cuda`` stands for NVIDIA GPUs, ``mps`` for the GPU of
-an Apple computer.
+On a machine with devices of several kinds, ``auto`` takes the first kind in this order. ``cuda`` stands for NVIDIA
+GPUs, ``mps`` for the GPU of an Apple computer.
 """

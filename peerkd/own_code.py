@@ -1,7 +1,7 @@
 """Objects of a user's own Python modules, which a config names as ``module:name``.
 
-Only a config names them, because importing a module executes its code. Files that the program reads, such as
-checkpoints and artifacts, never do.
+Only a config can name such an object, because importing a module executes its code. No other file that the program
+reads, such as a checkpoint or an artifact, can name an object.
 """
 
 import difflib

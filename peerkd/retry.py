@@ -1,8 +1,8 @@
 """The retry policy for requests to services that fail temporarily.
 
-``Retries`` waits after each failure, with jitter so that clients do not return all at the same time, and gives up at a
-limit of time or of tries. Each service has a function that returns the ``Limit`` of an error, and so defines which
-failures are retried and for how long.
+``Retries`` waits after each failure, and gives up at a limit of time or of tries. The waits are partly random, so that
+clients do not all return at the same time. Each service has a function that returns the ``Limit`` of an error, and so
+defines which failures are retried and for how long.
 """
 
 import random
@@ -38,14 +38,15 @@ class Limit:
     """
 
     has_own_clock: bool = False
-    """Whether ``seconds`` is counted from the first of the latest consecutive failures with this field set.
+    """Whether ``seconds`` is counted only over the present unbroken series of failures whose limits have this field
+    set.
 
-    If False, ``seconds`` is counted from the first failure of any kind since the service last answered.
+    If not, ``seconds`` is counted from the first failure of any kind since the service last answered.
     """
 
 
 class Retries(Generic[_Error]):
-    """The consecutive failures of one client of a service: a wait after each failure, and an error at the limit."""
+    """Counts consecutive failures of requests to a service, waits after each, and raises an error at the limit."""
 
     def __init__(
         self,
@@ -137,6 +138,6 @@ class Retries(Generic[_Error]):
         self._num_by_tries.clear()
 
     def answered(self) -> None:
-        """Reset the time of the failures, because the service has answered, but let the waits continue to grow."""
+        """Restart the time limits, because the service has answered. The waits continue to grow."""
         self._since = self._own_since = None
         self._has_answered = True

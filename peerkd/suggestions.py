@@ -39,7 +39,7 @@ def nearest(similarities: Mapping[str, float]) -> list[str]:
 
 
 def similarity(name: str, known: str) -> float:
-    """Return how much a name resembles a known name, from 0 to 1. 1: both are written alike, apart from the case.
+    """Return how much a name resembles a known name, from 0 to 1. The result is 1 if they differ at most in their case.
 
     A name resembles another if their letters do (``temprature``), if it abbreviates the other by its initials (``lr``
     for ``learning_rate``) or its beginning (``temps``), or if it has words of the other (``batch`` for ``batch_size``).

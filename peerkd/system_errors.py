@@ -64,7 +64,7 @@ def plain_error(error: BaseException) -> OSError | MemoryError | None:
 
 
 def translate(error: BaseException) -> ValueError | MachineError | None:
-    """Return the message for an error of the system, or None if the error is of another kind.
+    """Return the error to raise in place of an error of the system, or None if the error is of another kind.
 
     Returns:
         A ``ValueError`` if a user must act before another attempt can succeed, and otherwise a ``MachineError``.
@@ -80,13 +80,13 @@ def translate(error: BaseException) -> ValueError | MachineError | None:
 
 
 def translate_output(lines: str) -> ValueError | MachineError | None:
-    """Return the message for the last error of the system in the output of a process, or None."""
+    """Return the error to raise for the last error of the system in the output of a process; None if there is none."""
     error = last_printed_error(lines)
     return translate(error) if error else None
 
 
 def last_printed_error(lines: str) -> OSError | None:
-    """Return the last error of the system in the output of a process, or None."""
+    """Return the last error of the system in the output of a process; None if there is none."""
     for line in reversed(lines.splitlines()):
         found = _parse(line)
         if found:

@@ -1,3 +1,3 @@
-"""The version of peerkd. A test compares it with the version in the metadata of the package."""
+"""The version of peerkd. A test compares it with the version in pyproject.toml."""
 
 __version__ = "0.1.0"

@@ -1,1 +1,4 @@
-"""KFP pipelines: graphs of components, compiled to the YAML files next to them. They contain no logic of their own."""
+"""The pipelines for Kubeflow Pipelines: graphs of components, and the YAML files to which they are compiled.
+
+The pipelines contain no logic of their own.
+"""
