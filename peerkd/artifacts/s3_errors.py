@@ -124,7 +124,7 @@ class Row:
     """A row of the table ``ANSWERS``: the conditions that a response must match, and what happens then."""
 
     kind: FailureKind | type[Exception]
-    """The treatment of the failure, or the type of an error that is raised because callers handle it."""
+    """What happens after the failure; or the type of an error that is raised so that callers can handle it."""
     codes: Set[str] | None = None
     """The error codes that match; None if all codes do.
 

@@ -54,7 +54,7 @@ def exiting_on_errors() -> Iterator[None]:
 
     The exit code is 130 for Ctrl-C, and 143 for SIGTERM in a ``with`` block of ``ending_on_sigterm``.
 
-    Any other exception is a defect of this program and passes with its traceback.
+    Any other exception is a defect of this program. It is not caught, so that its traceback is printed.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

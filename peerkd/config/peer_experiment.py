@@ -95,7 +95,7 @@ class PeerExperimentConfig(StrictConfig):
         return sum(map(self.is_trained, range(self.partition.num_peers)))
 
     def is_trained(self, peer: int) -> bool:
-        """Return whether a peer is pre-trained, because its weights are not given."""
+        """Return whether a peer is pre-trained. It is, unless its weights are given."""
         given = self.peers.given
         return self.peers.from_ is None and not (given and given[peer].weights is not None)
 

@@ -98,7 +98,7 @@ class LogFollowers:
         return any(follower.is_following for follower in self._followers.values())
 
     def update(self, pod: Pod, *, is_gone: bool = False) -> None:
-        """Start to follow a pod's log once its container has started, and note when the container has ended.
+        """Start to follow a pod's log once its container has started, and record when the container has ended.
 
         Args:
             pod: The pod as it was last observed.

@@ -83,7 +83,7 @@ def watch(
         is_known_run: Whether this server is known to have the run. If not, the watch ends when the server first refuses
             a request.
         timeout_seconds: The longest time to wait. None means to wait until the run ends.
-        patience_seconds: The time for which the server may be unreachable.
+        patience_seconds: How long the server may be unreachable before the watch ends.
         notify: A function that is called with each message for the user.
         clock: A function that returns a monotonic time in seconds.
         sleep: A function that waits for a number of seconds.
