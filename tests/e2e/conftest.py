@@ -3,7 +3,8 @@
 The images must be available on the nodes of the cluster; ``make images`` builds them.
 
 ``make e2e`` runs these tests; ``make test`` does not use a cluster. PEERKD_E2E_CONTROL_IMAGE, PEERKD_E2E_TRAINER_IMAGE
-and PEERKD_E2E_MINIO_IMAGE replace the images that the manifests name.
+and PEERKD_E2E_MINIO_IMAGE replace the images that the manifests name. PEERKD_E2E_PATIENCE=3 multiplies the time limits
+of whole runs by 3, for a busy machine.
 """
 
 import json

@@ -11,14 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
+from peerkd.launch.package import read_package
 from tests.e2e.kind import SETTING
-from tests.e2e.kubectl import apply, get, kubectl, wait_until
+from tests.e2e.kubectl import PATIENCE, apply, get, kubectl, wait_until
 from tests.e2e.studies import NAMESPACE, Site
 
-COMPILED: Final = Path(__file__).parents[2] / "pipelines" / "jointkd.yaml"
-"""The compiled pipeline that these tests run."""
+_PIPELINES: Final = Path(__file__).parents[2] / "pipelines"
+
+COMPILED: Final = _PIPELINES / "jointkd.yaml"
+"""The compiled pipeline that most of these tests run."""
+
+COLLABORATE: Final = _PIPELINES / "collaborate.yaml"
+"""The compiled pipeline of rounds."""
 
 _SCRATCH: Final = "/minio"
 """The folder of KFP's launcher for inputs and outputs: ``minio://a/b`` is the file ``/minio/a/b``."""
@@ -43,14 +47,28 @@ def environment(site: Site) -> list[dict[str, Any]]:
     ]
 
 
-def run_as_pods(site: Site, arguments: Mapping[str, str]) -> dict[str, str]:
-    """Run the pipeline jointkd with two workers as the pods that KFP would run, and return the log of each task.
+def run_as_pods(
+    site: Site,
+    arguments: Mapping[str, str],
+    *,
+    compiled: Path = COMPILED,
+    claim: tuple[str, str] | None = None,
+    env: list[dict[str, Any]] | None = None,
+) -> dict[str, str]:
+    """Run a pipeline with two workers as the pods that KFP would run, and return the log of each task.
 
-    If the arguments name no store, the run has a store of its own.
+    If the arguments name no store, the run has a store of its own in S3.
+
+    Args:
+        site: The installation.
+        arguments: The arguments of the pipeline.
+        compiled: The compiled pipeline.
+        claim: A claim and the folder at which all pods mount it, as in ``peerkd submit --claim``.
+        env: The settings that an administrator gives to all tasks. None: those of the site, with its store in S3.
     """
     run_id = secrets.token_hex(4)
     usual = {"store": f"s3://peerkd/kfp-{run_id}", "num_workers": "2", "cluster": SETTING}
-    pipeline = Pipeline.load(COMPILED, {**usual, **arguments}, run_id=run_id)
+    pipeline = Pipeline.load(compiled, {**usual, **arguments}, run_id=run_id, claim=claim)
     return {
         task: pipeline.run(
             task,
@@ -58,7 +76,7 @@ def run_as_pods(site: Site, arguments: Mapping[str, str]) -> dict[str, str]:
             pod=f"task-{task}-{run_id}",
             image=site.control_image,
             service_account="peerkd-launcher",
-            env=environment(site),
+            env=environment(site) if env is None else env,
         )
         for task in pipeline.tasks()
     }
@@ -69,6 +87,9 @@ class Pipeline:
     """A running pipeline, with the outputs of its tasks so far."""
 
     spec: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    """The settings for Kubernetes by executor."""
+
     arguments: Mapping[str, Any]
     run_id: str
     parameters: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -81,12 +102,16 @@ class Pipeline:
         return tasks
 
     @classmethod
-    def load(cls, path: Path, arguments: Mapping[str, Any], *, run_id: str) -> "Pipeline":
-        """Load a compiled pipeline, and apply the defaults of its parameters."""
-        spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    def load(
+        cls, path: Path, arguments: Mapping[str, Any], *, run_id: str, claim: tuple[str, str] | None = None
+    ) -> "Pipeline":
+        """Load a compiled pipeline, let its tasks mount a claim, and apply the defaults of its parameters."""
+        package = read_package(path)
+        spec, settings = (package.with_claim(*claim) if claim else package).documents
         inputs = spec["root"]["inputDefinitions"]["parameters"]
         defaults = {name: each["defaultValue"] for name, each in inputs.items() if "defaultValue" in each}
-        return cls(spec, {**defaults, **arguments}, run_id)
+        executors = settings["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        return cls(spec, executors, {**defaults, **arguments}, run_id)
 
     def tasks(self) -> Iterator[str]:
         """Yield the names of the tasks, each after all of its dependencies."""
@@ -107,7 +132,7 @@ class Pipeline:
                 and found["status"]["phase"] in ("Succeeded", "Failed")
                 and found
             ),
-            seconds=seconds,
+            seconds=PATIENCE * seconds,
             what=f"end of {pod}",
         )
         log = kubectl("logs", pod, "-n", namespace)
@@ -143,6 +168,7 @@ class Pipeline:
         component = self.spec["components"][self._task(task)["componentRef"]["name"]]
         container = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
         executor_input, given = self._executor_input(task, component)
+        volumes, mounts = self._claims(component)
         outputs = [executor_input["outputs"]["outputFile"]]
         addresses = [each["artifacts"][0]["uri"] for each in executor_input["outputs"].get("artifacts", {}).values()]
         outputs += [address.replace("minio://", _SCRATCH + "/", 1) for address in addresses]
@@ -174,7 +200,7 @@ class Pipeline:
                     "fsGroup": 10001,
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
-                "volumes": [{"name": "scratch", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
+                "volumes": [{"name": "scratch", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}, *volumes],
                 "containers": [
                     {
                         "name": "main",
@@ -192,11 +218,20 @@ class Pipeline:
                         "volumeMounts": [
                             {"name": "scratch", "mountPath": _SCRATCH},
                             {"name": "tmp", "mountPath": "/tmp"},
+                            *mounts,
                         ],
                     }
                 ],
             },
         }
+
+    def _claims(self, component: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the volumes and the mounts of the claims of a task, in the form in which KFP passes them on."""
+        claims = self.settings.get(component["executorLabel"], {}).get("pvcMount", [])
+        volumes = [
+            {"name": each["constant"], "persistentVolumeClaim": {"claimName": each["constant"]}} for each in claims
+        ]
+        return volumes, [{"name": each["constant"], "mountPath": each["mountPath"]} for each in claims]
 
     def _task(self, task: str) -> Mapping[str, Any]:
         return self._tasks[task]
@@ -206,7 +241,8 @@ class Pipeline:
         values = {name: self._value(each, task) for name, each in inputs.get("parameters", {}).items()}
         for name, each in component.get("inputDefinitions", {}).get("parameters", {}).items():
             if each["parameterType"] == "TASK_CONFIG":
-                values[name] = TASK_CONFIG_OF_NOTHING
+                volumes, mounts = self._claims(component)
+                values[name] = {**TASK_CONFIG_OF_NOTHING, "volumes": volumes or None, "volume_mounts": mounts or None}
             elif name not in values and "defaultValue" in each:
                 values[name] = each["defaultValue"]
         artifacts, given = {}, {}

@@ -1,14 +1,18 @@
 """Observations and faults of a real cluster that use only kubectl and no code of peerkd."""
 
 import json
+import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 POLL_SECONDS = 0.25
+
+PATIENCE: Final = float(os.environ.get("PEERKD_E2E_PATIENCE") or 1)
+"""A factor for the time limits of whole runs, for a busy machine. Waits for what must be quick keep their limits."""
 
 
 class KubectlError(Exception):
@@ -34,7 +38,9 @@ def kubectl(*arguments: str, text: str | None = None, timeout_seconds: float = 1
 
 
 def apply(*objects: Mapping[str, Any]) -> None:
-    """Create or change objects."""
+    """Create or change objects. kubectl itself would refuse an empty list."""
+    if not objects:
+        return
     items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
     kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=json.dumps(items))
 

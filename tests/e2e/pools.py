@@ -50,12 +50,33 @@ def namespace_of(team: str) -> str:
     return _PREFIX + team
 
 
+def missing() -> str:
+    """Return what the cluster lacks for pools of simulated nodes, or what is in their way; an empty text if nothing."""
+    if not os.environ.get(COMMAND_VARIABLE):
+        return f"no simulated nodes: {COMMAND_VARIABLE} is not set"
+    if kube.get("deployment", "kueue-controller-manager", namespace="kueue-system") is None:
+        return "Kueue is not installed"
+    queue = kube.get("clusterqueues.kueue.x-k8s.io", "peerkd", namespace="default")
+    if queue and not MARK.items() <= queue["metadata"].get("labels", {}).items():
+        return "the cluster has a queue named peerkd already"
+    return ""
+
+
 def size(pool: str, num_nodes: int) -> None:
     """Create nodes until a pool has a given number."""
-    command = [os.environ[COMMAND_VARIABLE], _PREFIX + pool, str(num_nodes), str(GPUS_PER_NODE)]
-    subprocess.run([*command, f"peerkd.io/pool={pool}"], check=True, capture_output=True, timeout=600)
+    _run_command(pool, num_nodes, f"peerkd.io/pool={pool}")
     if pool == "spot" and num_nodes:
         _taint(num_nodes)
+
+
+def add_rack(rack: str, num_nodes: int) -> None:
+    """Create the nodes of one rack of the pool on demand."""
+    _run_command(rack, num_nodes, "peerkd.io/pool=on-demand", "peerkd.io/block=block", f"peerkd.io/rack={rack}")
+
+
+def _run_command(pool: str, num_nodes: int, *labels: str) -> None:
+    command = [os.environ[COMMAND_VARIABLE], _PREFIX + pool, str(num_nodes), str(GPUS_PER_NODE), *labels]
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
 
 
 def lose(pool: str) -> None:
@@ -68,7 +89,26 @@ def pool_of_node(name: str) -> str:
     return name.removeprefix(_PREFIX).rpartition("-")[0]
 
 
-def queues(folder: Path) -> list[dict[str, Any]]:
+def remove(*racks: str) -> None:
+    """Delete all objects of a test. Queues are last, because they remain as long as jobs hold a share of them."""
+    marked = ",".join(f"{label}={value}" for label, value in MARK.items())
+    kube.kubectl("delete", "namespace", "-l", marked, "--ignore-not-found", "--wait", timeout_seconds=240)
+    for resource in ("clusterqueues", "resourceflavors", "topologies", "workloadpriorityclasses"):
+        kube.kubectl("delete", f"{resource}.kueue.x-k8s.io", "-l", marked, "--ignore-not-found", "--wait")
+    for pool in (*NODES, *racks):
+        lose(pool)
+
+
+def are_taken(objects: Sequence[Mapping[str, Any]]) -> bool:
+    """Create or change objects, and return whether the cluster accepted all of them."""
+    try:
+        kube.apply(*objects)
+    except kube.KubectlError:
+        return False
+    return True
+
+
+def queues(folder: Path, *, components: Sequence[str] = ("kueue", "spot")) -> list[dict[str, Any]]:
     """Return the shipped flavours, queues and priorities, patched as in an operator's own overlay."""
     shares = (ROOT / "manifests/examples/team/share.yaml").read_text(encoding="utf-8")
     for team in TEAMS[1:]:
@@ -79,8 +119,7 @@ def queues(folder: Path) -> list[dict[str, Any]]:
         "labels": [{"pairs": dict(MARK)}],
         "resources": [f"{team}.yaml" for team in TEAMS[1:]],
         "components": [
-            os.path.relpath(ROOT / "manifests/components" / component, folder.resolve())
-            for component in ("kueue", "spot")
+            os.path.relpath(ROOT / "manifests/components" / component, folder.resolve()) for component in components
         ],
     }
     plain = _built(folder, overlay)
@@ -127,8 +166,8 @@ def namespaces() -> list[dict[str, Any]]:
     return made
 
 
-def cluster_of(team: str, *, priority: str = "peerkd-normal", num_workers: int = 1) -> ClusterConfig:
-    """Return the settings of a team whose workers use a whole node each."""
+def cluster_of(team: str, *, priority: str = "peerkd-normal", num_workers: int = 1, **settings: Any) -> ClusterConfig:
+    """Return the settings of a team whose workers use a whole node each, with more settings if they are given."""
     return ClusterConfig(
         namespace=namespace_of(team),
         job_kind=kind.NAME,
@@ -139,6 +178,7 @@ def cluster_of(team: str, *, priority: str = "peerkd-normal", num_workers: int =
         cpu_per_worker="64",
         memory_per_worker="512Gi",
         shared_memory="64Gi",
+        **settings,
     )
 
 
@@ -150,13 +190,13 @@ def order_of(team: str, index: int) -> StageOrder:
 
 
 def job(
-    team: str, index: int, *, seconds: float, priority: str = "peerkd-normal", workers: int = 1
+    team: str, index: int, *, seconds: float, priority: str = "peerkd-normal", workers: int = 1, **settings: Any
 ) -> list[dict[str, Any]]:
     """Return the objects that a launcher creates for an order, with a duration for the simulated pods.
 
-    The job is the last one.
+    The job is the last one. ``settings`` are further fields of its ``ClusterConfig``.
     """
-    cluster = cluster_of(team, priority=priority, num_workers=workers)
+    cluster = cluster_of(team, priority=priority, num_workers=workers, **settings)
     made = manifest_for(order_of(team, index), cluster, kind=kind.KIND, environment={})
     (template,) = kind.pod_templates(kind.holder_of_pods(made)).values()
     template["metadata"]["annotations"]["simulated-duration"] = f"{seconds:g}s"

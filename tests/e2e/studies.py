@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.e2e.kind import SETTING
+from tests.e2e.kubectl import PATIENCE
 
 NAMESPACE = os.environ.get("PEERKD_E2E_NAMESPACE", "peerkd-e2e")
 
@@ -44,6 +45,18 @@ TOGETHER = (
     "training.num_processes=2",
 )
 """A comparison of methods with two runs, each trained by two processes that divide its batches."""
+
+ROUNDS = (
+    "data.max_train_samples=450",
+    "data.max_test_samples=150",
+    "partition.num_peers=3",
+    "peers.architectures=[mlp]",
+    "pretrain.epochs=2",
+    "rounds.methods=[predictions,fedavg,pairwise]",
+    "rounds.num_rounds=2",
+    "rounds.epochs=1",
+)
+"""Two rounds of three peers by each of three methods."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +136,7 @@ class Study:
     def run(self, *, seconds: float = 600) -> subprocess.CompletedProcess[str]:
         """Run the command to its end."""
         process = self.start()
-        printed, _ = process.communicate(timeout=seconds)
+        printed, _ = process.communicate(timeout=PATIENCE * seconds)
         return subprocess.CompletedProcess(self.command, process.returncode, printed, "")
 
 
@@ -142,7 +155,12 @@ def curves_fingerprint(printed: str) -> str:
     return _fingerprint(printed, told=r"train_pcl: (?:\[worker \d+\] )?[\d,]+ runs")
 
 
-def _fingerprint(printed: str, *, told: str) -> str:
-    found = re.search(rf"{told}, fingerprint (\w+)", printed)
+def rounds_fingerprint(printed: str) -> str:
+    """Return the fingerprint of the table of rounds from the output of a run."""
+    return _fingerprint(printed, told=r"collaborate_peers: (?:\[worker \d+\] )?[\d,]+ rounds, [^;\n]+", mark=";")
+
+
+def _fingerprint(printed: str, *, told: str, mark: str = ",") -> str:
+    found = re.search(rf"{told}{mark} fingerprint (\w+)", printed)
     assert found, printed
     return found[1]

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.kfp_pods import Pipeline, environment
 from tests.e2e.kind import KIND, RESOURCE, SETTING, read
-from tests.e2e.kubectl import KubectlError, apply, items, kubectl, wait_until
+from tests.e2e.kubectl import PATIENCE, KubectlError, apply, items, kubectl, wait_until
 from tests.e2e.studies import LONG, LONG_TUNED, NAMESPACE, Site, Study, choices_fingerprint, trials_fingerprint
 
 ROOT = Path(__file__).parents[2]
@@ -48,14 +48,14 @@ class Running:
             assert text in self.printed or self.process.poll() is None, self.printed
             return text in self.printed
 
-        wait_until(look, seconds=seconds, what=f"{text!r} in:\n{self.printed}")
+        wait_until(look, seconds=PATIENCE * seconds, what=f"{text!r} in:\n{self.printed}")
 
     def kill(self) -> None:
         """Kill all processes together. If one were left, it would notice the end of the others and delete the job."""
         os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self, *, seconds: float = 420) -> int:
-        code = self.process.wait(timeout=seconds)
+        code = self.process.wait(timeout=PATIENCE * seconds)
         self._reader.join(timeout=10)
         return code
 
@@ -180,7 +180,9 @@ def test_a_launcher_pod_that_is_killed_and_retried_adopts_the_job(site: Site, un
     running = "--for=jsonpath={.status.phase}=Running"
     kubectl("wait", "pod/retried-first", "-n", NAMESPACE, running, "--timeout=60s", timeout_seconds=90)
     distils = "distill_pairs: [worker "
-    wait_until(lambda: distils in kubectl("logs", "retried-first", "-n", NAMESPACE), seconds=300, what="a sweep")
+    wait_until(
+        lambda: distils in kubectl("logs", "retried-first", "-n", NAMESPACE), seconds=PATIENCE * 300, what="a sweep"
+    )
     (job,) = jobs()
     # The pod may be deleted before kubectl receives the answer of the program in it.
     with contextlib.suppress(KubectlError):
@@ -257,7 +259,7 @@ def test_evictions_beyond_the_limit_of_restarts_cost_no_trial(running: Running, 
 
     for _ in range(5):
         # The Job of a TrainJob waits longer after each eviction: 10 s, 20 s, 40 s and so on.
-        pod = wait_until(next_one, seconds=240, what=f"worker 1 runs again after {len(evicted)} evictions")
+        pod = wait_until(next_one, seconds=PATIENCE * 240, what=f"worker 1 runs again after {len(evicted)} evictions")
         evicted.add(uid(pod))
         evict(name(pod))
     assert running.end(seconds=900) == 0, running.printed

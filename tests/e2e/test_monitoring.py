@@ -24,7 +24,7 @@ from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import load
 from peerkd.metrics.names import METRICS
 from tests.e2e.kind import KIND
-from tests.e2e.kubectl import KubectlError, items, kubectl, wait_until
+from tests.e2e.kubectl import PATIENCE, KubectlError, items, kubectl, wait_until
 from tests.e2e.studies import LONG, NAMESPACE, Site, Study
 from tests.e2e.test_faults import Running, name, unfinished
 from tests.manifests.monitoring import FOLDER, FOREIGN, Query, filled_in, load_yaml, metric_names, queries, rules
@@ -187,7 +187,7 @@ def sweep(site: Site, watch: Watch, tmp_path_factory: pytest.TempPathFactory) ->
         return bool(watch.prometheus.query('peerkd_trials_total{stage="distill_pairs"} > 3'))
 
     try:
-        wait_until(is_under_way, seconds=420, what="some trials are scraped")
+        wait_until(is_under_way, seconds=PATIENCE * 420, what="some trials are scraped")
         yield started
     finally:
         if started.process.poll() is None:

@@ -5,9 +5,8 @@ restart Kueue with the shipped settings and shorter times, and finally restore i
 """
 
 import json
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,21 +32,17 @@ SETTINGS, SETTINGS_FILE = "kueue-manager-config", "controller_manager_config.yam
 @pytest.fixture(scope="module")
 def kueue() -> Iterator[None]:
     """Kueue with the shipped settings, except for times that are too long for a test."""
-    if not os.environ.get(pools.COMMAND_VARIABLE):
-        pytest.skip(f"no simulated nodes: {pools.COMMAND_VARIABLE} is not set")
+    if reason := pools.missing():
+        pytest.skip(reason)
     before = kube.get("configmap", SETTINGS, namespace=KUEUE)
-    if before is None:
-        pytest.skip("Kueue is not installed")
-    queue = kube.get("clusterqueues.kueue.x-k8s.io", "peerkd", namespace="default")
-    if queue and not pools.MARK.items() <= queue["metadata"].get("labels", {}).items():
-        pytest.skip("the cluster has a queue named peerkd already")
-    remove()
+    assert before is not None
+    pools.remove()
     if kube.kubectl("get", "nodes", "-l", "peerkd.io/pool", "-o", "name"):
         pytest.skip("the cluster has pools of its own")
     try:
         configure({**before["data"], SETTINGS_FILE: settings(recovery="10s")})
         yield
-        remove()
+        pools.remove()
     finally:
         configure(before["data"])
 
@@ -72,7 +67,7 @@ def record(kueue: None, tmp_path_factory: pytest.TempPathFactory) -> Record:
     """The measurements of the whole study."""
     objects = pools.queues(tmp_path_factory.mktemp("overlay"))
     kube.apply(*pools.namespaces())
-    kube.wait_until(lambda: are_taken(objects), seconds=120, what="Kueue's webhooks, which come up after its pod")
+    kube.wait_until(lambda: pools.are_taken(objects), seconds=120, what="Kueue's webhooks, which come up after its pod")
     pools.size("on-demand", pools.NODES["on-demand"])
     made = gpu_study.run_study(pools.shares_of(objects))
     report = summary(made)
@@ -89,15 +84,6 @@ def configure(data: dict[str, str]) -> None:
     kube.kubectl(
         "rollout", "status", "deployment/kueue-controller-manager", "-n", KUEUE, "--timeout=120s", timeout_seconds=150
     )
-
-
-def are_taken(objects: Sequence[Mapping[str, Any]]) -> bool:
-    """Create or change objects, and return whether the cluster accepted all of them."""
-    try:
-        kube.apply(*objects)
-    except kube.KubectlError:
-        return False
-    return True
 
 
 def status_of(name: str, namespace: str) -> JobStatus:
@@ -117,16 +103,6 @@ def uid_of(name: str, namespace: str) -> str:
     job = kube.get(RESOURCE, name, namespace=namespace)
     assert job is not None
     return str(job["metadata"]["uid"])
-
-
-def remove() -> None:
-    """Delete all objects of the study. Queues are last, because they remain as long as jobs hold a share of them."""
-    marked = ",".join(f"{label}={value}" for label, value in pools.MARK.items())
-    kube.kubectl("delete", "namespace", "-l", marked, "--ignore-not-found", "--wait", timeout_seconds=240)
-    for kind in ("clusterqueues", "resourceflavors", "workloadpriorityclasses"):
-        kube.kubectl("delete", f"{kind}.kueue.x-k8s.io", "-l", marked, "--ignore-not-found", "--wait")
-    for pool in pools.NODES:
-        pools.lose(pool)
 
 
 def summary(record: Record) -> dict[str, Any]:
@@ -275,7 +251,7 @@ def job_at_work(folder: Path, index: int, *, seconds: float) -> tuple[str, str]:
     """Return the name and the namespace of a job that runs on the only node of its pool."""
     kube.apply(*pools.namespaces())
     objects = pools.queues(folder)
-    kube.wait_until(lambda: are_taken(objects), seconds=120, what="Kueue's webhooks, which come up after its pod")
+    kube.wait_until(lambda: pools.are_taken(objects), seconds=120, what="Kueue's webhooks, which come up after its pod")
     for pool in pools.NODES:
         pools.lose(pool)
     pools.size("on-demand", 1)

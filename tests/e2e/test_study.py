@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.kfp_pods import run_as_pods
+from tests.e2e.kfp_pods import COLLABORATE, run_as_pods
 from tests.e2e.kind import RESOURCE
 from tests.e2e.kubectl import items
 from tests.e2e.studies import (
     NAMESPACE,
+    ROUNDS,
     SHORT,
     TOGETHER,
     TUNED,
@@ -16,6 +17,7 @@ from tests.e2e.studies import (
     Study,
     choices_fingerprint,
     curves_fingerprint,
+    rounds_fingerprint,
     trials_fingerprint,
 )
 
@@ -39,6 +41,15 @@ def tuned_here(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
 @pytest.fixture
 def choices_here(tuned_here: tuple[str, str]) -> str:
     return tuned_here[0]
+
+
+@pytest.fixture(scope="module")
+def rounds_here(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the fingerprint of the rounds on this machine."""
+    folder = tmp_path_factory.mktemp("rounds")
+    ended = Study(site, folder, ROUNDS, pipeline="collaborate", backend="local").run()
+    assert ended.returncode == 0, ended.stdout
+    return rounds_fingerprint(ended.stdout)
 
 
 def test_jobs_with_two_workers_under_restricted_give_the_results_of_a_laptop(
@@ -73,6 +84,18 @@ def test_pcl_with_two_workers_gives_the_results_of_two_processes_on_a_laptop(sit
     assert curves_fingerprint(there.stdout) == curves_fingerprint(here.stdout)
 
 
+def test_rounds_with_two_workers_give_the_results_of_a_laptop(site: Site, tmp_path: Path, rounds_here: str) -> None:
+    study = Study(site, tmp_path, ROUNDS, pipeline="collaborate")
+    ended = study.run()
+    assert ended.returncode == 0, ended.stdout
+    assert rounds_fingerprint(ended.stdout) == rounds_here
+    assert "[worker 1]" in ended.stdout
+    (report,) = (tmp_path / "report_rounds").glob("*/report.html")
+    assert "Who taught whom" in report.read_text(encoding="utf-8")
+    again = study.run()
+    assert "collaborate_peers: already done" in again.stdout
+
+
 def test_each_component_runs_as_a_pod_of_a_pipeline(site: Site, fingerprint_here: str) -> None:
     logs = run_as_pods(site, {"strategy": "sweep", "overrides": " ".join(SHORT)})
     assert trials_fingerprint(logs["train-and-report"]) == fingerprint_here
@@ -82,6 +105,11 @@ def test_each_component_runs_as_a_pod_of_a_pipeline(site: Site, fingerprint_here
 def test_each_component_of_a_tuned_study_runs_as_a_pod_of_a_pipeline(site: Site, choices_here: str) -> None:
     logs = run_as_pods(site, {"strategy": "tune", "overrides": " ".join(TUNED)})
     assert choices_fingerprint(logs["train-and-report"]) == choices_here
+
+
+def test_each_component_of_rounds_runs_as_a_pod_of_a_pipeline(site: Site, rounds_here: str) -> None:
+    logs = run_as_pods(site, {"overrides": " ".join(ROUNDS)}, compiled=COLLABORATE)
+    assert rounds_fingerprint(logs["train-and-report"]) == rounds_here
 
 
 def _plan(folder: Path) -> str:
