@@ -111,13 +111,13 @@ def reason_to_wait(job: str) -> str:
 @pytest.mark.usefixtures("racks")
 def test_a_job_that_requires_one_rack_gets_one_and_the_next_one_waits_for_it() -> None:
     near = rack_level(required=True)
-    first = send(1, workers=2, seconds=40, topology=near)
+    first = send(1, workers=2, seconds=3600, topology=near)
     assert racks_of(first, workers=2) == ["rack-b", "rack-b"]
     second = send(2, workers=2, seconds=5, topology=near)
     kube.wait_until(lambda: "topology" in reason_to_wait(second), seconds=30, what="Kueue's reason")
     assert status_of(second).is_suspended
+    kube.kubectl("delete", RESOURCE, first, "-n", NAMESPACE, "--cascade=background")
     assert racks_of(second, workers=2) == ["rack-b", "rack-b"]
-    assert status_of(first).has_succeeded
     kube.wait_until(lambda: status_of(second).has_succeeded, seconds=60, what="the end of the second job")
 
 
