@@ -66,7 +66,7 @@ class JobFailedError(StageFailedError):
 
 
 class StoreUnavailableError(PeerKDError):
-    """A store cannot be written or reached."""
+    """A store cannot be reached, or a read or write has failed."""
 
 
 class WorkerDiedError(PeerKDError):

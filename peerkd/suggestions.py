@@ -1,4 +1,4 @@
-"""Suggestions for a name that does not exist: the known names that a person may have meant."""
+"""Suggestions for a name that does not exist: the known names that the user may have meant."""
 
 import difflib
 import re

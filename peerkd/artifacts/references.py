@@ -76,7 +76,7 @@ def follow(values: Mapping[str, Any], store: ArtifactStore) -> Manifest:
 
 
 def similar_keys(key: str, store: ArtifactStore, *, kinds: Collection[str]) -> str:
-    """Return, for a message, the keys of a store that a person may have meant, the most similar to ``key`` first.
+    """Return, for a message, the keys of a store that the user may have meant, the most similar to ``key`` first.
 
     Args:
         key: The key that the store does not have.

@@ -46,7 +46,7 @@ def clean(place: StorePlace, texts: Sequence[str], *, has_unfinished: bool, is_c
                 say(line)
     if cleaning.is_empty or not (is_confirmed or (not as_json and _agrees())):
         return
-    # The lock is not held while a person thinks, so another run may have begun and ended. A store in S3 has no lock.
+    # The lock is not held while the user thinks, so another run may have begun and ended. A store in S3 has no lock.
     with _open_cleaner(address).unused():
         if _plan(address, texts, has_unfinished=has_unfinished).to_json() != cleaning.to_json():
             raise WorkspaceBusyError(f"{address} has changed since the question, so nothing is deleted; ask again.")

@@ -1,6 +1,6 @@
 """The values that a shell completes: presets, fields of a config, and the names of runs.
 
-Each function is called while a person types. If a store cannot be read, there are no completions, and no error is
+Each function is called while the user types. If a store cannot be read, there are no completions, and no error is
 raised.
 """
 
@@ -101,7 +101,7 @@ def runs(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
 
     try:
         address = store_address(context.params.get("output"), context.params.get("store"))
-        # A bucket is not listed, because its responses may take longer than a person waits.
+        # A bucket is not listed, because its responses may take longer than the user waits.
         found = [] if address.startswith(S3_SCHEME) else list_runs(open_store(address), notify=lambda _: None)
     except (ValueError, PeerKDError):
         return []

@@ -1,4 +1,4 @@
-"""What a person sees of a run in progress: one bar for the whole run in a terminal, and plain lines elsewhere."""
+"""What the user sees of a run in progress: one bar for the whole run in a terminal, and plain lines elsewhere."""
 
 import os
 import sys

@@ -33,7 +33,7 @@ ORDER: Final = (
     "store",
     "reap",
 )
-"""The commands in the order in which a person needs them, which is their order in the help."""
+"""The commands in the order in which the user needs them, which is their order in the help."""
 
 
 class _OrderedGroup(TyperGroup):

@@ -79,7 +79,7 @@ Workers = Annotated[
     int | None,
     typer.Option(
         help="Number of pods of each job on a cluster, or of processes on this machine. 0: run everything in this "
-        "process, which a debugger can then stop. Default: the operator's setting on a cluster, and one process for "
+        "process, so that breakpoints work. Default: the operator's setting on a cluster, and one process for "
         "each GPU or core on this machine.",
         show_default=False,
     ),

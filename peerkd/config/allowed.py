@@ -4,7 +4,7 @@ The parameters of a run, ``--cluster`` and the settings of a pipeline's task com
 can choose the resources of a job, but they can choose an account, secret, claim, image or priority class only if the
 operator's settings allow it.
 
-This check gives an early and clear error message, but a person can bypass it. The admission policy in manifests/base
+This check gives an early and clear error message, but the user can bypass it. The admission policy in manifests/base
 cannot be bypassed, because the API server enforces it.
 """
 

@@ -168,19 +168,19 @@ class ClusterConfig(StrictConfig):
     """The labels that a node must have to run a worker."""
 
     tolerations: tuple[AnyMapping, ...] = ()
-    """The tolerations of the workers' pods, in the form of a pod spec."""
+    """The tolerations of the workers' pods, written as in a pod spec."""
 
     affinity: AnyMapping | None = None
-    """The affinity of the workers' pods, in the form of a pod spec."""
+    """The affinity of the workers' pods, written as in a pod spec."""
 
     volumes: tuple[AnyMapping, ...] = ()
-    """The volumes of the workers' pods in addition to /tmp and /dev/shm, in the form of a pod spec."""
+    """The volumes of the workers' pods in addition to /tmp and /dev/shm, written as in a pod spec."""
 
     volume_mounts: tuple[AnyMapping, ...] = ()
-    """The volume mounts of the workers' container, in the form of a pod spec."""
+    """The volume mounts of the workers' container, written as in a pod spec."""
 
     env: tuple[AnyMapping, ...] = ()
-    """The environment variables of the workers' container, in the form of a pod spec. An entry replaces a variable of
+    """The environment variables of the workers' container, written as in a pod spec. An entry replaces a variable of
     the same name that peerkd sets itself."""
 
     deadline_seconds: float | None = Field(default=None, gt=0)

@@ -1,4 +1,4 @@
-"""The reader of text files that a person names: it opens them without blocking and reads them up to a size limit."""
+"""The reader of text files that the user names: it opens them without blocking and reads them up to a size limit."""
 
 import errno
 import os

@@ -22,7 +22,7 @@ _FIELD_IN_TEXT: Final = re.compile(r"[\w-]+(?:\[\d+\])?(?:\.[\w-]+(?:\[\d+\])?)*
 
 
 class TextLayer(NamedTuple):
-    """The layer that a person has written as a text, in a file or in a parameter."""
+    """The layer that the user has written as a text, in a file or in a parameter."""
 
     text: str
     values: Mapping[str, Any]

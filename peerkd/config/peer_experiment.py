@@ -142,7 +142,7 @@ class PeerExperimentConfig(StrictConfig):
 
     @property
     def highest_temperature(self) -> tuple[str, float]:
-        """The name of the field with the temperatures of the divergences, and the highest of them."""
+        """The name of the field with the temperatures of distillation, and the highest of these temperatures."""
         return "temperature", 1.0
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Functions that make one config of a person's input: a preset, changed by a file and then by single fields."""
+"""Functions that make one config of the user's input: a preset, changed by a file and then by single fields."""
 
 import shlex
 from collections.abc import Iterable, Mapping
@@ -25,10 +25,10 @@ def resolve(pipeline: Pipeline[Config], *, preset: str = "", config_json: str = 
         pipeline: The pipeline of the experiment.
         preset: The name of a preset of the pipeline. Empty: ``DEFAULT_PRESET``, or the defaults of all fields if
             ``config_json`` is given.
-        config_json: A config as YAML or JSON, which a person may have typed into a form, or an empty string. Fields
+        config_json: A config as YAML or JSON, which the user may have typed into a form, or an empty string. Fields
             that it omits have the values of the preset.
         overrides: ``key=value`` pairs separated by spaces, such as ``seed=3 sweep.alphas=[0.5,0.9]``, with quotes as in
-            a shell. They are one string, so that a person can type them into a form.
+            a shell. They are one string, so that the user can type them into a form.
 
     Raises:
         ValueError: If the preset is unknown, a pair has no key, or the result breaks rules.

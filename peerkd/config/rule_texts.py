@@ -119,7 +119,7 @@ def _rule_of_value(error: Mapping[str, Any], given: object) -> str:
 
 
 def _without_quotes(given: object, form: str) -> str:
-    """Return an example if a person has put a number in quotes, else an empty text."""
+    """Return an example if the user has put a number in quotes, else an empty text."""
     is_quoted = isinstance(given, str) and re.fullmatch(form, given, re.IGNORECASE)
     return f" without quotes, as in {plain(given)}" if is_quoted else ""
 

@@ -59,7 +59,7 @@ class StrictConfig(BaseModel):
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read a config that ``to_json`` or a person wrote as JSON.
+        """Read a config that ``to_json`` or the user wrote as JSON.
 
         Raises:
             ValueError: If a key is unknown or repeated, or a value breaks a rule. The message names all such keys and

@@ -1,4 +1,4 @@
-"""The message for a key that a config does not have, with the keys that a person may have meant."""
+"""The message for a key that a config does not have, with the keys that the user may have meant."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -51,7 +51,7 @@ def innermost(field: str, value: object, schema: Schema) -> tuple[str, ...]:
 
 
 def suggested_fields(field: str, value: object, schema: Schema) -> list[str]:
-    """Return the dotted names of the fields that a person may have meant by an unknown one.
+    """Return the dotted names of the fields that the user may have meant by an unknown one.
 
     Args:
         field: The dotted name of the unknown field.

@@ -61,10 +61,10 @@ class _UseOfField(NamedTuple):
 
 
 def unused_texts(config: StrictConfig, given: Iterable[str]) -> Iterator[str]:
-    """Yield a message for every field that a person has set and that has no effect.
+    """Yield a message for every field that the user has set although it has no effect.
 
     Args:
-        config: The resulting config.
+        config: The config with these fields set.
         given: The dotted names of the fields that were set.
     """
     unused = {use.field: use.condition for use in _uses_of_fields(config) if not use.is_used}

@@ -1,6 +1,6 @@
 """Progress as short, infrequent lines of text, which are readable in a terminal, a pod's log and a pipeline's page.
 
-The process that shows a run to a person receives the lines of all stages as text. ``Counts.read`` finds the counts in
+The process that shows a run to the user receives the lines of all stages as text. ``Counts.read`` finds the counts in
 such a line, so that they can be drawn as a bar.
 """
 

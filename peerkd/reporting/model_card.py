@@ -135,8 +135,8 @@ class ModelCard:
     """The sizes of the evaluation sets, by names such as ``validation_global``."""
 
     chosen_by: str | None
-    """What the choice of the training maximised on validation, in words. None if the user named the setting, so there
-    was no choice."""
+    """What the chosen training maximises on validation data, in words. None if there was no choice, because the user
+    named the setting or the network comes from rounds."""
 
     max_own_drop: float | None
     """The limit on the loss of own accuracy that the choice of the training respected, as a fraction. None: no

@@ -143,9 +143,9 @@ def accuracies_in_words(found: Sequence[PeerAnswer]) -> str:
 
 
 def losses_in_words(found: Sequence[PeerAnswer], *, is_tuned: bool, losing: str) -> str:
-    """Return a warning if own accuracy falls by more than noise, and the field that limits this.
+    """Return a warning that own accuracy falls by more than noise, in the mean over peers or for single peers.
 
-    The text is empty if it falls by less.
+    The warning names the field that limits such a loss. The text is empty if there is nothing to warn of.
 
     Args:
         found: The answers.

@@ -333,7 +333,7 @@ def _is_published(study: JudgedStudy, task: StudentTask, card: ModelCard) -> boo
 def _train(
     study: JudgedStudy, task: StudentTask, store: ArtifactStore, scratch: Path, *, chosen_by: str | None
 ) -> ModelCard:
-    """Train a trial again, write its network to the folder ``scratch``, and return the model card."""
+    """Train the trial of ``task``, write its network to the folder ``scratch``, and return the model card."""
     # The bits depend on the kind of device.
     on_cpu = study.trials.metadata["device"] == "cpu"
     device = "cpu" if on_cpu else machine.choose_device(ComputeConfig(), is_in_process=True)[0]

@@ -44,7 +44,7 @@ class Journals:
     def load(self, shard: Shard) -> Iterator[Record]:
         """Yield the valid records of a shard from the journals of all workers.
 
-        Report the first damage in each journal.
+        If a journal is damaged, print one message about it, and skip its damaged records.
         """
         own = self.name(shard)
         folder = f"{shard.folder}{_JOURNALS}{shard.name}/"

@@ -15,7 +15,7 @@ NAME: Final = "pretrain_peers"
 
 def key(config: PeerExperimentConfig, partition: Manifest) -> str:
     """Return the key of the artifact with the pre-trained peers, given the config and the partition."""
-    # What a person calls a peer changes no number, nor does the place of its weights, nor a recipe by which no peer is
+    # What the user calls a peer changes no number, nor does the place of its weights, nor a recipe by which no peer is
     # trained.
     without = ["peers.given", "peers.from_"]
     if config.num_trained_peers == 0:

@@ -32,7 +32,7 @@ _HEARTBEATS: Final = f"{SCRATCH}beats/"
 _CLAIMS: Final = "claims/"
 _DONE: Final = "done/"
 _ENDED: Final = f"{SCRATCH}ended/"
-"""The folder with a mark for each section whose shards are all done."""
+"""The folder with an empty marker file for each section whose shards are all done."""
 
 _OUTSIDE_OF_SECTIONS: Final = (_HEARTBEATS, _ENDED, f"{SCRATCH}extension")
 """The beginnings of the names of all files that workers share outside of sections."""

@@ -170,7 +170,7 @@ def export(
         Path,
         typer.Option(
             metavar="FILE",
-            help="File to write. Its ending selects the format: .safetensors (the tensors), .pt2 (a program of "
+            help="File to write. Its suffix selects the format: .safetensors (the tensors), .pt2 (a program of "
             "torch.export) or .onnx (needs the extra onnx).",
         ),
     ],
@@ -179,7 +179,7 @@ def export(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="Format of the file: safetensors, torch or onnx. Default: the format that the ending selects.",
+            help="Format of the file: safetensors, torch or onnx. Default: the format that the suffix selects.",
             show_default=False,
         ),
     ] = None,

@@ -103,8 +103,7 @@ def examine(
 def _check_local_image(cluster: Cluster, local: ClusterConfig, settings: ClusterConfig) -> CheckResult | None:
     """Check the image of the jobs that this machine launches.
 
-    Return None if the tasks of pipelines launch their jobs with the same image, because the check of those jobs covers
-    the image.
+    Return None if the jobs that pipelines launch in the cluster have the same image, which is then checked anyway.
     """
     if trainer_image(local, os.environ) == trainer_image(settings, os.environ):
         return None

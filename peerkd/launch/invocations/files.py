@@ -44,7 +44,7 @@ _RUN_NAME: Final = "run.json"
 _LOCK_NAME: Final = "lock"
 
 _NUM_DIGITS: Final = 4
-"""The number of digits of the key in the title of an invocation."""
+"""How many digits of the hash in the key of a run the title of an invocation shows."""
 _STATUS_SECONDS: Final = 1.0
 _LOGGED_COUNTS_SECONDS: Final = 30.0
 """The minimum time between two lines of the log that report how many units of a stage are finished. More frequent

@@ -12,13 +12,13 @@ from peerkd.launch.runs.server import PipelineServer
 SUCCEEDED: Final = "SUCCEEDED"
 FAILED: Final = "FAILED"
 CANCELED: Final = "CANCELED"
-"""The outcome of a run that neither succeeded nor failed: a person terminated it, or it was skipped."""
+"""The outcome of a run that neither succeeded nor failed: the user terminated it, or it was skipped."""
 
 UNFINISHED: Final = "UNFINISHED"
 """The outcome of a watch that has timed out. The run continues."""
 
 UNWATCHED: Final = "UNWATCHED"
-"""The outcome of a watch that ended before the run, because the server no longer answered or a person stopped the
+"""The outcome of a watch that ended before the run, because the server no longer answered or the user stopped the
 watch."""
 
 PATIENCE_SECONDS: Final = 600.0
@@ -127,7 +127,7 @@ def watch(
 
 
 def interrupted(server: PipelineServer, run_id: str) -> Ending:
-    """Return the ending of a watch that a person has interrupted. The run itself continues."""
+    """Return the ending of a watch that the user has interrupted. The run itself continues."""
     return Ending(UNWATCHED, f"No longer watching the run {run_id}. It continues: {_next_steps(server, run_id)}")
 
 
