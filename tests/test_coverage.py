@@ -38,6 +38,8 @@ COVERED_BY = {
     "peerkd.config.own_paths": "unit/data/partition/test_own.py",
     "peerkd.config.peer_experiment": "unit/config/test_experiment.py",
     "peerkd.config.layers": "unit/config/test_resolve.py",
+    "peerkd.config.round_tuning": "unit/training/rounds/test_suggestions.py",
+    "peerkd.rounds.tuned_predictions": "unit/training/rounds/test_estimate.py",
     "peerkd.config.rule_texts": "unit/config/test_strict.py",
     "peerkd.config.tuning": "unit/config/test_experiment.py",
     "peerkd.config.unused": "unit/config/test_resolve.py",

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from peerkd.config.losses import LossConfig
 from peerkd.config.peer_experiment import ComputeConfig, PeerExperimentConfig
+from peerkd.config.round_tuning import RoundSetting, RoundsTuneConfig
 from peerkd.config.strict import StrictConfig, refuse_repeats
 from peerkd.config.targets import TargetConfig
 from peerkd.config.training import DistillConfig
@@ -165,6 +166,8 @@ class RoundsConfig(DistillConfig):
     """The number of rounds of a cycle of the method dfml. In each cycle, the weight of the divergence rises from 0 in
     the first round to 1 in the last."""
 
+    tune: RoundsTuneConfig = RoundsTuneConfig()
+
     unreliable: tuple[UnreliableConfig, ...] = ()
     """The peers that leave, come back or lie in some rounds, to measure the harm that they do to the others. A peer can
     lie only about predictions, so a lying peer excludes methods that send anything else. An absent peer excludes the
@@ -190,6 +193,11 @@ class RoundsConfig(DistillConfig):
         """Return the weight of the divergence in a round, given the alpha of a method. Rounds are counted from 1."""
         whole = alpha if self.conventions.alpha_weighs == "distillation" else 1 - alpha
         return whole * min(1.0, round / (self.rampup_rounds + 1))
+
+    def with_setting(self, setting: RoundSetting) -> Self:
+        """Return this config with the values of a setting of ``tune.portfolio``, except the partners left out."""
+        values = setting.model_dump(exclude={"num_left_out"}, exclude_none=True)
+        return self.model_copy(update=values)
 
     def mutual_weight(self, round: int) -> float:
         """Return the weight of the divergence of the method dfml in a round. Rounds are counted from 1.

@@ -39,6 +39,8 @@ _METHODS_OF_FIELDS: Final = {
             "distribution_alignment",
             "trimmed_fraction",
             "sharpening_temperature",
+            "tune.enabled",
+            "tune.portfolio",
         ),
         ("predictions",),
     ),
@@ -84,6 +86,8 @@ def _uses_of_fields(config: StrictConfig) -> Iterator[_UseOfField]:
             for field, readers in _METHODS_OF_FIELDS.items():
                 is_read = not {*readers}.isdisjoint(config.rounds.methods)
                 yield _UseOfField(f"rounds.{field}", is_read, f"rounds.methods contains {' or '.join(readers)}")
+            if not config.rounds.tune.enabled:
+                yield _UseOfField("rounds.tune.portfolio", False, "rounds.tune.enabled is true")
         case PclConfig():
             yield from _uses_of_recipe("training", config.training)
             yield _UseOfField("data.columns_path", False, "jointkd divides the data among peers by a column")

@@ -14,7 +14,10 @@ MAX_TEACHERS: Final = 100
 """The largest number of teachers that a row lists. They are the peer itself and the other teachers with the largest
 shares."""
 
-LATER_COLUMNS: Final = ("test_class_accuracies", "teachers", "teacher_shares")
+LATER_COLUMNS: Final = (
+    *("test_class_accuracies", "teachers", "teacher_shares"),
+    *("setting", "epochs", "estimated_gain"),
+)
 """The columns that tables of earlier versions lack."""
 
 ROUNDS_SCHEMA: Final = pa.schema(
@@ -77,6 +80,19 @@ ROUNDS_SCHEMA: Final = pa.schema(
             "teacher_shares",
             pa.list_(pa.float64()),
             "Share of each of these peers in what the peer imitates or averages",
+        ),
+        arrow.field(
+            "setting",
+            pa.int32(),
+            "Place in rounds.tune.portfolio of the setting that the peer tried in this round, counted from 0; null "
+            "without tuning, and if the peer omitted the round",
+        ),
+        arrow.field("epochs", pa.int32(), "Number of epochs of this training; null like setting"),
+        arrow.field(
+            "estimated_gain",
+            pa.float64(),
+            "Gain of this training in the accuracy that the peer estimates; if it is negative, the peer kept its "
+            "network; null like setting",
         ),
     ]
 )

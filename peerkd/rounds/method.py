@@ -89,10 +89,29 @@ class Teaching(NamedTuple):
     distillation_weight: float
     """The weight w of the divergence, from 0 to 1. It is 1 if a peer trains on public samples alone."""
 
+    epochs: int | None = None
+    """The number of epochs; None: that of ``rounds``."""
+
+    learning_rate: float | None = None
+    """The learning rate of the first step; None: that of ``rounds``."""
+
     @property
     def imitation(self) -> Imitation:
         """The loss with which the peer imitates, and its weight, without the target."""
         return Imitation(self.term, self.temperature, self.distillation_weight)
+
+
+class RoundChoice(NamedTuple):
+    """The setting of the method ``predictions`` that a peer tries in a round, as in ``RoundRules``."""
+
+    temperature: float
+    sharpening_temperature: float
+    distillation_weight: float
+    epochs: int
+    learning_rate: float
+
+    num_left_out: int
+    """The number of partners from which the peer does not learn."""
 
 
 class Round(Protocol):
@@ -125,6 +144,10 @@ class Round(Protocol):
     def num_samples(self) -> Mapping[int, int]:
         """The number of training samples of each peer."""
 
+    @property
+    def choices(self) -> Mapping[int, RoundChoice] | None:
+        """The setting that each peer tries in this round; None if all peers have the same. Others omit the round."""
+
     def predict(self, weights: PeerWeights) -> Mapping[int, Prediction]:
         """Return the predictions of networks in evaluation mode on the public set, by peer.
 
@@ -149,6 +172,12 @@ class Round(Protocol):
             teachings: What each peer imitates, required unless the samples are ``own``.
             proximal_weight: The weight mu of the proximal term ``mu / 2 ||weights - start||^2``, which is added to the
                 loss.
+        """
+
+    def train_if_better(self, starts: PeerWeights, teachings: Mapping[int, Teaching]) -> PeerWeights:
+        """Train as ``train`` on own and public samples, and return the network that each peer prefers.
+
+        This is the trained network, unless the peer estimates a lower accuracy for it than for the start.
         """
 
     def train_with_teachers(self, starts: PeerWeights, teachers: Mapping[int, tuple[int, Weights]]) -> PeerWeights:

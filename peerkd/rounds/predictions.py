@@ -3,6 +3,7 @@
 from typing import Final
 
 from peerkd.losses.targets.target import joined_logits, joined_shares
+from peerkd.rounds import tuned_predictions
 from peerkd.rounds.joining import for_each_neighbourhood
 from peerkd.rounds.method import PeerWeights, Round, RoundMethod, Teaching
 
@@ -18,6 +19,8 @@ def propose(round: Round, weights: PeerWeights) -> PeerWeights:
     The target ``q`` is sharpened to ``q^(1/t) / sum_k q(k)^(1/t)`` with ``t = rounds.sharpening_temperature``
     (Berthelot et al. 2019, arXiv:1905.02249, equation 7). Its logits are ``T log q``, so they are divided by t.
     """
+    if round.choices is not None:
+        return tuned_predictions.propose(round, weights, round.choices)
     rules, predicted = round.rules, round.predict(weights)
 
     def shares(peers: tuple[int, ...]) -> dict[int, float]:

@@ -141,6 +141,11 @@ class Evaluator:
             samples.labels_N[positions], predictions["test"][positions], num_classes=self._dataset.num_classes
         )
 
+    def own_answers(self, predictions: Predictions, *, peer: int, split: str) -> tuple[_Indices, _Indices]:
+        """Return the classes of the own samples of a peer in a split, and the classes that its network predicts."""
+        samples = self._samples(split, peer)
+        return samples.labels_N[samples.own_positions], predictions[split][samples.own_positions]
+
     @torch.inference_mode()
     def _predict(self, logits: Callable[[Tensor], Tensor], images_NCHW: Tensor) -> _Indices:
         predictions: list[Tensor] = []

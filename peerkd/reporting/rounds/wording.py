@@ -1,6 +1,7 @@
 """Words on rounds that the report and the model cards share."""
 
 from peerkd.config.collaborate import RoundsConfig
+from peerkd.wording import plural
 
 
 def defences(rounds: RoundsConfig) -> list[str]:
@@ -24,6 +25,11 @@ def joining_in_words(rounds: RoundsConfig) -> list[str]:
         )
     if rounds.sharpening_temperature < 1:
         said.append(f"The joined prediction is sharpened with the temperature {rounds.sharpening_temperature:g}.")
+    if rounds.tune.enabled:
+        said.append(
+            f"In each round, each peer tried one of {plural(len(rounds.tune.portfolio), 'setting')}, chosen by the "
+            "gains of earlier rounds, and kept its network if the accuracy that it estimates fell."
+        )
     return said
 
 

@@ -43,7 +43,9 @@ def round_cards(
     """
     method, recipe, sizes = config.rounds.round_methods[0], config.rounds, partition.metadata
     setting = ""
-    if method.alpha_field:
+    if method.name == PREDICTIONS.name and recipe.tune.enabled:
+        setting = "a setting that the peer chose in each round"
+    elif method.alpha_field:
         setting = f"T = {number(recipe.temperature)} and alpha = {number(getattr(recipe, method.alpha_field))}"
     # Only joint distillation joins predictions by rounds.target. In pairs, a peer imitates its teacher unchanged.
     imitated = recipe if method.name == PREDICTIONS.name else recipe.model_copy(update={"target": TargetConfig()})

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from peerkd.losses.targets.target import Prediction
-from peerkd.rounds.method import PeerWeights, RoundRules, Samples, Teaching, Weights
+from peerkd.rounds.method import PeerWeights, RoundChoice, RoundRules, Samples, Teaching, Weights
 from peerkd.training.rounds.round import TrainingRound
 
 
@@ -97,6 +97,11 @@ class PartOfRound:
         """The number of training samples of each peer."""
         return self._round.num_samples
 
+    @property
+    def choices(self) -> Mapping[int, RoundChoice] | None:
+        """The setting that each peer tries in this round."""
+        return self._round.choices
+
     def record_shares(self, shares: Mapping[int, Mapping[int, float]]) -> None:
         """Record whose knowledge the round proposes to each peer."""
         self._round.record_shares(shares)
@@ -123,6 +128,10 @@ class PartOfRound:
             starts,
             lambda mine: self._round.train(mine, samples=samples, teachings=teachings, proximal_weight=proximal_weight),
         )
+
+    def train_if_better(self, starts: PeerWeights, teachings: Mapping[int, Teaching]) -> PeerWeights:
+        """Train the networks of the peers of this part, and keep those that gain."""
+        return self._each(starts, lambda mine: self._round.train_if_better(mine, teachings))
 
     def train_with_teachers(self, starts: PeerWeights, teachers: Mapping[int, tuple[int, Weights]]) -> PeerWeights:
         """Train the networks of the peers of this part on own samples with teachers."""

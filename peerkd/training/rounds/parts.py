@@ -8,6 +8,7 @@ and no training depends on which other peers the process trains, so the results 
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from peerkd.training.rounds.data import RoundsData
 from peerkd.training.rounds.part_of_round import IncompleteWeights, OtherPartsNeededError, PartOfRound
 from peerkd.training.rounds.round import TrainingRound
 from peerkd.training.rounds.run import History, before_rounds, finish_round, load_rounds, present_peers, save_rounds
+from peerkd.training.rounds.suggestions import gains_of
 
 
 class _Phase(NamedTuple):
@@ -67,7 +69,8 @@ class _SharedRound:
         config, weights, part = self._config, self._weights, self._inputs.parts[task.part]
         history = self._history(task.part)
         present = present_peers(config, weights, number=self._number)
-        round = TrainingRound(config, self._data, number=self._number, peers=sorted(present))
+        before = chain.from_iterable(self._histories.values())
+        round = TrainingRound(config, self._data, number=self._number, peers=sorted(present), gains=gains_of([*before]))
         phases = self._phases_before(task.phase)
         mine = PartOfRound(
             round,

@@ -17,28 +17,40 @@ from peerkd.config.collaborate import (
     EdgesTopology,
     RandomTopology,
     RingTopology,
+    RoundsConfig,
     SmallWorldTopology,
 )
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.losses.targets.target import Prediction
-from peerkd.rounds.method import Imitation, PeerWeights, RoundRules, Samples, Teaching, Weights
+from peerkd.rounds.method import Imitation, PeerWeights, RoundChoice, RoundRules, Samples, Teaching, Weights
 from peerkd.seeds import derive_seed, generator
 from peerkd.study import topology
 from peerkd.training.checkpoints import copy_state
 from peerkd.training.devices import autocast, seeded
 from peerkd.training.distill import TeacherLogits, teacher_logits
+from peerkd.training.finite import are_finite
 from peerkd.training.joined_samples import JoinedSamples
 from peerkd.training.rounds.data import RoundsData
+from peerkd.training.rounds.estimate import estimated_accuracies
 from peerkd.training.rounds.lies import told
 from peerkd.training.rounds.samples import LaterEpochs, OwnPart, RepeatedPasses, RoundSamples
 from peerkd.training.rounds.students import MUTUAL_WEIGHT, predictions_of, train_mutually, train_students
+from peerkd.training.rounds.suggestions import Gain, Suggestion, choice, suggest
 from peerkd.training.samples import SampleSet
 
 
 class TrainingRound:
     """One round, in which this process trains the peers. All networks of the peers are in memory."""
 
-    def __init__(self, config: CollaborateConfig, data: RoundsData, *, number: int, peers: Sequence[int]) -> None:
+    def __init__(
+        self,
+        config: CollaborateConfig,
+        data: RoundsData,
+        *,
+        number: int,
+        peers: Sequence[int],
+        gains: Sequence[Gain] = (),
+    ) -> None:
         """Find the partners and the settings of a round. Nothing is trained yet.
 
         Args:
@@ -46,6 +58,7 @@ class TrainingRound:
             data: The data of the rounds.
             number: The number of the round, counted from 1.
             peers: The peers that take part, ascending.
+            gains: The gains of all peers in earlier rounds, if peers choose settings.
         """
         self._config, self._data, self.number = config, data, number
         edges = edges_of_round(config, number)
@@ -75,6 +88,14 @@ class TrainingRound:
         peer. They are the peer's own samples, or those of the aggregator of its group."""
         self.num_public_samples: Counter[int] = Counter()
         """The number of public samples in all batches on which a peer has trained in this round, by peer."""
+
+        self.choices: Mapping[int, RoundChoice] | None = None
+        self._tried: Mapping[int, Suggestion] = {}
+        if rounds.tune.enabled:
+            self._tried = suggest(config, gains, peers=peers, number=number)
+            self.choices = {peer: choice(config, each, number) for peer, each in self._tried.items()}
+        self._gains: dict[int, float] = {}
+        """The gain in estimated accuracy of each peer that has tried a setting."""
 
         self.shares: dict[int, Mapping[int, float]] = {}
         """The share of each peer in what a peer learns, for each peer that learns from others. Peers that learn alone
@@ -117,7 +138,10 @@ class TrainingRound:
             for group in groups:
                 of_group = self._data.samples(samples, group[0])
                 taught = [teachings[peer] if teachings else None for peer in group]
-                targets = [each and self._in_batches(each.target_logits_SK, of_group) for each in taught]
+                recipe = self._recipe(taught[0])
+                targets = [
+                    each and self._in_batches(each.target_logits_SK, of_group, epochs=recipe.epochs) for each in taught
+                ]
                 batches = self._batches(of_group)
                 weights = train_students(
                     self._data,
@@ -126,13 +150,39 @@ class TrainingRound:
                     batches,
                     targets=targets,
                     imitations=[each and each.imitation for each in taught],
-                    recipe=self._config.rounds,
+                    recipe=recipe,
                     proximal_weight=proximal_weight,
                     noise_seeds=[self._noise_seed(peer, samples) for peer in group],
                 )
                 trained |= zip(group, weights, strict=True)
                 self._count(group, samples, batches)
         return {peer: trained[peer] for peer in starts}
+
+    def train_if_better(self, starts: PeerWeights, teachings: Mapping[int, Teaching]) -> dict[int, Weights]:
+        """Train some peers, and return the better network of each, as ``Round.train_if_better`` specifies."""
+        trained, better = self.train(starts, samples="own_and_public", teachings=teachings), dict[int, Weights]()
+        for peer, state in trained.items():
+            before, *after = estimated_accuracies(
+                self._data,
+                self._config.networks[peer],
+                [starts[peer], state] if are_finite(state.values()) else [starts[peer]],
+                peer=peer,
+                target_SK=teachings[peer].target_logits_SK,
+                precision=self._config.rounds.precision,
+            )
+            self._gains[peer] = after[0] - before if after else -before
+            better[peer] = starts[peer] if self.is_declined(peer) else state
+        return better
+
+    def is_declined(self, peer: int) -> bool:
+        """Return whether a peer has tried a setting and keeps its network, because its estimated accuracy fell."""
+        return self._gains.get(peer, 0.0) < 0
+
+    def columns(self, peer: int) -> dict[str, int | float]:
+        """Return the columns of the table of rounds on the setting that a peer has tried; none if it has not."""
+        if peer not in self._gains:
+            return {}
+        return {**self._tried[peer]._asdict(), "estimated_gain": self._gains[peer]}
 
     def train_mutually(self, received: PeerWeights, own: PeerWeights) -> dict[int, Weights]:
         """Train each peer's own network together with a network that the peer has received, on the peer's samples.
@@ -219,21 +269,29 @@ class TrainingRound:
     def _batches(self, samples: RoundSamples | RepeatedPasses) -> LaterEpochs:
         return LaterEpochs(samples, self._first_epoch)
 
-    def _in_batches(self, target_SK: Tensor, samples: RoundSamples) -> TeacherLogits:
+    def _recipe(self, teaching: Teaching | None) -> RoundsConfig:
+        """Return the recipe of a training, whose epochs and learning rate a setting may change."""
+        rounds = self._config.rounds
+        if teaching is None or teaching.epochs is None or teaching.learning_rate is None:
+            return rounds
+        return rounds.model_copy(update={"epochs": teaching.epochs, "learning_rate": teaching.learning_rate})
+
+    def _in_batches(self, target_SK: Tensor, samples: RoundSamples, *, epochs: int) -> TeacherLogits:
         """Return the logits that a peer imitates, by epoch and batch of this round.
 
         Args:
             target_SK: The same logits, in the order of the public set.
             samples: The samples on which the peer trains, which must include the public set.
+            epochs: The number of epochs.
         """
-        epochs = range(self._first_epoch, self._first_epoch + self._config.rounds.epochs)
+        range_ = range(self._first_epoch, self._first_epoch + epochs)
         match samples:
             case SampleSet():
-                values = {epoch: samples.in_batches(target_SK, epoch) for epoch in epochs}
+                values = {epoch: samples.in_batches(target_SK, epoch) for epoch in range_}
             case JoinedSamples():
                 public = self._data.public()
-                of_passes = {each: public.in_batches(target_SK, each) for each in samples.unlabelled_epochs(epochs)}
-                values = {epoch: samples.in_batches(of_passes, epoch) for epoch in epochs}
+                of_passes = {each: public.in_batches(target_SK, each) for each in samples.unlabelled_epochs(range_)}
+                values = {epoch: samples.in_batches(of_passes, epoch) for epoch in range_}
             case OwnPart():
                 raise ValueError("samples must include public samples if a peer imitates something, got own ones.")
         return {epoch - self._first_epoch: batches for epoch, batches in values.items()}

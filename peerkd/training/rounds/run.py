@@ -27,6 +27,7 @@ from peerkd.training.rounds.measure import (
     teacher_columns,
 )
 from peerkd.training.rounds.round import TrainingRound
+from peerkd.training.rounds.suggestions import gains_of
 
 History = list[dict[str, Any]]
 """The measurements of each peer before the first round and after each round, as in ``ROUNDS_SCHEMA``."""
@@ -106,7 +107,7 @@ def do_round(
         number: The number of the round, counted from 1.
     """
     present = present_peers(config, weights, number=number)
-    round = TrainingRound(config, data, number=number, peers=sorted(present))
+    round = TrainingRound(config, data, number=number, peers=sorted(present), gains=gains_of(history))
     proposals = method.propose(round, present)
     return finish_round(config, data, method, round, weights, proposals, history, peers=sorted(weights))
 
@@ -166,8 +167,9 @@ def finish_round(
                 **exchanged.get(peer, NO_BYTES),
                 "num_own_samples": round.num_own_samples[peer],
                 "num_public_samples": round.num_public_samples[peer],
-                "is_accepted": accepted,
+                "is_accepted": accepted and not round.is_declined(peer),
                 **teacher_columns(peer, round.shares.get(peer, {})),
+                **round.columns(peer),
             }
         )
     return after, rows

@@ -50,7 +50,12 @@ def _fields(model: type[BaseModel], default: BaseModel | None, path: str) -> Ite
                 kind = inner.model_fields["kind"].default if "kind" in inner.model_fields else ""
                 yield from _fields(inner, None, f"{here}[{kind}]")
         if not isinstance(usual, BaseModel) and not field.is_required():
-            yield here, dumped.get(name, json.loads(json.dumps(usual)))
+            yield here, dumped.get(name, json.loads(json.dumps(usual, default=_dumped)))
+
+
+def _dumped(entry: BaseModel) -> dict[str, Any]:
+    """Return an entry of a list of configs as a value for JSON."""
+    return entry.model_dump(mode="json")
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -30,7 +30,7 @@ def inputs_of(tiny, line: Line, folder: Path, method: str, *, num_parts: int = 1
     peers.mkdir()
     for peer in PEERS:
         save_tensors(peers / weights_name(peer), line.weights[peer])
-    config = line_config(num_rounds=2, methods=[method], **rounds).model_dump(mode="json")
+    config = line_config(**{"num_rounds": 2, "methods": [method], **rounds}).model_dump(mode="json")
     config["compute"]["num_round_parts"] = num_parts
     return RoundsInputs(
         config=CollaborateConfig.from_mapping(config),
@@ -75,6 +75,19 @@ def test_processes_that_share_the_peers_give_the_bits_of_one_process(tiny, tmp_p
     assert num_phases == [NUM_PHASES[method]] * 2
     for peer in PEERS:
         assert whole.network(peer).read_bytes() == shared.network(peer).read_bytes()
+
+
+def test_settings_that_peers_choose_do_not_depend_on_the_parts(tiny, tmp_path, line: Line) -> None:
+    tune = {"enabled": True, "portfolio": [{}, {"learning_rate": 0.2, "num_left_out": 1}, {"alpha": 0.7}]}
+    settings = {"tune": tune, "num_rounds": 3, "topology": {"kind": "complete"}}
+    whole = inputs_of(tiny, line, tmp_path / "whole", "predictions", **settings)
+    *_, expected = start(whole, process_index=0)("predictions")
+    shared = inputs_of(tiny, line, tmp_path / "shared", "predictions", num_parts=2, **settings)
+    rows, num_phases = do_in_two_processes(shared, "predictions")
+    in_order = {"key": lambda row: (row["round"], row["peer"])}
+    assert sorted(rows, **in_order) == sorted(expected.record["history"], **in_order)
+    assert num_phases == [1] * 3
+    assert len({row["setting"] for row in rows if "setting" in row}) > 1
 
 
 def test_absent_peers_and_rejections_do_not_depend_on_the_parts(tiny, tmp_path, line: Line) -> None:
