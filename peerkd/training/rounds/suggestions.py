@@ -130,5 +130,8 @@ def strengths(gains: Sequence[Gain], *, num_settings: int, number: int) -> tuple
         weight = _KEPT_PER_ROUND ** (number - 1 - round)
         precision_SS += weight * centred_NS.T @ centred_NS
         shift_S += weight * centred_NS.T @ y_N
-    covariance_SS = np.linalg.inv(precision_SS)
-    return covariance_SS @ shift_S, np.linalg.cholesky(covariance_SS)
+    # The stubs of numpy do not say that the results have the precision of the arguments.
+    covariance_SS: FloatArray = np.linalg.inv(precision_SS).astype(np.float64)
+    factor_SS: FloatArray = np.linalg.cholesky(covariance_SS).astype(np.float64)
+    mean_S: FloatArray = covariance_SS @ shift_S
+    return mean_S, factor_SS
