@@ -58,7 +58,6 @@ COVERED_BY = {
     "peerkd.metrics.tracking.tensorboard": "unit/metrics/tracking/test_sinks.py",
     "peerkd.metrics.tracking.wandb": "unit/metrics/tracking/test_sinks.py",
     "peerkd.stages.work.collaborating.histories": "pipelines/test_rounds_together.py",
-    "peerkd.stages.work.collaborating.in_parts": "pipelines/test_rounds_together.py",
     "peerkd.stages.work.collaborating.whole": "unit/stages/test_collaborate_peers.py",
     "peerkd.training.rounds.part_of_round": "unit/training/rounds/test_parts.py",
     "peerkd.stages.claimed_shard": "unit/stages/test_shard_queue.py",

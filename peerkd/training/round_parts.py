@@ -25,10 +25,13 @@ class RoundPart(NamedTuple):
     part: int
     """The number of the part, counted from 0."""
 
+    num_parts: int
+    """The number of parts into which the peers are divided. Files of another division have other names."""
+
     @property
     def name(self) -> str:
         """The name of the task's shard, and the beginning of the name of the file that the task writes."""
-        return f"{self.method}-{self.number:05d}-{self.phase}-{self.part:03d}"
+        return f"{self.method}-{self.number:05d}-{self.phase}-{self._part_name}"
 
     @property
     def file_name(self) -> str:
@@ -38,12 +41,16 @@ class RoundPart(NamedTuple):
     @property
     def state_name(self) -> str:
         """The name of the file with the peers of the part after the round, in ``ROUNDS_FOLDER``."""
-        return f"{self.method}-{self.number:05d}-{self.part:03d}.safetensors"
+        return f"{self.method}-{self.number:05d}-{self._part_name}.safetensors"
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "RoundPart":
         """Return the task of a record."""
-        return cls(record["method"], record["round"], record["phase"], record["part"])
+        return cls(record["method"], record["round"], record["phase"], record["part"], record["num_parts"])
+
+    @property
+    def _part_name(self) -> str:
+        return f"{self.part:03d}of{self.num_parts:03d}"
 
 
 class PartDone(NamedTuple):

@@ -122,7 +122,7 @@ def test_one_worker_continues_after_the_last_finished_round_even_if_a_file_is_da
         worker.wait()
     # The files of the last two finished rounds are kept.
     assert not list(folder.glob("predictions-00001-*"))
-    damaged = folder / "predictions-00003-001.safetensors"
+    damaged = folder / "predictions-00003-001of003.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-8] + b"damaged!")
     with rounds.start(0, 1) as worker:
         assert worker.wait(timeout=300) == 0

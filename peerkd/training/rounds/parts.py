@@ -78,7 +78,13 @@ class _SharedRound:
             done={number: trained for each in phases for number, trained in each.trained.items()},
             predictions=self._predictions,
         )
-        record: dict[str, Any] = {"method": task.method, "round": task.number, "phase": task.phase, "part": task.part}
+        record: dict[str, Any] = {
+            "method": task.method,
+            "round": task.number,
+            "phase": task.phase,
+            "part": task.part,
+            "num_parts": task.num_parts,
+        }
         try:
             proposed = self._method.propose(mine, present)
         except OtherPartsNeededError:
@@ -120,7 +126,7 @@ class _SharedRound:
         if self._number == 1:
             return starts
         for number, part in enumerate(inputs.parts):
-            before = RoundPart(self._method.name, self._number - 1, 0, number)
+            before = RoundPart(self._method.name, self._number - 1, 0, number, len(inputs.parts))
             like = {peer: starts[peer] for peer in part}
             states, self._histories[number] = load_rounds(inputs.rounds_folder / before.state_name, like=like)
             weights |= states
@@ -134,10 +140,11 @@ class _SharedRound:
         return self._histories[part]
 
     def _phases_before(self, phase: int) -> list[_Phase]:
+        num_parts = len(self._inputs.parts)
         while len(self._phases) < phase:
             tasks = (
-                RoundPart(self._method.name, self._number, len(self._phases), part)
-                for part in range(len(self._inputs.parts))
+                RoundPart(self._method.name, self._number, len(self._phases), part, num_parts)
+                for part in range(num_parts)
             )
             self._phases.append(
                 _load_phase([self._inputs.rounds_folder / each.file_name for each in tasks], self._data)

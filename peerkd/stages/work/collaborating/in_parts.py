@@ -18,11 +18,12 @@ from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, print_line
 from peerkd.rounds import ROUND_METHODS
+from peerkd.stages.claimed_shard import ClaimedShard
 from peerkd.stages.collaborate_peers import NAME
 from peerkd.stages.journals import Record
 from peerkd.stages.shard_queue import ShardQueue, StageWork
 from peerkd.stages.shards import SCRATCH, Shard, load_if_intact
-from peerkd.stages.work.collaborating.histories import mean_accuracy
+from peerkd.stages.work.collaborating.histories import check_complete, mean_accuracy
 from peerkd.training.inputs import RoundsInputs
 from peerkd.training.process_pool import run_in_processes
 from peerkd.training.round_parts import ROUNDS_FOLDER, PartDone, RoundPart
@@ -79,14 +80,18 @@ class SharedRounds:
             preload=network_modules(self._inputs.config.architectures),
         ):
             assert isinstance(done, PartDone)
-            names = [_FOLDER + name for name in done.file_names]
-            queue.add_record(claimed, done.record, *names, *(self._inputs.network(peer).name for peer in done.networks))
-            self._progress.advance()
-            recorder.samples(done.num_samples)
-            recorder.gpu_memory(used_bytes=done.gpu_bytes[0], peak_bytes=done.gpu_bytes[1])
-            if done.accuracies:
-                accuracy = sum(done.accuracies) / len(done.accuracies)
-                recorder.accuracy("validation", accuracy, method=done.record["method"])
+            self.record(queue, claimed, done)
+
+    def record(self, queue: ShardQueue, claimed: ClaimedShard, done: PartDone) -> None:
+        """Save what a task has given."""
+        names = [_FOLDER + name for name in done.file_names]
+        queue.add_record(claimed, done.record, *names, *(self._inputs.network(peer).name for peer in done.networks))
+        self._progress.advance()
+        recorder.samples(done.num_samples)
+        recorder.gpu_memory(used_bytes=done.gpu_bytes[0], peak_bytes=done.gpu_bytes[1])
+        if done.accuracies:
+            accuracy = sum(done.accuracies) / len(done.accuracies)
+            recorder.accuracy("validation", accuracy, method=done.record["method"])
 
     def records(self, queue: ShardQueue) -> dict[str, Record]:
         """Return the record of each method, when all shards are done."""
@@ -94,6 +99,7 @@ class SharedRounds:
         for method in self._methods:
             rows = [row for record in queue.records(method.shards) for row in record["history"]]
             history = sorted(rows, key=lambda row: (row["round"], row["peer"]))
+            check_complete(history, method=method.name, peers=self._inputs.finite_peers, num_rounds=self._num_rounds)
             found[method.name] = {"method": method.name, "history": history}
             reached = mean_accuracy(history, self._num_rounds)
             print_line(NAME, f"{ROUND_METHODS[method.name].title}: mean test accuracy {reached:.1%}")
@@ -136,13 +142,17 @@ class SharedRounds:
 
     def _begin(self, method: _Method, number: int, phase: int, queue: ShardQueue) -> None:
         method.number, method.phase = number, phase
-        tasks = [RoundPart(method.name, number, phase, part) for part in range(self._num_parts)]
+        tasks = self._tasks(method, number, phase)
         method.shards = [Shard(name=task.name, tasks=(task,), num_records=1) for task in tasks]
         names = [_FOLDER + name for task in tasks for name in (task.file_name, task.state_name)]
         method.files.setdefault(number, []).extend(names)
         queue.add(method.shards)
         for old in [each for each in method.files if each < number - _NUM_KEPT_ROUNDS]:
             self._delete(method.files.pop(old))
+
+    def _tasks(self, method: _Method, number: int, phase: int) -> list[RoundPart]:
+        """Return the tasks of all parts in one phase of a round."""
+        return [RoundPart(method.name, number, phase, part, self._num_parts) for part in range(self._num_parts)]
 
     def _have_files(self, method: _Method, records: Iterable[Record], queue: ShardQueue) -> bool:
         """Load the files of a phase that is done, from which the next phase continues.
@@ -163,7 +173,7 @@ class SharedRounds:
         folder of the workspace. Rounds before that of ``method`` do not count.
         """
         for number in range(self._num_rounds - 1, max(method.number - 1, 0), -1):
-            names = [_FOLDER + RoundPart(method.name, number, 0, part).state_name for part in range(self._num_parts)]
+            names = [_FOLDER + task.state_name for task in self._tasks(method, number, 0)]
             if all(name in queue.file_names for name in names) and all(map(self._load, names)):
                 method.files.setdefault(number, []).extend(names)
                 return number

@@ -52,7 +52,7 @@ def do_in_two_processes(inputs: RoundsInputs, method: str) -> tuple[list[dict], 
         done = []
         # The second process begins with the last part, so that no process does the parts in their order.
         for part in reversed(range(len(inputs.parts))):
-            (news,) = processes[(part + number) % 2](RoundPart(method, number, phase, part))
+            (news,) = processes[(part + number) % 2](RoundPart(method, number, phase, part, len(inputs.parts)))
             assert all((inputs.rounds_folder / name).exists() for name in news.file_names)
             done.append(news.record)
         assert len({record["is_last"] for record in done}) == 1
