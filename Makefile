@@ -121,18 +121,21 @@ compile: setup ## Compile the pipelines to YAML
 compiled: compile ## Check that the committed YAML is what the code compiles to
 	@git diff --exit-code -- pipelines
 
+# $(call written,FILE,PROGRAM): FILE keeps its content if the program that writes it fails or is stopped.
+written = $(BIN)/python $(2) >$(1).new && mv $(1).new $(1)
+
 docs: setup ## Write the reference pages that are generated from the code
-	@$(BIN)/python -m peerkd.config.describe jointkd > docs/experiment.md
-	@$(BIN)/python -m peerkd.config.describe pcl > docs/pcl-experiment.md
-	@$(BIN)/python -m peerkd.config.describe collaborate > docs/collaborate-experiment.md
-	@$(BIN)/python -m peerkd.results.describe > docs/results-table.md
-	@$(BIN)/python -m peerkd.results.describe curves > docs/curves-table.md
-	@$(BIN)/python -m peerkd.results.describe features > docs/features-table.md
-	@$(BIN)/python -m peerkd.results.describe choices > docs/choices-table.md
-	@$(BIN)/python -m peerkd.results.describe rounds > docs/rounds-table.md
-	@$(BIN)/python -m peerkd.losses.describe > docs/losses.md
-	@$(BIN)/python -m peerkd.losses.describe targets > docs/targets.md
-	@$(BIN)/python -m peerkd.metrics.describe > docs/metrics.md
+	@$(call written,docs/experiment.md,-m peerkd.config.describe jointkd)
+	@$(call written,docs/pcl-experiment.md,-m peerkd.config.describe pcl)
+	@$(call written,docs/collaborate-experiment.md,-m peerkd.config.describe collaborate)
+	@$(call written,docs/results-table.md,-m peerkd.results.describe)
+	@$(call written,docs/curves-table.md,-m peerkd.results.describe curves)
+	@$(call written,docs/features-table.md,-m peerkd.results.describe features)
+	@$(call written,docs/choices-table.md,-m peerkd.results.describe choices)
+	@$(call written,docs/rounds-table.md,-m peerkd.results.describe rounds)
+	@$(call written,docs/losses.md,-m peerkd.losses.describe)
+	@$(call written,docs/targets.md,-m peerkd.losses.describe targets)
+	@$(call written,docs/metrics.md,-m peerkd.metrics.describe)
 
 docs-site: setup ## Build the site of the documents in dist/site; a dead link is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "dist/site/index.html"
@@ -141,10 +144,10 @@ docs-serve: setup ## Show the site of the documents at http://127.0.0.1:8000, an
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 sizes: setup ## Write the sizes of all networks, which the forecast uses without torch
-	@$(BIN)/python -m peerkd.models.sizes > peerkd/training/network_sizes.json
+	@$(call written,peerkd/training/network_sizes.json,-m peerkd.models.sizes)
 
 licences: setup ## Write the list of all packages with their licences
-	@$(BIN)/python images/licences.py > docs/licences.md
+	@$(call written,docs/licences.md,images/licences.py)
 
 MONITORING := manifests/components/monitoring
 rules: ## Copy the rules of Prometheus into the object of its operator

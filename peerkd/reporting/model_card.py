@@ -56,7 +56,9 @@ class CardSetting:
         trained = f"{plural(self.epochs, 'epoch')}, learning rate {number(self.learning_rate)}"
         if self.temperature is None:
             data = f"transfer set {self.transfer_set}"
-            owner = "" if self.teacher is None else f" of {self._teacher}"
+            # Fine-tuning reads the samples with labels, which may all be the student's or public ones.
+            is_of_peer = self.teacher is not None and "teacher" in TRANSFER_SETS[self.transfer_set].labelled_sources
+            owner = f" of {self._teacher}" if is_of_peer else ""
             return f"was fine-tuned without a teacher on {data}{owner}; {trained}"
         words = setting(self.transfer_set, self.temperature, self.alpha, loss=self.loss, target=self.target)
         if is_control(self.distillation_weight, self.target):

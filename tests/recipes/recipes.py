@@ -141,8 +141,8 @@ RECIPES: Final = {
             Edit(_TRANSFER_SETS, "TRANSFER_SETS: Final[", below=_TRANSFER_SET),
             Edit(
                 "tests/unit/study/test_transfer_sets.py",
-                '("student", True, (7,), 1),',
-                above='        ("example_set", True, (PUBLIC, 3), 110),\n',
+                '("student", True, (7,), 1, None),',
+                above='        ("example_set", True, (PUBLIC, 3), 110, None),\n',
             ),
         ),
         tests=("tests/unit/study",),

@@ -38,23 +38,26 @@ def test_every_kind_has_samples_from_known_sources_and_a_meaning_of_its_own() ->
 
 
 @pytest.mark.parametrize(
-    ("name", "uses_labels", "owners", "size"),
+    ("name", "uses_labels", "owners", "size", "of_divergence"),
     [
-        ("student", True, (7,), 1),
-        ("teacher", True, (3,), 10),
-        ("both", True, (3, 7), 11),
-        ("public", True, (), 100),
-        ("public_unlabelled", False, (), 100),
-        ("student_and_public", True, (7,), 101),
-        ("teacher_unlabelled", False, (3,), 10),
+        ("student", True, (7,), 1, None),
+        ("teacher", True, (3,), 10, None),
+        ("both", True, (3, 7), 11, None),
+        ("public", True, (), 100, None),
+        ("public_unlabelled", False, (), 100, None),
+        ("student_and_public", True, (7,), 101, ((PUBLIC,), 100)),
+        ("teacher_unlabelled", False, (3,), 10, None),
     ],
 )
-def test_a_kind_has_the_labels_owners_and_size_that_are_written_down_here(
-    name: str, uses_labels: bool, owners: tuple[int, ...], size: int
+def test_a_kind_has_the_labels_owners_and_sizes_that_are_written_down_here(
+    name: str, uses_labels: bool, owners: tuple[int, ...], size: int, of_divergence: tuple[tuple[int, ...], int] | None
 ) -> None:
+    """``of_divergence`` has the owners and the size of the divergence's samples if cross entropy has others."""
     assert TRANSFER_SETS[name].uses_labels == uses_labels
     assert set_owners(name, student=7, teacher=3) == owners
     assert set_size(name, SIZES) == size
+    assert TRANSFER_SETS[name].is_split == (of_divergence is not None)
+    assert (unlabelled_owners(name, student=7, teacher=3), taught_size(name, SIZES)) == (of_divergence or ((), size))
 
 
 def test_the_public_set_is_an_owner_if_it_is_joined_with_samples_of_peers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,24 +73,8 @@ def test_the_public_set_is_an_owner_if_it_is_joined_with_samples_of_peers(monkey
 
 
 def test_the_same_samples_without_labels_have_the_same_owners_and_size() -> None:
-    without = {name for name, facts in TRANSFER_SETS.items() if not facts.uses_labels}
-    assert without == {"public_unlabelled", "teacher_unlabelled"}
     assert TRANSFER_SETS["public_unlabelled"].sources == TRANSFER_SETS["public"].sources
     assert set_owners("teacher_unlabelled", student=7, teacher=3) == set_owners("teacher", student=7, teacher=3)
-
-
-def test_where_cross_entropy_and_divergence_have_samples_of_their_own_each_has_owners() -> None:
-    assert [name for name, facts in TRANSFER_SETS.items() if facts.is_split] == ["student_and_public"]
-    for name in TRANSFER_SETS:
-        expected = (PUBLIC,) if name == "student_and_public" else ()
-        assert unlabelled_owners(name, student=7, teacher=3) == expected
-
-
-def test_the_teachers_logits_are_needed_on_the_samples_of_the_divergence() -> None:
-    assert {name: taught_size(name, SIZES) for name in TRANSFER_SETS} == {
-        **{name: set_size(name, SIZES) for name in TRANSFER_SETS},
-        "student_and_public": 100,
-    }
 
 
 @pytest.mark.parametrize(
