@@ -10,6 +10,7 @@ from peerkd.arrays import IntArray
 from peerkd.config.architectures import network_modules
 from peerkd.config.given_peers import class_indices
 from peerkd.config.peer_experiment import PeerExperimentConfig
+from peerkd.data.sources.joined import doubtful_names
 from peerkd.data.wording import listed
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.loss import MAX_TEMPERATURE
@@ -26,6 +27,7 @@ def check_given_peers(
     image_shape_CHW: tuple[int, int, int],
     class_names: Sequence[str],
     stage: str,
+    remarks: Sequence[str] = (),
     num_processes: int = 1,
 ) -> None:
     """Check the networks and the weights that the user provides for peers.
@@ -41,6 +43,8 @@ def check_given_peers(
         image_shape_CHW: The shape of the images of the data set.
         class_names: The names of the classes of the data set.
         stage: The name of the stage, for messages.
+        remarks: The remarks on the data set. Those on similar names of classes become part of the error if weights have
+            another number of outputs than the study has classes.
         num_processes: 1 means to check in a separate process, 0 in the calling process.
 
     Raises:
@@ -57,6 +61,7 @@ def check_given_peers(
         weights=tuple(weights),
         image_shape_CHW=image_shape_CHW,
         class_names=tuple(class_names),
+        doubtful_names=doubtful_names(remarks),
     )
     peers = [(peer, peer) for peer in range(len(config.networks))]
     for peer, line in run_in_processes(

@@ -126,6 +126,7 @@ def partition(
             image_shape_CHW=source.dataset.image_shape,
             class_names=source.dataset.class_names,
             stage=NAME,
+            remarks=source.dataset.remarks,
             num_processes=num_processes,
         )
         if not source.published:

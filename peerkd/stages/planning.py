@@ -78,6 +78,7 @@ def prepare(config: PeerExperimentConfig, store: ArtifactStore | None) -> Prepar
             image_shape_CHW=dataset.image_shape,
             class_names=dataset.class_names,
             stage="plan",
+            remarks=dataset.remarks,
         )
         given_bytes = file_sizes(weights)
     sizes_P = np.array([len(part) for part in assignment.train])

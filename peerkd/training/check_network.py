@@ -54,7 +54,7 @@ def check_network(
         raise ValueError(
             f"network must have each tensor under one name, and {network} shares one between {' and '.join(shared)}."
         )
-    images_BCHW = torch.randn((_BATCH_SIZE, *image_shape_CHW), generator=torch.Generator().manual_seed(0))
+    images_BCHW = random_images(image_shape_CHW)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         if network.is_built_in:
@@ -63,6 +63,11 @@ def check_network(
         else:
             _check_training(network, module, images_BCHW, num_classes=num_classes)
             _check_evaluation(network, module, build(1), images_BCHW, num_classes=num_classes)
+
+
+def random_images(image_shape_CHW: tuple[int, int, int]) -> Tensor:
+    """Return the batch of random images, always the same, on which each network is called: ``images_BCHW``."""
+    return torch.randn((_BATCH_SIZE, *image_shape_CHW), generator=torch.Generator().manual_seed(0))
 
 
 def _check_evaluation(

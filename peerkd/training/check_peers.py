@@ -1,18 +1,20 @@
 """The check of the networks and weights that a user provides for peers, before anything is trained.
 
-Shape suffixes: C = image channels, H W = image size.
+Shape suffixes: B = batch, C = image channels, H W = image size, K = classes.
 """
 
 from collections.abc import Iterator
 from functools import partial
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.models.adapter import Normalization
-from peerkd.training.check_network import check_network
+from peerkd.training.check_network import check_network, random_images
+from peerkd.training.checkpoints import copy_state
 from peerkd.training.inputs import CheckInputs
-from peerkd.training.own_weights import fit_to_network, read_weights
+from peerkd.training.own_weights import Mismatch, fit_to_network, read_weights
 from peerkd.training.peers import build_adapted
 from peerkd.training.process_pool import TaskFunction
 
@@ -32,19 +34,57 @@ def start(inputs: CheckInputs, *, process_index: int) -> TaskFunction:
     def perform(peer: int) -> Iterator[str]:
         network, path = inputs.networks[peer], inputs.weights[peer]
         build = partial(_build, network, inputs)
+        weights: dict[str, Tensor] = {}
         try:
             if path is not None:
                 # The weights come first: a checkpoint of another network is the likeliest mistake.
-                _, mismatch = fit_to_network(read_weights(path), build(0))
+                weights, mismatch = fit_to_network(read_weights(path), build(0))
                 yield from mismatch.lines()
-                mismatch.check(network.name)
+                mismatch.check(network.name, remedy=_remedy_of_classes(peer, network, mismatch, inputs))
             if network not in checked:
                 check_network(network, build, inputs.image_shape_CHW, num_classes=len(inputs.class_names))
                 checked.add(network)
+            if weights:
+                _check_logits(build(0), weights, network, inputs)
         except ValueError as error:
             raise ValueError(f"peers.given[{peer}].{error}") from error
 
     return perform
+
+
+def _remedy_of_classes(peer: int, network: PeerNetwork, mismatch: Mismatch, inputs: CheckInputs) -> str:
+    """Return what to do with weights that have another number of outputs than the network, otherwise an empty text.
+
+    The number of classes of the study is wrong if a peer has a misspelt class, so the remarks on names come first.
+    """
+    if mismatch.num_outputs is None:
+        return ""
+    num_found, num_own = mismatch.num_outputs
+    field = f"peers.given[{peer}].classes"
+    if network.classes is not None:
+        return (
+            f"{field} has {num_own:,} names, and the weights have {num_found:,} outputs; name the class of each output"
+        )
+    remedy = (
+        f"if the network has {num_found:,} outputs in place of {num_own:,}, name their classes, in their order, in "
+        f"{field}"
+    )
+    return f"{inputs.doubtful_names}; rename a misspelt class, or, {remedy}" if inputs.doubtful_names else remedy
+
+
+def _check_logits(module: nn.Module, weights: dict[str, Tensor], network: PeerNetwork, inputs: CheckInputs) -> None:
+    """Check that a network with the weights of a user returns finite logits for random images in evaluation mode.
+
+    Finite weights can have logits that are not finite, for example if the numbers of a file were damaged.
+    """
+    copy_state(weights, module)
+    with torch.no_grad():
+        logits_BK = module.eval()(random_images(inputs.image_shape_CHW))
+    if not bool(logits_BK.isfinite().all()):
+        raise ValueError(
+            f"weights must give finite logits, and {network} with these weights returned NaN or infinite logits for "
+            "random images; give the weights of a training that did not diverge."
+        )
 
 
 def _build(network: PeerNetwork, inputs: CheckInputs, seed: int) -> nn.Module:

@@ -44,6 +44,9 @@ class CheckInputs:
     image_shape_CHW: tuple[int, int, int]
     class_names: tuple[str, ...]
 
+    doubtful_names: str = ""
+    """The classes that may be one class under two names, in words; empty if there are none."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainInputs(ResumableInputs):

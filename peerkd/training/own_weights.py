@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from peerkd.excerpt import plain, plain_path
 from peerkd.system_errors import plain_error
@@ -44,30 +45,43 @@ class Mismatch(NamedTuple):
     not_finite: tuple[str, ...]
     """The names of the file's tensors that contain NaN or infinite numbers."""
 
+    negative: tuple[str, ...] = ()
+    """The names of running variances of normalisations that contain negative numbers."""
+
     remedy: str = ""
-    """What a user can do, in words, if all names differ by the same prefix or the number of outputs differs."""
+    """What a user can do, in words, if all names differ by the same prefix."""
+
+    num_outputs: tuple[int, int] | None = None
+    """The number of outputs in the file and that of the network, if the tensors differ in nothing else."""
 
     def lines(self) -> list[str]:
         """Return a line for each kind of difference, with the names of all tensors."""
         return [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in self._by_kind()]
 
-    def check(self, network: str) -> None:
+    def check(self, network: str, *, remedy: str = "") -> None:
         """Raise an error if the tensors of the file differ from those of the network.
 
         Args:
             network: The name of the network, for the message.
+            remedy: What a user can do, in words, if ``self.remedy`` is empty.
 
         Raises:
             ValueError: If a difference exists. The message has the first names of each kind of difference.
         """
         parts = [f"{len(names)} {kind} ({_first(names)})" for kind, names in self._by_kind()]
         if parts:
-            remedy = f"; {self.remedy}" if self.remedy else ""
-            raise ValueError(f"weights must fit the network {network}, got {'; '.join(parts)}{remedy}.")
+            advised = [*parts, *filter(None, [self.remedy or remedy])]
+            raise ValueError(f"weights must fit the network {network}, got {'; '.join(advised)}.")
 
     def _by_kind(self) -> Iterable[tuple[str, tuple[str, ...]]]:
-        kinds = ("missing", "left over", "misshapen", "with NaN or infinite numbers")
-        found = (self.missing, self.left_over, self.misshapen, self.not_finite)
+        kinds = (
+            "missing",
+            "left over",
+            "of another shape or type",
+            "with NaN or infinite numbers",
+            "with negative variances",
+        )
+        found = (self.missing, self.left_over, self.misshapen, self.not_finite, self.negative)
         return [(kind, names) for kind, names in zip(kinds, found, strict=True) if names]
 
 
@@ -127,7 +141,8 @@ def fit_to_network(tensors: Mapping[str, Tensor], network: nn.Module) -> tuple[d
     expected = network.state_dict()
     missing, left_over = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     fitted: dict[str, Tensor] = {}
-    misshapen, misshapen_names, not_finite = [], [], []
+    variances = _variances(network)
+    misshapen, misshapen_names, not_finite, negative = [], [], [], []
     for name in sorted(expected.keys() & tensors.keys()):
         tensor, like = tensors[name], expected[name]
         is_exact = tensor.dtype == like.dtype or (like.dtype == torch.float32 and tensor.dtype in _EXACT)
@@ -136,6 +151,8 @@ def fit_to_network(tensors: Mapping[str, Tensor], network: nn.Module) -> tuple[d
             misshapen_names.append(name)
         elif not are_finite([tensor]):
             not_finite.append(name)
+        elif name in variances and bool((tensor < 0).any()):
+            negative.append(name)
         else:
             # A copy, because tensors of a file may share memory, which those of the network do not.
             fitted[name] = tensor.to(like.dtype, copy=True)
@@ -144,7 +161,9 @@ def fit_to_network(tensors: Mapping[str, Tensor], network: nn.Module) -> tuple[d
         left_over=tuple(_with_nearest(left_over, missing)),
         misshapen=tuple(misshapen),
         not_finite=tuple(not_finite),
-        remedy=_remedy(missing, left_over) or _remedy_of_classes(tensors, expected, misshapen_names),
+        negative=tuple(negative),
+        remedy=_remedy(missing, left_over),
+        num_outputs=_num_outputs(tensors, expected, misshapen_names),
     )
 
 
@@ -188,8 +207,17 @@ def _remedy(missing: list[str], left_over: list[str]) -> str:
     return ""
 
 
-def _remedy_of_classes(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], names: list[str]) -> str:
-    """Return what to do with the weights of a network that seems to have other outputs; otherwise an empty text.
+def _variances(network: nn.Module) -> set[str]:
+    """Return the names of the running variances of all batch and instance normalisations of torch."""
+    return {
+        f"{name}.running_var".lstrip(".") for name, module in network.named_modules() if isinstance(module, _NormBase)
+    }
+
+
+def _num_outputs(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], names: list[str]
+) -> tuple[int, int] | None:
+    """Return the numbers of outputs in a file and of a network if the tensors seem to differ only in it, else None.
 
     Args:
         tensors: The tensors of the file, by name.
@@ -198,14 +226,9 @@ def _remedy_of_classes(tensors: Mapping[str, Tensor], expected: Mapping[str, Ten
     """
     pairs = [(tuple(tensors[name].shape), tuple(expected[name].shape)) for name in names]
     if not pairs or not all(len(found) == len(own) > 0 and found[1:] == own[1:] for found, own in pairs):
-        return ""
+        return None
     ((num_found, num_own), *others) = {(found[0], own[0]) for found, own in pairs}
-    if others or num_found == num_own:
-        return ""
-    return (
-        f"if the network has {num_found:,} outputs in place of {num_own:,}, name their classes, in their order, in "
-        "peers.given[].classes"
-    )
+    return None if others or num_found == num_own else (num_found, num_own)
 
 
 def _is_dense(tensor: Tensor) -> bool:

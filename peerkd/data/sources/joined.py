@@ -16,6 +16,9 @@ from peerkd.errors import DataSourceError
 OWNER_COLUMN: Final = "owner"
 """The column of a joined data set with the number of each sample's owner."""
 
+_ALIKE: Final = "are different classes, although their names differ only in case, spaces, leading zeros or Unicode form"
+_ALONE: Final = "classes that only one data set has, perhaps under a name of its own: "
+
 COMMON: Final = -1
 """The owner of samples that belong to no peer."""
 
@@ -123,10 +126,16 @@ def _remarks(parts: Sequence[OwnedDataset], class_names: Sequence[str]) -> Itera
         # What one data set has is among its own remarks.
         if len({owners[name][0] for name in names}) > 1:
             shown = [f"{name} ({owners[name][0]})" for name in names]
-            yield (
-                f"{listed(shown)} are different classes, although their names differ only in case, spaces, leading "
-                "zeros or Unicode form"
-            )
+            yield f"{listed(shown)} {_ALIKE}"
     alone = [f"{name} ({names[0]})" for name, names in sorted(owners.items()) if len(names) == 1]
     if alone and len(parts) > 1:
-        yield f"classes that only one data set has, perhaps under a name of its own: {listed(alone)}"
+        yield f"{_ALONE}{listed(alone)}"
+
+
+def doubtful_names(remarks: Iterable[str]) -> str:
+    """Return the first remark on a joined data set that says which classes may be one class under two names.
+
+    Names that differ only in form come before names that only one data set has. The text is empty if there are neither.
+    """
+    doubts = [remark for remark in remarks if remark.endswith(_ALIKE) or remark.startswith(_ALONE)]
+    return min(doubts, key=lambda remark: remark.startswith(_ALONE), default="")

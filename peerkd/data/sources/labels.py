@@ -55,6 +55,8 @@ def read_classes(labels_of_split: Mapping[str, np.ndarray], class_names: np.ndar
     4. There are more names than distinct labels, and the largest label is the number of names: the names belong to the
        labels 1, 2, 3 and so on.
 
+    Negative labels beside names are refused: -1 often marks a sample without a class, and would take the first name.
+
     If there are more names than labels, classes without a sample are kept and mentioned in a remark.
 
     Args:
@@ -74,6 +76,8 @@ def read_classes(labels_of_split: Mapping[str, np.ndarray], class_names: np.ndar
     # Python compares numbers exactly, while numpy would convert uint64 and int64 to floating point.
     occurring = sorted({value for values, _ in found.values() for value in values})
     given = None if class_names is None else _names(class_names)
+    if given is not None:
+        _check_not_negative(found)
     classes = occurring if given is None else _named_values(occurring, given)
     index_of = {value: k for k, value in enumerate(classes)}
     names = tuple(str(value) for value in classes) if given is None else given
@@ -170,6 +174,17 @@ def _names(class_names: np.ndarray) -> tuple[str, ...]:
         if count > 1:
             raise ValueError(f"class_names must differ from each other, got {name!r} {count} times.")
     return names
+
+
+def _check_not_negative(found: Mapping[str, tuple[list[LabelValue], npt.NDArray[np.int64]]]) -> None:
+    for name, (values, inverse) in found.items():
+        if not isinstance(values[0], str) and values[0] < 0:
+            num_samples = int((inverse == 0).sum())
+            raise ValueError(
+                f"{name} must be at least 0 if there are class_names, got {values[0]} for "
+                f"{plural(num_samples, 'sample')}; remove the samples if they have no class, or number the classes "
+                "from 0."
+            )
 
 
 def _named_values(occurring: Sequence[LabelValue], names: tuple[str, ...]) -> list[LabelValue]:

@@ -37,6 +37,7 @@ def perform(config: PeerExperimentConfig, partition: Manifest, store: ArtifactSt
             image_shape_CHW=described.image_shape,
             class_names=described.class_names,
             stage=NAME,
+            remarks=described.remarks,
             num_processes=min(num_processes, 1),
         )
     # An imported peer counts as one epoch if all are imported, and otherwise as if it had been trained before.

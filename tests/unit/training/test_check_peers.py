@@ -1,5 +1,6 @@
 """The check of networks and weights before any training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,10 @@ def check(network: str, weights: Path | None = None, *, num_channels: int = 1) -
         class_names=tuple("abcd"),
     )
     return list(start(inputs, process_index=0)(1))
+
+
+def inputs_of(network: PeerNetwork, weights: Path | None) -> CheckInputs:
+    return CheckInputs(networks=(network,), weights=(weights,), image_shape_CHW=(1, 8, 8), class_names=tuple("abcd"))
 
 
 def refusal(network: str, weights: Path | None = None, *, num_channels: int = 1) -> str:
@@ -61,12 +66,7 @@ def test_a_network_that_cannot_take_part_is_refused(factory: str, expected: str)
 
 
 def test_the_checkpoint_of_another_network_is_refused_after_its_tensors_were_listed(tmp_path: Path) -> None:
-    inputs = CheckInputs(
-        networks=(PeerNetwork("small_cnn"),),
-        weights=(saved(tmp_path, "resnet20"),),
-        image_shape_CHW=(1, 8, 8),
-        class_names=tuple("abcd"),
-    )
+    inputs = inputs_of(PeerNetwork("small_cnn"), saved(tmp_path, "resnet20"))
     checked = start(inputs, process_index=0)(0)
     assert next(checked).startswith("12 missing: stage1.0.weight")
     with pytest.raises(ValueError, match=r"^peers.given\[0\].weights must fit the network small_cnn, got 12 missing"):
@@ -75,10 +75,34 @@ def test_the_checkpoint_of_another_network_is_refused_after_its_tensors_were_lis
 
 def test_weights_for_another_number_of_classes_are_refused(tmp_path: Path) -> None:
     assert refusal("mlp", saved(tmp_path, "mlp", num_classes=10)) == (
-        "peers.given[1].weights must fit the network mlp, got 2 misshapen (classifier.bias is float32 (10,) and must "
-        "be float32 (4,), classifier.weight is float32 (10, 64) and must be float32 (4, 64)); if the network has 10 "
-        "outputs in place of 4, name their classes, in their order, in peers.given[].classes."
+        "peers.given[1].weights must fit the network mlp, got 2 of another shape or type (classifier.bias is float32 "
+        "(10,) and must be float32 (4,), classifier.weight is float32 (10, 64) and must be float32 (4, 64)); if the "
+        "network has 10 outputs in place of 4, name their classes, in their order, in peers.given[1].classes."
     )
+
+
+def test_a_misspelt_class_is_named_with_the_weights_that_do_not_fit_because_of_it(tmp_path: Path) -> None:
+    doubt = "Dog (south) and dog (north) are different classes"
+    inputs = replace(inputs_of(PeerNetwork("mlp"), saved(tmp_path, "mlp", num_classes=3)), doubtful_names=doubt)
+    with pytest.raises(
+        ValueError, match=r"Dog \(south\) and dog \(north\) .*; rename a misspelt class, or, if the net"
+    ):
+        list(start(inputs, process_index=0)(0))
+
+
+def test_a_list_of_classes_that_is_too_short_is_compared_with_the_outputs(tmp_path: Path) -> None:
+    network = PeerNetwork("mlp", classes=("a", "b", "c"))
+    with pytest.raises(
+        ValueError, match=r"peers\.given\[0\]\.classes has 3 names, and the weights have 4 outputs; name "
+    ):
+        list(start(inputs_of(network, saved(tmp_path, "mlp")), process_index=0)(0))
+
+
+def test_finite_weights_with_logits_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, "mlp")
+    torch.save({name: tensor * 1e30 for name, tensor in torch.load(path).items()}, path)
+    message = refusal("mlp", path)
+    assert message.startswith("peers.given[1].weights must give finite logits, and mlp with these weights returned NaN")
 
 
 def test_a_check_leaves_the_generator_as_it_is() -> None:
@@ -91,7 +115,4 @@ def test_a_network_with_fewer_classes_and_a_size_of_its_own_passes() -> None:
     network = PeerNetwork(
         "tests.own_networks:tiny_rgb", image_size_pixels=12, mean=(0.5,) * 3, std=(0.2,) * 3, classes=("d", "a")
     )
-    inputs = CheckInputs(
-        networks=(network,), weights=(None,), image_shape_CHW=(1, 8, 8), class_names=("a", "b", "c", "d")
-    )
-    assert list(start(inputs, process_index=0)(0)) == []
+    assert list(start(inputs_of(network, None), process_index=0)(0)) == []

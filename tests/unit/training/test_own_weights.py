@@ -76,13 +76,22 @@ def test_all_differences_are_named_with_the_nearest_names() -> None:
     assert mismatch.lines() == [
         "1 missing: hidden1.1.weight (near hidden1.1.weigth)",
         "2 left over: hidden1.1.weigth (near hidden1.1.weight), zzz",
-        "1 misshapen: classifier.bias is float32 (9,) and must be float32 (4,)",
+        "1 of another shape or type: classifier.bias is float32 (9,) and must be float32 (4,)",
         "1 with NaN or infinite numbers: hidden2.0.bias",
     ]
     with pytest.raises(
         ValueError, match=r"^weights must fit the network mlp, got 1 missing \(hidden1.1.weight \(near "
     ):
         mismatch.check("mlp")
+
+
+def test_a_negative_variance_is_named() -> None:
+    normalised = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    # A buffer of the user's own module may have the same name and another meaning.
+    normalised[0].register_buffer("running_var", -torch.ones(2))
+    state = {**normalised.state_dict(), "1.running_var": torch.tensor([1.0, -1e-3])}
+    with pytest.raises(ValueError, match=r"got 1 with negative variances \(1\.running_var\)\.$"):
+        fit_to_network(state, normalised)[1].check("own")
 
 
 def test_every_tensor_of_another_networks_checkpoint_is_named() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from peerkd.data.dataset import RawDataset
 from peerkd.data.skipped import SkippedEntries
-from peerkd.data.sources.joined import COMMON, OWNER_COLUMN, OwnedDataset, _sorted, join_datasets
+from peerkd.data.sources.joined import COMMON, OWNER_COLUMN, OwnedDataset, _sorted, doubtful_names, join_datasets
 from peerkd.errors import DataSourceError
 
 
@@ -53,7 +53,11 @@ def test_names_that_look_alike_are_said() -> None:
     composed, decomposed = (unicodedata.normalize(form, "naïf") for form in ("NFC", "NFD"))
     one = OwnedDataset(0, "a", raw([0, 1, 2, 3], ("Cat", composed, "7", "dog"), value=0))
     other = OwnedDataset(1, "b", raw([0, 1, 2, 3], ("cat", decomposed, "07", "dog"), value=0))
-    said = [each for each in join_datasets([one, other]).remarks if "are different classes, although" in each]
+    remarks = join_datasets([one, other]).remarks
+    assert doubtful_names(remarks).startswith(
+        "07 (b), 7 (a) are different classes, although their names differ only in"
+    )
+    said = [each for each in remarks if "are different classes, although" in each]
     assert [each.partition(" are different")[0] for each in said] == [
         "07 (b), 7 (a)",
         "Cat (a), cat (b)",

@@ -76,7 +76,12 @@ def test_class_names_name_labels(labels, given, expected, values) -> None:
             ["a", "b", "c"],
             "class_names must identify the label of each name, got 3 names for the 2 labels 1, 2",
         ),
-        ([-1, 0], ["a", "b", "c"], "class_names must identify the label of each name"),
+        ([1, 3], ["a", "b", "c", "d"], "class_names must identify the label of each name"),
+        (
+            [-1, 0, 1, -1],
+            ["a", "b", "c"],
+            "^labels must be at least 0 if there are class_names, got -1 for 2 samples; remove the samples if they ",
+        ),
         (["cat", "dog"], ["a", "b", "c"], "class_names must identify the label of each name"),
         ([0, 1], ["a", "a"], "class_names must differ from each other, got 'a' 2 times"),
         ([0, 1], ["a", " "], "class_names must name every class, got ' ' for class 1"),
