@@ -14,7 +14,7 @@ from peerkd.results.journal import CHECKSUM, Journal, read_journal
 from peerkd.stages.shard_claims import ShardClaims
 from peerkd.stages.shards import Shard, load_if_intact
 
-_JOURNALS: Final = "journals/"
+JOURNALS: Final = "journals/"
 _FILES: Final = "files"
 """The key under which a line has the SHA-256 of each file that belongs to the record."""
 
@@ -31,7 +31,7 @@ class Journals:
 
     def name(self, shard: Shard) -> str:
         """Return the name of this worker's own journal of a shard."""
-        return f"{shard.folder}{_JOURNALS}{shard.name}/{self._claims.holder}.jsonl"
+        return f"{shard.folder}{JOURNALS}{shard.name}/{self._claims.holder}.jsonl"
 
     def append(self, journal: Journal, record: Record, *names: str) -> None:
         """Write a record to a journal, together with the digests of the files that the record needs.
@@ -47,7 +47,7 @@ class Journals:
         If a journal is damaged, print one message about it, and skip its damaged records.
         """
         own = self.name(shard)
-        folder = f"{shard.folder}{_JOURNALS}{shard.name}/"
+        folder = f"{shard.folder}{JOURNALS}{shard.name}/"
         names = {name for name in self._claims.list_files(shard) if name.startswith(folder)}
         if self._path(own).exists():
             # The journal may be newer than the last listing.

@@ -29,8 +29,8 @@ It is several times ``HEARTBEAT_SECONDS``, because a heartbeat may be late if th
 """
 
 _HEARTBEATS: Final = f"{SCRATCH}beats/"
-_CLAIMS: Final = "claims/"
-_DONE: Final = "done/"
+CLAIMS: Final = "claims/"
+DONE: Final = "done/"
 _ENDED: Final = f"{SCRATCH}ended/"
 """The folder with an empty marker file for each section whose shards are all done."""
 
@@ -146,11 +146,11 @@ class ShardClaims:
         folder = folder_of_section(self._section)
         claims: dict[str, list[str]] = {shard.name: [] for shard in self._sections.get(self._section, ())}
         for name, version in self.file_names.items():
-            if name.startswith(folder + _CLAIMS):
-                shard, _, holder = name.removeprefix(folder + _CLAIMS).partition("/")
+            if name.startswith(folder + CLAIMS):
+                shard, _, holder = name.removeprefix(folder + CLAIMS).partition("/")
                 claims.setdefault(shard, []).append(holder)
-            elif name.startswith(folder + _DONE):
-                self.done.add(name.removeprefix(folder + _DONE))
+            elif name.startswith(folder + DONE):
+                self.done.add(name.removeprefix(folder + DONE))
             elif name.startswith(_HEARTBEATS):
                 holder = name.removeprefix(_HEARTBEATS)
                 known = self._heartbeats.get(holder)
@@ -165,7 +165,7 @@ class ShardClaims:
             return {**self._workspace.saved(SCRATCH)}
         folder = folder_of_section(self._section)
         found = self._workspace.saved(folder) if self._section else {}
-        claims = [name.rpartition("/")[2] for name in found if name.startswith(folder + _CLAIMS)]
+        claims = [name.rpartition("/")[2] for name in found if name.startswith(folder + CLAIMS)]
         # A worker that has begun since the last list has a heartbeat that is not known here.
         is_unknown = not {*claims} <= {self.holder, *self._heartbeats}
         if is_unknown or now - self._outside_listed_at > _LIST_SECONDS:
@@ -203,7 +203,7 @@ class ShardClaims:
             if section in self._ended:
                 continue
             for shard in self._free(section):
-                self._write(f"{shard.folder}{_CLAIMS}{shard.name}/{self.holder}", "", writing="claim")
+                self._write(f"{shard.folder}{CLAIMS}{shard.name}/{self.holder}", "", writing="claim")
                 self.refresh(section)
                 if min([self.holder, *self._live_rivals(shard)], key=_rank) == self.holder:
                     return self._keep(shard)
@@ -215,14 +215,14 @@ class ShardClaims:
 
     def mark_done(self, shard: Shard) -> None:
         """Mark a shard as done, after its records are durable. Any thread may call this, one thread at a time."""
-        self._write(f"{shard.folder}{_DONE}{shard.name}", "", writing="done")
+        self._write(f"{shard.folder}{DONE}{shard.name}", "", writing="done")
         self.done.add(shard.name)
         self._mark_ended(shard.section, writing="done")
 
     def reopen(self, shard: Shard) -> None:
         """Remove the mark that a shard is done, so that it can be claimed again."""
         ended = [f"{_ENDED}{shard.section}"] if shard.section else []
-        self._workspace.discard(*ended, f"{shard.folder}{_DONE}{shard.name}")
+        self._workspace.discard(*ended, f"{shard.folder}{DONE}{shard.name}")
         self._ended.discard(shard.section)
         self._full_at.pop(shard.section, None)
         self.done.discard(shard.name)

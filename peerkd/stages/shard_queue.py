@@ -141,6 +141,28 @@ class ShardQueue:
         """Read the records of shards that are done again, because a file of a record has turned out to be damaged."""
         self._complete.difference_update(shard.name for shard in shards)
 
+    def refresh(self) -> None:
+        """Read what other workers have claimed, finished and deleted. A worker that is alone has nothing to read."""
+        if not self._worker.is_alone:
+            self._claims.refresh()
+
+    def are_marked(self, shards: Iterable[Shard]) -> bool:
+        """Return whether all given shards are marked as done. Their records are not read."""
+        return {shard.name for shard in shards} <= self._complete | self._claims.done
+
+    def done_records(self, shards: Sequence[Shard]) -> list[Record] | None:
+        """Return the records of shards that are marked as done; None if a record is missing. No shard is reopened."""
+        records = {self._work.identity(record): record for shard in shards for record in self._journals.load(shard)}
+        if len(records) < sum(shard.num_records for shard in shards):
+            return None
+        self._complete.update(shard.name for shard in shards)
+        return list(records.values())
+
+    def give_up(self, claimed: ClaimedShard) -> None:
+        """End the work on a shard that this worker has claimed, and that has been superseded meanwhile."""
+        claimed.close()
+        self._claimed.pop(claimed.shard.name, None)
+
     def supersede(self, shards: Iterable[Shard]) -> None:
         """Regard shards as done, because later shards have been done from their results."""
         names = {shard.name for shard in shards}
@@ -174,8 +196,7 @@ class ShardQueue:
         Raises:
             ArtifactCorruptError: If records of a shard are missing. The records that exist are yielded first.
         """
-        if not self._worker.is_alone:
-            self._claims.refresh()
+        self.refresh()
         for shard in list(self._shards.values()) if shards is None else shards:
             seen: set[Hashable] = set()
             for record in self._journals.load(shard):
@@ -217,17 +238,9 @@ class ShardQueue:
     def start_repeating(
         self, work: Callable[[], None], *, every_seconds: float, until: threading.Event
     ) -> threading.Thread:
-        """Call ``work`` repeatedly in a new thread until an event is set.
+        """Call ``work`` every few seconds in a new thread until an event is set, and return the thread.
 
         If ``work`` fails, ``tasks`` raises the error when the next task is requested.
-
-        Args:
-            work: The function to call.
-            every_seconds: The time between two calls.
-            until: The event that ends the thread.
-
-        Returns:
-            The thread, which has been started.
         """
 
         def repeat() -> None:
@@ -296,11 +309,8 @@ class ShardQueue:
         if num_records >= shard.num_records:
             self._complete.add(shard.name)
             return True
-        missing = shard.num_records - num_records
-        print_line(
-            self._work.stage,
-            f"part {shard.name} was marked as done but lacks {missing:,} records: they are computed again",
-        )
+        missing = f"{shard.num_records - num_records:,} records: they are computed again"
+        print_line(self._work.stage, f"part {shard.name} was marked as done but lacks {missing}")
         self._claims.reopen(shard)
         if shard.name in self._counted:
             self._counted.remove(shard.name)
@@ -322,7 +332,9 @@ class ShardQueue:
             finished = list(self._finished)
             for claimed in finished:
                 if claimed.journal.num_records:
-                    self._workspace.save(claimed.journal_name)
+                    # .
+                    with suppress(FileNotFoundError):
+                        self._workspace.save(claimed.journal_name)
             for claimed in finished:
                 self._claims.mark_done(claimed.shard)
                 claimed.checkpoint.delete()

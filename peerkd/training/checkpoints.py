@@ -1,7 +1,9 @@
 """Weights on disk, as safetensors: reading a file never executes anything from it."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,9 +17,16 @@ from peerkd.training.seals import SEAL, UNSEALED, seal
 
 
 def save_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, *, is_sealed: bool = False
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    is_sealed: bool = False,
+    partial_folder: Path | None = None,
 ) -> None:
     """Write tensors and metadata to a safetensors file. The file appears whole or not at all.
+
+    Equal tensors and metadata give equal bytes.
 
     Args:
         path: The file.
@@ -25,14 +34,34 @@ def save_tensors(
         metadata: Text values, by name.
         is_sealed: Whether the file contains its own digest, so that ``peerkd.training.seals.is_intact`` can check it.
             This is True for checkpoints, because no manifest contains their digests.
+        partial_folder: A folder on the same file system, for the file until it is complete. The file has a name there
+            that no other writer uses, so two processes may write ``path`` at the same time. None: only one process
+            writes ``path``, and the file lies beside it until it is complete.
     """
-    partial = path.with_suffix(".writing")
+    partial = partial_folder / f"{path.stem}.{uuid4().hex}.writing" if partial_folder else path.with_suffix(".writing")
     words = dict(metadata or {}) | ({SEAL: UNSEALED} if is_sealed else {})
     # save_file would leave a temporary file of another name if the process were killed, and the artifact would have it.
-    partial.write_bytes(save({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, words))
+    content = save({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, words)
+    with partial.open("wb") as file:
+        for piece in _in_order(content) if len(words) > 1 else (content,):
+            file.write(piece)
     if is_sealed:
         seal(partial)
     partial.replace(path)
+
+
+def _in_order(content: bytes) -> tuple[bytes, memoryview]:
+    """Return a safetensors file in two pieces, with its metadata in the order of their names.
+
+    The library writes several metadata in a random order. A file is the length of its header in eight bytes, the
+    header in JSON, padded with spaces to a multiple of eight bytes, and the values of the tensors.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8:end])
+    words = dict(sorted(entries.pop("__metadata__").items()))
+    text = json.dumps({"__metadata__": words, **entries}, ensure_ascii=False, separators=(",", ":")).encode()
+    header = text + b" " * (-len(text) % 8)
+    return len(header).to_bytes(8, "little") + header, memoryview(content)[end:]
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

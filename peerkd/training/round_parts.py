@@ -53,12 +53,22 @@ class RoundPart(NamedTuple):
         return f"{self.part:03d}of{self.num_parts:03d}"
 
 
+class InputsMissing(NamedTuple):
+    """Event: a task has ended without a result, because a file of an earlier task is missing.
+
+    This happens if other workers have finished later rounds meanwhile.
+    """
+
+    task: RoundPart
+
+
 class PartDone(NamedTuple):
     """Event: a phase of a round has ended for the peers of one part."""
 
     record: dict[str, Any]
-    """The task, and whether its round has ended for these peers. The record of the last round has the measurements of
-    the peers of the part after each round. JSON can represent all values."""
+    """The task, and whether its round has ended for these peers. If so, the record also has the global validation
+    accuracy of each peer of the part after the round. The record of the last round has the measurements of the peers of
+    the part after each round. JSON can represent all values."""
 
     file_names: tuple[str, ...]
     """The names of the files in ``ROUNDS_FOLDER`` that the task has written."""
@@ -68,9 +78,6 @@ class PartDone(NamedTuple):
 
     num_samples: int
     """The number of samples in the trainings of the task."""
-
-    accuracies: tuple[float, ...]
-    """The global validation accuracy of each peer of the part after the round; empty before the last phase."""
 
     gpu_bytes: tuple[int, int] = (0, 0)
     """The GPU memory in bytes that the process takes now, and its peak so far."""

@@ -139,6 +139,7 @@ class PartOfRound:
 
     def train_mutually(self, received: PeerWeights, own: PeerWeights) -> PeerWeights:
         """Train the networks of the peers of this part together with received networks."""
+        _need_all(received)
         return self._each(own, lambda mine: self._round.train_mutually(received, mine))
 
     def train_pooled(self, start: Weights) -> Weights:
@@ -148,6 +149,7 @@ class PartOfRound:
 
     def train_in_groups(self, groups: Mapping[int, PeerWeights], *, distillation_weight: float) -> PeerWeights:
         """Train the networks of the groups whose aggregator is in this part."""
+        _need_all(*groups.values())
         mine = {aggregator: starts for aggregator, starts in groups.items() if aggregator in self._part}
         trained = self._whole(lambda: self._round.train_in_groups(mine, distillation_weight=distillation_weight))
         return {peer: trained[peer] for starts in groups.values() for peer in starts}
@@ -173,3 +175,9 @@ class PartOfRound:
     def _next_training(self) -> int:
         self._num_trainings += 1
         return self._num_trainings - 1
+
+
+def _need_all(*weights: PeerWeights) -> None:
+    """Stop the method if a result is incomplete, so that all parts stop at the same point."""
+    if any(isinstance(each, IncompleteWeights) for each in weights):
+        raise OtherPartsNeededError

@@ -19,7 +19,7 @@ from peerkd.training.checkpoints import load_tensors, save_tensors
 from peerkd.training.devices import gpu_bytes, process_device
 from peerkd.training.inputs import RoundsInputs
 from peerkd.training.process_pool import TaskFunction
-from peerkd.training.round_parts import PartDone, RoundPart
+from peerkd.training.round_parts import InputsMissing, PartDone, RoundPart
 from peerkd.training.rounds.data import RoundsData
 from peerkd.training.rounds.part_of_round import IncompleteWeights, OtherPartsNeededError, PartOfRound
 from peerkd.training.rounds.round import TrainingRound
@@ -45,9 +45,14 @@ def start(inputs: RoundsInputs, *, process_index: int) -> TaskFunction:
     )
     kept: list[_SharedRound] = []
 
-    def perform(task: RoundPart) -> Iterator[PartDone]:
+    def perform(task: RoundPart) -> Iterator[PartDone | InputsMissing]:
         if not kept or kept[0].identity != (task.method, task.number):
             kept[:] = [_SharedRound(inputs, data, method=task.method, number=task.number)]
+        try:
+            kept[0].load(task)
+        except FileNotFoundError:
+            yield InputsMissing(task)
+            return
         yield kept[0].do(task)._replace(gpu_bytes=gpu_bytes(device))
 
     return perform
@@ -63,6 +68,14 @@ class _SharedRound:
         self._predictions: list[Mapping[int, Prediction]] = []
         self._phases: list[_Phase] = []
         self._histories: dict[int, History] = {}
+
+    def load(self, task: RoundPart) -> None:
+        """Load the files that a task needs.
+
+        Raises:
+            FileNotFoundError: If one of them is missing.
+        """
+        _ = self._weights, self._phases_before(task.phase)
 
     def do(self, task: RoundPart) -> PartDone:
         """Do a task, and write its file."""
@@ -91,7 +104,7 @@ class _SharedRound:
             num_samples = _num_samples(round)
             path = self._inputs.rounds_folder / task.file_name
             _save_phase(path, _Phase(mine.trained, round.num_own_samples, round.num_public_samples))
-            return PartDone({**record, "is_last": False}, (task.file_name,), (), num_samples, ())
+            return PartDone({**record, "is_last": False}, (task.file_name,), (), num_samples)
         num_samples = _num_samples(round)
         for phase in phases:
             round.num_own_samples.update(phase.num_own_samples)
@@ -100,34 +113,38 @@ class _SharedRound:
         after, rows = finish_round(
             config, self._data, self._method, round, weights, proposals, history, peers=sorted(part)
         )
-        save_rounds(self._inputs.rounds_folder / task.state_name, after, [*history, *rows])
+        folder = self._inputs.rounds_folder
+        save_rounds(folder / task.state_name, after, [*history, *rows], partial_folder=folder)
         is_end = self._number == config.rounds.num_rounds
         networks = self._publish(after) if is_end else ()
         return PartDone(
-            {**record, "is_last": True, **({"history": [*history, *rows]} if is_end else {})},
+            {
+                **record,
+                "is_last": True,
+                "accuracies": [row["validation_global_accuracy"] for row in rows],
+                **({"history": [*history, *rows]} if is_end else {}),
+            },
             (task.state_name,),
             networks,
             num_samples,
-            tuple(row["validation_global_accuracy"] for row in rows),
         )
 
     def _publish(self, weights: PeerWeights) -> tuple[int, ...]:
         if self._method.name != self._config.rounds.methods[0]:
             return ()
         for peer, state in weights.items():
-            save_tensors(self._inputs.network(peer), state)
+            save_tensors(self._inputs.network(peer), state, partial_folder=self._inputs.rounds_folder)
         return tuple(weights)
 
     @cached_property
     def _weights(self) -> dict[int, Weights]:
         """The weights of all peers at the beginning of the round."""
         inputs, weights = self._inputs, dict[int, Weights]()
-        starts = self._data.load_weights(inputs.peers_folder, inputs.finite_peers)
         if self._number == 1:
-            return starts
+            return self._data.load_weights(inputs.peers_folder, inputs.finite_peers)
         for number, part in enumerate(inputs.parts):
             before = RoundPart(self._method.name, self._number - 1, 0, number, len(inputs.parts))
-            like = {peer: starts[peer] for peer in part}
+            like = {peer: self._data.network(self._config.networks[peer]).state_dict() for peer in part}
             states, self._histories[number] = load_rounds(inputs.rounds_folder / before.state_name, like=like)
             weights |= states
         return {peer: weights[peer] for peer in inputs.finite_peers}
@@ -169,7 +186,7 @@ def _save_phase(path: Path, phase: _Phase) -> None:
         "own": sorted(phase.num_own_samples.items()),
         "public": sorted(phase.num_public_samples.items()),
     }
-    save_tensors(path, tensors, {"counted": json.dumps(counted)}, is_sealed=True)
+    save_tensors(path, tensors, {"counted": json.dumps(counted)}, is_sealed=True, partial_folder=path.parent)
 
 
 def _load_phase(paths: list[Path], data: RoundsData) -> _Phase:

@@ -175,10 +175,11 @@ def finish_round(
     return after, rows
 
 
-def save_rounds(path: Path, weights: PeerWeights, history: History) -> None:
-    """Write the state of the rounds of a method. The file appears whole or not at all."""
+def save_rounds(path: Path, weights: PeerWeights, history: History, *, partial_folder: Path | None = None) -> None:
+    """Write the state of the rounds of a method. The file appears whole or not at all; see ``save_tensors``."""
     tensors = {f"{peer}/{name}": tensor for peer, state in weights.items() for name, tensor in state.items()}
-    save_tensors(path, tensors, {"history": json.dumps(history, allow_nan=False)}, is_sealed=True)
+    words = {"history": json.dumps(history, allow_nan=False)}
+    save_tensors(path, tensors, words, is_sealed=True, partial_folder=partial_folder)
 
 
 def load_rounds(path: Path, *, like: PeerWeights) -> tuple[dict[int, Weights], History]:

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from peerkd.errors import ArtifactCorruptError
+from peerkd.training import checkpoints, seals
 from peerkd.training.checkpoints import check_tensors, copy_state, load_tensors, save_tensors
+from peerkd.training.seals import is_intact
 
 
 def test_tensors_and_metadata_are_read_as_written(tmp_path):
@@ -17,6 +19,34 @@ def test_tensors_and_metadata_are_read_as_written(tmp_path):
     assert words == {"num_epochs": "3"}
     for name, tensor in tensors.items():
         assert torch.equal(loaded[name], tensor)
+
+
+def test_equal_tensors_and_metadata_give_equal_bytes(tmp_path):
+    words = {"history": '[{"sha256":"ä"}]', "note": "x"}
+    contents = set()
+    for _ in range(20):
+        save_tensors(tmp_path / "t", {"weight": torch.ones(3), "count": torch.tensor(7)}, words, is_sealed=True)
+        contents.add((tmp_path / "t").read_bytes())
+    assert len(contents) == 1
+    assert is_intact(tmp_path / "t")
+    loaded, read = load_tensors(tmp_path / "t")
+    assert torch.equal(loaded["weight"], torch.ones(3))
+    assert words.items() < read.items()
+
+
+def test_two_processes_may_write_a_file_at_the_same_time(tmp_path, monkeypatch):
+    path, calls = tmp_path / "t.safetensors", []
+
+    def seal(partial):
+        calls.append(partial)
+        if len(calls) == 1:
+            save_tensors(path, {"weight": torch.ones(2)}, is_sealed=True, partial_folder=tmp_path)
+        seals.seal(partial)
+
+    monkeypatch.setattr(checkpoints, "seal", seal)
+    save_tensors(path, {"weight": torch.ones(2)}, is_sealed=True, partial_folder=tmp_path)
+    assert is_intact(path)
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
 def test_channels_last_weights_are_saved_by_value(tmp_path):

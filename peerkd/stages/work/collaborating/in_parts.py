@@ -5,15 +5,18 @@ this one are done, whoever did them: this is the barrier, and the store is all t
 lost, its claims become void as in every stage, and others do its shards.
 
 The files of the last two finished rounds are kept, so a worker that starts again continues after the last one. If one
-of its files is damaged, the worker continues after the round before.
+of its files is damaged, the worker continues after the round before. All that belongs to earlier rounds is deleted, so
+a worker that was away must find out that others went on before it misses a file.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from peerkd.artifacts.store import Workspace
 from peerkd.config.architectures import network_modules
+from peerkd.errors import ArtifactCorruptError
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, print_line
@@ -21,12 +24,13 @@ from peerkd.rounds import ROUND_METHODS
 from peerkd.stages.claimed_shard import ClaimedShard
 from peerkd.stages.collaborate_peers import NAME
 from peerkd.stages.journals import Record
+from peerkd.stages.shard_files import files_of_shards
 from peerkd.stages.shard_queue import ShardQueue, StageWork
 from peerkd.stages.shards import SCRATCH, Shard, load_if_intact
 from peerkd.stages.work.collaborating.histories import check_complete, mean_accuracy
 from peerkd.training.inputs import RoundsInputs
 from peerkd.training.process_pool import run_in_processes
-from peerkd.training.round_parts import ROUNDS_FOLDER, PartDone, RoundPart
+from peerkd.training.round_parts import ROUNDS_FOLDER, InputsMissing, PartDone, RoundPart
 from peerkd.training.seals import is_intact
 
 _START: Final = "peerkd.training.rounds.parts:start"
@@ -45,9 +49,6 @@ class _Method:
     phase: int = 0
     shards: list[Shard] = field(default_factory=list)
     """The shards of the phase."""
-
-    files: dict[int, list[str]] = field(default_factory=dict)
-    """The names of the files of each round, by number."""
 
     is_over: bool = False
 
@@ -78,20 +79,29 @@ class SharedRounds:
             queue.tasks(),
             num_processes=min(num_processes, len(self._methods) * self._num_parts),
             preload=network_modules(self._inputs.config.architectures),
+            # Each look at the queue requests two lists from the store.
+            poll_seconds=2.0,
         ):
-            assert isinstance(done, PartDone)
             self.record(queue, claimed, done)
 
-    def record(self, queue: ShardQueue, claimed: ClaimedShard, done: PartDone) -> None:
-        """Save what a task has given."""
+    def record(self, queue: ShardQueue, claimed: ClaimedShard, done: PartDone | InputsMissing) -> None:
+        """Save what a task has given.
+
+        Raises:
+            ArtifactCorruptError: If the task lacked files, although its round is not over.
+        """
+        if isinstance(done, InputsMissing):
+            self._give_up(queue, claimed, done.task)
+            return
         names = [_FOLDER + name for name in done.file_names]
-        queue.add_record(claimed, done.record, *names, *(self._inputs.network(peer).name for peer in done.networks))
+        try:
+            queue.add_record(claimed, done.record, *names, *(self._inputs.network(peer).name for peer in done.networks))
+        except FileNotFoundError:
+            self._give_up(queue, claimed, RoundPart.of_record(done.record))
+            return
         self._progress.advance()
         recorder.samples(done.num_samples)
         recorder.gpu_memory(used_bytes=done.gpu_bytes[0], peak_bytes=done.gpu_bytes[1])
-        if done.accuracies:
-            accuracy = sum(done.accuracies) / len(done.accuracies)
-            recorder.accuracy("validation", accuracy, method=done.record["method"])
 
     def records(self, queue: ShardQueue) -> dict[str, Record]:
         """Return the record of each method, when all shards are done."""
@@ -107,6 +117,7 @@ class SharedRounds:
 
     def _add_shards(self, queue: ShardQueue) -> bool:
         """Add the shards of every phase that can begin; return whether more may follow."""
+        queue.refresh()
         for method in self._methods:
             while not method.is_over and self._advance(method, queue):
                 pass
@@ -119,63 +130,86 @@ class SharedRounds:
             self._progress.recover(finished * self._num_parts)
             self._begin(method, finished + 1, 0, queue)
             return True
-        if queue.is_done(method.shards):
-            records = list(queue.records(method.shards))
-            if not self._have_files(method, records, queue):
-                return False
-            is_last = all(record["is_last"] for record in records)
-            if is_last and method.number == self._num_rounds:
-                method.is_over = True
-            elif is_last:
-                self._begin(method, method.number + 1, 0, queue)
-            else:
-                self._progress.expect(self._num_parts)
-                self._begin(method, method.number, method.phase + 1, queue)
+        # This comes first: if others have finished later rounds, the files of this round may have been deleted.
+        if self._catch_up(method, queue, least=method.number + 1):
             return True
-        if not self._worker.is_alone and (finished := self._last_finished_round(method, queue)) >= method.number:
-            # This worker was away while others went on, and files of its round may have been deleted.
-            queue.supersede(method.shards)
-            self._progress.follow((finished - method.number) * self._num_parts)
-            self._begin(method, finished + 1, 0, queue)
+        if not queue.are_marked(method.shards):
+            return self._catch_up(method, queue, least=method.number)
+        records = queue.done_records(method.shards)
+        if records is None or not all(map(self._load, map(_file_of, records))):
+            queue.refresh()
+            if self._catch_up(method, queue, least=method.number + 1):
+                return True
+            self._reopen_damaged(method, records or (), queue)
+            return False
+        if not all(record["is_last"] for record in records):
+            self._progress.expect(self._num_parts)
+            self._begin(method, method.number, method.phase + 1, queue)
             return True
-        return False
+        if self._worker.is_first:
+            accuracies = [accuracy for record in records for accuracy in record["accuracies"]]
+            recorder.accuracy("validation", sum(accuracies) / len(accuracies), method=method.name)
+        if method.number == self._num_rounds:
+            method.is_over = True
+        else:
+            self._begin(method, method.number + 1, 0, queue)
+        return True
+
+    def _catch_up(self, method: _Method, queue: ShardQueue, *, least: int) -> bool:
+        """Continue after the last round that others have finished, if its number is at least ``least``.
+
+        Return whether there is such a round.
+        """
+        finished = 0 if self._worker.is_alone else self._last_finished_round(method, queue, least=least)
+        if not finished:
+            return False
+        queue.supersede(method.shards)
+        self._progress.follow((finished - method.number) * self._num_parts)
+        self._begin(method, finished + 1, 0, queue)
+        return True
+
+    def _give_up(self, queue: ShardQueue, claimed: ClaimedShard, task: RoundPart) -> None:
+        """End a task whose files are gone because others have finished later rounds."""
+        method = next(each for each in self._methods if each.name == task.method)
+        queue.refresh()
+        if method.number <= task.number and not self._catch_up(method, queue, least=task.number + 1):
+            raise ArtifactCorruptError(
+                f"Round {task.number} of {task.method} needs files in {self._inputs.rounds_folder}, of which at least "
+                f"one is missing: run the same command again to compute it."
+            )
+        queue.give_up(claimed)
 
     def _begin(self, method: _Method, number: int, phase: int, queue: ShardQueue) -> None:
         method.number, method.phase = number, phase
         tasks = self._tasks(method, number, phase)
         method.shards = [Shard(name=task.name, tasks=(task,), num_records=1) for task in tasks]
-        names = [_FOLDER + name for task in tasks for name in (task.file_name, task.state_name)]
-        method.files.setdefault(number, []).extend(names)
         queue.add(method.shards)
-        for old in [each for each in method.files if each < number - _NUM_KEPT_ROUNDS]:
-            self._delete(method.files.pop(old))
+        if not phase:
+            self._delete_before(method, number - _NUM_KEPT_ROUNDS, queue)
 
     def _tasks(self, method: _Method, number: int, phase: int) -> list[RoundPart]:
         """Return the tasks of all parts in one phase of a round."""
         return [RoundPart(method.name, number, phase, part, self._num_parts) for part in range(self._num_parts)]
 
-    def _have_files(self, method: _Method, records: Iterable[Record], queue: ShardQueue) -> bool:
-        """Load the files of a phase that is done, from which the next phase continues.
-
-        If a file is damaged, the part is done again.
-        """
+    def _reopen_damaged(self, method: _Method, records: Iterable[Record], queue: ShardQueue) -> None:
+        """Let the parts be done again whose records or files are damaged or missing."""
         damaged = [name for name in map(_file_of, records) if not self._load(name)]
         if damaged:
             print_line(NAME, f"{damaged[0]} is damaged or missing: it is computed again")
             self._workspace.discard(*damaged)
-            queue.recheck(method.shards)
-        return not damaged
+        queue.recheck(method.shards)
+        queue.is_done(method.shards)
 
-    def _last_finished_round(self, method: _Method, queue: ShardQueue) -> int:
-        """Return the number of the last round that all parts have finished; 0 if there is none.
+    def _last_finished_round(self, method: _Method, queue: ShardQueue, *, least: int = 1) -> int:
+        """Return the number of the last round that all parts have finished, from ``least`` on; 0 if there is none.
 
         The last round of all does not count, because its records are needed. The files of the round are then in the
-        folder of the workspace. Rounds before that of ``method`` do not count.
+        folder of the workspace.
         """
-        for number in range(self._num_rounds - 1, max(method.number - 1, 0), -1):
+        listed = {int(found[1]) for name in queue.file_names if (found := _number_of(method, _FOLDER).match(name))}
+        for number in sorted((each for each in listed if least <= each < self._num_rounds), reverse=True):
             names = [_FOLDER + task.state_name for task in self._tasks(method, number, 0)]
             if all(name in queue.file_names for name in names) and all(map(self._load, names)):
-                method.files.setdefault(number, []).extend(names)
                 return number
         return 0
 
@@ -183,12 +217,26 @@ class SharedRounds:
         path = self._workspace.folder / name
         return is_intact(path) or (load_if_intact(self._workspace, name) and is_intact(path))
 
-    def _delete(self, names: Iterable[str]) -> None:
-        if self._worker.is_first:
-            self._workspace.discard(*names)
-        else:
+    def _delete_before(self, method: _Method, first_kept: int, queue: ShardQueue) -> None:
+        """Delete what belongs to rounds before ``first_kept``. Only the first worker deletes saved files."""
+
+        def is_old(name: str) -> bool:
+            found = _number_of(method).match(name)
+            return found is not None and int(found[1]) < first_kept
+
+        names = [_FOLDER + path.name for path in self._inputs.rounds_folder.iterdir() if is_old(path.name)]
+        if not self._worker.is_first:
             for name in names:
                 (self._workspace.folder / name).unlink(missing_ok=True)
+            return
+        listed = [name for name in queue.file_names if name.startswith(_FOLDER) and is_old(name.removeprefix(_FOLDER))]
+        self._workspace.discard(*{*names, *listed})
+        self._workspace.discard(*files_of_shards(queue.file_names, is_old))
+
+
+def _number_of(method: _Method, folder: str = "") -> re.Pattern[str]:
+    """Return the pattern of the names of files and shards of a method, with the number of the round as its group."""
+    return re.compile(rf"{re.escape(folder)}{re.escape(method.name)}-(\d+)-")
 
 
 def _file_of(record: Record) -> str:

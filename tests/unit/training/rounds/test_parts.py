@@ -11,7 +11,8 @@ from peerkd.training.inputs import RoundsInputs
 from peerkd.training.peers import weights_name
 from peerkd.training.round_parts import RoundPart
 from peerkd.training.rounds import parts
-from peerkd.training.rounds.part_of_round import IncompleteWeights, OtherPartsNeededError
+from peerkd.training.rounds.part_of_round import IncompleteWeights, OtherPartsNeededError, PartOfRound
+from peerkd.training.rounds.round import TrainingRound
 from peerkd.training.rounds.run import start
 from tests.unit.training.rounds.conftest import PEERS, Line, line_config
 
@@ -111,3 +112,16 @@ def test_any_look_at_an_incomplete_result_stops_the_method(line: Line) -> None:
     ):
         with pytest.raises(OtherPartsNeededError):
             look()
+
+
+def test_a_training_that_needs_incomplete_results_stops_even_a_part_that_trains_nothing(line: Line) -> None:
+    round = TrainingRound(line.config, line.data, number=1, peers=PEERS)
+    incomplete = IncompleteWeights({})
+    for train in (
+        lambda mine: mine.train_mutually(incomplete, {0: line.weights[0]}),
+        lambda mine: mine.train_in_groups({0: incomplete}, distillation_weight=0.5),
+    ):
+        mine = PartOfRound(round, part=(1,), done={}, predictions=[])
+        with pytest.raises(OtherPartsNeededError):
+            train(mine)
+        assert not mine.trained, "the part must not seem to have ended a phase"

@@ -39,14 +39,14 @@ class Sharing:
         inputs, num_rounds = self.inputs, self.inputs.config.rounds.num_rounds
         peers = inputs.parts[task.part]
         write_checkpoint(inputs.rounds_folder / task.state_name, repr((task.number, peers)).encode())
-        record = {**task._asdict(), "round": task.number, "is_last": True}
+        record = {**task._asdict(), "round": task.number, "is_last": True, "accuracies": [0.5] * len(peers)}
         if task.number == num_rounds:
             record["history"] = [
                 {"round": number, "peer": peer, "test_global_accuracy": 0.5}
                 for number in range(num_rounds + 1)
                 for peer in peers
             ]
-        self.rounds.record(self.queue, claimed, PartDone(record, (task.state_name,), (), 1, (0.5,) * len(peers)))
+        self.rounds.record(self.queue, claimed, PartDone(record, (task.state_name,), (), 1))
 
     def rows(self):
         """Return the round and the peer of each row of the first method."""
