@@ -39,7 +39,7 @@ class Sharing:
         inputs, num_rounds = self.inputs, self.inputs.config.rounds.num_rounds
         peers = inputs.parts[task.part]
         write_checkpoint(inputs.rounds_folder / task.state_name, repr((task.number, peers)).encode())
-        record = {**task._asdict(), "round": task.number, "is_last": True, "accuracies": [0.5] * len(peers)}
+        record = {**task._asdict(), "round": task.number, "is_last": True, "accuracies": [peer / 4 for peer in peers]}
         if task.number == num_rounds:
             record["history"] = [
                 {"round": number, "peer": peer, "test_global_accuracy": 0.5}

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from peerkd.errors import ArtifactCorruptError
+from peerkd.metrics import recorder
 from peerkd.stages.work.collaborating.histories import check_complete
 from peerkd.training.round_parts import InputsMissing
 from tests.unit.stages.work.collaborating.sharing import PEERS, sharing
@@ -87,3 +88,12 @@ def test_a_task_without_its_files_in_an_unfinished_round_is_an_error(remote):
         claimed, task = first.claim()
         with pytest.raises(ArtifactCorruptError, match="Round 1 of predictions needs files"):
             first.rounds.record(first.queue, claimed, InputsMissing(task))
+
+
+def test_the_accuracy_of_a_round_is_reported_once_as_the_mean_of_all_peers(remote, monkeypatch):
+    reported = []
+    monkeypatch.setattr(recorder, "accuracy", lambda split, share, *, method: reported.append((split, share, method)))
+    with sharing(remote.workspace("a"), num_parts=3, num_rounds=2) as first:
+        first.do()
+    # The peers 0 to 3 have a quarter of their numbers as accuracies, and two of them are in one part.
+    assert reported == [("validation", 0.375, "predictions")] * 2
