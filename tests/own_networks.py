@@ -66,6 +66,18 @@ def constant(num_classes: int) -> nn.Module:
     return _Odd(num_classes, returns="constant")
 
 
+def frozen(num_classes: int) -> nn.Module:
+    return tiny(num_classes).requires_grad_(False)
+
+
+def double(num_classes: int) -> nn.Module:
+    return tiny(num_classes).double()
+
+
+def with_softmax(num_classes: int) -> nn.Module:
+    return nn.Sequential(tiny(num_classes), nn.Softmax(dim=1))
+
+
 def tied(num_classes: int) -> nn.Module:
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, num_classes))
     network[2].weight = network[1].weight

@@ -27,7 +27,8 @@ _STORE_ADDRESS: Final = re.compile(r"store:[a-z_]+/[0-9a-f]{16}(/[^/\s][^\s]*)?"
 _STORED_DATA: Final = re.compile(r"store:(dataset/[0-9a-f]{16}|partition_data/[0-9a-f]{16}/[0-9]{1,5})")
 
 _NAME_RULE: Final = (
-    "be 1 to 63 letters, digits, spaces, dots, hyphens and underscores, with a letter or digit first and last"
+    "be 1 to 63 letters A-Z or a-z, digits, spaces, dots, hyphens and underscores, with a letter or digit first and "
+    "last"
 )
 _KEY_RULE: Final = (
     "be pretrain_peers/, improve_peers/ or collaborate_peers/ and 16 hexadecimal digits, as 'peerkd show RUN' prints it"
@@ -166,17 +167,19 @@ def check_given_peers(given: tuple[GivenPeerConfig, ...]) -> None:
     """Check that a list of peers forms a study: there are at least two, and each has its own name.
 
     Raises:
-        ValueError: If there is only one peer, or two peers have the same name.
+        ValueError: If there is only one peer, or two peers have the same name, or names that differ only in case.
     """
     if len(given) == 1:
         raise ValueError("given must have at least 2 peers, because a pair is a student and a teacher, got 1.")
     positions: dict[str, int] = {}
     for position, peer in enumerate(given):
-        first = positions.setdefault(peer.name, position)
+        first = positions.setdefault(peer.name.casefold(), position)
         if first != position:
+            other = given[first].name
+            differs = "" if other == peer.name else f" {other} and"
             raise ValueError(
-                f"given must have a different name for each peer, got {peer.name} in given[{first}] and "
-                f"given[{position}]."
+                f"given must have a different name for each peer{', not only in case,' if differs else ','} "
+                f"got{differs} {peer.name} in given[{first}] and given[{position}]."
             )
 
 

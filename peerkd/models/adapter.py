@@ -23,6 +23,10 @@ _LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """The weights of red, green and blue in a grey image (ITU-R BT.601). Pillow uses them to convert images to mode L."""
 
 
+class OutputError(ValueError):
+    """A network with an adapter returns something other than one logit for each of its classes."""
+
+
 class Normalization:
     """The normalisation of images: ``(pixels - mean) / std`` of each channel, for pixels in 0..1."""
 
@@ -111,8 +115,12 @@ def adapt_output(network: nn.Module, *, classes: Sequence[int], num_classes: int
 
     def convert(_: nn.Module, __: tuple[Any, ...], logits_BL: Any) -> Tensor:
         if not isinstance(logits_BL, Tensor) or logits_BL.ndim != 2 or logits_BL.shape[1] != len(classes):
-            found = tuple(logits_BL.shape) if isinstance(logits_BL, Tensor) else type(logits_BL).__name__
-            raise ValueError(f"it must return one logit for each of its {len(classes)} classes, got {found}")
+            found = (
+                f"shape {tuple(logits_BL.shape)}"
+                if isinstance(logits_BL, Tensor)
+                else f"a value of type {type(logits_BL).__name__}"
+            )
+            raise OutputError(f"one logit for each of its {len(classes)} classes, got {found}")
         missing_BK = logits_BL.new_full((len(logits_BL), num_classes), MISSING_CLASS_LOGIT)
         return missing_BK.index_copy(1, places(logits_BL.device), logits_BL)
 

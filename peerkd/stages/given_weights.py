@@ -5,13 +5,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import ArtifactStore, Manifest, file_sha256
 from peerkd.config.given_peers import S3_SCHEME, STORE_SCHEME, WEIGHTS_SUFFIXES, split_store_address
 from peerkd.config.peer_experiment import PeerExperimentConfig
+from peerkd.data.sources.folders import not_found
 from peerkd.data.wording import listed
+from peerkd.errors import DataSourceError
 from peerkd.excerpt import plain_path, start_of
 from peerkd.stages.given_peers import WEIGHTS
 from peerkd.stages.published_peers import find_published
@@ -20,6 +22,9 @@ from peerkd.stages.remote_data import download_file
 Weights: TypeAlias = Sequence[Path | None]
 """The file with the weights that a user or an earlier run provides for each peer; None for a peer without such a file.
 Empty if nobody provides peers."""
+
+
+_REMOTE: Final = (S3_SCHEME, STORE_SCHEME)
 
 
 @contextmanager
@@ -52,6 +57,25 @@ def found_weights(config: PeerExperimentConfig, store: ArtifactStore | None, *, 
                 raise ValueError(f"peers.given[{peer}].weights: {error}") from error
             paths.append(path)
         yield paths
+
+
+def check_paths(config: PeerExperimentConfig) -> None:
+    """Check that the weights and the data of all peers exist if they are on this machine, before anything is read.
+
+    Raises:
+        ValueError: If a file or folder of weights does not exist, or contains no weights.
+        DataSourceError: If the data of a peer do not exist.
+    """
+    for peer, given in enumerate(config.peers.given):
+        if given.weights is not None and config.peers.from_ is None and not given.weights.startswith(_REMOTE):
+            try:
+                _find_file(Path(given.weights).expanduser())
+            except ValueError as error:
+                raise ValueError(f"peers.given[{peer}].weights: {error}") from error
+        if given.data is not None and not given.data.startswith(_REMOTE):
+            path = Path(given.data).expanduser()
+            if not path.exists():
+                raise DataSourceError(f"peers.given[{peer}].data: {plain_path(path)} {not_found(path)}.")
 
 
 def file_sizes(weights: Weights) -> list[int | None]:

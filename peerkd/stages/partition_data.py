@@ -26,7 +26,7 @@ from peerkd.stages.dataset import print_remarks, publish_source
 from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.free_space import CERTAIN_FRACTION, check_free_space
 from peerkd.stages.given_check import check_given_peers
-from peerkd.stages.given_weights import Weights, file_sizes, found_weights, publish_weights
+from peerkd.stages.given_weights import Weights, check_paths, file_sizes, found_weights, publish_weights
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.peer_data import open_data
 from peerkd.stages.peer_names import names_of_origins, shared_origins
@@ -106,6 +106,7 @@ def partition(
     check_tracking(config, store)
     # A mistake in peers.from is found before the data are read.
     published = find_published(config, store)
+    check_paths(config)
     source = open_data(NAME, config, store=store)
     print_remarks(NAME, source.dataset)
     # The data are divided before anything is written, so that a refused experiment leaves nothing in the store.

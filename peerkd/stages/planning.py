@@ -17,7 +17,7 @@ from peerkd.stages import split_data
 from peerkd.stages.dataset import read_dataset, remark_lines
 from peerkd.stages.division import batch_warnings, divide, division_warnings
 from peerkd.stages.given_check import check_given_peers
-from peerkd.stages.given_weights import file_sizes, found_weights
+from peerkd.stages.given_weights import check_paths, file_sizes, found_weights
 from peerkd.stages.peer_data import read_data
 from peerkd.stages.peer_names import names_of_peers, shared_origins
 from peerkd.stages.published_peers import check_same_data, find_published
@@ -66,6 +66,7 @@ def prepare(config: PeerExperimentConfig, store: ArtifactStore | None) -> Prepar
         DataSourceError: If the data set is missing or damaged.
     """
     published = None if store is None else find_published(config, store)
+    check_paths(config)
     dataset = read_data("plan", config, store=store)
     with _naming_skipped(dataset):
         assignment = divide(config, dataset)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.excerpt import plain
+from peerkd.models.adapter import OutputError
 from peerkd.own_code import describe_error
 from peerkd.training.checkpoints import copy_state
 
@@ -143,11 +144,13 @@ def _logits(network: PeerNetwork, module: nn.Module, images_BCHW: Tensor, mode: 
     module.train(mode == "training")
     try:
         logits_BK = module(given_BCHW)
+    except OutputError as error:
+        raise ValueError(f"network must return {error} from {network}.") from error
     except Exception as error:
         images = "a single image" if num_images == 1 else "the images"
         raise ValueError(
             f"network must accept {images} of the data set, of shape {'x'.join(map(str, sizes))}, and {network} raised "
-            f"{describe_error(error)}."
+            f"{describe_error(error)}{_remedy_of_type(module)}."
         ) from error
     if not isinstance(logits_BK, Tensor) or tuple(logits_BK.shape) != (num_images, num_classes):
         found = (
@@ -163,10 +166,23 @@ def _logits(network: PeerNetwork, module: nn.Module, images_BCHW: Tensor, mode: 
     if not logits_BK.is_floating_point() or not bool(logits_BK.isfinite().all()):
         raise ValueError(f"network must return finite logits in {mode} mode, and {network} did not for random images.")
     if mode == "training" and not logits_BK.requires_grad:
-        raise ValueError(f"network must have parameters that can be trained, and {network} has none.")
+        if any(parameter.requires_grad for parameter in module.parameters()):
+            raise ValueError(
+                f"network must return logits with a gradient in training mode, and {network} did not; its forward must "
+                "not call detach, nor be computed under torch.no_grad."
+            )
+        raise ValueError(
+            f"network must have parameters that can be trained, and {network} has none with requires_grad=True."
+        )
     if not torch.equal(given_BCHW, images_BCHW):
         raise ValueError(f"network must not change the images that it is called with, and {network} did.")
     return logits_BK
+
+
+def _remedy_of_type(module: nn.Module) -> str:
+    """Return what to do if the parameters of a network that fails are not float32, otherwise an empty text."""
+    is_float32 = all(parameter.dtype == torch.float32 for parameter in module.parameters())
+    return "" if is_float32 else "; return a float32 network from the factory, because images are float32"
 
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from peerkd.config.given_peers import PeerNetwork
+from peerkd.losses.pairs.loss import MISSING_CLASS_LOGIT
 from peerkd.models.adapter import Normalization
 from peerkd.training.check_network import check_network, random_images
 from peerkd.training.checkpoints import copy_state
@@ -44,8 +45,13 @@ def start(inputs: CheckInputs, *, process_index: int) -> TaskFunction:
             if network not in checked:
                 check_network(network, build, inputs.image_shape_CHW, num_classes=len(inputs.class_names))
                 checked.add(network)
-            if weights:
-                _check_logits(build(0), weights, network, inputs)
+            logits_BK = _random_logits(build(0), weights, inputs)
+            _check_finite(network, logits_BK)
+            if _are_probabilities(logits_BK):
+                yield (
+                    f"warning: {network} returns probabilities, as a softmax does, and temperatures act on logits; "
+                    "remove the softmax at its end"
+                )
         except ValueError as error:
             raise ValueError(f"peers.given[{peer}].{error}") from error
 
@@ -72,19 +78,31 @@ def _remedy_of_classes(peer: int, network: PeerNetwork, mismatch: Mismatch, inpu
     return f"{inputs.doubtful_names}; rename a misspelt class, or, {remedy}" if inputs.doubtful_names else remedy
 
 
-def _check_logits(module: nn.Module, weights: dict[str, Tensor], network: PeerNetwork, inputs: CheckInputs) -> None:
-    """Check that a network with the weights of a user returns finite logits for random images in evaluation mode.
+def _random_logits(module: nn.Module, weights: dict[str, Tensor], inputs: CheckInputs) -> Tensor:
+    """Return the logits of a network for random images in evaluation mode, with the weights of a user if there are any.
 
     Finite weights can have logits that are not finite, for example if the numbers of a file were damaged.
     """
-    copy_state(weights, module)
+    if weights:
+        copy_state(weights, module)
     with torch.no_grad():
-        logits_BK = module.eval()(random_images(inputs.image_shape_CHW))
+        logits_BK: Tensor = module.eval()(random_images(inputs.image_shape_CHW))
+    return logits_BK
+
+
+def _check_finite(network: PeerNetwork, logits_BK: Tensor) -> None:
     if not bool(logits_BK.isfinite().all()):
         raise ValueError(
             f"weights must give finite logits, and {network} with these weights returned NaN or infinite logits for "
             "random images; give the weights of a training that did not diverge."
         )
+
+
+def _are_probabilities(logits_BK: Tensor) -> bool:
+    """Return whether the logits of the classes that a network knows are in 0..1 and sum to 1 for each image."""
+    known_BK = logits_BK.where(logits_BK != MISSING_CLASS_LOGIT, 0)
+    sums_B = known_BK.sum(dim=1)
+    return bool((known_BK >= 0).all()) and torch.allclose(sums_B, torch.ones_like(sums_B))
 
 
 def _build(network: PeerNetwork, inputs: CheckInputs, seed: int) -> nn.Module:

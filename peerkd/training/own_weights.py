@@ -118,12 +118,22 @@ def _tensors_of(content: Any, name: str) -> dict[str, Tensor]:
         return {str(key): tensor for key, tensor in content.items()}
     nested = next((key for key in _NESTED_NAMES if isinstance(content, Mapping) and key in content), None)
     remedy = f"save checkpoint[{nested!r}] alone" if nested else "save network.state_dict() alone"
+    wrong = next(((key, each) for key, each in _entries(content) if not isinstance(each, Tensor)), None)
+    if wrong and not nested and any(isinstance(each, Tensor) for _, each in _entries(content)):
+        raise ValueError(
+            f"weights must map names to tensors, and in {plain_path(name)} {plain(wrong[0])} is a "
+            f"{type(wrong[1]).__name__}; {remedy}."
+        )
     found = (
         f"the keys {', '.join(plain(key) for key in list(content)[:5])}"
         if isinstance(content, Mapping)
         else (f"a value of type {type(content).__name__}")
     )
     raise ValueError(f"weights must map names to tensors, and {plain_path(name)} contains {found}; {remedy}.")
+
+
+def _entries(content: Any) -> Iterable[tuple[Any, Any]]:
+    return content.items() if isinstance(content, Mapping) else ()
 
 
 def fit_to_network(tensors: Mapping[str, Tensor], network: nn.Module) -> tuple[dict[str, Tensor], Mismatch]:

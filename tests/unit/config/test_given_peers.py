@@ -64,7 +64,7 @@ def test_weights_have_one_of_four_forms(weights: str) -> None:
             "as in store:pretrain_peers/0123456789abcdef/peer-003.safetensors, got store:peers.",
         ),
         ("weights", "a\nb", "must not contain a control character"),
-        ("name", "a/b", "must be 1 to 63 letters, digits"),
+        ("name", "a/b", "must be 1 to 63 letters A-Z or a-z, digits"),
         ("netwrok", "mlp", "peers.given[0].netwrok is not a key of the config (did you mean peers.given[0].network?)"),
     ],
 )
@@ -77,6 +77,9 @@ def test_a_wrong_field_of_a_peer_is_refused(field: str, value: str, expected: st
 def test_two_peers_of_one_name_are_refused() -> None:
     assert refusal(A, B, {**B, "name": "a"}) == (
         "peers.given must have a different name for each peer, got a in given[0] and given[2]."
+    )
+    assert refusal(A, B, {**B, "name": "A"}) == (
+        "peers.given must have a different name for each peer, not only in case, got a and A in given[0] and given[2]."
     )
 
 

@@ -76,7 +76,7 @@ def test_the_state_and_the_gradients_are_those_of_the_network_itself() -> None:
 def test_a_network_with_another_number_of_outputs_is_refused() -> None:
     network = nn.Linear(5, 4)
     adapt_output(network, classes=[0, 1, 2], num_classes=5)
-    with pytest.raises(ValueError, match=r"one logit for each of its 3 classes, got \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"one logit for each of its 3 classes, got shape \(2, 4\)"):
         network(torch.zeros(2, 5))
 
 

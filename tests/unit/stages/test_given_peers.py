@@ -13,10 +13,12 @@ from safetensors.torch import load_file, save_file
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.config.experiment import ExperimentConfig
+from peerkd.errors import DataSourceError
 from peerkd.models.build import build_network
 from peerkd.stages import partition_data, pretrain_peers
 from peerkd.stages.given_peers import NETWORKS_NAME
 from peerkd.stages.given_weights import found_weights, publish_weights
+from peerkd.stages.planning import prepare
 
 WEIGHTS = build_network("mlp", image_shape_CHW=(1, 8, 8), num_classes=10, seed=3).state_dict()
 
@@ -82,6 +84,23 @@ def test_weights_that_do_not_exist_are_refused(tmp_path: Path, file: Path, store
     assert refusal(other, store).endswith(f"a file must end in .safetensors, .pt, .pth, got {other}.")
     shutil.copyfile(file, file.with_name("last.safetensors"))
     assert "contains best.safetensors, last.safetensors; name the file." in refusal(file.parent, store)
+
+
+def test_a_missing_file_is_found_before_any_images_are_read(tmp_path: Path, file: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    given = [
+        {"name": name, "network": "mlp", "weights": str(weights), "data": str(tmp_path / folder)}
+        for name, weights, folder in (("a", file, "broken"), ("b", "no.pt", "broken"), ("c", file, "none"))
+    ]
+    study = ExperimentConfig.from_mapping({"peers": {"given": given}, "data": {"source": "peers"}})
+    with pytest.raises(
+        ValueError, match=r"^peers\.given\[1\]\.weights: it must be a file or a folder that exists, got no"
+    ):
+        prepare(study, None)
+    del given[1]["weights"]
+    study = ExperimentConfig.from_mapping({"peers": {"given": given}, "data": {"source": "peers"}})
+    with pytest.raises(DataSourceError, match=r"^peers\.given\[2\]\.data: .*none does not exist; check the path\.$"):
+        prepare(study, None)
 
 
 def test_a_file_of_another_name_in_an_artifact_is_refused(file: Path, store: ArtifactStore) -> None:

@@ -54,7 +54,9 @@ def test_a_network_with_its_weights_passes(tmp_path: Path) -> None:
         ),
         ("pair", "returned a value of type tuple."),
         ("not_finite", "network must return finite logits in evaluation mode, and "),
-        ("constant", "network must have parameters that can be trained, and "),
+        ("constant", "network must return logits with a gradient in training mode, and "),
+        ("frozen", "network must have parameters that can be trained, and tests.own_networks:frozen has none with "),
+        ("double", "should be the same; return a float32 network from the factory, because images are float32."),
         ("tied", "and tests.own_networks:tied shares one between 1.weight and 2.weight."),
     ],
 )
@@ -109,6 +111,23 @@ def test_a_check_leaves_the_generator_as_it_is() -> None:
     before = torch.get_rng_state()
     check("tests.own_networks:tiny")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_output_that_does_not_match_the_classes_is_no_failure_of_the_images() -> None:
+    network = PeerNetwork("tests.own_networks:pair", classes=("d", "a"))
+    with pytest.raises(
+        ValueError, match=r"\.network must return one logit for each of its 2 classes, got a value of type "
+    ):
+        list(start(inputs_of(network, None), process_index=0)(0))
+
+
+@pytest.mark.parametrize("classes", [None, ("d", "a")])
+def test_a_softmax_at_the_end_of_a_network_is_said(classes: tuple[str, ...] | None) -> None:
+    network = PeerNetwork("tests.own_networks:with_softmax", classes=classes)
+    (line,) = start(inputs_of(network, None), process_index=0)(0)
+    assert line.startswith(
+        "warning: tests.own_networks:with_softmax returns probabilities, as a softmax does, and temp"
+    )
 
 
 def test_a_network_with_fewer_classes_and_a_size_of_its_own_passes() -> None:

@@ -44,6 +44,10 @@ class Bomb:
             {"state_dict": network().state_dict(), "epoch": 3},
             "the keys state_dict, epoch; save checkpoint['state_dict']",
         ),
+        (
+            {**network().state_dict(), "fc.bias": "text"},
+            "must map names to tensors, and in w.pt fc.bias is a str; save network.state_dict() alone.",
+        ),
         ([1, 2], "contains a value of type list; save network.state_dict() alone."),
         (network(), "is not: it is damaged or contains Python objects. Save network.state_dict() alone."),
         ({"a": Bomb()}, "is not: it is damaged or contains Python objects."),
