@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -16,6 +17,7 @@ from peerkd.data.partition.assignment import Assignment
 from peerkd.data.sources.joined import OWNER_COLUMN
 from peerkd.data.streamed import open_dataset
 from peerkd.errors import DataSourceError
+from peerkd.models.build import build_network
 from peerkd.stages.division import divide
 from peerkd.stages.partition_data import partition
 from peerkd.stages.peer_data import read_data
@@ -105,6 +107,18 @@ def test_a_partition_of_peers_data_is_published_once_and_said(
     # Another file of a peer is noticed.
     folder(first, "owl")
     assert partition(experiment, store, num_processes=0).key != made.key
+
+
+def test_weights_that_do_not_fit_because_of_a_misspelt_class_name_it(tmp_path: Path) -> None:
+    network = build_network("mlp", image_shape_CHW=(3, 6, 6), num_classes=2, seed=0)
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    study = config(folder(tmp_path / "a", "cat", "dog"), folder(tmp_path / "b", "Cat", "dog"))
+    given = tuple(peer.model_copy(update={"weights": str(tmp_path / "w.pt")}) for peer in study.peers.given)
+    study = study.model_copy(update={"peers": study.peers.model_copy(update={"given": given})})
+    with pytest.raises(
+        ValueError, match=r"^peers\.given\[0\]\.weights must fit .*; Cat \(p1\), cat \(p0\) are different cl"
+    ):
+        partition(study, FilesystemStore(tmp_path / "store"), num_processes=0)
 
 
 def test_a_damaged_source_is_refused_with_the_name_of_its_field(tmp_path: Path) -> None:
