@@ -224,6 +224,13 @@ class RoundsConfig(DistillConfig):
                 "conventions.teacher_mode must be eval, because all peers predict the public set once a round, got "
                 f"{self.conventions.teacher_mode}."
             )
+        budget = self.num_rounds * self.epochs
+        for place, setting in enumerate(self.tune.portfolio if self.tune.enabled else ()):
+            if (setting.epochs or 0) > budget:
+                raise ValueError(
+                    f"tune.portfolio[{place}].epochs must be at most num_rounds times epochs, {budget:,}, which is the "
+                    f"budget of a peer, got {setting.epochs:,}."
+                )
         return self
 
 
@@ -272,6 +279,10 @@ class CollaborateConfig(PeerExperimentConfig):
     @property
     def highest_temperature(self) -> tuple[str, float]:
         """The name of the field with the temperature, and the temperature."""
+        tune = self.rounds.tune
+        tried = [each.temperature for each in tune.portfolio if tune.enabled and each.temperature is not None]
+        if max(tried, default=0.0) > self.rounds.temperature:
+            return "rounds.tune.portfolio", max(tried)
         return "rounds.temperature", self.rounds.temperature
 
     @property

@@ -48,8 +48,9 @@ class RoundsTuneConfig(StrictConfig):
     enabled: bool = False
     """Whether each peer chooses a setting in each round. All peers learn from the gains of all earlier rounds, which
     are the only numbers that leave a peer for this purpose. A peer measures gains on its own validation samples and on
-    the public set, and keeps its network if it does not gain. A peer that has not gained twice in a row omits the next
-    round. The budget of each peer is rounds.num_rounds times rounds.epochs epochs, as without tuning."""
+    the public set, and keeps its network if it loses. A peer that has lost in its last two trainings, the second of
+    them in the last round, omits the next round. The budget of each peer is rounds.num_rounds times rounds.epochs
+    epochs, as without tuning. A peer that is absent in some rounds spends it in the others."""
 
     portfolio: tuple[RoundSetting, ...] = Field(default=PORTFOLIO, min_length=1)
     """The settings among which peers choose. The first one is expected to be the best before the first round."""

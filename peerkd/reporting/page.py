@@ -124,4 +124,7 @@ def _text(value: object) -> str:
             return wording.number(value)
         case list():
             return ", ".join(map(_text, value))
+        case dict():
+            # An element of a list, such as a setting: what is not set is left out.
+            return f"({', '.join(f'{name}: {_text(each)}' for name, each in value.items() if each is not None)})"
     return str(value)

@@ -332,7 +332,7 @@ class ShardQueue:
             finished = list(self._finished)
             for claimed in finished:
                 if claimed.journal.num_records:
-                    # .
+                    # The journals of old rounds are deleted when a worker has finished later rounds.
                     with suppress(FileNotFoundError):
                         self._workspace.save(claimed.journal_name)
             for claimed in finished:

@@ -234,6 +234,8 @@ def _num_outputs(
         expected: The tensors of the network, by name.
         names: The names of the tensors whose shapes or types differ.
     """
+    if tensors.keys() != expected.keys():
+        return None
     pairs = [(tuple(tensors[name].shape), tuple(expected[name].shape)) for name in names]
     if not pairs or not all(len(found) == len(own) > 0 and found[1:] == own[1:] for found, own in pairs):
         return None

@@ -31,8 +31,8 @@ _OUTPUT_NAME: Final = "executor_output.json"
 """The file into which KFP's executor writes the return value of a component."""
 
 _MARK: Final = "=== written by the task: "
-TASK_CONFIG_OF_NOTHING: Final[Mapping[str, Any]] = {"affinity": None, "env": [], "node_selector": None, "resources": {}}
-"""The task config that KFP 2.17.0 passes to a component whose task sets no fields."""
+TASK_CONFIG_OF_NOTHING: Final[Mapping[str, Any]] = {"affinity": None, "env": [], "nodeSelector": None, "resources": {}}
+"""The task config that KFP 2.17.0 passes to a component whose task sets no fields, with the keys that the SDK reads."""
 
 
 def environment(site: Site) -> list[dict[str, Any]]:
@@ -242,7 +242,7 @@ class Pipeline:
         for name, each in component.get("inputDefinitions", {}).get("parameters", {}).items():
             if each["parameterType"] == "TASK_CONFIG":
                 volumes, mounts = self._claims(component)
-                values[name] = {**TASK_CONFIG_OF_NOTHING, "volumes": volumes or None, "volume_mounts": mounts or None}
+                values[name] = {**TASK_CONFIG_OF_NOTHING, "volumes": volumes or None, "volumeMounts": mounts or None}
             elif name not in values and "defaultValue" in each:
                 values[name] = each["defaultValue"]
         artifacts, given = {}, {}

@@ -11,7 +11,7 @@ from peerkd.reporting.facts import RoundsFacts
 from peerkd.reporting.rounds import details
 from peerkd.reporting.rounds.findings import MethodRounds
 from peerkd.reporting.rounds.verdict import leaders, sentences
-from peerkd.reporting.rounds.wording import defences, joining_in_words
+from peerkd.reporting.rounds.wording import defences, joining_in_words, unless_tuned
 from peerkd.results.intervals import Estimate
 from peerkd.results.rounds import MAX_TEACHERS
 from peerkd.rounds import ROUND_METHODS
@@ -183,8 +183,9 @@ def conventions(facts: RoundsFacts) -> list[str]:
     return [
         "All methods start from the same peers. Whenever a peer trains on its own samples, their batches and order in "
         f"a round do not depend on the method{mixed}.",
-        f"A round has {plural(rounds.epochs, 'epoch')}. If own and public samples are in one batch, an epoch is one "
-        "pass over the set with more batches; methods without public samples train on as many batches of own samples.",
+        f"A round has {plural(rounds.epochs, 'epoch')}{unless_tuned(rounds)}.",
+        "If own and public samples are in one batch, an epoch is one pass over the set with more batches; methods "
+        "without public samples train on as many batches of own samples.",
         "Every training in a round begins with zero momentum and at the initial learning rate.",
         *(_weight_in_words(rounds, method) for method in rounds.round_methods if method.alpha_field),
         f"The target of joint distillation is {rounds.target.title}.",
@@ -200,7 +201,9 @@ def _weight_in_words(rounds: RoundsConfig, method: RoundMethod) -> str:
     alpha = getattr(rounds, method.alpha_field)
     first, last = (wording.number(rounds.distillation_weight(round, alpha=alpha)) for round in (1, rounds.num_rounds))
     weights = first if first == last else f"{first} in the first round and {last} in the last"
-    return f"The weight of the divergence of {method.title} is {weights}, at T = {wording.number(rounds.temperature)}."
+    unless = unless_tuned(rounds) if method.alpha_field == "alpha" else ""
+    temperature = wording.number(rounds.temperature)
+    return f"The weight of the divergence of {method.title} is {weights}, at T = {temperature}{unless}."
 
 
 def round_chart(each: MethodRounds, control: MethodRounds | None) -> XYChart:

@@ -24,13 +24,21 @@ def joining_in_words(rounds: RoundsConfig) -> list[str]:
             f"out, up to {_percent(rounds)} of the weight at either end."
         )
     if rounds.sharpening_temperature < 1:
-        said.append(f"The joined prediction is sharpened with the temperature {rounds.sharpening_temperature:g}.")
+        unless = ", unless a setting that the peer tries says otherwise" if rounds.tune.enabled else ""
+        said.append(
+            f"The joined prediction is sharpened with the temperature {rounds.sharpening_temperature:g}{unless}."
+        )
     if rounds.tune.enabled:
         said.append(
             f"In each round, each peer tried one of {plural(len(rounds.tune.portfolio), 'setting')}, chosen by the "
             "gains of earlier rounds, and kept its network if the accuracy that it estimates fell."
         )
     return said
+
+
+def unless_tuned(rounds: RoundsConfig) -> str:
+    """Return the end of a sentence about a number that the settings of tuned rounds may change, if rounds are tuned."""
+    return ", unless the setting that a peer tries has another value" if rounds.tune.enabled else ""
 
 
 def _percent(rounds: RoundsConfig) -> str:

@@ -50,10 +50,12 @@ def start(inputs: RoundsInputs, *, process_index: int) -> TaskFunction:
             kept[:] = [_SharedRound(inputs, data, method=task.method, number=task.number)]
         try:
             kept[0].load(task)
+            done = kept[0].do(task)
         except FileNotFoundError:
+            # Other workers have finished later rounds, and deleted a file of this one before it was read or complete.
             yield InputsMissing(task)
             return
-        yield kept[0].do(task)._replace(gpu_bytes=gpu_bytes(device))
+        yield done._replace(gpu_bytes=gpu_bytes(device))
 
     return perform
 

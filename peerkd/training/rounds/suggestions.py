@@ -8,7 +8,7 @@ posterior and takes the setting with the largest (Thompson 1933; Russo et al. 20
 narrower from round to round, because what is learned late is of little use. In the last round, every peer takes the
 setting with the largest mean.
 
-Each training counts as progress of its peer, so that learning about settings costs no samples of its own.
+Each training is also the round of its peer, so no sample is spent on a second trial in a round.
 
 Shape suffixes: S = settings, N = trainings.
 """

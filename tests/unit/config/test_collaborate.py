@@ -80,6 +80,11 @@ def config(**rounds: Any) -> CollaborateConfig:
             {"unreliable": [{"kind": "absent", "peer": 0, "last_round": 1}, {"kind": "absent", "peer": 1}]},
             "rounds.unreliable must leave at least 2 peers that are never absent, got 1.",
         ),
+        (
+            {"num_rounds": 2, "epochs": 3, "tune": {"enabled": True, "portfolio": [{}, {"epochs": 7}]}},
+            "rounds.tune.portfolio[1].epochs must be at most num_rounds times epochs, 6, which is the budget of a "
+            "peer, got 7.",
+        ),
         ({"methods": ["alone", "alone"]}, 'rounds.methods must not repeat a value, got ["alone", "alone"].'),
     ],
 )
@@ -149,3 +154,11 @@ def test_a_preset_survives_the_way_through_json_and_has_every_field(name: str) -
 def test_the_weight_of_mutual_learning_rises_within_each_cycle() -> None:
     weights = [config(cycle_rounds=3).rounds.mutual_weight(number) for number in range(1, 8)]
     assert weights == pytest.approx([0, 0.5, 1, 0, 0.5, 1, 0])
+
+
+def test_the_highest_temperature_may_be_that_of_a_setting_that_peers_try() -> None:
+    portfolio = [{"temperature": 2.0}, {"temperature": 8.0}]
+    assert config().highest_temperature == ("rounds.temperature", 1.0)
+    assert config(tune={"portfolio": portfolio}).highest_temperature == ("rounds.temperature", 1.0)
+    tuned = config(tune={"enabled": True, "portfolio": portfolio})
+    assert tuned.highest_temperature == ("rounds.tune.portfolio", 8.0)

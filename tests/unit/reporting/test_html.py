@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from peerkd.config.collaborate import CollaborateConfig
 from peerkd.reporting.facts import PeerSamples, SampleStrip
 from peerkd.reporting.findings import compute_findings
 from peerkd.reporting.html import SECTIONS, render
@@ -146,6 +147,13 @@ def test_the_whole_config_is_listed(study):
     assert sections["partition.label_skew"] == {"kind": "dirichlet", "concentration": "0.3"}
     assert sections["data"]["path"] == "not set"
     assert sections["sweep"]["alphas"] == "0.1, 0.3, 0.5, 0.7, 0.9"
+
+
+def test_an_element_of_a_list_is_shown_with_the_fields_that_are_set():
+    tune = {"enabled": True, "portfolio": [{"alpha": 0.5}, {}]}
+    config = CollaborateConfig.from_mapping({"partition": {"public_fraction": 0.1}, "rounds": {"tune": tune}})
+    shown = config_sections(config)["rounds.tune"]["portfolio"]
+    assert shown == "(alpha: 0.5, num_left_out: 0), (num_left_out: 0)"
 
 
 def test_a_page_on_sets_with_and_without_labels_explains_what_is_missing():

@@ -83,6 +83,12 @@ def test_weights_for_another_number_of_classes_are_refused(tmp_path: Path) -> No
     )
 
 
+def test_weights_of_another_network_are_not_explained_by_the_number_of_classes(tmp_path: Path) -> None:
+    path = saved(tmp_path, "mlp", num_classes=10)
+    torch.save({**torch.load(path, weights_only=True), "more.weight": torch.zeros(3)}, path)
+    assert "name their classes" not in refusal("mlp", path)
+
+
 def test_a_misspelt_class_is_named_with_the_weights_that_do_not_fit_because_of_it(tmp_path: Path) -> None:
     doubt = "Dog (south) and dog (north) are different classes"
     inputs = replace(inputs_of(PeerNetwork("mlp"), saved(tmp_path, "mlp", num_classes=3)), doubtful_names=doubt)

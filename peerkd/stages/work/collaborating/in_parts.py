@@ -134,7 +134,7 @@ class SharedRounds:
         if self._catch_up(method, queue, least=method.number + 1):
             return True
         if not queue.are_marked(method.shards):
-            return self._catch_up(method, queue, least=method.number)
+            return False
         records = queue.done_records(method.shards)
         if records is None or not all(map(self._load, map(_file_of, records))):
             queue.refresh()
@@ -206,7 +206,8 @@ class SharedRounds:
         The last round of all does not count, because its records are needed. The files of the round are then in the
         folder of the workspace.
         """
-        listed = {int(found[1]) for name in queue.file_names if (found := _number_of(method, _FOLDER).match(name))}
+        pattern = self._pattern_of(method, _FOLDER)
+        listed = {int(found[1]) for name in queue.file_names if (found := pattern.match(name))}
         for number in sorted((each for each in listed if least <= each < self._num_rounds), reverse=True):
             names = [_FOLDER + task.state_name for task in self._tasks(method, number, 0)]
             if all(name in queue.file_names for name in names) and all(map(self._load, names)):
@@ -219,9 +220,10 @@ class SharedRounds:
 
     def _delete_before(self, method: _Method, first_kept: int, queue: ShardQueue) -> None:
         """Delete what belongs to rounds before ``first_kept``. Only the first worker deletes saved files."""
+        pattern = self._pattern_of(method)
 
         def is_old(name: str) -> bool:
-            found = _number_of(method).match(name)
+            found = pattern.match(name)
             return found is not None and int(found[1]) < first_kept
 
         names = [_FOLDER + path.name for path in self._inputs.rounds_folder.iterdir() if is_old(path.name)]
@@ -233,10 +235,13 @@ class SharedRounds:
         self._workspace.discard(*{*names, *listed})
         self._workspace.discard(*files_of_shards(queue.file_names, is_old))
 
+    def _pattern_of(self, method: _Method, folder: str = "") -> re.Pattern[str]:
+        """Return the pattern of the names of files and shards of a method, with the number of the round as its group.
 
-def _number_of(method: _Method, folder: str = "") -> re.Pattern[str]:
-    """Return the pattern of the names of files and shards of a method, with the number of the round as its group."""
-    return re.compile(rf"{re.escape(folder)}{re.escape(method.name)}-(\d+)-")
+        Names of another division into parts do not match, because another run may use them.
+        """
+        division = rf"(?:\d+-)?\d+of{self._num_parts:03d}(?!\d)"
+        return re.compile(rf"{re.escape(folder)}{re.escape(method.name)}-(\d+)-{division}")
 
 
 def _file_of(record: Record) -> str:

@@ -73,6 +73,16 @@ def test_all_files_of_early_rounds_are_deleted(remote):
         assert len(remote.files) <= num_files + 12
 
 
+def test_the_files_of_a_run_with_another_number_of_parts_stay(remote):
+    with sharing(remote.workspace("before"), num_parts=4) as early:
+        early.do(4)
+    kept = {name for name in remote.files if "of004" in name}
+    assert kept
+    with sharing(remote.workspace("after"), num_parts=2) as late:
+        late.do(12)
+    assert kept <= set(remote.files)
+
+
 def test_a_task_without_its_files_ends_if_later_rounds_are_finished(remote):
     with sharing(remote.workspace("a"), 0, 2) as first, sharing(remote.workspace("b"), 1, 2) as second:
         claimed, task = second.claim()
