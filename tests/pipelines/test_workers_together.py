@@ -26,6 +26,7 @@ SHARED = (*SEPARATE, "num_seeds=1", "training.epochs=8", "training.num_processes
 """A study whose workers share every run, with one process each."""
 
 
+@pytest.mark.slow
 def test_two_local_workers_give_the_results_of_one(finished, tmp_path):
     whole, _ = finished
     output = tmp_path / "runs"
