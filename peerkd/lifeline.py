@@ -35,11 +35,20 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
+    values = read_stat(pid)
+    # Without values, the process has just ended, which the next check will find, or this system has no such file. A
+    # process that has ended remains in state Z until its parent waits for it, which in some containers never happens.
+    return values is None or values[0] not in ("Z", "X")
+
+
+def read_stat(pid: int) -> list[str] | None:
+    """Return what the kernel of Linux says about a process in ``/proc/<pid>/stat``, from the state of the process on.
+
+    Return None if there is no such process, or on a system that has no such file.
+    """
     try:
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        # The process has just ended, which the next check will find, or this system has no such file.
-        return True
-    # The state follows the name, which may contain any character. A process that has ended remains in state Z until its
-    # parent waits for it, which in some containers never happens.
-    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
+        return None
+    # The state follows the name, which may contain any character.
+    return text.rpartition(")")[2].split()

@@ -49,6 +49,9 @@ class PipelineApi:
     logs: dict[str, str] = field(default_factory=dict)
     """Logs by the name of the pod."""
 
+    terminated: list[str] = field(default_factory=list)
+    """The ids of the runs that were terminated."""
+
     refusal: tuple[int, dict[str, Any]] | None = None
     """The answer to the creation of a run."""
 
@@ -114,7 +117,10 @@ def _handler(api: PipelineApi) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path.endswith("/experiments"):
+            if self.path.endswith(":terminate"):
+                api.terminated.append(self.path.rpartition("/")[2].removesuffix(":terminate"))
+                self._answer(200, {})
+            elif self.path.endswith("/experiments"):
                 if _named(api.experiments, "", name=body["display_name"]):
                     self._refuse(409, "Already exist error")
                     return

@@ -52,6 +52,7 @@ COVERED_BY = {
     "peerkd.data.storage": "unit/data/test_dataset.py",
     "peerkd.launch.kubernetes.answers": "unit/launch/kubernetes/test_client.py",
     "peerkd.launch.kubernetes.monitor": "unit/launch/kubernetes/test_run.py",
+    "peerkd.launch.kubernetes.stop": "unit/cli/test_stop.py",
     "peerkd.launch.kubernetes.transport": "unit/launch/kubernetes/test_client.py",
     "peerkd.launch.kubernetes.watching": "unit/launch/kubernetes/test_run_without_api.py",
     "peerkd.metrics.tracking.mlflow": "unit/metrics/tracking/test_sinks.py",

@@ -73,6 +73,19 @@ IDLE: Final[Mapping[str, tuple[Idle, ...]]] = {
         ),
         _SERVER,
     ),
+    "stop": (
+        Idle(
+            ("--endpoint", "--token", "--token-file"),
+            lambda given: not is_pipeline_run(given.get("run") or ""),
+            "for a run of this machine or a store, which needs no server of pipelines",
+        ),
+        Idle(
+            ("--output", "--store", "--namespace"),
+            lambda given: is_pipeline_run(given.get("run") or ""),
+            "for a run on Kubeflow Pipelines, which its server ends",
+        ),
+        _SERVER,
+    ),
     "submit": (
         Idle(
             ("--timeout", "--patience", "--retry"), lambda given: not given.get("watch"), "without --watch, which waits"

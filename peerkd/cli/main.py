@@ -22,6 +22,7 @@ ORDER: Final = (
     "plan",
     "run",
     "watch",
+    "stop",
     "runs",
     "show",
     "open",

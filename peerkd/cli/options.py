@@ -179,6 +179,15 @@ RunName = Annotated[
         autocompletion=completion.runs,
     ),
 ]
+AnyRunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="For a run on this machine: its name, the beginning of its name, or 'latest'. For a run on Kubeflow "
+        "Pipelines: the id that 'peerkd submit' printed.",
+        autocompletion=completion.runs,
+    ),
+]
 OptionalRunName = Annotated[
     str | None,
     typer.Argument(

@@ -1,4 +1,4 @@
-"""The command that continues a run, whatever options it was started with."""
+"""What continues a run, whatever options it was started with."""
 
 import shlex
 from pathlib import Path
@@ -23,3 +23,13 @@ def resuming_command(key: str, *, pipeline: str, strategy: str | None, address: 
     if strategy == "tune":
         words += ["--strategy", strategy]
     return shlex.join(words)
+
+
+def how_to_continue(key: str, *, pipeline: str, strategy: str | None, address: str) -> str:
+    """Return a sentence that says how to continue a run, with the command if a file has the config of the run.
+
+    The arguments are those of ``resuming_command``.
+    """
+    command = resuming_command(key, pipeline=pipeline, strategy=strategy, address=address)
+    repeated = "To continue, repeat the command that began the run"
+    return f"{repeated}, or:\n    {command}" if command else f"{repeated}."

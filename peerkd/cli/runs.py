@@ -14,7 +14,7 @@ from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.open import S3_SCHEME, open_store
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.cli.options import StorePlace
-from peerkd.cli.resuming import resuming_command
+from peerkd.cli.resuming import how_to_continue
 from peerkd.cli.wrapping import say, terminal_width
 from peerkd.config.pipelines import PIPELINES
 from peerkd.launch.invocations.files import list_invocations
@@ -56,7 +56,7 @@ def show_runs(
         check_choice("state", state, STATES)
     if pipeline is not None:
         check_choice("pipeline", pipeline, PIPELINES)
-    _, runs = _runs_of(place)
+    _, runs = runs_of(place)
     num_stored = len(runs)
     runs = [run for run in runs if state in (None, run.state) and pipeline in (None, run.pipeline)][:limit]
     if as_json:
@@ -78,7 +78,7 @@ def show_run(place: StorePlace, text: str, *, as_json: bool) -> None:
         ArtifactCorruptError: If the report is damaged.
         StoreUnavailableError: If the store does not answer.
     """
-    store, runs = _runs_of(place)
+    store, runs = runs_of(place)
     run = find_run(runs, text)
     summary, paths = _results(run, store, address=place.address)
     if as_json:
@@ -88,7 +88,9 @@ def show_run(place: StorePlace, text: str, *, as_json: bool) -> None:
     if summary:
         say(f"\n{summary}")
     if run.stages_left:
-        what = "'peerkd watch' shows the progress." if run.state == RUNNING else _how_to_continue(run, place.address)
+        what = "'peerkd watch' shows the progress."
+        if run.state != RUNNING:
+            what = how_to_continue(run.key, pipeline=run.pipeline, strategy=run.strategy, address=place.address)
         say(f"\nLeft: {', '.join(run.stages_left)}. {what}")
     typer.echo("")
     for title, path in paths.items():
@@ -109,7 +111,7 @@ def open_report(place: StorePlace, text: str | None) -> None:
     """
     from peerkd.stages.report_stage import REPORT_NAME
 
-    store, runs = _runs_of(place)
+    store, runs = runs_of(place)
     if text is None:
         path = write_index(place.address, runs)
     else:
@@ -162,6 +164,24 @@ def write_index(address: str, runs: Sequence[StoredRun] | None = None) -> Path:
     return path
 
 
+def runs_of(place: StorePlace) -> tuple[ArtifactStore, list[StoredRun]]:
+    """Return a store and its runs, the latest first. A message about a damaged artifact is printed.
+
+    Raises:
+        ValueError: If the options name no store.
+        StoreUnavailableError: If the store does not answer.
+    """
+
+    def notify(text: str) -> None:
+        typer.echo(f"peerkd: {text}", err=True)
+
+    store = open_store(place.address, notify=notify)
+    is_folder = not place.address.startswith(S3_SCHEME)
+    return store, list_runs(
+        store, notify=notify, invocations=list_invocations(Path(place.address)) if is_folder else ()
+    )
+
+
 def lines_of_runs(runs: Sequence[StoredRun], *, width: int | None = None) -> Iterator[str]:
     """Yield the lines of a table of runs: a row for each run, and below the row its result or the remaining stages.
 
@@ -197,17 +217,6 @@ def lines_of_runs(runs: Sequence[StoredRun], *, width: int | None = None) -> Ite
             yield f"{_INDENT}{run.headline}"
 
 
-def _runs_of(place: StorePlace) -> tuple[ArtifactStore, list[StoredRun]]:
-    def notify(text: str) -> None:
-        typer.echo(f"peerkd: {text}", err=True)
-
-    store = open_store(place.address, notify=notify)
-    is_folder = not place.address.startswith(S3_SCHEME)
-    return store, list_runs(
-        store, notify=notify, invocations=list_invocations(Path(place.address)) if is_folder else ()
-    )
-
-
 def _results(run: StoredRun, store: ArtifactStore, *, address: str) -> tuple[str, Mapping[str, str]]:
     """Return the summary of a run, and the paths or addresses of its results by their titles."""
     summary, paths = "", {}
@@ -231,12 +240,6 @@ def _results(run: StoredRun, store: ArtifactStore, *, address: str) -> tuple[str
         for found in filter(None, map(run.find, nouns)):
             paths[title] = f"{address.rstrip('/')}/{found.key}"
     return summary, paths
-
-
-def _how_to_continue(run: StoredRun, address: str) -> str:
-    command = resuming_command(run.key, pipeline=run.pipeline, strategy=run.strategy, address=address)
-    repeated = "To continue, repeat the command that began the run"
-    return f"{repeated}, or:\n    {command}" if command else f"{repeated}."
 
 
 def _facts(run: StoredRun) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""``peerkd submit`` and ``peerkd watch``: sending a pipeline to Kubeflow Pipelines, and waiting for a run."""
+"""``peerkd submit``, ``peerkd watch`` and ``peerkd stop``: sending a pipeline to Kubeflow Pipelines, and its runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +30,7 @@ from peerkd.launch.runs.watch import (
     UNWATCHED,
     Ending,
     interrupted,
+    outcome_of,
     watch,
 )
 from peerkd.launch.shared_folder import check_pipeline_folder
@@ -110,6 +111,25 @@ def watch_run(run_id: str, *, server: Server, watching: Watching) -> int:
         ValueError: If the endpoint is not an address, or the token cannot be read.
     """
     return EXIT_CODES[_wait(_connect(server), run_id, watching, is_known_run=False).outcome]
+
+
+def stop_run(run_id: str, *, server: Server) -> None:
+    """End a run on Kubeflow Pipelines, and print how it is continued.
+
+    Raises:
+        ValueError: If the run has ended, the endpoint is not an address, or the token cannot be read.
+        ClusterUnavailableError: If the server cannot be reached.
+        ClusterRefusedError: If the server does not have the run, or does not allow ending it.
+    """
+    pipeline_server = _connect(server)
+    outcome = outcome_of(pipeline_server.run(run_id))
+    if outcome is not None:
+        raise ValueError(f"RUN must be a run in progress, got {run_id}, which has ended as {outcome}.")
+    pipeline_server.terminate(run_id)
+    typer.echo(
+        f"run {run_id}: Kubeflow Pipelines is ending it, and the reaper deletes its job; "
+        f"{pipeline_server.page(run_id)}\nTo continue, submit the pipeline again with the same parameters."
+    )
 
 
 def _connect(server: Server, *, namespace: str = "") -> PipelineServer:

@@ -7,22 +7,24 @@ import typer
 
 from peerkd.cli import completion
 from peerkd.cli.command import StrictTyper
-from peerkd.cli.options import AsJson, OptionalRunName, RunName, Server, StartedFrom, StorePlace, Watching
+from peerkd.cli.options import (
+    AnyRunName,
+    AsJson,
+    Namespace,
+    OptionalRunName,
+    RunName,
+    Server,
+    StartedFrom,
+    StorePlace,
+    Watching,
+)
 
 results_app = StrictTyper(rich_markup_mode=None)
 
 
 @results_app.command("watch")
 def watch(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN",
-            help="For a run on this machine: its name, the beginning of its name, or 'latest'. For a run on Kubeflow "
-            "Pipelines: the id that 'peerkd submit' printed.",
-            autocompletion=completion.runs,
-        ),
-    ],
+    run: AnyRunName,
     server: Server,
     watching: Watching,
     output: StartedFrom = None,
@@ -46,6 +48,27 @@ def watch(
 
         raise typer.Exit(watch_run(run, server=server, watching=watching))
     raise typer.Exit(watch_here(started_from(output), run, timeout_seconds=watching.timeout))
+
+
+@results_app.command("stop")
+def stop(run: AnyRunName, server: Server, place: StorePlace, namespace: Namespace = None) -> None:
+    """End a run in progress.
+
+    A run on this machine ends as by Ctrl-C. A run on Kubeflow Pipelines is terminated. Of a run that another machine
+    launched on a cluster, the job is deleted. Results are kept, and the command says how to continue the run.
+
+    Example: peerkd stop latest
+    """
+    from peerkd.cli.idle_options import is_pipeline_run
+
+    if is_pipeline_run(run):
+        from peerkd.cli.submit import stop_run
+
+        stop_run(run, server=server)
+    else:
+        from peerkd.cli.stop import stop as end
+
+        end(place, run, namespace=namespace)
 
 
 @results_app.command("logs")

@@ -1,9 +1,9 @@
 """The files of an invocation, in ``invocations/<time>-<microseconds>-<process>/`` of the folder of ``--output``.
 
 ``log.txt`` contains each line with its time. ``status.json`` contains the current status and is replaced about once a
-second. ``run.json`` contains the key and the name of the run and is written by the first stage of the run. The process
-of the invocation locks the file ``lock`` until the process ends, for whatever reason. From the lock, another process
-can tell whether the invocation is still running.
+second. ``process.json`` identifies the process of the invocation. ``run.json`` contains the key and the name of the run
+and is written by the first stage of the run. The process of the invocation locks the file ``lock`` until the process
+ends, for whatever reason. From the lock, another process can tell whether the invocation is still running.
 """
 
 import fcntl
@@ -21,6 +21,7 @@ from typing import Any, Final, Self
 
 from peerkd.errors import DataSourceError
 from peerkd.excerpt import plain
+from peerkd.launch.invocations.process import ProcessIdentity
 from peerkd.launch.invocations.status import (
     FAILED,
     FINISHED,
@@ -41,6 +42,7 @@ FOLDER: Final = "invocations"
 LOG_NAME: Final = "log.txt"
 _STATUS_NAME: Final = "status.json"
 _RUN_NAME: Final = "run.json"
+_PROCESS_NAME: Final = "process.json"
 _LOCK_NAME: Final = "lock"
 
 _NUM_DIGITS: Final = 4
@@ -64,6 +66,9 @@ class Invocation:
 
     run_name: str
     """The name of the run with all digits of its key. Before the run is recorded, it is the name of the experiment."""
+
+    process: ProcessIdentity | None = None
+    """The process that executes the run. None if an earlier version of the program did not record it."""
 
     @property
     def title(self) -> str:
@@ -93,8 +98,15 @@ class Invocation:
         run: dict[str, Any] = {}
         with suppress(*_UNREADABLE):
             run = json.loads((folder / _RUN_NAME).read_text(encoding="utf-8"))
+        process = None
+        with suppress(*_UNREADABLE):
+            process = ProcessIdentity.from_json(json.loads((folder / _PROCESS_NAME).read_text(encoding="utf-8")))
         return cls(
-            folder=folder, status=status, run_key=run.get("key"), run_name=str(run.get("name", status.experiment))
+            folder=folder,
+            status=status,
+            run_key=run.get("key"),
+            run_name=str(run.get("name", status.experiment)),
+            process=process,
         )
 
 
@@ -233,6 +245,7 @@ def invoking(output: Path, *, pipeline: str, experiment: str, stages: Sequence[s
         with suppress(OSError):
             # On a file system without locks, the invocation counts as stopped. The run itself is the same.
             fcntl.flock(lock.fileno(), fcntl.LOCK_SH)
+        _replace(folder / _PROCESS_NAME, ProcessIdentity.of_this_process()._asdict())
         writer = InvocationWriter(folder, status)
         os.environ[FOLDER_VARIABLE] = str(folder)
         try:

@@ -55,8 +55,13 @@ _NUM_DIGITS: Final = 10
 
 
 def run_of(order: StageOrder, run_id: str) -> str:
-    """Return the ID of an order's run: ``run_id``, or, if that is empty, a hash of the store and the artifact's key."""
-    return run_id or "local-" + _digest(order.store, order.key)
+    """Return the ID of an order's run: ``run_id``, or ``local_run`` if that is empty."""
+    return run_id or local_run(order.store, order.key)
+
+
+def local_run(store: str, key: str) -> str:
+    """Return the ID of a run outside of pipelines, which is a hash of the store and of the key of an artifact."""
+    return "local-" + _digest(store, key)
 
 
 def job_name(order: StageOrder, *, run_id: str, max_length: int) -> str:

@@ -135,6 +135,15 @@ class PipelineServer:
             raise ClusterUnavailableError(f"{self.endpoint} answered with something other than the run {run_id}.")
         return run
 
+    def terminate(self, run_id: str) -> None:
+        """Ask the server to end a run. The server then deletes the pods of its tasks, which takes a while.
+
+        Raises:
+            ClusterRefusedError: If the server has no such run, or does not allow ending it.
+            ClusterUnavailableError: If no response arrives. The run may end nevertheless.
+        """
+        self._api.request("POST", f"/apis/v2beta1/runs/{segment(run_id)}:terminate", body={})
+
     def log(self, run_id: str, pods: Iterable[str]) -> str:
         """Return the end of the log of the first of these pods that has a log.
 

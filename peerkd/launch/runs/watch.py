@@ -126,6 +126,11 @@ def watch(
             return _unwatched(server, run_id, error, is_known_run=is_known_run or bool(before))
 
 
+def outcome_of(run: Mapping[str, Any]) -> str | None:
+    """Return the outcome of a run as its server describes it; None if it has not ended."""
+    return _ENDS.get(_state_of(run))
+
+
 def interrupted(server: PipelineServer, run_id: str) -> Ending:
     """Return the ending of a watch that the user has interrupted. The run itself continues."""
     return Ending(UNWATCHED, f"No longer watching the run {run_id}. It continues: {_next_steps(server, run_id)}")

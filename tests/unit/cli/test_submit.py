@@ -226,6 +226,16 @@ def test_a_server_that_refuses_or_is_absent_ends_with_one(
     assert peerkd("submit", PIPELINE).exit_code == 1
 
 
+def test_a_run_that_has_not_ended_is_terminated(peerkd, api: PipelineApi) -> None:
+    outcome = peerkd("stop", RUN_ID)
+    assert (outcome.exit_code, outcome.err, api.terminated) == (0, "", [RUN_ID])
+    assert f"; {api.endpoint}/#/runs/details/{RUN_ID}\nTo continue, submit the pipeline again" in outcome.out
+    api.answers = [{"state": "SUCCEEDED"}]
+    outcome = peerkd("stop", RUN_ID)
+    assert outcome.err == f"peerkd: RUN must be a run in progress, got {RUN_ID}, which has ended as SUCCEEDED.\n"
+    assert api.terminated == [RUN_ID]
+
+
 def kfp(api: PipelineApi, command: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a shell that has read the shipped file."""
     folder = shlex.quote(str(Path(sys.executable).parent))
