@@ -48,7 +48,8 @@ def key(kind: str, causes: Mapping[str, Any]) -> str:
 
     Args:
         kind: The kind of the artifact, in most cases the name of the stage that makes it.
-        causes: Everything that determines the content: fingerprints of inputs, and ``differences`` of the config.
+        causes: Everything that determines the content, and no measured time: references to the inputs, and
+            ``differences`` of the config.
     """
     return f"{kind}/{fingerprint([NUMERICS_VERSION, causes])[:16]}"
 

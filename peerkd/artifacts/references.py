@@ -28,6 +28,15 @@ def reference(manifest: Manifest) -> dict[str, str]:
     return {"key": manifest.key, "fingerprint": manifest.fingerprint}
 
 
+def reference_to_values(manifest: Manifest) -> dict[str, str]:
+    """Return a reference to an artifact whose files contain measured times.
+
+    Its fingerprint is the one in the metadata, which covers the values without the times. Therefore the reference stays
+    the same if the artifact is computed again, in this store or in another one.
+    """
+    return {"key": manifest.key, "fingerprint": manifest.metadata["fingerprint"]}
+
+
 def follow_file(path: str, store: ArtifactStore, *, num: int = 1) -> list[Manifest]:
     """Read references from a file that ``write`` made, and return the manifests of the artifacts.
 
@@ -56,6 +65,10 @@ def follow_file(path: str, store: ArtifactStore, *, num: int = 1) -> list[Manife
 def follow(values: Mapping[str, Any], store: ArtifactStore) -> Manifest:
     """Return the manifest of the artifact that a reference refers to.
 
+    Args:
+        values: What ``reference`` or ``reference_to_values`` returned.
+        store: The store of the artifact.
+
     Raises:
         ArtifactNotFoundError: If the store no longer has the artifact.
         ArtifactCorruptError: If the fingerprint of the artifact with this key differs from the fingerprint in the
@@ -68,7 +81,7 @@ def follow(values: Mapping[str, Any], store: ArtifactStore) -> Manifest:
             "deleted; run again without the cache (peerkd submit --no-cache, or enable_caching=False in KFP's client; "
             "peerkd run has no cache)."
         )
-    if manifest.fingerprint != values["fingerprint"]:
+    if values["fingerprint"] not in (manifest.fingerprint, manifest.metadata.get("fingerprint")):
         raise ArtifactCorruptError(
             f"{manifest.key} must have the fingerprint {values['fingerprint'][:16]}, got {manifest.fingerprint[:16]}."
         )

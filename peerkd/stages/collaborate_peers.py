@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from peerkd.artifacts import keys
+from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import Manifest
 from peerkd.config.collaborate import CollaborateConfig
 from peerkd.rounds import ROUND_METHODS
@@ -17,7 +17,7 @@ TABLE_NAME: Final = "rounds.parquet"
 def key(config: CollaborateConfig, peers: Manifest) -> str:
     """Return the key of the artifact with the rounds, given the config and the pre-trained peers."""
     differences = keys.differences(config, fields=("seed", "augmentation", "rounds"))
-    return keys.key(NAME, {"peers": peers.fingerprint, "config": differences})
+    return keys.key(NAME, {"peers": references.reference(peers), "config": differences})
 
 
 def summary(metadata: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from peerkd.artifacts import keys
+from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.stages.launched_stage import LaunchedStage
@@ -25,7 +25,7 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
     differences = keys.differences(
         config, fields=("seed", "augmentation", "distill", "sweep"), without=fields_of_choice
     )
-    causes: dict[str, Any] = {"peers": peers.fingerprint, "config": differences}
+    causes: dict[str, Any] = {"peers": references.reference(peers), "config": differences}
     if config.sweep.extend:
         choice = config.sweep.selection_metric, config.sweep.resolved_default_transfer_set
         causes |= {"choice": choice, "extension": VERSION_OF_EXTENSION}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
-from peerkd.artifacts import keys
+from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.stages import tune_pairs
@@ -35,7 +35,7 @@ def key(config: ExperimentConfig, trials: Manifest) -> str:
     return keys.key(
         NAME,
         {
-            "trials": trials.fingerprint,
+            "trials": references.reference_to_values(trials),
             "config": keys.differences(config, fields=fields, without=without),
             "default_transfer_set": config.sweep.resolved_default_transfer_set,
             "version": _VERSION,

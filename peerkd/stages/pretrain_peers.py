@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from peerkd.artifacts import keys
+from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import Manifest
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import read_peer_experiment
@@ -26,7 +26,7 @@ def key(config: PeerExperimentConfig, partition: Manifest) -> str:
     differences = keys.differences(config, fields=fields, without=without)
     return keys.key(
         NAME,
-        {"partition": partition.fingerprint, "config": differences, **given_peers.causes(config, partition)},
+        {"partition": references.reference(partition), "config": differences, **given_peers.causes(config, partition)},
     )
 
 

@@ -132,7 +132,7 @@ class ReportStage:
         """
         accounts = gather_accounts(self.keys_of_steps(source), store)
         causes = {
-            self.input_name: source.fingerprint,
+            self.input_name: references.reference(source),
             "config": keys.differences(config, without=("compute",)),
             "peerkd": version("peerkd"),
         }
@@ -182,7 +182,7 @@ def _make_comparison(studies: Sequence[StrictConfig], reports: Sequence[Manifest
     """Publish the report on several studies, unless the store has it already."""
     key = keys.key(
         COMPARISON_KIND,
-        {"reports": [report.fingerprint for report in reports], "peerkd": version("peerkd")},
+        {"reports": [references.reference(report) for report in reports], "peerkd": version("peerkd")},
     )
     done = store.find(key)
     if done:

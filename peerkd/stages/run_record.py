@@ -101,7 +101,7 @@ def key_of_run(config: StrictConfig, division: Manifest, *, route: Route) -> str
         {
             "pipeline": route.pipeline,
             "strategy": route.strategy,
-            "division": division.fingerprint,
+            "division": references.reference(division),
             "config": keys.differences(config, without=("compute",)),
         },
     )

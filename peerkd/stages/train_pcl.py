@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from peerkd.artifacts import keys
+from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import Manifest
 from peerkd.config.pcl import PclConfig
 from peerkd.stages.launched_stage import LaunchedStage
@@ -23,7 +23,7 @@ def key(config: PclConfig, split: Manifest) -> str:
         ),
         without=("evaluation.baseline",),
     )
-    return keys.key(NAME, {"split": split.fingerprint, "config": differences})
+    return keys.key(NAME, {"split": references.reference(split), "config": differences})
 
 
 def summary(metadata: Mapping[str, Any]) -> str:

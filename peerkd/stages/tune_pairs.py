@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
-from peerkd.artifacts import keys
+from peerkd.artifacts import keys, references
 from peerkd.artifacts.store import Manifest
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.stages.launched_stage import LaunchedStage
@@ -38,7 +38,7 @@ def key(config: ExperimentConfig, peers: Manifest) -> str:
     return keys.key(
         NAME,
         {
-            "peers": peers.fingerprint,
+            "peers": references.reference(peers),
             "config": differences,
             "own_weight": config.resolved_own_weight,
             "default_transfer_set": config.sweep.resolved_default_transfer_set,

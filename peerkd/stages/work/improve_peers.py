@@ -67,7 +67,10 @@ def perform(config: ExperimentConfig, trials: Manifest, store: ArtifactStore, wo
         manifest = store.publish(
             artifact,
             metadata={
-                "inputs": {"trials": references.reference(trials), "peers": references.reference(study.peers)},
+                "inputs": {
+                    "trials": references.reference_to_values(trials),
+                    "peers": references.reference(study.peers),
+                },
                 # Whoever has only the store can find the study of a network, and train another of its trials.
                 "config": config.model_dump(mode="json"),
                 "students": [_outcome(card) for card in cards],

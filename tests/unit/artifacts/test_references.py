@@ -39,6 +39,21 @@ def test_a_reference_in_metadata_leads_back_to_the_artifact(store: FilesystemSto
     assert references.follow(references.reference(manifest), store) == manifest
 
 
+def test_a_reference_to_values_survives_other_times_in_the_files(store: FilesystemStore) -> None:
+    made = []
+    for key, seconds, values in (("trials/a", "1", "ab"), ("trials/b", "2", "ab"), ("trials/c", "1", "cd")):
+        with store.open_workspace(key) as workspace:
+            (workspace.folder / "table").write_text(f"{values} {seconds}")
+            made.append(store.publish(key, metadata={"fingerprint": values * 32}))
+    first, slower, other = made
+    reference = references.reference_to_values(first)
+    assert reference == {"key": "trials/a", "fingerprint": "ab" * 32}
+    assert references.follow(reference, store) == first
+    assert references.follow({**reference, "key": slower.key}, store) == slower
+    with pytest.raises(ArtifactCorruptError):
+        references.follow({**reference, "key": other.key}, store)
+
+
 def test_a_reference_to_a_deleted_artifact_is_reported(tmp_path: Path, manifest: Manifest) -> None:
     emptied = FilesystemStore(tmp_path / "elsewhere")
     with pytest.raises(ArtifactNotFoundError) as caught:

@@ -1,6 +1,7 @@
 """Messages about a data set from the stages that read and divide it."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.config.pipelines import JOINTKD, PCL
 from peerkd.config.resolve import resolve
 from peerkd.data.partition.assignment import Assignment
+from peerkd.stages.command import find_stage
 from peerkd.stages.partition_data import partition
 from peerkd.stages.split_data import split
 
@@ -77,3 +79,24 @@ def test_a_warning_about_batches_follows_from_the_run_and_not_from_the_store(
         assert ("a batch of 100 (pretrain.batch_size)" in capsys.readouterr().out) is (batch_size == 100)
     assert manifests[0] == manifests[1]
     assert not [sentence for sentence in manifests[0].metadata["warnings"] if "batch" in sentence]
+
+
+@pytest.mark.parametrize("stage", ["pretrain_peers", "train_pcl"])
+def test_data_sets_with_the_same_labels_and_other_images_share_no_network(tmp_path: Path, stage: str) -> None:
+    """Both are divided into the same indices, so only the keys of their divisions differ."""
+    store, rng, found = FilesystemStore(tmp_path / "store"), np.random.default_rng(0), []
+    pipeline, settings = (PCL, "") if stage == "train_pcl" else (JOINTKD, "partition.num_peers=2")
+    for name in "ab":
+        images = rng.integers(0, 256, (160, 8, 8), dtype=np.uint8)
+        np.savez(tmp_path / f"{name}.npz", images=images, labels=np.arange(160) % 2)
+        source = (
+            f"data.source=npz data.path={tmp_path / name}.npz data.max_train_samples=null data.max_test_samples=null"
+        )
+        config = resolve(pipeline, preset="digits", overrides=f"{source} {settings}")
+        divide = split if stage == "train_pcl" else partial(partition, num_processes=0)
+        division = divide(config, store)
+        found.append((division.fingerprint, find_stage(stage).key(config, division)))
+    (one, key), (two, other_key) = found
+    assert one == two
+    assert key != other_key
+    assert sum(each.startswith("run/") for each in store.keys()) == 2  # noqa: SIM118

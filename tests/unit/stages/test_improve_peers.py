@@ -8,6 +8,7 @@ import sys
 from collections import OrderedDict
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -23,7 +24,7 @@ from peerkd.launch.worker import Worker
 from peerkd.reporting.model_card import from_json
 from peerkd.results.advice import COLUMNS, advise
 from peerkd.results.reproduction import find_row
-from peerkd.results.table import read_table
+from peerkd.results.table import read_table, write_table
 from peerkd.stages import distill_pairs, improve_peers, partition_data, pretrain_peers
 from peerkd.stages.division import evaluation_sets
 from peerkd.stages.shard_queue import ShardQueue
@@ -335,6 +336,26 @@ def test_a_stage_that_was_killed_while_it_trained_ends_in_the_same_bits(improved
     weights = {name: entry for name, entry in improved.manifest.files.items() if name.endswith(".safetensors")}
     assert weights.items() <= again.files.items()
     assert again.metadata["students"] == improved.manifest.metadata["students"]
+
+
+def test_better_peers_have_the_same_key_and_the_same_files_in_a_store_where_the_trials_took_longer(improved, tmp_path):
+    shutil.copytree(improved.root, tmp_path / "store")
+    store, key = FilesystemStore(tmp_path / "store"), improved.trials.key
+    shutil.rmtree(tmp_path / "store" / key)
+    table = read_table(improved.store.fetch(key) / distill_pairs.TABLE_NAME)
+    place = table.schema.get_field_index("seconds")
+    slower = table.set_column(place, table.schema.field(place), pc.add(table["seconds"], 1.0))
+    with store.open_workspace(key) as workspace:
+        write_table(slower, workspace.folder / distill_pairs.TABLE_NAME)
+        trials = store.publish(key, metadata=improved.trials.metadata)
+    assert trials.fingerprint != improved.trials.fingerprint
+    # If only the trials were lost and computed again, the networks that the store has lead to the new trials.
+    assert improve_peers.STAGE.make(improved.config, trials, store) == improved.manifest
+    assert references.follow(improved.manifest.metadata["inputs"]["trials"], store) == trials
+    shutil.rmtree(tmp_path / "store" / improved.manifest.key)
+    again = improve_peers.STAGE.make(improved.config, trials, store)
+    assert (again.key, again.files) == (improved.manifest.key, improved.manifest.files)
+    assert again.metadata["inputs"] == improved.manifest.metadata["inputs"]
 
 
 def test_the_manifest_has_the_config_of_the_study(improved):

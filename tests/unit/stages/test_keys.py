@@ -1,6 +1,7 @@
 """The fields of a config that are in the key of each stage."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Final, get_args, get_origin
@@ -256,6 +257,25 @@ def test_a_different_input_gives_a_different_key() -> None:
         assert stage.key(ExperimentConfig(), INPUT) != stage.key(ExperimentConfig(), other_input)
     for stage in (split_data, train_pcl):
         assert stage.key(PclConfig(), INPUT) != stage.key(PclConfig(), other_input)
+
+
+def test_the_key_of_an_input_counts_as_well_as_its_files() -> None:
+    inputs = (INPUT, replace(INPUT, key="input/other"), replace(INPUT, files={"a": FileEntry(num_bytes=1, sha256="0")}))
+    for stage in (pretrain_peers, distill_pairs, tune_pairs):
+        assert len({stage.key(ExperimentConfig(), each) for each in inputs}) == 3
+    assert len({train_pcl.key(PclConfig(), each) for each in inputs}) == 3
+    assert len({collaborate_peers.key(CollaborateConfig(), each) for each in inputs}) == 3
+
+
+@pytest.mark.parametrize("trials", [INPUT, STUDY])
+def test_the_key_of_better_peers_follows_from_the_values_of_the_trials_and_not_from_their_files(
+    trials: Manifest,
+) -> None:
+    key = improve_peers.key(ExperimentConfig(), trials)
+    files = {"trials.parquet": FileEntry(num_bytes=1, sha256="0")}
+    assert improve_peers.key(ExperimentConfig(), replace(trials, files=files)) == key
+    assert improve_peers.key(ExperimentConfig(), replace(trials, metadata={"fingerprint": "cd" * 32})) != key
+    assert improve_peers.key(ExperimentConfig(), replace(trials, key=f"{trials.key[:-1]}0")) != key
 
 
 GIVEN: Final = {"name": "a", "network": "mlp", "weights": "a.safetensors"}

@@ -145,7 +145,7 @@ def test_a_task_without_accounts_has_none(store):
 def test_ordering_a_stage_needs_neither_torch_nor_numpy(stage, config, store, tmp_path):
     """A fresh interpreter is used, because another test may have imported them."""
     with store.open_workspace("before/a"):
-        before = store.publish("before/a", metadata={})
+        before = store.publish("before/a", metadata={"fingerprint": "ab" * 32})
     key = stage.key(config, before)
     with store.open_workspace(key):
         store.publish(key, metadata=METADATA)
