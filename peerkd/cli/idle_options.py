@@ -67,10 +67,11 @@ IDLE: Final[Mapping[str, tuple[Idle, ...]]] = {
             "for a run of this machine, which needs no server",
         ),
         Idle(
-            ("--output",),
+            ("--output", "--page"),
             lambda given: is_pipeline_run(given.get("run") or ""),
             "for a run on Kubeflow Pipelines, which has no folder on this machine",
         ),
+        Idle(("--port",), lambda given: not given.get("page"), "without --page, which opens the port"),
         _SERVER,
     ),
     "stop": (

@@ -13,10 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from peerkd.cli.run_facts import RunFacts, facts_of
 from peerkd.launch.invocations.files import InvocationWriter
-from peerkd.launch.invocations.status import InvocationStatus
-from peerkd.metrics.progress import Counts, split_note, split_worker, taking_lines
-from peerkd.wording import format_duration
+from peerkd.launch.invocations.status import RUNNING
+from peerkd.metrics.progress import Counts, split_worker, taking_lines
 
 _MAX_BAR: Final = 40
 _NUM_SHOWN_WORKERS: Final = 8
@@ -47,7 +47,12 @@ def showing(invocation: InvocationWriter, *, verbose: bool, quiet: bool, can_dra
             yield
         return
     console = console_of(sys.stderr)
-    with live_view(console, lambda: summary_of(invocation.status, now=time.time(), width=console.width)) as live:
+
+    def summary() -> Group:
+        facts = facts_of(invocation.status, title="", state=RUNNING, now=time.time())
+        return summary_of(facts, width=console.width)
+
+    with live_view(console, summary) as live:
 
         def take_and_draw(stage: str, text: str) -> None:
             invocation.take(stage, text)
@@ -80,62 +85,51 @@ def live_view(console: Console, view: Callable[[], RenderableType]) -> Live:
     )
 
 
-def summary_of(status: InvocationStatus, *, now: float, width: int) -> Group:
+def summary_of(facts: RunFacts, *, width: int) -> Group:
     """Return the bar of a whole run, and the current stage with its last line.
 
     Args:
-        status: The status of the run.
-        now: The present time in seconds since 1970.
+        facts: The facts about the run.
         width: The number of columns of the terminal.
     """
-    passed = format_duration((status.ended_at or now) - status.started_at)
     bar = Table.grid(padding=(0, 1))
     bar.add_row(
-        Text(status.pipeline),
-        ProgressBar(total=1.0, completed=status.fraction, width=max(8, min(_MAX_BAR, width - 32))),
-        Text(f"{status.fraction:.0%}"),
-        Text(passed),
+        Text(facts.pipeline),
+        ProgressBar(total=1.0, completed=facts.fraction, width=max(8, min(_MAX_BAR, width - 32))),
+        Text(f"{facts.fraction:.0%}"),
+        Text(facts.passed),
     )
-    present = status.present
-    if present is None:
+    if not facts.num_begun:
         return Group(bar, _line("starting"))
-    number = status.stages.index(present) + 1
-    lines = [f"{number} of {len(status.stages)}: {present.name}"]
-    for worker in list(status.workers.values())[-1:]:
-        lines += [f"  {text}" for text in split_note(worker.text) if text]
-    return Group(bar, *map(_line, lines))
+    current = f"{facts.num_begun} of {len(facts.stages)}: {facts.stages[facts.num_begun - 1].name}"
+    return Group(bar, _line(current), *(_line(f"  {text}") for text in facts.present))
 
 
-def view_of(status: InvocationStatus, *, title: str, state: str, now: float, width: int) -> Group:
+def view_of(facts: RunFacts, *, width: int) -> Group:
     """Return a view of a run: its bar, a line for each stage, and a line for each worker of the current stage.
 
     Args:
-        status: The status of the run.
-        title: The name of the run.
-        state: The state of the invocation.
-        now: The present time in seconds since 1970.
+        facts: The facts about the run.
         width: The number of columns of the terminal.
     """
-    bar, *_ = summary_of(status, now=now, width=width).renderables
-    lines = [f"{title}: {state}", ""]
-    for stage in status.stages:
-        if stage.started_at is None:
+    bar, *_ = summary_of(facts, width=width).renderables
+    lines = [f"{facts.title}: {facts.state}", ""]
+    for stage in facts.stages:
+        if stage.state == "waiting":
             lines.append(f"  {stage.name}")
-            continue
-        mark = "*" if stage.ended_at is None else "+"
-        seconds = (stage.ended_at or status.ended_at or now) - stage.started_at
-        facts = [str(stage.counts)] if stage.counts else [stage.text]
-        lines.append(f"{mark} {stage.name}: {'; '.join([*facts, format_duration(seconds)])}")
-    if len(status.workers) > 1:
+        else:
+            mark = "+" if stage.state == "done" else "*"
+            lines.append(f"{mark} {stage.name}: {'; '.join([stage.text, stage.passed])}")
+    if len(facts.workers) > 1:
         lines.append("")
-        for index, worker in sorted(status.workers.items())[:_NUM_SHOWN_WORKERS]:
-            lines.append(f"worker {index}, {format_duration(max(0.0, now - worker.at))} ago: {worker.text}")
-        if len(status.workers) > _NUM_SHOWN_WORKERS:
-            lines.append(f"and {len(status.workers) - _NUM_SHOWN_WORKERS} more workers")
-    elif status.present and status.present.text:
-        lines += ["", *filter(None, split_note(status.present.text))]
-    if status.message:
-        lines += ["", status.message]
+        shown = facts.workers[:_NUM_SHOWN_WORKERS]
+        lines += [f"worker {worker.index}, {worker.ago} ago: {worker.text}" for worker in shown]
+        if len(facts.workers) > _NUM_SHOWN_WORKERS:
+            lines.append(f"and {len(facts.workers) - _NUM_SHOWN_WORKERS} more workers")
+    elif facts.present:
+        lines += ["", *facts.present]
+    if facts.message:
+        lines += ["", facts.message]
     first, *rest = map(_line, lines)
     return Group(first, bar, *rest)
 

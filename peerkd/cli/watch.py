@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Final
 
 import typer
-from rich.console import Group
 
 from peerkd.cli.live import can_move_cursor, console_of, live_view, view_of
+from peerkd.cli.run_facts import RunFacts, facts_of
 from peerkd.excerpt import plain_path, start_of
 from peerkd.launch.invocations.files import Invocation, find_invocations, list_invocations, split_log_line
 from peerkd.launch.invocations.status import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
+
+EXIT_INTERRUPTED: Final = 5
+"""The exit code of a watch that Ctrl-C has ended before the run."""
 
 EXIT_CODES: Final = {FINISHED: 0, FAILED: 1, INTERRUPTED: 3, STOPPED: 3, RUNNING: 4}
 """The exit code for each state in which ``peerkd watch`` ends. Runs on Kubeflow Pipelines have the same exit codes."""
@@ -35,10 +38,37 @@ def started_from(output: Path | None) -> Path:
     return folder
 
 
+class WatchedRun:
+    """A run of this machine that is watched. If the run is started again, its new invocation is watched."""
+
+    def __init__(self, output: Path, text: str) -> None:
+        """Find the run.
+
+        Args:
+            output: The folder that was given as ``--output`` when the run was started.
+            text: The name of the run.
+
+        Raises:
+            ValueError: If the text does not name exactly one run of the folder.
+        """
+        self._output = output
+        self._invocation = find_invocations(list_invocations(output), text)[0]
+
+    def latest(self) -> Invocation:
+        """Return the last invocation of the run, as its files describe it now."""
+        present = Invocation.read(self._invocation.folder) or self._invocation
+        self._invocation = next((each for each in list_invocations(self._output) if _same_run(each, present)), present)
+        return self._invocation
+
+    def facts(self) -> RunFacts:
+        """Return the present facts about the run."""
+        return _facts(self.latest())
+
+
 def watch_here(
     output: Path, text: str, *, timeout_seconds: float | None, wait: Callable[[float], None] = time.sleep
 ) -> int:
-    """Show a run until it ends, and return the exit code. If the run is started again, the new invocation is shown.
+    """Show a run until it ends, and return the exit code.
 
     In a terminal, the view is redrawn. Elsewhere, the lines of the log are printed as they come.
 
@@ -51,33 +81,77 @@ def watch_here(
     Raises:
         ValueError: If the text does not name exactly one run of the folder.
     """
-    invocation = find_invocations(list_invocations(output), text)[0]
+    watched = WatchedRun(output, text)
     end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-
-    def latest_of_run() -> Invocation:
-        nonlocal invocation
-        invocation = _read_again(invocation)
-        invocation = next((each for each in list_invocations(output) if _same_run(each, invocation)), invocation)
-        return invocation
+    invocation = watched.latest()
 
     def invocations() -> Iterator[Invocation]:
+        nonlocal invocation
         while True:
-            present = latest_of_run()
-            yield present
-            if present.state != RUNNING or (end is not None and time.monotonic() >= end):
+            invocation = watched.latest()
+            yield invocation
+            if invocation.state != RUNNING or (end is not None and time.monotonic() >= end):
                 return
             wait(_INTERVAL_SECONDS)
 
-    if can_move_cursor(sys.stdout):
-        console = console_of(sys.stdout)
-        with live_view(console, lambda: _view(invocation, console.width)) as live:
-            for _ in invocations():
-                live.refresh()
-        console.print(_view(invocation, console.width))
-    else:
-        _print_lines(invocations())
-        typer.echo(f"{invocation.title}: {invocation.state}")
+    try:
+        if can_move_cursor(sys.stdout):
+            console = console_of(sys.stdout)
+            with live_view(console, lambda: view_of(_facts(invocation), width=console.width)) as live:
+                for _ in invocations():
+                    live.refresh()
+            console.print(view_of(_facts(invocation), width=console.width))
+        else:
+            _print_lines(invocations())
+            typer.echo(f"{invocation.title}: {invocation.state}")
+    except KeyboardInterrupt:
+        return _interrupted(watched)
     return EXIT_CODES[invocation.state]
+
+
+def watch_on_page(
+    output: Path,
+    text: str,
+    *,
+    port: int,
+    timeout_seconds: float | None,
+    wait: Callable[[float], None] = time.sleep,
+) -> int:
+    """Show a run on a page of this machine until Ctrl-C or the timeout, and return the exit code.
+
+    Args:
+        output: The folder that was given as ``--output`` when the run was started.
+        text: The name of the run.
+        port: The port of the page; 0 for a free one.
+        timeout_seconds: The time after which to stop; None for no limit.
+        wait: A function that waits for a number of seconds.
+
+    Raises:
+        ValueError: If the text does not name exactly one run of the folder, or the port cannot be opened.
+    """
+    # Imported here because the other views need no server.
+    from peerkd.cli.watch_page import serving
+
+    watched = WatchedRun(output, text)
+    end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    with serving(watched.facts, port=port) as address:
+        typer.echo(address)
+        typer.echo(f"peerkd: the page shows {watched.latest().title} until Ctrl-C.", err=True)
+        try:
+            while end is None or time.monotonic() < end:
+                wait(_INTERVAL_SECONDS)
+        except KeyboardInterrupt:
+            return _interrupted(watched)
+    return EXIT_CODES[watched.latest().state]
+
+
+def _interrupted(watched: WatchedRun) -> int:
+    """Return the exit code of a watch that Ctrl-C has ended, and say if the run goes on."""
+    invocation = watched.latest()
+    if invocation.state != RUNNING:
+        return EXIT_CODES[invocation.state]
+    typer.echo(f"peerkd: no longer watching {invocation.title}, which continues.", err=True)
+    return EXIT_INTERRUPTED
 
 
 def show_logs(
@@ -138,8 +212,8 @@ def _same_run(one: Invocation, other: Invocation) -> bool:
     return one.folder == other.folder or (one.run_key is not None and one.run_key == other.run_key)
 
 
-def _view(invocation: Invocation, width: int) -> Group:
-    return view_of(invocation.status, title=invocation.title, state=invocation.state, now=time.time(), width=width)
+def _facts(invocation: Invocation) -> RunFacts:
+    return facts_of(invocation.status, title=invocation.title, state=invocation.state, now=time.time())
 
 
 def _print_lines(invocations: Iterator[Invocation]) -> None:

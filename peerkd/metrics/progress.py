@@ -23,6 +23,8 @@ _DISK_IS_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _WORKER: Final = re.compile(r"worker (\d+): |\[worker (\d+)\] ")
 _COUNTS: Final = re.compile(r"([\d,]+) of ([\d,]+) (\w+) \(\d+%\)")
 
+_GAIN: Final = re.compile(r"largest gain on validation so far ([+-][\d.]+) points")
+
 _NOTE: Final = "; "
 """The text between the counts of a line and its note."""
 
@@ -72,6 +74,23 @@ def split_note(text: str) -> tuple[str, str]:
     """Return the part of a line with the counts and their rate, and the note after it; empty if there is no note."""
     counts, _, note = text.partition(_NOTE)
     return (counts, note) if Counts.read(text) else (text, "")
+
+
+def gain_note(gain: float, *, student: object, teacher: object) -> str:
+    """Return the note about the largest gain in validation accuracy so far.
+
+    Args:
+        gain: The gain as a fraction.
+        student: The number or the name of the student.
+        teacher: The number or the name of the teacher.
+    """
+    return f"largest gain on validation so far {100 * gain:+.1f} points, of student {student} from teacher {teacher}"
+
+
+def read_gain(text: str) -> float | None:
+    """Return the gain, in points, in a line with the note of ``gain_note``, or None for another line."""
+    found = _GAIN.search(text)
+    return float(found[1]) if found else None
 
 
 @contextmanager

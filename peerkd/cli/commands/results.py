@@ -28,11 +28,19 @@ def watch(
     server: Server,
     watching: Watching,
     output: StartedFrom = None,
+    page: Annotated[
+        bool,
+        typer.Option("--page", help="Show the run on a page for the browser of this machine, until Ctrl-C."),
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="With --page: the port of the page.", show_default="a free one"),
+    ] = None,
 ) -> None:
     """Show the progress of a run.
 
     A run on this machine can be watched from any terminal of the machine. The view shows the progress of each stage and
-    what each worker does.
+    what each worker does. The page of --page also shows how the best result so far grew.
 
     Exit codes: 0 the run finished, 1 it failed, 2 the command has an error that you can fix, 3 the run was cancelled,
     4 the run did not end before the timeout, 5 the command was interrupted or the server no longer answered, and the
@@ -41,12 +49,14 @@ def watch(
     Example: peerkd watch latest
     """
     from peerkd.cli.idle_options import is_pipeline_run
-    from peerkd.cli.watch import started_from, watch_here
+    from peerkd.cli.watch import started_from, watch_here, watch_on_page
 
     if is_pipeline_run(run):
         from peerkd.cli.submit import watch_run
 
         raise typer.Exit(watch_run(run, server=server, watching=watching))
+    if page:
+        raise typer.Exit(watch_on_page(started_from(output), run, port=port or 0, timeout_seconds=watching.timeout))
     raise typer.Exit(watch_here(started_from(output), run, timeout_seconds=watching.timeout))
 
 

@@ -5,9 +5,9 @@ It is computed from the lines that the stages print, so it is the same for worke
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
-from peerkd.metrics.progress import Counts, split_worker
+from peerkd.metrics.progress import Counts, read_gain, split_worker
 
 RUNNING: Final = "running"
 FINISHED: Final = "finished"
@@ -27,6 +27,16 @@ no forecast does.
 """
 
 
+class Gain(NamedTuple):
+    """A gain that was the largest so far."""
+
+    num_done: int
+    """The number of finished units when the gain was reported."""
+
+    points: float
+    """The gain in validation accuracy, in percentage points."""
+
+
 @dataclass(kw_only=True, slots=True)
 class StageStatus:
     """The progress of a stage."""
@@ -42,6 +52,8 @@ class StageStatus:
     """The time of the first line of the stage, in seconds since 1970."""
 
     ended_at: float | None = None
+    gains: list[Gain] = field(default_factory=list)
+    """How the largest gain so far grew. Empty for a stage that reports no gains."""
 
     @property
     def fraction(self) -> float:
@@ -108,6 +120,9 @@ class InvocationStatus:
         # Each worker counts the units of all, and the one that looked last knows most.
         if counts and (stage.counts is None or counts.num_done >= stage.counts.num_done):
             stage.counts = counts
+        gain = read_gain(text)
+        if stage.counts and gain is not None and (not stage.gains or gain > stage.gains[-1].points):
+            stage.gains.append(Gain(stage.counts.num_done, gain))
         stage.text = text
         self.workers[worker] = WorkerStatus(stage=stage_name, text=text, at=now)
         return counts
@@ -132,7 +147,13 @@ class InvocationStatus:
             TypeError: If a value has the wrong type.
         """
         stages = [
-            StageStatus(**{**each, "counts": Counts(*each["counts"]) if each["counts"] else None})
+            StageStatus(
+                **{
+                    **each,
+                    "counts": Counts(*each["counts"]) if each["counts"] else None,
+                    "gains": [Gain(*gain) for gain in each.get("gains", [])],
+                }
+            )
             for each in values["stages"]
         ]
         workers = {int(index): WorkerStatus(**each) for index, each in values["workers"].items()}

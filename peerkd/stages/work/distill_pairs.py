@@ -8,7 +8,7 @@ from peerkd.config.architectures import network_modules
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
-from peerkd.metrics.progress import Progress, print_line
+from peerkd.metrics.progress import Progress, gain_note, print_line
 from peerkd.results.schema import IS_FINITE
 from peerkd.results.spill import write_trials
 from peerkd.stages import machine, pretrain_peers
@@ -129,9 +129,6 @@ def _distill(inputs: SweepInputs, queue: ShardQueue, progress: Progress, *, num_
         gain = _gain(record)
         if gain is not None and gain > largest:
             largest = gain
-            progress.note(
-                f"largest gain on validation so far {100 * gain:+.1f} points, of student {record['student']} from "
-                f"teacher {record['teacher']}"
-            )
+            progress.note(gain_note(gain, student=record["student"], teacher=record["teacher"]))
         progress.advance()
         recorder.samples(record["num_transfer_samples"] * record["epochs"])

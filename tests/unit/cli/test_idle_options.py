@@ -61,6 +61,8 @@ REFUSED: Sequence[tuple[str, Sequence[str], str, str]] = [
     ("watch", ["latest"], "--token-file x", "for a run of this machine"),
     ("watch", ["latest"], "--patience 5", "for a run of this machine"),
     ("watch", [UUID], "--output x", "for a run on Kubeflow Pipelines"),
+    ("watch", [UUID], "--page", "for a run on Kubeflow Pipelines"),
+    ("watch", ["latest"], "--port 8000", "without --page"),
     ("watch", [UUID, "--token", "x"], "--token-file x", "together with --token"),
     ("stop", ["latest"], "--endpoint http://x", "for a run of this machine"),
     ("stop", ["latest"], "--token x", "for a run of this machine"),

@@ -13,6 +13,7 @@ import pytest
 
 from peerkd.cli import watch
 from peerkd.cli.live import can_move_cursor, console_of, summary_of, view_of
+from peerkd.cli.run_facts import facts_of
 from peerkd.launch.invocations.files import invoking, list_invocations, name_run
 from peerkd.launch.invocations.status import InvocationStatus, StageStatus
 
@@ -21,6 +22,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from peerkd.cli.live import showing
+from peerkd.cli.run_facts import facts_of
 from peerkd.launch.invocations.files import invoking
 from peerkd.metrics.progress import pass_on
 with invoking(Path(sys.argv[1]), pipeline="pcl", experiment="e", stages=["split_data", "train_pcl"]) as invocation:
@@ -105,8 +107,9 @@ def status() -> InvocationStatus:
 def test_a_view_fits_its_terminal(status: InvocationStatus, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     out = io.StringIO()
-    console_of(out).print(summary_of(status, now=3.0, width=width))
-    console_of(out).print(view_of(status, title="digits-iid-0123", state="running", now=3.0, width=width))
+    facts = facts_of(status, title="digits-iid-0123", state="running", now=3.0)
+    console_of(out).print(summary_of(facts, width=width))
+    console_of(out).print(view_of(facts, width=width))
     shown = out.getvalue()
     assert max(map(len, shown.splitlines())) <= width
     if width < 60:
@@ -120,7 +123,7 @@ def test_a_view_fits_its_terminal(status: InvocationStatus, monkeypatch: pytest.
 def test_an_ended_view_says_why(status: InvocationStatus) -> None:
     status.end("failed", now=3.0, message="The store does not answer.")
     out = io.StringIO()
-    console_of(out).print(view_of(status, title="digits", state="failed", now=9.0, width=80))
+    console_of(out).print(view_of(facts_of(status, title="digits", state="failed", now=9.0), width=80))
     assert "The store does not answer." in out.getvalue()
 
 
@@ -152,6 +155,15 @@ def test_a_watch_that_times_out_has_its_own_exit_code(peerkd, tmp_path: Path) ->
         outcome = peerkd("watch", "latest", "--timeout", "0")
     assert (outcome.exit_code, outcome.out) == (4, "digits: running\n")
     assert peerkd("watch", "latest").exit_code == 0
+
+
+def test_ctrl_c_ends_a_watch_and_not_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with invoking(tmp_path, pipeline="pcl", experiment="digits", stages=["split_data"]):
+        assert watch.watch_here(tmp_path, "latest", timeout_seconds=None, wait=interrupt) == 5
+        assert capsys.readouterr().err == "peerkd: no longer watching digits, which continues.\n"
 
 
 def test_logs_have_all_invocations_the_first_one_first(peerkd, tmp_path: Path) -> None:

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from peerkd.launch.invocations.status import FAILED, FINISHED, InvocationStatus, StageStatus
-from peerkd.metrics.progress import Counts
+from peerkd.launch.invocations.status import FAILED, FINISHED, Gain, InvocationStatus, StageStatus
+from peerkd.metrics.progress import Counts, gain_note
 
 STAGES = ("partition_data", "pretrain_peers", "distill_pairs", "improve_peers", "build_report")
 
@@ -26,6 +26,19 @@ def test_a_stage_ends_when_the_next_one_begins(status: InvocationStatus) -> None
     assert status.present is status.stages[1]
     assert [stage.ended_at for stage in status.stages] == [2, None, None, None, None]
     assert [stage.fraction for stage in status.stages] == [1, 0.25, 0, 0, 0]
+
+
+def test_the_growth_of_the_largest_gain_is_kept(status: InvocationStatus) -> None:
+    for num_done, gain in ((1, 0.011), (3, 0.011), (5, 0.024), (4, 0.03), (6, -0.01)):
+        note = gain_note(gain, student=3, teacher="north")
+        status.take("distill_pairs", f"{num_done} of 9 trials ({num_done / 9:.0%}), 1 a second; {note}", now=1)
+    assert status.stages[2].gains == [Gain(1, 1.1), Gain(5, 2.4), Gain(5, 3.0)]
+    assert InvocationStatus.from_json(json.loads(json.dumps(status.to_json()))) == status
+    # A status of an earlier version has no gains.
+    values = status.to_json()
+    for stage in values["stages"]:
+        del stage["gains"]
+    assert InvocationStatus.from_json(values).stages[2].gains == []
 
 
 def test_the_whole_run_advances_most_in_its_long_stage(status: InvocationStatus) -> None:
