@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from peerkd.cli.plan_lines import line
+from peerkd.cli.plan_price import ForecastPrice, forecast_price
 from peerkd.config.architectures import network_modules
+from peerkd.config.cluster import resolve_cluster
 from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import ComputeConfig
+from peerkd.config.prices import Prices
 from peerkd.device_kinds import DEVICE_KINDS
 from peerkd.training.forecast import Forecast, PartitionSizes, process_seconds
 from peerkd.training.forecast_rounds import RoundsForecast, recipe_to_measure, rounds_seconds
@@ -91,9 +94,14 @@ def _of_pairs(
 
 
 class Measured:
-    """The speed of this machine, which ``lines`` or ``to_json`` measures."""
+    """The speed of this machine, which ``lines`` or ``to_json`` measures, and the duration and price of a run."""
 
     def __init__(self, measurement: Measurement) -> None:
+        """Prepare the measurement.
+
+        Raises:
+            ValueError: If the settings of the cluster, which contain the prices, break a rule.
+        """
         # Imported here so that the lines about the work are printed without delay.
         from peerkd.stages.machine import choose_device
 
@@ -103,6 +111,7 @@ class Measured:
         )
         self._num_parallel = measurement.limit_parallel(num_workers)
         self._rates: dict[str, Any] = {}
+        self._settings = resolve_cluster()
 
     def lines(self) -> Iterator[str]:
         """Measure, and yield lines with the speed and with the duration of the run."""
@@ -122,6 +131,10 @@ class Measured:
         )
         seconds = self._seconds / self._num_parallel
         yield line("time on this machine", format_duration(seconds), f"{self._num_parallel:,} in parallel")
+        if self._price:
+            yield line("price on the cluster", f"{self._price.money:,.2f}", f"if each {noun} is as fast as here")
+        elif self._settings.prices != Prices():
+            yield line("price on the cluster", "unknown", "its workers have GPUs, and this machine has none to measure")
 
     def to_json(self) -> dict[str, Any]:
         """Measure, and return the speed and the duration of the run as JSON values."""
@@ -132,12 +145,17 @@ class Measured:
             "seconds_in_one_process": self._seconds,
             "num_in_parallel": self._num_parallel,
             "seconds_on_this_machine": self._seconds / self._num_parallel,
+            "price_on_cluster": self._price and self._price._asdict(),
         }
 
     @property
     def _seconds(self) -> float:
         tasks = self._measurement.tasks
         return self._measurement.seconds_of({tasks[title]: rates for title, rates in self._rates.items()})
+
+    @property
+    def _price(self) -> ForecastPrice | None:
+        return forecast_price(self._seconds, device=self._device, settings=self._settings)
 
     def _measure(self) -> Iterator[tuple[str, Any]]:
         from peerkd.training.process_pool import run_in_processes

@@ -8,6 +8,8 @@ import pytest
 import peerkd as public
 from peerkd.cli import plan as plan_module
 from peerkd.cli.plan_lines import peer_lines
+from peerkd.cli.plan_price import forecast_price
+from peerkd.config.cluster import ClusterConfig
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pipelines import COLLABORATE
 from peerkd.config.resolve import override, resolve
@@ -238,7 +240,43 @@ def test_the_measured_duration_is_part_of_the_json(peerkd, monkeypatch: pytest.M
         "seconds_in_one_process": pytest.approx(2 * 1_078 * 1e-3),
         "num_in_parallel": 4,
         "seconds_on_this_machine": pytest.approx(2 * 1_078 * 1e-3 / 4),
+        "price_on_cluster": None,
     }
+
+
+def test_the_price_is_that_of_the_operators_settings(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        process_pool, "run_in_processes", lambda *_, **__: iter([("small_cnn", Rates(1.0, 0.0, 0.0, 0.0))])
+    )
+    options = ("--set", "compute.device=cpu", "--set", "pretrain.epochs=100")
+    hours = 100 * 1_078 / 3600
+    monkeypatch.setenv("PEERKD_CLUSTER", "{price_per_worker_hour: 0.5, price_per_gpu_hour: 4, cpu_per_worker: 2}")
+    outcome = peerkd("plan", "jointkd", "--measure", *options)
+    assert float(value(outcome, "price on the cluster")) == pytest.approx(0.5 * hours / 2, abs=0.005)
+    assert "if each core is as fast as here" in outcome.out
+    facts = json.loads(peerkd("plan", "jointkd", "--measure", "--json", *options).out)
+    assert facts["measured"]["price_on_cluster"] == pytest.approx(
+        {"worker_hours": hours / 2, "gpu_hours": 0, "money": 0.5 * hours / 2}
+    )
+    monkeypatch.setenv("PEERKD_CLUSTER", "{price_per_gpu_hour: 4, gpus_per_worker: 8}")
+    outcome = peerkd("plan", "jointkd", "--measure", *options)
+    assert value(outcome, "price on the cluster") == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("device", "settings", "price"),
+    [
+        ("cuda", {"gpus_per_worker": 4, "price_per_gpu_hour": 3, "price_per_worker_hour": 1}, (2.0, 8.0, 26.0)),
+        # A user asks for GPUs where the operator's settings have none.
+        ("cuda", {"price_per_gpu_hour": 3}, (8.0, 8.0, 24.0)),
+        ("cpu", {"cpu_per_worker": "500m", "price_per_worker_hour": 1}, (16.0, 0.0, 16.0)),
+        ("cpu", {"gpus_per_worker": 1, "price_per_gpu_hour": 3}, None),
+        ("cpu", {"cpu_per_worker": "4"}, None),
+    ],
+)
+def test_a_price_covers_what_the_workers_have(device: str, settings: dict, price: tuple[float, ...] | None) -> None:
+    found = forecast_price(8 * 3600.0, device=device, settings=ClusterConfig.from_mapping(settings))
+    assert found == (price if price is None else pytest.approx(price))
 
 
 def test_a_tuned_study_is_planned_with_its_budget(peerkd) -> None:
