@@ -10,19 +10,35 @@ from typing import TYPE_CHECKING, Any, Final
 from peerkd.version import __version__
 
 if TYPE_CHECKING:
+    from peerkd.api.comparisons import Comparison, compare
     from peerkd.api.experiments import load, plan, run
     from peerkd.api.runs import Run, open_run
     from peerkd.api.runs import list_stored_runs as list_runs
     from peerkd.errors import PeerKDError
     from peerkd.losses.pairs.loss import PairLoss, Parameter
 
-__all__ = ["PairLoss", "Parameter", "PeerKDError", "Run", "__version__", "list_runs", "load", "open_run", "plan", "run"]
+__all__ = [
+    "Comparison",
+    "PairLoss",
+    "Parameter",
+    "PeerKDError",
+    "Run",
+    "__version__",
+    "compare",
+    "list_runs",
+    "load",
+    "open_run",
+    "plan",
+    "run",
+]
 
 _PLACES: Final = {
+    "Comparison": "peerkd.api.comparisons:Comparison",
     "PairLoss": "peerkd.losses.pairs.loss:PairLoss",
     "Parameter": "peerkd.losses.pairs.loss:Parameter",
     "PeerKDError": "peerkd.errors:PeerKDError",
     "Run": "peerkd.api.runs:Run",
+    "compare": "peerkd.api.comparisons:compare",
     "list_runs": "peerkd.api.runs:list_stored_runs",
     "load": "peerkd.api.experiments:load",
     "open_run": "peerkd.api.runs:open_run",

@@ -154,6 +154,10 @@ def run(
 ) -> Run:
     """Run an experiment or a study, and return the finished run.
 
+    If ``num_seeds`` of the config is above 1, each seed has a run of its own, and the result is the run whose report is
+    the report on all seeds. Its attribute ``runs`` has the run of each seed. A study of ``pcl`` is one run with all its
+    seeds.
+
     A run that was interrupted continues when the call is repeated. Results that the store already has are not computed
     again. Numbers and keys are those of ``peerkd run``.
 
@@ -167,8 +171,7 @@ def run(
             number runs the compiled pipeline with this number of workers for each stage.
 
     Raises:
-        ValueError: If ``num_seeds`` of the config is above 1, if the config does not fit the data, or if the store
-            cannot be written.
+        ValueError: If the config does not fit the data, or if the store cannot be written.
         PeerKDError: If a stage fails for another reason.
     """
     check_strategy(strategy)
@@ -180,11 +183,6 @@ def run(
     # This sends no request, and raises an error if the environment lacks a setting of a remote store.
     open_store(address)
     pipeline = pipeline_of(config).name
-    if len(config.studies) > 1:
-        raise ValueError(
-            f"num_seeds must be 1, because a call returns one run, got {len(config.studies)}: call it for each of "
-            "config.studies."
-        )
     chosen = strategy if pipeline == "jointkd" else None
     launch = LaunchConfig(backend="local", num_workers=num_workers)
     if launch.is_in_process:

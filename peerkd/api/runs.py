@@ -1,20 +1,21 @@
 """The runs of a store from Python: their properties, tables, reports and networks."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
-from peerkd.artifacts.open import open_store
+from peerkd.api.tables import Form, in_form, read, stacked
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import find_pipeline
+from peerkd.stages.open_runs import open_runs
 from peerkd.stages.report_stage import METRICS_NAME
 from peerkd.stages.run_record import EXPERIMENT_NAME, KIND
-from peerkd.stages.stored_runs import StoredRun, find_run, list_runs
+from peerkd.stages.several_seeds import find_several_seeds, is_of_several_seeds
+from peerkd.stages.stored_runs import StoredRun, find_run
 from peerkd.training.inputs import peer_name, student_name
 
 if TYPE_CHECKING:
@@ -45,6 +46,16 @@ class Run:
     and others."""
 
     store: ArtifactStore
+    address: str
+    """The address of the store."""
+
+    single: "tuple[Run, ...]" = ()
+    """The run of each seed, if the run has several seeds."""
+
+    @property
+    def runs(self) -> "tuple[Run, ...]":
+        """The runs with one seed each: those of all seeds, or this run alone if it has one seed."""
+        return self.single or (self,)
 
     @property
     def name(self) -> str:
@@ -73,6 +84,8 @@ class Run:
         Raises:
             ValueError: If an earlier version started the run and did not record the config, or this version refuses it.
         """
+        if self.single:
+            return self.single[0].config.model_copy(update={"num_seeds": len(self.single)})
         record = self.stored.find(KIND)
         if record is None:
             raise ValueError(f"run must be one whose config was recorded, got {self.name}.")
@@ -127,8 +140,9 @@ class Run:
         """Return the folder with the files of the artifact of a stage, such as ``distill_pairs`` or ``improve_peers``.
 
         Raises:
-            ValueError: If the run has no artifact of this stage.
+            ValueError: If the run has no artifact of this stage, or has several seeds.
         """
+        self._check_one_seed()
         found = self.stored.find(stage)
         if found is None:
             stages = dict.fromkeys(key.partition("/")[0] for key in self.stored.artifacts)
@@ -138,7 +152,8 @@ class Run:
     @property
     def tables(self) -> tuple[str, ...]:
         """The names of all tables of the run, such as ``trials`` and ``pairs``."""
-        return tuple(dict.fromkeys(name for name, _, _ in self._table_files()))
+        names = dict.fromkeys(name for name, _, _ in self._table_files())
+        return (*names, *self.single[0].tables) if self.single else (*names,)
 
     @overload
     def table(self, name: str | None = ..., *, form: Literal["pandas"] = ...) -> "pd.DataFrame": ...
@@ -149,8 +164,11 @@ class Run:
     @overload
     def table(self, name: str | None = ..., *, form: Literal["arrow"]) -> "pa.Table": ...
 
-    def table(self, name: str | None = None, *, form: Literal["pandas", "polars", "arrow"] = "pandas") -> Any:
+    def table(self, name: str | None = None, *, form: Form = "pandas") -> Any:
         """Return a table of the run.
+
+        If the run has several seeds, the table has the rows of all seeds, with a column ``seed``. The table
+        ``comparison`` has the means over the seeds.
 
         Args:
             name: The name of the table, one of ``tables``. None: the choices of a tuned study, the trials of a sweep,
@@ -161,7 +179,12 @@ class Run:
         Raises:
             ValueError: If the run has no such table, or the package is not installed.
         """
+        return in_form(self._read_table(name), form)
+
+    def _read_table(self, name: str | None) -> "pa.Table":
         files = {found: (key, file) for found, key, file in self._table_files()}
+        if self.single and name not in files:
+            return stacked({run.seed: run._read_table(name) for run in self.single})
         chosen = next((each for each in _MAIN_TABLES if each in files), "") if name is None else name
         if name is None and not chosen:
             left = ", ".join(self.stored.stages_left)
@@ -169,7 +192,46 @@ class Run:
         if chosen not in files:
             raise ValueError(f"name must be one of {', '.join(files) or 'the tables of the run'}, got {chosen!r}.")
         key, file = files[chosen]
-        return _in_form(_read(self.store.fetch(key) / file), form)
+        return read(self.store.fetch(key) / file)
+
+    def export(
+        self,
+        student: int | str,
+        to: str | Path,
+        *,
+        format_name: str | None = None,
+        teacher: int | str | None = None,
+        setting: str | None = None,
+    ) -> dict[str, Any]:
+        """Write the network of a student to a file for other programs, as ``peerkd export`` does.
+
+        Args:
+            student: The name or the number of the peer.
+            to: The file, which must not exist.
+            format_name: ``safetensors``, ``torch`` or ``onnx``. None: the ending of the file's name selects the format.
+            teacher: The name or the number of the teacher of the training whose network is written.
+            setting: The setting of this training, as ``NAME=VALUE,...``. If neither a teacher nor a setting is given,
+                the published network of the student is written.
+
+        Returns:
+            What ``peerkd export --json`` prints: the file, its format, the model card, and how the file was checked.
+
+        Raises:
+            ValueError: If the run does not have the network, or the format cannot represent it.
+            PeerKDError: If the file gives other logits than the network, or the store fails.
+        """
+        from peerkd.stages.export_student import ExportRequest, export_network
+
+        self._check_one_seed()
+        request = ExportRequest(
+            student=student,
+            format_name=format_name,
+            file=Path(to),
+            teacher=teacher,
+            setting=setting,
+            study=self.stored.key,
+        )
+        return export_network(self.address, request).to_json()
 
     def network(
         self,
@@ -201,6 +263,7 @@ class Run:
         """
         from peerkd.api import networks
 
+        self._check_one_seed()
         config = self.config
         if isinstance(config, PclConfig):
             if (peer, stage) != (None, None):
@@ -229,6 +292,19 @@ class Run:
             raise ValueError(f"peer must be one whose training did not diverge, got {peer}.")
         return networks.network_of_peer(config.networks[peer], weights, dataset_folder=self.folder("dataset"))
 
+    @property
+    def seed(self) -> int:
+        """The seed of the run, or the first one if it has several."""
+        config = self.config
+        assert isinstance(config, PeerExperimentConfig | PclConfig)
+        return config.seed
+
+    def _check_one_seed(self) -> None:
+        if self.single:
+            raise ValueError(
+                f"run must be a run with one seed, got {self.name}, which has {len(self.single)}: take one of its runs."
+            )
+
     def _report_folder(self) -> Path:
         if self.stored.report is None:
             raise ValueError(
@@ -238,27 +314,38 @@ class Run:
 
     def _table_files(self) -> Iterator[tuple[str, str, str]]:
         """Yield the name of each table, the key of its artifact, and the name of its file."""
-        for key, manifest in self.stored.artifacts.items():
-            for file in manifest.files:
+        # The tables of single seeds are read from the runs of these seeds.
+        artifacts = {self.stored.key: self.stored.report} if self.single else self.stored.artifacts
+        for key, manifest in artifacts.items():
+            for file in manifest.files if manifest else ():
                 path = PurePosixPath(file)
                 if path.suffix in _TABLE_SUFFIXES:
                     yield path.stem, key, file
 
     def _repr_html_(self) -> str:
-        from markupsafe import escape
+        from peerkd.api.notebooks import html_of_run
 
-        return f"<b>{escape(self.name)}</b>: {escape(self.headline or 'unfinished')}"
+        return html_of_run(self.stored, tables=self.tables)
 
 
-def list_stored_runs(store: str | Path = "runs") -> list[Run]:
+class Runs(list[Run]):
+    """Runs of a store, in a list that shows itself in a notebook as a table."""
+
+    def _repr_html_(self) -> str:
+        from peerkd.api.notebooks import html_of_runs
+
+        return html_of_runs(run.stored for run in self)
+
+
+def list_stored_runs(store: str | Path = "runs") -> Runs:
     """Return the runs of a store, the latest first.
 
     Raises:
         ValueError: If the address is not the address of a store.
         StoreUnavailableError: If the store does not answer.
     """
-    opened = open_store(str(store))
-    return [Run(found, opened) for found in list_runs(opened, notify=_ignore)]
+    opened, found = open_runs(str(store), notify=_ignore)
+    return Runs(Run(each, opened, str(store)) for each in found)
 
 
 def open_run(run: str = "latest", *, store: str | Path = "runs") -> Run:
@@ -266,44 +353,20 @@ def open_run(run: str = "latest", *, store: str | Path = "runs") -> Run:
 
     Args:
         run: ``latest``, or the name, a key or a fingerprint of a run. The first characters of a name, key or
-            fingerprint are enough if only one run matches.
+            fingerprint are enough if only one run matches. The key of a report on several seeds names the run with
+            these seeds.
         store: The folder of the artifact store, or its address such as ``s3://bucket/prefix``.
 
     Raises:
         ValueError: If no run or several runs match, or the address is not the address of a store.
         StoreUnavailableError: If the store does not answer.
     """
-    opened = open_store(str(store))
-    return Run(find_run(list_runs(opened, notify=_ignore), run), opened)
+    opened, found = open_runs(str(store), notify=_ignore)
+    if not is_of_several_seeds(run):
+        return Run(find_run(found, run), opened, str(store))
+    whole, single = find_several_seeds(run, found, opened)
+    return Run(whole, opened, str(store), tuple(Run(each, opened, str(store)) for each in single))
 
 
 def _ignore(message: str) -> None:
     """Ignore a message about a damaged artifact, which then counts as missing."""
-
-
-def _read(path: Path) -> "pa.Table":
-    if path.suffix == ".csv":
-        return import_module("pyarrow.csv").read_csv(path)
-    return import_module("pyarrow.parquet").read_table(path)
-
-
-def _in_form(table: "pa.Table", form: str) -> Any:
-    converters: Mapping[str, Any] = {
-        "arrow": lambda: table,
-        "pandas": table.to_pandas,
-        "polars": lambda: _polars(table),
-    }
-    if form not in converters:
-        raise ValueError(f"form must be one of {', '.join(converters)}, got {form!r}.")
-    try:
-        return converters[form]()
-    except ImportError as error:
-        raise ValueError(
-            f"form must be arrow if {form} is not installed, got {form!r}; install it with pip install "
-            "'peerkd[tables]'."
-        ) from error
-
-
-def _polars(table: "pa.Table") -> "pl.DataFrame":
-    frame: pl.DataFrame = import_module("polars").from_arrow(table)
-    return frame

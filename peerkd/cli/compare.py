@@ -10,10 +10,8 @@ from peerkd.artifacts.open import open_store
 from peerkd.cli.options import StorePlace
 from peerkd.cli.wrapping import say
 from peerkd.excerpt import plain_path
-from peerkd.reporting.compare import html, tables
-from peerkd.reporting.facts import ComparedFacts
-from peerkd.results.compared_studies import compare_studies
-from peerkd.stages.measured_studies import finished_runs, measured_studies
+from peerkd.reporting.compare import tables
+from peerkd.stages.compared_runs import compare_runs
 from peerkd.stages.stored_runs import find_run, list_runs
 
 
@@ -36,8 +34,6 @@ def compare(place: StorePlace, names: Sequence[str], *, as_json: bool, as_csv: b
     def notify(text: str) -> None:
         typer.echo(f"peerkd: {text}", err=True)
 
-    if len(names) < 2:
-        raise ValueError(f"RUN must name at least two runs, got {len(names)}.")
     if as_json and as_csv:
         raise ValueError("json must not be given together with csv, which is another format.")
     if page_file is not None and not page_file.absolute().parent.is_dir():
@@ -46,13 +42,8 @@ def compare(place: StorePlace, names: Sequence[str], *, as_json: bool, as_csv: b
         )
     store = open_store(place.address, notify=notify)
     stored = list_runs(store, notify=notify)
-    runs = [find_run(stored, name) for name in names]
-    keys = [run.key for run in runs]
-    for run in runs:
-        if keys.count(run.key) > 1:
-            raise ValueError(f"RUN must name each run once, got {run.name} {keys.count(run.key)} times.")
-    finished = finished_runs(runs, store)
-    comparison = compare_studies(measured_studies(finished, store))
+    compared = compare_runs([find_run(stored, name) for name in names], store)
+    comparison = compared.comparison
     if as_json:
         typer.echo(json.dumps(tables.to_json(comparison), indent=2, allow_nan=False))
     elif as_csv:
@@ -60,6 +51,5 @@ def compare(place: StorePlace, names: Sequence[str], *, as_json: bool, as_csv: b
     else:
         say(tables.terminal_summary(comparison))
     if page_file:
-        facts = ComparedFacts(pipeline=runs[0].pipeline, config=finished[0].config)
-        page_file.write_text(html.render(comparison, facts), encoding="utf-8")
+        page_file.write_text(compared.render_page(), encoding="utf-8")
         typer.echo(f"Page: {page_file}", err=True)

@@ -10,24 +10,22 @@ from typing import Final
 
 import typer
 
-from peerkd.artifacts.filesystem import FilesystemStore
-from peerkd.artifacts.open import S3_SCHEME, open_store
+from peerkd.artifacts.open import S3_SCHEME
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.cli.options import StorePlace
 from peerkd.cli.resuming import how_to_continue
 from peerkd.cli.wrapping import say, terminal_width
 from peerkd.config.pipelines import PIPELINES
-from peerkd.launch.invocations.files import list_invocations
 from peerkd.launch.invocations.status import RUNNING
-from peerkd.results.cost import Cost
-from peerkd.stages.stored_runs import STATES, StoredRun, find_run, list_runs
+from peerkd.stages.open_runs import open_runs
+from peerkd.stages.run_wording import cost_in_words, minute, result_of, title_of
+from peerkd.stages.stored_runs import STATES, StoredRun, find_run
 from peerkd.suggestions import check_choice
-from peerkd.wording import format_bytes, format_duration
+from peerkd.wording import format_bytes
 
 INDEX_NAME: Final = "index.html"
 """The file in the folder of a store that lists the runs and links their reports."""
 
-_UNKNOWN: Final = "-"
 _INDENT: Final = "    "
 
 
@@ -143,15 +141,15 @@ def write_index(address: str, runs: Sequence[StoredRun] | None = None) -> Path:
         raise ValueError(f"RUN must be given with a store in S3, which has no index, got {address} alone.")
     root = Path(address)
     if runs is None:
-        runs = list_runs(FilesystemStore(root), notify=lambda _: None, invocations=list_invocations(root))
+        _, runs = open_runs(address, notify=lambda _: None)
     entries = [
         IndexEntry(
             name=run.name,
-            pipeline=_title(run),
-            started=_minute(run.started_at),
+            pipeline=title_of(run),
+            started=minute(run.started_at),
             state=run.state,
-            headline=run.headline or f"left: {', '.join(run.stages_left)}",
-            cost=_in_words(run.cost),
+            headline=result_of(run),
+            cost=cost_in_words(run.cost),
             size=format_bytes(run.num_bytes),
             report=f"{run.report.key}/{REPORT_NAME}" if run.report else None,
         )
@@ -159,7 +157,7 @@ def write_index(address: str, runs: Sequence[StoredRun] | None = None) -> Path:
     ]
     path = root / INDEX_NAME
     partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(render_index(entries, title=root.name, written_at=_minute(now())), encoding="utf-8")
+    partial.write_text(render_index(entries, title=root.name, written_at=minute(now())), encoding="utf-8")
     partial.replace(path)
     return path
 
@@ -175,11 +173,7 @@ def runs_of(place: StorePlace) -> tuple[ArtifactStore, list[StoredRun]]:
     def notify(text: str) -> None:
         typer.echo(f"peerkd: {text}", err=True)
 
-    store = open_store(place.address, notify=notify)
-    is_folder = not place.address.startswith(S3_SCHEME)
-    return store, list_runs(
-        store, notify=notify, invocations=list_invocations(Path(place.address)) if is_folder else ()
-    )
+    return open_runs(place.address, notify=notify)
 
 
 def lines_of_runs(runs: Sequence[StoredRun], *, width: int | None = None) -> Iterator[str]:
@@ -194,9 +188,9 @@ def lines_of_runs(runs: Sequence[StoredRun], *, width: int | None = None) -> Ite
         (
             run.name,
             run.state,
-            _minute(run.started_at),
-            _title(run),
-            _in_words(run.cost),
+            minute(run.started_at),
+            title_of(run),
+            cost_in_words(run.cost),
             format_bytes(run.num_bytes),
         )
         for run in runs
@@ -243,31 +237,10 @@ def _results(run: StoredRun, store: ArtifactStore, *, address: str) -> tuple[str
 
 
 def _facts(run: StoredRun) -> Iterator[str]:
-    yield _title(run)
+    yield title_of(run)
     yield run.state
     if run.started_at:
-        yield f"started {_minute(run.started_at)} UTC"
+        yield f"started {minute(run.started_at)} UTC"
     if run.cost:
-        yield _in_words(run.cost)
+        yield cost_in_words(run.cost)
     yield format_bytes(run.num_bytes)
-
-
-def _title(run: StoredRun) -> str:
-    return " ".join(filter(None, (run.pipeline, run.strategy)))
-
-
-def _minute(time: str | None) -> str:
-    """Return an ISO 8601 time as date, hour and minute, such as ``2026-01-31 12:30``."""
-    return time[:16].replace("T", " ") if time else _UNKNOWN
-
-
-def _in_words(cost: Cost | None) -> str:
-    """Return a cost in words: the workers' time, the GPUs' time if there were any, and the price if it is known."""
-    if cost is None:
-        return _UNKNOWN
-    parts = [format_duration(cost.worker_seconds)]
-    if cost.gpu_seconds:
-        parts.append(f"{format_duration(cost.gpu_seconds)} of GPUs")
-    if cost.money is not None:
-        parts.append(f"{cost.money:,.2f}")
-    return ", ".join(parts)

@@ -346,13 +346,19 @@ def _describe(
         stages_left=stages_left,
         next_key=next_key,
         headline=run_headline(report.metadata.get("summary")) if report else "",
-        cost=_cost(chain, manifests),
+        cost=cost_of(chain, manifests),
         artifacts=chain,
         report=report,
     )
 
 
-def _cost(chain: Iterable[str], manifests: Mapping[str, Manifest]) -> Cost | None:
+def cost_of(chain: Iterable[str], manifests: Mapping[str, Manifest]) -> Cost | None:
+    """Return the resources of all jobs that computed artifacts, or None if they are unknown.
+
+    Args:
+        chain: The keys of the artifacts.
+        manifests: All manifests of the store, by key.
+    """
     accounts = [
         Account(
             step=_kind_of(key),

@@ -79,6 +79,8 @@ def test_a_run_gives_its_config_its_tables_and_its_networks(folder: Path) -> Non
     assert {"xy", "intervals", "bars"} & {figure.kind for figure in run.figures}
     assert all(figure.title and figure.data for figure in run.figures)
     assert run.table("pairs", form="polars").shape == run.table("pairs").shape
+    exported = run.export(0, folder / "student.safetensors")
+    assert (exported["check"]["largest_difference"], Path(exported["file"]).is_file()) == (0, True)
     before, after = run.network(1, stage="pretrain_peers"), run.network(1)
     assert not after.training
     assert before.state_dict().keys() == after.state_dict().keys()

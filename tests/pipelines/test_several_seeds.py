@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from peerkd.api.comparisons import compare
+from peerkd.api.runs import open_run
 from peerkd.artifacts.open import open_store
 from peerkd.cli.main import main
 from peerkd.stages.stored_runs import list_runs
@@ -55,6 +57,27 @@ def test_a_run_with_two_seeds_finds_the_study_of_one_and_reports_both(finished, 
     assert code == 0
     assert told.out == (report.parent / "comparison.csv").read_text()
     Page((tmp_path / "page.html").read_text())
+    check_from_python(output, report.parent, tmp_path / "compared.csv", metrics=metrics)
     assert peerkd(*compare, "latest", first.name)[0] == 2
     code, told = peerkd(*compare, "latest")
     assert (code, told.err) == (2, "peerkd: RUN must name at least two runs, got 1.\n")
+
+
+def check_from_python(store, report, file, *, metrics):
+    """Check that the run with both seeds is opened and compared from Python."""
+    both = open_run(report.relative_to(store).as_posix(), store=store)
+    assert (both.metrics, both.report.parent, both.config.model_dump()["num_seeds"]) == (metrics, report, 2)
+    assert [run.seed for run in both.runs] == [0, 1]
+    assert "comparison" in both.tables
+    trials = [run.table("trials", form="arrow") for run in both.runs]
+    assert both.table("trials", form="arrow").num_rows == sum(table.num_rows for table in trials)
+    assert set(both.table("pairs", form="arrow")["seed"].to_pylist()) == {0, 1}
+    with pytest.raises(ValueError, match=r"^run must be a run with one seed, got .*-2-seeds-.*, which has 2: take one"):
+        both.network(0)
+    comparison = compare([both])
+    assert comparison.save(file).read_text() == (report / "comparison.csv").read_text()
+    rows = comparison.table(form="arrow").to_pylist()
+    assert {(row["seeds"], row["over"], row["num"]) for row in rows} >= {("0 1", "seed", 2)}
+    assert (comparison.fields, comparison.differences) == ((), ())
+    (group,) = comparison.groups
+    assert (group.seeds, set(group.runs)) == ((0, 1), {run.name for run in both.runs})

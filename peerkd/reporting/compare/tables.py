@@ -7,8 +7,10 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, Final
 
+import pyarrow as pa
+
 from peerkd.reporting.wording import percent, points
-from peerkd.results.compared_studies import BASES, Difference, Group, Quantity, StudyComparison
+from peerkd.results.compared_studies import BASES, Difference, Quantity, StudyComparison
 from peerkd.results.intervals import Estimate
 from peerkd.wording import plural
 
@@ -117,21 +119,52 @@ def to_csv(comparison: StudyComparison) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    ours = ("seeds", "over", *_BOUNDS, "difference", *(f"difference_{name}" for name in (*_BOUNDS[1:], "basis")))
-    writer.writerow(("quantity", "group", *comparison.fields, *ours))
-    for quantity in comparison.quantities:
-        for place, group in enumerate(comparison.groups):
-            writer.writerow((quantity.title, place + 1, *group.settings.values(), *_cells(comparison, place, quantity)))
+    writer.writerow(_columns(comparison))
+    for row in _rows(comparison):
+        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
     return text.getvalue()
 
 
-def _cells(comparison: StudyComparison, place: int, quantity: Quantity) -> list[str]:
-    group: Group = comparison.groups[place]
-    cells = [" ".join(map(str, group.seeds)), group.unit(quantity), *_texts(group.estimate(quantity))]
-    if not place:
-        return [*cells, "", "", "", "", ""]
-    difference = comparison.difference(place, quantity)
-    return [*cells, *_texts(difference.estimate), difference.basis]
+def to_arrow(comparison: StudyComparison) -> pa.Table:
+    """Return the table that ``to_csv`` writes, with a null for each missing number."""
+    columns = _columns(comparison)
+    types = [_TYPES.get(name.removeprefix("difference_"), pa.string()) for name in columns]
+    values: list[list[object]] = [list(column) for column in zip(*_rows(comparison), strict=True)]
+    return pa.table(
+        [pa.array(column, kind) for column, kind in zip(values, types, strict=True)],
+        names=columns,
+    )
+
+
+_TYPES: Final = {
+    "group": pa.int64(),
+    "num": pa.int64(),
+    **dict.fromkeys(("value", "low", "high", "difference"), pa.float64()),
+}
+"""The types of the columns that are not texts. The columns of a difference have the same types."""
+
+
+def _columns(comparison: StudyComparison) -> list[str]:
+    differences = ("difference", *(f"difference_{name}" for name in (*_BOUNDS[1:], "basis")))
+    return ["quantity", "group", *comparison.fields, "seeds", "over", *_BOUNDS, *differences]
+
+
+def _rows(comparison: StudyComparison) -> Iterator[tuple[str | int | float | None, ...]]:
+    """Yield the values of ``_columns`` for each quantity and group."""
+    for quantity in comparison.quantities:
+        for place, group in enumerate(comparison.groups):
+            difference = comparison.difference(place, quantity) if place else None
+            theirs = _numbers(difference.estimate) if difference else dict.fromkeys(_BOUNDS)
+            yield (
+                quantity.title,
+                place + 1,
+                *group.settings.values(),
+                " ".join(map(str, group.seeds)),
+                group.unit(quantity),
+                *_numbers(group.estimate(quantity)).values(),
+                *theirs.values(),
+                difference.basis if difference else None,
+            )
 
 
 def metrics(comparison: StudyComparison) -> dict[str, float]:
@@ -148,7 +181,3 @@ def metrics(comparison: StudyComparison) -> dict[str, float]:
 def _numbers(estimate: Estimate) -> dict[str, float | int | None]:
     values = {name: getattr(estimate, name) for name in _BOUNDS}
     return {name: None if math.isnan(value) else value for name, value in values.items()}
-
-
-def _texts(estimate: Estimate) -> list[str]:
-    return ["" if value is None else f"{value:.6g}" for value in _numbers(estimate).values()]

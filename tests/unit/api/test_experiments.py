@@ -51,13 +51,6 @@ def test_mistakes_are_refused_in_a_sentence(tmp_path: Path) -> None:
         peerkd.open_run(store=tmp_path)
 
 
-def test_a_config_with_several_seeds_is_refused_because_a_call_returns_one_run(tmp_path: Path) -> None:
-    config = peerkd.load(overrides={"num_seeds": 2})
-    with pytest.raises(ValueError, match=r"^num_seeds must be 1, .*, got 2: call it for each of config\.studies\.$"):
-        peerkd.run(config, store=tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_plan_counts_the_trials_of_a_sweep_and_the_work_of_rounds() -> None:
     changes = {"partition.num_peers": 3, "sweep.temperatures": [1, 4], "sweep.alphas": [0.5], "pretrain.epochs": 1}
     config = peerkd.load(overrides=changes)
@@ -102,5 +95,6 @@ def test_an_unfinished_run_is_told_in_one_line_and_has_no_table_yet(tmp_path: Pa
     begin(FilesystemStore(tmp_path), experiment(), SWEEP)
     (run,) = peerkd.list_runs(tmp_path)
     assert repr(run) == f"<Run {run.name}: jointkd sweep, unfinished>"
+    assert f"<td>{run.name}</td><td>left: pretrain_peers, " in peerkd.list_runs(tmp_path)._repr_html_()
     with pytest.raises(ValueError, match=f"^run must be one that has a table, got {run.name}, which lacks pretrain_p"):
         run.table()
