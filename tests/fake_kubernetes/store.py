@@ -122,8 +122,8 @@ def selected(seen: Object, *, labels: str, fields: str) -> bool:
     for pair in filter(None, fields.split(",")):
         path, _, value = pair.partition("=")
         found: Any = seen
-        for part in path.split("."):
+        for part in path.removesuffix("!").split("."):
             found = (found or {}).get(part)
-        if found != value:
+        if (found == value) is path.endswith("!"):
             return False
     return True

@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -10,6 +11,7 @@ from peerkd.config.cluster import ClusterConfig
 from peerkd.errors import ClusterRefusedError, ClusterUnavailableError
 from peerkd.launch.doctor import access, admission, api, capacity, configuration, namespace, queue
 from peerkd.launch.doctor.check import CheckResult
+from peerkd.launch.doctor.occupancy import Object, list_pods
 from peerkd.launch.kubernetes.client import Cluster
 from peerkd.launch.kubernetes.kinds import JOB_KINDS
 from peerkd.launch.kubernetes.kinds.choice import choose_kind
@@ -52,6 +54,11 @@ def examine(
             kind = choose_kind(settings.job_kind, cluster)
         return result
 
+    # A large cluster has many pods, so they are listed once.
+    @cache
+    def pods() -> Sequence[Object] | None:
+        return list_pods(cluster)
+
     def check_folder() -> CheckResult | None:
         nonlocal store
         result = configuration.check_shared_folder(settings, store_address)
@@ -81,7 +88,8 @@ def examine(
         lambda: admission.check_image(cluster, settings),
         lambda: _check_local_image(cluster, local, settings),
         lambda: capacity.check_quota(cluster, settings, [kind]),
-        lambda: capacity.check_nodes(cluster, settings),
+        lambda: capacity.check_nodes(cluster, settings, pods),
+        lambda: capacity.check_gpus(cluster, settings, pods),
     ]
     for each in checks:
         try:

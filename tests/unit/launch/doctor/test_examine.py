@@ -116,7 +116,7 @@ def test_the_image_of_tasks_and_that_of_this_machine_are_checked(
 ) -> None:
     monkeypatch.delenv("PEERKD_TRAINER_IMAGE", raising=False)
     status = {"images": [{"names": ["registry.example/trainer:7"]}], "allocatable": {}}
-    node = {"metadata": {}, "spec": {}, "status": status}
+    node = {"metadata": {"name": "node-0"}, "spec": {}, "status": status}
     cluster.answers |= {
         "/version": {"gitVersion": "v1.34.0"},
         "/api/v1/namespaces/peerkd/configmaps/peerkd": {"data": {"cluster.yaml": "image: registry.example/trainer:7"}},
