@@ -111,6 +111,15 @@ def test_the_last_stage_is_small_and_has_a_numeric_user(image: str) -> None:
     assert "HOME=/tmp" in last
 
 
+@pytest.mark.parametrize("image", EXTRAS)
+def test_a_new_commit_does_not_copy_the_dependencies_again(image: str) -> None:
+    """A builder executes again whatever follows a changed argument, such as the revision."""
+    last = (IMAGES / image / "Containerfile").read_text(encoding="utf-8").rpartition("FROM ${BASE_IMAGE}\n")[2]
+    before, _, after = last.partition("COPY --from=dependencies ")
+    assert after
+    assert re.findall(r"^[A-Z]+", before, re.MULTILINE) == []
+
+
 def test_the_control_image_names_the_trainer_that_it_launches() -> None:
     text = (IMAGES / "control" / "Containerfile").read_text(encoding="utf-8")
     assert f"ARG TRAINER_IMAGE={TRAINER_IMAGE}\n" in text
