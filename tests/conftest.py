@@ -24,7 +24,7 @@ IS_SLOW = bool(os.environ.get("PEERKD_SLOW"))
 """Whether the slow tests run as well."""
 
 # The duration of an example depends on the machine rather than on the program.
-settings.register_profile("peerkd", deadline=None, max_examples=100 if IS_SLOW else 50)
+settings.register_profile("peerkd", deadline=None, max_examples=100 if IS_SLOW else 20)
 settings.load_profile("peerkd")
 
 

@@ -23,10 +23,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[small_runs.SmallR
 @pytest.mark.parametrize(
     ("family", "num_cases"),
     [
-        (small_runs.kills, 15),
-        (small_runs.refusals, 15),
-        (small_runs.power_cuts, 40),
-        (small_runs.damages, 25),
+        (small_runs.kills, 8),
+        (small_runs.refusals, 8),
+        (small_runs.power_cuts, 16),
+        (small_runs.damages, 12),
     ],
 )
 def test_a_study_survives_faults_of_its_machine(

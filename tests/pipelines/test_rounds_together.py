@@ -91,7 +91,9 @@ def rounds(request, by_one, tmp_path, monkeypatch) -> Rounds:
     return Rounds(f"s3://{server.bucket}/{tmp_path.name}", by_one)
 
 
-@pytest.mark.parametrize(("rounds", "lost"), [("folder", 0), ("s3", 1)], indirect=["rounds"])
+@pytest.mark.parametrize(
+    ("rounds", "lost"), [("folder", 0), pytest.param("s3", 1, marks=pytest.mark.slow)], indirect=["rounds"]
+)
 def test_a_worker_lost_during_a_round_changes_no_number(rounds: Rounds, lost: int) -> None:
     """The first worker is restarted and continues. The second is not restarted: the first takes over its peers."""
     workers = [rounds.start(index, 2, seconds_per_record=0.3) for index in range(2)]

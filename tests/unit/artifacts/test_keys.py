@@ -1,7 +1,7 @@
 from typing import Annotated, Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -172,7 +172,6 @@ def test_the_name_of_a_field_that_does_not_exist_is_refused(name: str) -> None:
         differences(Room(number=1), without=(name,))
 
 
-@settings(max_examples=50)
 @given(room=_ROOMS)
 def test_new_fields_with_their_defaults_change_no_differences(room: Room) -> None:
     later = LaterRoom.from_json(room.to_json())
@@ -180,7 +179,6 @@ def test_new_fields_with_their_defaults_change_no_differences(room: Room) -> Non
     assert "windows" in differences(later.model_copy(update={"windows": ()}))
 
 
-@settings(max_examples=50)
 @given(one=_ROOMS, other=_ROOMS)
 def test_two_configs_have_the_same_differences_only_if_they_are_equal(one: Room, other: Room) -> None:
     assert (differences(one) == differences(other)) == (one == other)

@@ -6,6 +6,7 @@ from torch import nn
 
 from peerkd.config.architectures import ARCHITECTURE_FACTS
 from peerkd.models.build import ARCHITECTURES, build_network
+from tests.architectures import QUICK_OR_SLOW
 
 
 def build(architecture: str, *, size: int) -> nn.Sequential:
@@ -27,7 +28,7 @@ def test_the_blocks_are_those_of_the_config(architecture: str) -> None:
     assert (names[-2] == "pool") == facts.has_maps
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", QUICK_OR_SLOW)
 def test_the_pool_returns_features_and_the_classifier_logits(architecture: str) -> None:
     facts = ARCHITECTURE_FACTS[architecture]
     network = build(architecture, size=32)
@@ -38,7 +39,7 @@ def test_the_pool_returns_features_and_the_classifier_logits(architecture: str) 
     assert network.classifier(features_BF).shape == (2, 7)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", QUICK_OR_SLOW)
 def test_no_block_changes_its_input(architecture: str) -> None:
     values = images(size=32)
     for block in build(architecture, size=32):
@@ -48,7 +49,7 @@ def test_no_block_changes_its_input(architecture: str) -> None:
         values = after
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", QUICK_OR_SLOW)
 def test_the_smallest_image_of_the_config_is_the_smallest_that_every_layer_can_halve(architecture: str) -> None:
     least = ARCHITECTURE_FACTS[architecture].min_image_size_pixels
     assert reduces_throughout(architecture, size=least)

@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from peerkd.config.architectures import ARCHITECTURE_FACTS
 from peerkd.models.build import ARCHITECTURES, build_network, num_parameters
+from tests.architectures import QUICK_OR_SLOW
 
 GREY, COLOUR = (1, 8, 8), (3, 32, 32)
 
@@ -79,7 +80,7 @@ def test_the_networks_of_the_published_tables_have_their_size(
 
 
 @pytest.mark.parametrize("image_shape_CHW", [GREY, COLOUR], ids=["grey", "colour"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", QUICK_OR_SLOW)
 def test_every_architecture_trains_on_grey_digits_and_on_colour_images(
     architecture: str, image_shape_CHW: tuple[int, int, int]
 ) -> None:
@@ -95,7 +96,7 @@ def test_every_architecture_trains_on_grey_digits_and_on_colour_images(
     assert unused == []
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", QUICK_OR_SLOW)
 def test_weights_depend_only_on_the_seed_and_the_state_of_the_global_generator_does_not_change(
     architecture: str,
 ) -> None:

@@ -27,7 +27,7 @@ RECORDS = as_in_a_journal(STUDY.to_pylist())
 
 
 @given(order=st.permutations(range(len(RECORDS))), buffer_bytes=st.sampled_from([0, 5_000, 2**20]))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_table_equals_that_of_all_records_together(
     order: list[int], buffer_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

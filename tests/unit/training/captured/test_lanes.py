@@ -23,7 +23,7 @@ WANTED = st.builds(
 )
 
 
-@settings(max_examples=10, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=5, suppress_health_check=list(HealthCheck), deadline=None)
 @given(groups=st.lists(st.lists(WANTED, min_size=1, max_size=4), min_size=1, max_size=2))
 def test_a_trial_depends_neither_on_other_lanes_nor_on_earlier_students(groups: list[list[TrialSpec]]) -> None:
     lanes = TRIALS.lanes()

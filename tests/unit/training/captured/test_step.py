@@ -93,7 +93,7 @@ def test_rows_without_labels_end_in_the_bits_of_distill(precision: str, wanted: 
 
 
 @pytest.mark.usefixtures("_rounding_alike")
-@settings(max_examples=20, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=8, suppress_health_check=list(HealthCheck), deadline=None)
 @given(
     teacher=st.integers(0, 3),
     weight=st.floats(0, 1, width=32) | st.floats(0, 1),

@@ -190,6 +190,7 @@ def test_processes_resume_from_the_checkpoint_of_the_leader_and_do_its_run(
     assert first_inputs.network(run).read_bytes() == whole.network(run).read_bytes()
 
 
+@pytest.mark.slow  # test_process_pool.py shows the same for the processes of a sweep.
 def test_processes_end_when_their_starter_is_killed(folders: Path, tmp_path: Path) -> None:
     inputs = inputs_in(folders, tmp_path, overrides="training.epochs=100000 training.num_processes=2")
     (run,) = inputs.config.runs

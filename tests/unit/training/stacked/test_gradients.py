@@ -31,7 +31,7 @@ def stack(architecture, plain):
     num_images=st.integers(2, 9),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_logits_gradients_and_statistics_are_those_of_the_plain_network(
     architecture, made_batches, shape_CHW, num_classes, num_students, num_images, seed
 ):

@@ -85,7 +85,7 @@ def differences(one, place, other, other_place):
     group=lessons(),
     recipe=recipes(),
 )
-@settings(max_examples=30)
+@settings(max_examples=12)
 def test_a_student_does_not_depend_on_the_others_to_the_last_bit(
     architecture, made_batches, data, shape_CHW, num_classes, batch_sizes, group, recipe
 ):
@@ -104,7 +104,7 @@ def test_a_student_does_not_depend_on_the_others_to_the_last_bit(
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @given(shape_CHW=A_SHAPE, batch_sizes=SOME_SIZES, group=lessons(max_size=3), recipe=recipes())
-@settings(max_examples=20)
+@settings(max_examples=8)
 def test_a_student_ends_where_the_plain_loop_ends(architecture, made_batches, shape_CHW, batch_sizes, group, recipe):
     # The comparison is in float64. In float32 a rounding may move an activation across a kink, and two trainings then
     # differ by more than a tolerance that would detect a mistake.
@@ -134,7 +134,7 @@ def test_a_student_ends_where_the_plain_loop_ends(architecture, made_batches, sh
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @given(group=lessons(min_size=2, max_size=5), batch_sizes=SOME_SIZES, nesterov=st.booleans(), data=st.data())
-@settings(max_examples=15)
+@settings(max_examples=6)
 def test_single_epochs_in_other_groups_end_as_one_call_does(
     architecture, made_batches, group, batch_sizes, nesterov, data
 ):
@@ -161,7 +161,7 @@ def test_single_epochs_in_other_groups_end_as_one_call_does(
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @given(group=lessons(max_size=5), recipe=recipes())
-@settings(max_examples=15)
+@settings(max_examples=6)
 def test_the_recipes_rate_may_be_given_explicitly(architecture, made_batches, group, recipe):
     made = made_batches((1, 8, 8), 10, batch_sizes=[8, 7])
     written = [(*lesson[:3], lesson[3] or recipe.learning_rate, lesson[4]) for lesson in group]
