@@ -47,6 +47,7 @@ WORKING = (
     "--version",
     "--help",
     "config presets",
+    "init mine --for own-loss",
     "config show",
     "config schema",
     f"plan jointkd {NPZ}",

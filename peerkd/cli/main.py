@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from peerkd.cli.command import StrictTyper
 from peerkd.cli.commands.clusters import cluster_app
-from peerkd.cli.commands.experiments import config_app, plan_app, run_app
+from peerkd.cli.commands.experiments import config_app, init_app, plan_app, run_app
 from peerkd.cli.commands.results import results_app
 from peerkd.cli.completion import completing_for_bash
 from peerkd.cli.exit_codes import check_arguments, exiting_on_errors
@@ -18,6 +18,7 @@ from peerkd.version import __version__
 
 ORDER: Final = (
     "doctor",
+    "init",
     "config",
     "plan",
     "run",
@@ -53,6 +54,7 @@ app = StrictTyper(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(init_app)
 app.add_typer(config_app, name="config")
 app.add_typer(plan_app, name="plan")
 app.add_typer(run_app, name="run")

@@ -60,6 +60,8 @@ def test_a_shown_command_works(page: str, command: str, tmp_path: Path, monkeypa
             _check_make(arguments, pipeline, monkeypatch)
         case [".venv/bin/peerkd", "config", *arguments]:
             _peerkd(["config", *arguments], monkeypatch)
+        case [".venv/bin/peerkd", "init", _, *arguments]:
+            _peerkd(["init", str(tmp_path / "new"), *arguments], monkeypatch)
         case [".venv/bin/peerkd", "store", *arguments]:
             check_peerkd(["store", *arguments])
         case [".venv/bin/peerkd", "plan", *arguments]:

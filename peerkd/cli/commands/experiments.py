@@ -22,9 +22,35 @@ from peerkd.cli.options import (
     Verbosity,
 )
 
+init_app = StrictTyper(rich_markup_mode=None)
 config_app = StrictTyper(help="Print presets, configs and their schema.", no_args_is_help=True, rich_markup_mode=None)
 plan_app = StrictTyper(help="Forecast the size and the duration of a run.", no_args_is_help=True, rich_markup_mode=None)
 run_app = StrictTyper(help="Run a pipeline from this machine.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@init_app.command("init")
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New or empty folder.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            metavar="NAME",
+            help="Experiment to start from: digits, hospitals (own images), own-loss (own code) or rounds.",
+            autocompletion=completion.one_of("digits", "hospitals", "own-loss", "rounds"),
+        ),
+    ] = "digits",
+) -> None:
+    """Write an experiment to start from.
+
+    The folder gets a config with comments, a README with the commands that plan and run it, and the Python module that
+    the config names, if it names one.
+
+    Example: peerkd init mine --for hospitals
+    """
+    from peerkd.cli.init import init as write
+
+    write(folder, kind)
 
 
 @config_app.command("presets")

@@ -17,6 +17,7 @@ DRY = ("--backend", "kubernetes", "--store", "s3://bucket/runs", "--dry-run")
 UUID = "49d40c90-76c3-4005-b2b5-6eb340c3ce34"
 
 ALWAYS_USED = {
+    "init": ("--for",),
     "config presets": ("--pipeline", "--json"),
     "config show": (*EXPERIMENT, "--pipeline", "--one-line"),
     "config schema": ("--pipeline",),
