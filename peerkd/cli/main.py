@@ -26,6 +26,7 @@ ORDER: Final = (
     "stop",
     "runs",
     "show",
+    "note",
     "open",
     "compare",
     "logs",

@@ -83,6 +83,8 @@ def show_run(place: StorePlace, text: str, *, as_json: bool) -> None:
         typer.echo(json.dumps({**run.to_json(), "summary": summary, "paths": paths}, indent=2))
         return
     say(f"{run.name}: {', '.join(_facts(run))}")
+    if run.note:
+        say(f"Note: {run.note}")
     if summary:
         say(f"\n{summary}")
     if run.stages_left:
@@ -152,6 +154,7 @@ def write_index(address: str, runs: Sequence[StoredRun] | None = None) -> Path:
             cost=cost_in_words(run.cost),
             size=format_bytes(run.num_bytes),
             report=f"{run.report.key}/{REPORT_NAME}" if run.report else None,
+            note=run.note,
         )
         for run in runs
     ]
@@ -200,7 +203,8 @@ def lines_of_runs(runs: Sequence[StoredRun], *, width: int | None = None) -> Ite
         for each in runs:
             yield each.name
             result = f"left: {', '.join(each.stages_left)}" if each.stages_left else each.headline
-            for text in filter(None, (", ".join(_facts(each)), result)):
+            note = each.note and f"note: {each.note}"
+            for text in filter(None, (", ".join(_facts(each)), result, note)):
                 yield from textwrap.wrap(text, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
         return
     for row, run in zip(rows, [None, *runs], strict=True):
@@ -209,6 +213,8 @@ def lines_of_runs(runs: Sequence[StoredRun], *, width: int | None = None) -> Ite
             yield f"{_INDENT}left: {', '.join(run.stages_left)}"
         elif run and run.headline:
             yield f"{_INDENT}{run.headline}"
+        if run and run.note:
+            yield f"{_INDENT}note: {run.note}"
 
 
 def _results(run: StoredRun, store: ArtifactStore, *, address: str) -> tuple[str, Mapping[str, str]]:

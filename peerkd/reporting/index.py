@@ -22,6 +22,9 @@ class IndexEntry:
     report: str | None
     """The path of the report, relative to the page; None for a run without a report."""
 
+    note: str = ""
+    """What somebody has noted about the run; empty if nobody has."""
+
 
 def render_index(entries: Sequence[IndexEntry], *, title: str, written_at: str) -> str:
     """Return the page, which needs no network and no script.

@@ -1,8 +1,8 @@
 """The deletions of ``peerkd clean``: chosen runs, and everything in a store that no run needs.
 
-An artifact is needed if it belongs to a run that is kept, or if such a run starts from it. Everything else is deleted:
-artifacts that only the chosen runs need, artifacts without a run, damaged artifacts that were set aside, and the
-workspaces of artifacts that exist.
+An artifact is needed if it belongs to a run that is kept, if such a run starts from it, or if it is the last note on
+such a run. Everything else is deleted: artifacts that only the chosen runs need, artifacts without a run, damaged
+artifacts that were set aside, and the workspaces of artifacts that exist.
 
 A store in S3 has no locks. There, the time of the last change shows what a run may still need. An unfinished run may be
 in progress if one of its artifacts or its workspace has changed within the last hour. An artifact or a workspace that
@@ -21,6 +21,7 @@ from peerkd.launch.invocations.files import Invocation, delete_invocations
 from peerkd.launch.invocations.status import RUNNING
 from peerkd.stages.artifact_graph import chain_of, inputs_of, read_manifests
 from peerkd.stages.launched_stage import key_of_accounts
+from peerkd.stages.notes import latest_notes
 from peerkd.stages.run_record import COMPARISON_KIND
 from peerkd.stages.stored_runs import StoredRun
 from peerkd.wording import format_duration
@@ -173,14 +174,18 @@ def _is_recent(name: str, cleaner: StoreCleaner) -> bool:
 
 
 def _needed(kept: Iterable[StoredRun], manifests: Mapping[str, Manifest]) -> set[str]:
-    """Return the keys of the artifacts that kept runs consist of or start from, and of the accounts of these artifacts.
+    """Return the keys of the artifacts that kept runs need: those that they consist of or start from, and their notes.
+
+    The accounts of these artifacts are needed too.
 
     A report on several studies is needed if the reports of all these studies are needed.
     """
     needed: set[str] = set()
+    notes = latest_notes(manifests)
     for run in kept:
         record = manifests.get(run.key)
         named = [each["key"] for each in record.metadata.get("starts_from", ())] if record else []
+        named += [notes[run.key].key] if run.key in notes else []
         needed |= {*run.artifacts, *chain_of([manifests[key] for key in named if key in manifests], manifests)}
     for key, manifest in manifests.items():
         if key.startswith(f"{COMPARISON_KIND}/") and needed.issuperset(inputs_of(manifest)):

@@ -24,6 +24,7 @@ from peerkd.results.cost import Account, Cost, run_cost
 from peerkd.stages.artifact_graph import chain_of, inputs_of, read_manifests
 from peerkd.stages.command import LAUNCHED, find_stage
 from peerkd.stages.launched_stage import key_of_accounts
+from peerkd.stages.notes import latest_notes, text_of
 from peerkd.stages.run_record import EXPERIMENT_NAME, KIND, NUM_DIGITS, ROUTES, Route, find_route
 
 _UNFINISHED: Final = "unfinished"
@@ -76,6 +77,9 @@ class StoredRun:
 
     next_key: str | None = None
     """The key of the artifact with which an unfinished run continues. None if it is finished, or if it is not known."""
+
+    note: str = ""
+    """The last note on the run; empty if there is none."""
 
     invocation: Invocation | None = None
     """The last invocation of the run from this machine, if the store is in the folder from which it was started."""
@@ -131,6 +135,7 @@ class StoredRun:
             "num_bytes": self.num_bytes,
             "report": self.report and self.report.key,
             "metrics": self.metrics,
+            "note": self.note,
         }
 
 
@@ -156,7 +161,10 @@ def list_runs(
     runs += _without_report(manifests, known={key for run in runs for key in run.artifacts})
     runs.sort(key=lambda run: (run.started_at or run.finished_at or "", run.name), reverse=True)
     last_invocations = {invocation.run_key: invocation for invocation in reversed(invocations)}
-    return _with_distinct_names([replace(run, invocation=last_invocations.get(run.key)) for run in runs])
+    notes = latest_notes(manifests)
+    return _with_distinct_names(
+        [replace(run, invocation=last_invocations.get(run.key), note=text_of(notes.get(run.key))) for run in runs]
+    )
 
 
 def find_run(runs: Sequence[StoredRun], text: str) -> StoredRun:

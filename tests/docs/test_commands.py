@@ -25,7 +25,7 @@ from tests.docs.pages import ROOT, blocks, name_of, pages, prose
 LANGUAGES = {"sh", "text", "python", "yaml"}
 """The languages of blocks. Tests would not see the commands of a block in another language."""
 
-PARSED = {"clean", "compare", "doctor", "export", "logs", "open", "runs", "show", "stop", "submit", "watch"}
+PARSED = {"clean", "compare", "doctor", "export", "logs", "note", "open", "runs", "show", "stop", "submit", "watch"}
 """The commands of peerkd of which only the options are parsed, because they need a run, a cluster or a person."""
 
 HOSPITALS_NAME, CAMERAS_NAME = "hospitals.yaml", "cameras.yaml"

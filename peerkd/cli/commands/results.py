@@ -145,6 +145,26 @@ def show(run: RunName, place: StorePlace, as_json: AsJson = False) -> None:
     show_run(place, run, as_json=as_json)
 
 
+@results_app.command("note")
+def note(
+    run: RunName,
+    place: StorePlace,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="Note in one line. It replaces an earlier note.")
+    ] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the note.")] = False,
+) -> None:
+    """Write a note on a run.
+
+    The last note on a run is shown by 'peerkd runs', 'peerkd show' and the page of all runs. A note changes no result.
+
+    Example: peerkd note latest "the first run with the new scanner"
+    """
+    from peerkd.cli.note import note as write
+
+    write(place, run, text, is_deleted=delete)
+
+
 @results_app.command("open")
 def open_in_browser(place: StorePlace, run: OptionalRunName = None) -> None:
     """Open the report of a run in the browser.

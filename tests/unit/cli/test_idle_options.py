@@ -39,6 +39,7 @@ ALWAYS_USED = {
     "runs": (*STORE, "--state", "--pipeline", "--limit", "--json"),
     "show": (*STORE, "--json"),
     "open": STORE,
+    "note": (*STORE, "--delete"),
     "compare": (*STORE, "--json", "--csv", "--html"),
     "export": (*STORE, "--student", "--to", "--format", "--teacher", "--setting", "--study", "--json"),
     "clean": (*STORE, "--unfinished", "--yes", "--json"),

@@ -60,6 +60,24 @@ def test_runs_are_listed_by_state_pipeline_and_number(peerkd, store: FilesystemS
     assert "state must be one of running, finished," in peerkd("runs", "--state", "finishd").err
 
 
+def test_a_note_is_shown_wherever_the_run_is(peerkd, store: FilesystemStore, tmp_path: Path) -> None:
+    finish(store, experiment("name=first"))
+    before = runs_of(store)
+    assert peerkd("note", "first", "the <b>new</b> scanner").out == f"{before[0].name}: noted\n"
+    assert "\n    note: the <b>new</b> scanner\n" in peerkd("runs").out
+    assert "\nNote: the <b>new</b> scanner\n" in peerkd("show", "latest").out
+    assert json.loads(peerkd("show", "latest", "--json").out)["note"] == "the <b>new</b> scanner"
+    assert "Note: the &lt;b&gt;new&lt;/b&gt; scanner" in write_index(str(tmp_path / "runs")).read_text()
+    assert " note: the <b>new</b> scanner" in " ".join(line.strip() for line in lines_of_runs(runs_of(store), width=60))
+    assert peerkd("note", "latest", "--delete").out == f"{before[0].name}: the note is deleted\n"
+    assert "note" not in peerkd("runs").out
+    assert peerkd("note", "latest").err == "peerkd: TEXT must be given, or else --delete, which deletes the note.\n"
+    assert peerkd("note", "latest", "two\nlines").err.startswith("peerkd: TEXT must be one line of at most 500 ")
+    # Neither the run nor its artifacts have changed.
+    (after,) = runs_of(store)
+    assert (after.key, dict(after.artifacts)) == (before[0].key, dict(before[0].artifacts))
+
+
 @pytest.mark.parametrize("width", [40, 60, 200])
 def test_the_list_fits_its_terminal(store: FilesystemStore, width: int) -> None:
     finish(store, experiment())
