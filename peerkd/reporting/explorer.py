@@ -3,23 +3,22 @@
 Arrays are little-endian. The script rounds 32-bit floats to 8 decimals. This restores every difference of accuracies
 exactly if they are measured on at most ten million samples.
 
-Shape suffixes: N = trials, P = peers, S = settings.
+Shape suffix: P = peers.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from peerkd.arrays import FloatArray, IntArray
 from peerkd.reporting.facts import ExperimentFacts
 from peerkd.reporting.findings import SweepFindings
+from peerkd.reporting.mean_surface import surface_data
+from peerkd.reporting.packed import packed
 from peerkd.results.importance import importance
-from peerkd.results.intervals import mean_over_pairs
 from peerkd.results.pair_advice import DECISIONS
-from peerkd.study.defaults import DEFAULT_ALPHA, DEFAULT_TEMPERATURE
 
 _NO_CLASS: Final = -32768
 """The number in place of a change that is unknown: the class has no test samples, or the pair has no trial."""
@@ -31,7 +30,6 @@ _MAX_CLASS_VALUES: Final = 2_000_000
 def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any]:
     """Return what the script needs to draw every pair and setting, as JSON values."""
     results, advice = findings.results, findings.advice
-    default = findings.default
     count_type = "<u2" if facts.num_test_samples < 2**16 else "<u4"
     predicted = {"gain": advice.gain, "advantage": advice.advantage}
     # The reader first sees the pair that should distil with the largest predicted gain, or else the first pair.
@@ -51,14 +49,6 @@ def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any
         "transfer_sets": findings.transfer_sets,
         "num_test_samples": facts.num_test_samples,
         "class_names": facts.class_names,
-        "default": {
-            "transfer_set": default.transfer_set,
-            "temperature": DEFAULT_TEMPERATURE,
-            "alpha": DEFAULT_ALPHA,
-            "learning_rate": default.learning_rate,
-            "loss": default.loss,
-            "target": default.target,
-        },
         "settings": results.settings,
         "rows": {
             "student": packed(results.student, "<u2"),
@@ -70,10 +60,7 @@ def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any
             "forgetting": packed(results.forgetting, "<f4"),
             "from_teacher": packed(results.gain_from_teacher, "<f4"),
         },
-        "mean_intervals": {
-            measure: {bound: packed(values_S, "<f4") for bound, values_S in bounds.items()}
-            for measure, bounds in mean_intervals(findings, num_peers=facts.num_peers).items()
-        },
+        "surface": surface_data(findings, num_peers=facts.num_peers),
         "roles": {
             role: {name: packed(of_pairs(rows_PP), "<i4") for name, rows_PP in by_set.items()}
             for role, by_set in results.roles.items()
@@ -85,15 +72,6 @@ def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any
             for suffix, values_PP in (("", each.value), ("_low", each.low), ("_high", each.high))
         },
         "first_pair": pairs[0],
-        "edges": [
-            {
-                "dimension": edge.dimension.removesuffix("s"),
-                "value": edge.value,
-                "loss": edge.loss,
-                "target": edge.target,
-            }
-            for edge in findings.edges
-        ],
         "classes": _classes({role: of_pairs(each) for role, each in results.class_changes.items()}),
         "curves": {
             f"{student},{teacher}": {
@@ -106,38 +84,6 @@ def study_data(findings: SweepFindings, facts: ExperimentFacts) -> dict[str, Any
         },
         "moved": {name: list(num_bytes) for name, num_bytes in facts.bytes_to_one_student.items()},
     }
-
-
-def mean_intervals(findings: SweepFindings, *, num_peers: int) -> dict[str, dict[str, FloatArray]]:
-    """Return the bounds ``low`` and ``high`` of the mean of each setting over pairs, by measure.
-
-    Each bound has the shape (num_settings,). The intervals are 95 % bootstrap intervals in which the peers are drawn.
-    They are NaN for a control, and for all settings if
-    there are too few peers.
-    """
-    results = findings.results
-    is_finite = ~np.isnan(results.own_gain)
-    measures = {
-        "global": np.where(is_finite, results.global_gain, np.nan),
-        "own": results.own_gain,
-        "forgetting": results.forgetting,
-        "teacher": results.gain_from_teacher,
-    }
-    bounds = {name: {bound: np.full(len(results.settings), np.nan) for bound in ("low", "high")} for name in measures}
-    if not findings.has_intervals:
-        return bounds
-    order = np.argsort(results.setting, kind="stable")
-    starts = np.searchsorted(results.setting[order], np.arange(len(results.settings) + 1))
-    for index, setting in enumerate(results.settings):
-        if setting.is_control:
-            continue
-        rows = order[starts[index] : starts[index + 1]]
-        for name, values_N in measures.items():
-            values_PP = np.full((num_peers, num_peers), np.nan)
-            values_PP[results.student[rows], results.teacher[rows]] = values_N[rows]
-            estimate = mean_over_pairs(values_PP)
-            bounds[name]["low"][index], bounds[name]["high"][index] = estimate.low, estimate.high
-    return bounds
 
 
 def importance_of_dimensions(findings: SweepFindings) -> dict[str, float]:
@@ -160,12 +106,6 @@ def importance_of_dimensions(findings: SweepFindings) -> dict[str, float]:
     }
     shares = importance(results.gain[is_distillation], dimensions)
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-
-def packed(values: ArrayLike, dtype: str) -> dict[str, str]:
-    """Return an array as base64 with its type: a letter and the number of bytes of a value, such as ``f4``."""
-    data = np.ascontiguousarray(values, dtype=dtype).tobytes()
-    return {"type": dtype[1:], "data": base64.b64encode(data).decode()}
 
 
 def _decision_numbers(decision_PP: NDArray[np.str_]) -> IntArray:

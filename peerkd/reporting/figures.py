@@ -7,6 +7,7 @@ in the width of the element, and offers it as an SVG file and its data as a CSV 
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -56,11 +57,22 @@ def to_json(value: Any) -> Markup:
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
-def _element(kind: str, chart: XYChart | IntervalChart | BarChart | NetworkChart, label: str, **options: int) -> Markup:
-    spec = to_json({"kind": kind, "label": true_minus(label), **options, **chart._asdict()})
+def chart_element(kind: str, label: str, marks: Mapping[str, Any]) -> Markup:
+    """Return the element of a chart of any kind that the script of the page can draw.
+
+    Args:
+        kind: The kind of the chart.
+        label: What the chart shows, in words.
+        marks: The axes and marks of the chart. Their names depend on the kind.
+    """
+    spec = to_json({"kind": kind, "label": true_minus(label), **marks})
     return Markup('<div class="chart {}" data-label="{}"><script type="application/json">{}</script></div>').format(
         kind, escape(label), spec
     )
+
+
+def _element(kind: str, chart: XYChart | IntervalChart | BarChart | NetworkChart, label: str, **options: int) -> Markup:
+    return chart_element(kind, label, {**options, **chart._asdict()})
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jinja2
+from peerkd.reporting.environment import new_environment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,12 +34,6 @@ def render_index(entries: Sequence[IndexEntry], *, title: str, written_at: str) 
         title: The name of the store.
         written_at: The time at which the page is written, as text for readers.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("peerkd.reporting"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = new_environment()
     page: str = environment.get_template("index.html").render(entries=entries, title=title, written_at=written_at)
     return page

@@ -8,11 +8,10 @@ and tables are complete without a script. A script draws its charts. Kubeflow's 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jinja2
-
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.strict import StrictConfig
 from peerkd.reporting import figures, heatmaps, palette, wording
+from peerkd.reporting.environment import new_environment
 from peerkd.reporting.facts import ComparedFacts, ExperimentFacts, PclFacts, RoundsFacts
 from peerkd.reporting.scripts import page_scripts
 from peerkd.study.transfer_sets import TRANSFER_SETS
@@ -40,13 +39,7 @@ def render(
         filters: The filters that only this template uses.
         more_scripts: The names of the scripts that only this template uses.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("peerkd.reporting"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = new_environment()
     environment.filters |= {
         "points": lambda fraction: wording.true_minus(wording.points(fraction)),
         "interval": lambda estimate: wording.true_minus(wording.interval(estimate)),

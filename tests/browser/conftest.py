@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from peerkd.api.figures import read_figures
 from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.reporting import html as sweep_html
 from peerkd.reporting.choices import html as choices_html
 from peerkd.reporting.compare import html as compare_html
 from peerkd.reporting.facts import ComparedFacts, PeerSamples, RoundsFacts, SampleStrip
+from peerkd.reporting.figure_page import render_figure
 from peerkd.reporting.findings import SweepFindings, compute_findings
 from peerkd.reporting.methods import html as methods_html
 from peerkd.reporting.methods.findings import compute_findings as compute_methods
@@ -75,6 +77,9 @@ def pages(sweep, sweep_findings, concluded, tmp_path_factory) -> dict[str, Path]
         "rounds": rounds_html.render(*rounds()),
         "compare": compare_html.render(*compared()),
     }
+    # The charts that a notebook shows alone.
+    shown = [each for each in read_figures(texts["sweep"]) if each.title.startswith(("Mean over pairs", "Points on"))]
+    texts |= {figure.kind: render_figure(*figure) for figure in shown}
     folder = tmp_path_factory.mktemp("pages")
     paths = {name: folder / f"{name}.html" for name in texts}
     for name, text in texts.items():

@@ -82,6 +82,14 @@ def test_one_cell_of_the_surface_is_the_default_and_a_pair_is_judged_alone(open_
     assert name.evaluate("(cell) => getComputedStyle(cell).whiteSpace") == "nowrap"
 
 
+@pytest.mark.parametrize(("kind", "text"), [("surface", "transfer set"), ("matrix", "St. Mary")])
+def test_a_chart_alone_is_drawn_with_its_buttons(open_page, kind, text):
+    page = open_page(kind)
+    assert text in page.locator(".chart svg[role=img]").text_content()
+    page.locator(".toolbar button", has_text="Table").click()
+    assert page.locator(".data tbody tr").count() == (5 + 1) ** 2 if kind == "matrix" else 10
+
+
 def test_a_saved_file_is_a_download_with_its_name_and_text(open_page):
     page = open_page("sweep")
     with page.expect_download(timeout=120_000) as waiting:

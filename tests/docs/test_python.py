@@ -63,9 +63,10 @@ def test_the_notebook_of_a_first_study_runs_from_its_first_cell_to_its_last(
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     assert all(cell.get("outputs", []) == [] for cell in cells)
     code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    said = io.StringIO()
+    said, names = io.StringIO(), {}
     with contextlib.redirect_stdout(said), no_processes():
-        exec(smaller(code), {})
+        exec(smaller(code), names)
+    assert "Mean over pairs by temperature" in names["surface"]._repr_html_()
     assert "report.html" in said.getvalue()
     assert len(peerkd.list_runs(folder / "runs")) == 1
 
@@ -76,7 +77,7 @@ def test_a_run_gives_its_config_its_tables_and_its_networks(folder: Path) -> Non
     assert run.config == peerkd.load(overrides=SMALL)
     assert run.summary.startswith("digits: 2 ordered pairs")
     assert {"trials", "pairs", "cost"} <= set(run.tables)
-    assert {"xy", "intervals", "bars"} & {figure.kind for figure in run.figures}
+    assert {"intervals", "bars", "surface", "matrix"} <= {figure.kind for figure in run.figures}
     assert all(figure.title and figure.data for figure in run.figures)
     assert run.table("pairs", form="polars").shape == run.table("pairs").shape
     exported = run.export(0, folder / "student.safetensors")

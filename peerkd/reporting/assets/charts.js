@@ -115,6 +115,9 @@
     intervals: { draw: drawIntervals, rows: rowsOfIntervals },
     bars: { draw: drawBars, rows: rowsOfBars },
     network: { draw: peerkd.drawNetwork, rows: peerkd.rowsOfNetwork },
+    // The scripts of these kinds come later, and a page without such charts may lack them.
+    matrix: { draw: (spec) => peerkd.drawMatrixOfSpec(spec), rows: (spec) => peerkd.rowsOfMatrix(spec) },
+    surface: { draw: (spec, width) => peerkd.drawSurfaceOfSpec(spec, width), rows: (spec) => peerkd.rowsOfSurface(spec) },
   };
 
   /** Draw every chart that the page describes. */

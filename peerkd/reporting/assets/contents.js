@@ -3,6 +3,7 @@
   /** Make the table of contents work. */
   peerkd.followContents = function () {
     const nav = document.querySelector("nav");
+    if (!nav) return;
     const buttons = new Map([...nav.querySelectorAll("button")].map((button) => [button.dataset.section, button]));
     // A link to a place in the page would leave it where the page is a frame's srcdoc; a button does not.
     for (const [id, button] of buttons) {

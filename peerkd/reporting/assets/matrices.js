@@ -30,6 +30,13 @@
     });
   };
 
+  /** Return the cells of a matrix that is described as JSON. */
+  const cellsOfSpec = ({ rows, columns, texts, notes, shades }) => rows.flatMap((row, i) => columns.map((column, j) => ({
+    row, column, text: peerkd.format.minus(texts[i][j]), lines: [peerkd.format.minus(texts[i][j]), notes[i][j]].filter(Boolean).join("\n"), shade: shades[i][j],
+  })));
+  peerkd.drawMatrixOfSpec = (spec) => peerkd.drawMatrix(cellsOfSpec(spec), { rowAxis: spec.row_axis, columnAxis: spec.column_axis });
+  peerkd.rowsOfMatrix = (spec) => cellsOfSpec(spec).map(({ row, column, text }) => ({ [spec.row_axis]: row, [spec.column_axis]: column, value: text.replaceAll("\u2212", "-") }));
+
   /** Run a function on a drawing that stands in the page for this moment, so that its style can be computed. */
   peerkd.whileInPage = function (node, act) {
     const place = peerkd.element("div", { class: "offscreen", "aria-hidden": "true" });

@@ -1,7 +1,7 @@
 /** The results of all trials of a sweep, and what the reader has selected from them. */
 {
   const NO_CLASS = -32768; // a change that is unknown
-  const ARRAYS = { f4: Float32Array, i4: Int32Array, u4: Uint32Array, i2: Int16Array, u2: Uint16Array, u1: Uint8Array };
+  const ARRAYS = { f8: Float64Array, f4: Float32Array, i4: Int32Array, u4: Uint32Array, i2: Int16Array, u2: Uint16Array, u1: Uint8Array };
 
   /** Return the array that the page has as base64 of little-endian numbers. */
   function unpack({ type, data }) {
@@ -37,6 +37,7 @@
     const decisions = square(unpack(data.decisions), 0);
     const teachers = d3.range(num).map((student) => (tried ? [] : d3.range(num).filter((other) => other !== student)));
     if (tried) tried.student.forEach((student, i) => teachers[student].push(tried.teacher[i]));
+    const { measures: measured, ...flags } = data.surface;
     const isFinite_ = (row) => !Number.isNaN(rows.own[row]);
     const distillations = new Map();
     rows.setting.forEach((setting, row) => {
@@ -58,7 +59,7 @@
       named: data.peers.map(peerkd.format.nameOf),
       classes: data.classes && unpackSquares(data.classes, NO_CLASS),
       predicted: unpackSquares(data.predicted, NaN),
-      meanIntervals: Object.fromEntries(Object.entries(data.mean_intervals).map(([measure, bounds]) => [measure, unpackAll(bounds)])),
+      surface: { ...unpackAll(flags), measures: Object.fromEntries(Object.entries(measured).map(([measure, arrays]) => [measure, unpackAll(arrays)])) },
       pairs: teachers.flatMap((others, student) => others.map((teacher) => [student, teacher])).filter(([student, teacher]) => distillations.has(student * num + teacher)),
 
       /** The teachers of each student that the study planned, ascending. */
@@ -86,25 +87,12 @@
     };
   };
 
-  /** Return a setting in words. */
-  peerkd.settingText = function ({ transfer_set, temperature, alpha, learning_rate, loss, target, is_control }) {
-    const { number } = peerkd.format;
-    const parts = [`set ${transfer_set}`];
-    if (temperature !== null) parts.push(`T = ${number(temperature)}`);
-    if (alpha !== null && !is_control) parts.push(`alpha = ${number(alpha)}`);
-    if (learning_rate !== null) parts.push(`learning rate ${number(learning_rate)}`);
-    return [...parts, loss, target].filter((part) => part !== null).join(", ");
-  };
-
   peerkd.MEASURES = {
     global: "gain of global accuracy",
     own: "gain of own accuracy",
     teacher: "teacher's part of the gain",
     forgetting: "forgetting",
   };
-
-  /** Return the value from which on cells have the strongest colour: the 95th percentile, and at least half a point. */
-  peerkd.limitOf = (values) => Math.max(0.005, d3.quantile(values.filter(Number.isFinite).map(Math.abs), 0.95) ?? 0);
 
   /** Draw everything that a reader can explore. */
   peerkd.explore = function () {

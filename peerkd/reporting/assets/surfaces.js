@@ -16,6 +16,19 @@
     return { set: setting.transfer_set, temperature: text(setting.temperature, "own"), alpha: text(setting.alpha, NONE), others: othersOf(setting) };
   }
 
+  /** Return a setting in words. */
+  peerkd.settingText = function ({ transfer_set, temperature, alpha, learning_rate, loss, target, is_control }) {
+    const { number } = peerkd.format;
+    const parts = [`set ${transfer_set}`];
+    if (temperature !== null) parts.push(`T = ${number(temperature)}`);
+    if (alpha !== null && !is_control) parts.push(`alpha = ${number(alpha)}`);
+    if (learning_rate !== null) parts.push(`learning rate ${number(learning_rate)}`);
+    return [...parts, loss, target].filter((part) => part !== null).join(", ");
+  };
+
+  /** Return the value from which on cells have the strongest colour: the 95th percentile, and at least half a point. */
+  peerkd.limitOf = (values) => Math.max(0.005, d3.quantile(values.filter(Number.isFinite).map(Math.abs), 0.95) ?? 0);
+
   /** Draw cells with a value, lines of text, a title, and whether they are marked (solid frame) or at an edge (dashed). */
   peerkd.drawSurface = function (cells, { width, limit, sets }) {
     const others = [...new Set(cells.map((cell) => cell.others))];
@@ -44,51 +57,39 @@
     });
   };
 
-  /** Return whether a setting is at an edge of the grid that many pairs choose. */
-  function isAtEdge(study, setting) {
-    return study.edges.some(({ dimension, value, loss, target }) =>
-      setting[dimension] === value && (loss === null || loss === setting.loss) && (target === null || target === setting.target));
+  /** Return what a surface draws for the mean over pairs of a measure under a setting. Bounds are null without an interval. */
+  function meanCell(measure, { value, low, high, num, num_chosen, is_default, is_at_edge, ...setting }) {
+    const isLoss = measure === "forgetting";
+    const write = isLoss ? magnitude : points;
+    const hasInterval = low !== null;
+    const [below, above] = hasInterval && isLoss ? [-high, -low] : [low, high];
+    const interval = hasInterval ? `\n95 % interval over pairs: ${write(low)} to ${write(high)}` : "";
+    return {
+      ...cellOf(setting), value: isLoss ? -value : value, lines: [write(value), num_chosen ? `${num_chosen}\u00d7` : ""].filter(Boolean), num, chosen: num_chosen,
+      low: below, high: above, isCertain: hasInterval && (below > 0 || above < 0), isMarked: is_default, isEdge: is_at_edge,
+      title: `${peerkd.settingText(setting)}\n${write(value)} points, mean of ${num} pairs${interval}\nbest for ${num_chosen} pairs`,
+    };
   }
 
   /** Return the cells of the mean over pairs of a measure, with the number of pairs that choose each setting. */
-  peerkd.meanCells = function (study, measure) {
-    const num = study.settings.length;
-    const [sums, counts, chosen] = [new Float64Array(num), new Uint32Array(num), new Uint32Array(num)];
-    for (const [pair, rows] of study.distillations) {
-      for (const row of rows) {
-        const value = study.value(row, measure);
-        if (Number.isNaN(value)) continue;
-        sums[study.rows.setting[row]] += value;
-        counts[study.rows.setting[row]] += 1;
-      }
-      const best = study.rowOf("chosen", "", Math.floor(pair / study.num), pair % study.num);
-      if (best >= 0) chosen[study.rows.setting[best]] += 1;
-    }
-    return study.settings.flatMap((setting, index) => {
-      if (setting.is_control || !counts[index]) return [];
-      const value = sums[index] / counts[index];
-      const write = measure === "forgetting" ? magnitude : points;
-      const written = write(value);
-      const [low, high] = ["low", "high"].map((bound) => study.meanIntervals[measure][bound][index]);
-      const interval = Number.isNaN(low) ? "" : `\n95 % interval over pairs: ${write(low)} to ${write(high)}`;
-      return [{
-        ...cellOf(setting), value: measure === "forgetting" ? -value : value, lines: [written, chosen[index] ? `${chosen[index]}\u00d7` : ""].filter(Boolean), num: counts[index], chosen: chosen[index],
-        low: measure === "forgetting" ? -high : low, high: measure === "forgetting" ? -low : high,
-        isCertain: low > 0 || high < 0,
-        isMarked: peerkd.isDefault(study, setting), isEdge: isAtEdge(study, setting),
-        title: `${peerkd.settingText(setting)}\n${written} points, mean of ${counts[index]} pairs${interval}\nbest for ${chosen[index]} pairs`,
-      }];
-    });
+  peerkd.meanCells = function ({ settings, surface }, measure) {
+    const { value, low, high, num } = surface.measures[measure];
+    const bound = (values, index) => (Number.isNaN(values[index]) ? null : values[index]);
+    return settings.flatMap((setting, index) => (num[index] ? [meanCell(measure, {
+      ...setting, value: value[index], low: bound(low, index), high: bound(high, index), num: num[index],
+      num_chosen: surface.num_pairs_that_choose[index], is_default: Boolean(surface.is_default[index]), is_at_edge: Boolean(surface.is_at_edge[index]),
+    })] : []));
   };
 
-  /** Return whether a setting is the untuned default. */
-  peerkd.isDefault = function (study, setting) {
-    const { transfer_set, temperature, alpha, learning_rate, loss, target } = study.default;
-    return setting.transfer_set === transfer_set && (setting.temperature === null || setting.temperature === temperature) && (setting.alpha === null || setting.alpha === alpha)
-      && setting.learning_rate === learning_rate && setting.loss === loss && setting.target === target;
+  /** Draw a surface that is described as JSON, and return its cells for a file. */
+  const cellsOfSpec = ({ measure, cells }) => cells.map((cell) => meanCell(measure, cell));
+  peerkd.drawSurfaceOfSpec = function (spec, width) {
+    const cells = cellsOfSpec(spec);
+    return peerkd.drawSurface(cells, { width, limit: peerkd.limitOf(cells.map((cell) => cell.value)), sets: spec.transfer_sets });
   };
+  peerkd.rowsOfSurface = (spec) => peerkd.rowsOfCells(cellsOfSpec(spec));
 
-  const inPoints = (fraction) => (Number.isNaN(fraction) ? null : Number((100 * fraction).toPrecision(6)));
+  const inPoints = (fraction) => (fraction === null || Number.isNaN(fraction) ? null : Number((100 * fraction).toPrecision(6)));
 
   /** Return the data of cells, for a file. */
   peerkd.rowsOfCells = (cells) => cells.map(({ set, temperature, alpha, others, value, num, chosen, low, high, standardError }) => ({

@@ -1,16 +1,11 @@
-import base64
-
 import numpy as np
 import pytest
 
-from peerkd.reporting.explorer import importance_of_dimensions, packed, study_data
+from peerkd.reporting.explorer import importance_of_dimensions, study_data
 from peerkd.reporting.findings import compute_findings
+from peerkd.reporting.packed import packed, unpacked
 from peerkd.results.intervals import mean_over_pairs
 from tests.tables import Study
-
-
-def unpacked(array):
-    return np.frombuffer(base64.b64decode(array["data"]), dtype=f"<{array['type']}")
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +47,10 @@ def test_settings_say_what_was_tried(study, data):
         assert setting.alpha == (None if setting.is_control else written["alpha"])
 
 
-def test_the_default_has_one_transfer_set(data):
-    assert data["default"]["transfer_set"] == "student"
+def test_one_setting_is_the_default(data):
+    (index,) = np.flatnonzero(unpacked(data["surface"]["is_default"]))
+    setting = data["settings"][index]
+    assert (setting.transfer_set, setting.temperature, setting.alpha) == ("student", 1.0, 0.5)
 
 
 def test_class_changes_are_those_of_the_table(study, findings, data):
@@ -89,13 +86,13 @@ def test_every_setting_has_the_interval_of_its_mean_over_pairs(study, data):
                 values_PP[row["student"], row["teacher"]] = row[f"test_{column}"]
         expected = mean_over_pairs(values_PP)
         assert expected.num == 90
-        bounds = [unpacked(data["mean_intervals"][measure][bound])[index] for bound in ("low", "high")]
+        bounds = [unpacked(data["surface"]["measures"][measure][bound])[index] for bound in ("low", "high")]
         np.testing.assert_allclose(bounds, [expected.low, expected.high], atol=1e-7)
 
 
 def test_controls_and_few_peers_have_no_interval(data):
     is_control = [setting.is_control for setting in data["settings"]]
-    np.testing.assert_array_equal(np.isnan(unpacked(data["mean_intervals"]["own"]["low"])), is_control)
+    np.testing.assert_array_equal(np.isnan(unpacked(data["surface"]["measures"]["own"]["low"])), is_control)
     few = Study(num_peers=3, temperatures=(1.0,), alphas=(0.5,))
-    bounds = study_data(compute_findings(few.table, few.facts), few.facts)["mean_intervals"]
+    bounds = study_data(compute_findings(few.table, few.facts), few.facts)["surface"]["measures"]
     assert np.isnan(unpacked(bounds["global"]["low"])).all()
