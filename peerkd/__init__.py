@@ -12,6 +12,7 @@ from peerkd.version import __version__
 if TYPE_CHECKING:
     from peerkd.api.comparisons import Comparison, compare
     from peerkd.api.experiments import load, plan, run
+    from peerkd.api.progress import RunProgress
     from peerkd.api.runs import Run, open_run
     from peerkd.api.runs import list_stored_runs as list_runs
     from peerkd.errors import PeerKDError
@@ -23,6 +24,7 @@ __all__ = [
     "Parameter",
     "PeerKDError",
     "Run",
+    "RunProgress",
     "__version__",
     "compare",
     "list_runs",
@@ -38,6 +40,7 @@ _PLACES: Final = {
     "Parameter": "peerkd.losses.pairs.loss:Parameter",
     "PeerKDError": "peerkd.errors:PeerKDError",
     "Run": "peerkd.api.runs:Run",
+    "RunProgress": "peerkd.api.progress:RunProgress",
     "compare": "peerkd.api.comparisons:compare",
     "list_runs": "peerkd.api.runs:list_stored_runs",
     "load": "peerkd.api.experiments:load",

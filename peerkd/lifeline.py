@@ -13,16 +13,22 @@ _GRACE_SECONDS: Final = 3.0
 """The time that a handler of SIGTERM has: a launcher deletes its job, and a worker saves its progress."""
 
 
-def end_with(pid: int) -> None:
+def end_with(pid: int, *, file: Path | None = None) -> None:
     """Start a thread that ends this process soon after the process ``pid`` has ended.
 
     If this process handles SIGTERM, it first receives that signal and has three seconds to end by itself.
+
+    Args:
+        pid: The id of the other process.
+        file: A file that the other process deletes when it no longer needs this process. None, or a file that does not
+            exist: only the end of the other process counts.
     """
-    threading.Thread(target=_watch, args=(pid,), daemon=True).start()
+    kept = file if file is not None and file.exists() else None
+    threading.Thread(target=_watch, args=(pid, kept), daemon=True).start()
 
 
-def _watch(pid: int) -> None:
-    while _is_alive(pid):
+def _watch(pid: int, file: Path | None) -> None:
+    while _is_alive(pid) and (file is None or file.exists()):
         time.sleep(_INTERVAL_SECONDS)
     if callable(signal.getsignal(signal.SIGTERM)):
         os.kill(os.getpid(), signal.SIGTERM)

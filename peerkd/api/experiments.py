@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from peerkd.api.progress import reporting_progress
 from peerkd.api.runs import Run, open_run
 from peerkd.artifacts.filesystem import check_writable
 from peerkd.artifacts.open import S3_SCHEME, check_address, open_store
@@ -13,8 +14,10 @@ from peerkd.config.pipelines import find_pipeline, pipeline_of
 from peerkd.config.resolve import load as load_config
 from peerkd.config.resolve import load_mapping
 from peerkd.config.tuning import check_grid, check_strategy
+from peerkd.stages.run_record import find_route
 
 if TYPE_CHECKING:
+    from peerkd.api.progress import ProgressFunction
     from peerkd.config.collaborate import CollaborateConfig
     from peerkd.config.experiment import ExperimentConfig
     from peerkd.config.pcl import PclConfig
@@ -151,6 +154,7 @@ def run(
     store: str | Path = "runs",
     strategy: Literal["sweep", "tune"] = "sweep",
     num_workers: int | None = 0,
+    on_progress: "ProgressFunction | None" = None,
 ) -> Run:
     """Run an experiment or a study, and return the finished run.
 
@@ -169,6 +173,9 @@ def run(
         num_workers: 0 runs everything in the calling process, one training after another, so breakpoints work. None
             runs the compiled pipeline as ``peerkd run`` does: its tasks are processes, which use all cores or GPUs. A
             number runs the compiled pipeline with this number of workers for each stage.
+        on_progress: A function that is called in this process with a ``RunProgress`` after each line of the run, in
+            place of printing the line. An exception that it raises interrupts the run as Ctrl-C does, and is raised
+            from this call. Repeat the call to continue.
 
     Raises:
         ValueError: If the config does not fit the data, or if the store cannot be written.
@@ -185,15 +192,17 @@ def run(
     pipeline = pipeline_of(config).name
     chosen = strategy if pipeline == "jointkd" else None
     launch = LaunchConfig(backend="local", num_workers=num_workers)
-    if launch.is_in_process:
-        from peerkd.stages.in_process import run_in_process
+    route = find_route(pipeline, chosen)
+    with reporting_progress(on_progress, pipeline=route.title, experiment=config.name, stages=route.stages):
+        if launch.is_in_process:
+            from peerkd.stages.in_process import run_in_process
 
-        key = run_in_process(config, address, strategy=chosen)
-    else:
-        from peerkd.launch.local_pipeline import compiled_pipeline, run_pipeline
+            key = run_in_process(config, address, strategy=chosen)
+        else:
+            from peerkd.launch.local_pipeline import compiled_pipeline, run_pipeline
 
-        arguments = {"config_json": config.to_json(), "store": address, **launch.to_parameters()}
-        key = run_pipeline(compiled_pipeline(pipeline), arguments | ({"strategy": chosen} if chosen else {}))
+            arguments = {"config_json": config.to_json(), "store": address, **launch.to_parameters()}
+            key = run_pipeline(compiled_pipeline(pipeline), arguments | ({"strategy": chosen} if chosen else {}))
     return open_run(key, store=address)
 
 

@@ -194,6 +194,36 @@ class Run:
         key, file = files[chosen]
         return read(self.store.fetch(key) / file)
 
+    @overload
+    def partial_table(self, *, form: Literal["pandas"] = ...) -> "pd.DataFrame": ...
+
+    @overload
+    def partial_table(self, *, form: Literal["polars"]) -> "pl.DataFrame": ...
+
+    @overload
+    def partial_table(self, *, form: Literal["arrow"]) -> "pa.Table": ...
+
+    def partial_table(self, *, form: Form = "pandas") -> Any:
+        """Return the trials that a run of ``jointkd`` has finished by now, while others may be in progress.
+
+        The columns are those of the table ``trials``, and ``is_partial``. It is true as long as trials may be missing;
+        then ``gain_from_data`` and ``gain_from_teacher`` are null for each trial whose control is missing. The table is
+        empty before the first trial.
+
+        Args:
+            form: ``pandas``, ``polars`` or ``arrow``, as for ``table``.
+
+        Raises:
+            ValueError: If the run is of another pipeline or has several seeds, or the package is not installed.
+            StoreUnavailableError: If the store does not answer.
+        """
+        from peerkd.stages.partial_trials import trials_so_far
+
+        self._check_one_seed()
+        # The properties of this object are those of the moment at which the run was opened.
+        now = open_run(self.stored.key, store=self.address)
+        return in_form(trials_so_far(now.stored, now.store), form)
+
     def export(
         self,
         student: int | str,

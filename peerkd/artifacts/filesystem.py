@@ -152,6 +152,13 @@ class FilesystemStore:
                     self._shared.discard(key)
                     self._delete_unused_workspace(lock.fileno(), key)
 
+    @contextmanager
+    def read_workspace(self, key: str, *, is_chosen: Callable[[str], bool]) -> Iterator[Mapping[str, Path]]:
+        """Return the paths of the files themselves; see ``ArtifactStore.read_workspace``."""
+        workspace = self._workspace(check_name(key))
+        names = FolderWorkspace(workspace).saved(f"{SCRATCH_NAME}/")
+        yield {name: workspace / name for name in sorted(names) if is_chosen(name)}
+
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
         """Write the manifest into the workspace, rename the workspace to ``<root>/<key>``, and return the manifest.
 

@@ -153,6 +153,15 @@ class S3Store:
                     # This worker may have saved files after another one had published.
                     self.clear_away(key)
 
+    @contextmanager
+    def read_workspace(self, key: str, *, is_chosen: Callable[[str], bool]) -> Iterator[Mapping[str, Path]]:
+        """Download saved files to a temporary folder; see ``ArtifactStore.read_workspace``."""
+        with tempfile.TemporaryDirectory(prefix="peerkd-") as folder:
+            workspace = S3Workspace(Path(folder), self._bucket, self._names, check_name(key))
+            (workspace.folder / SCRATCH_NAME).mkdir()
+            names = filter(is_chosen, workspace.saved(f"{SCRATCH_NAME}/"))
+            yield {name: workspace.folder / name for name in sorted(names) if workspace.load(name)}
+
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:
         """Write the files of the workspace to the bucket and check them, then write and return the manifest.
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -190,6 +190,19 @@ class ArtifactStore(Protocol):
         Nothing is deleted unless the artifact is published and its manifest is intact. In a store with locks, nothing
         is deleted while another process has the workspace open. A failure to delete is not an error, because the next
         call tries again.
+        """
+
+    def read_workspace(
+        self, key: str, *, is_chosen: Callable[[str], bool]
+    ) -> AbstractContextManager[Mapping[str, Path]]:
+        """Return the paths of saved files of a workspace by name, while other processes may be at work in it.
+
+        The workspace is neither created nor locked. A file may change while it is read, and may be incomplete at its
+        end.
+
+        Args:
+            key: The key of the artifact.
+            is_chosen: A function of the name of a file below ``scratch/``, which returns whether the file is wanted.
         """
 
     def publish(self, key: str, *, metadata: Mapping[str, Any]) -> Manifest:

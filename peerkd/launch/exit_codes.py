@@ -76,7 +76,9 @@ def exiting_on_errors(stage: str | Callable[[], str]) -> Iterator[None]:
     try:
         runner = os.environ.get(RUNNER_PID_VARIABLE)
         if runner:
-            end_with(_process_id(runner))
+            # A program that calls the pipeline may go on after it has interrupted the pipeline.
+            error_file = os.environ.get(ERROR_FILE_VARIABLE)
+            end_with(_process_id(runner), file=Path(error_file) if error_file else None)
         yield
     except (ValueError, PeerKDError) as error:
         is_out_of_memory = isinstance(error, WorkerDiedError) and num_memory_kills() > num_kills_before

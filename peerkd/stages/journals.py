@@ -15,7 +15,7 @@ from peerkd.stages.shard_claims import ShardClaims
 from peerkd.stages.shards import Shard, load_if_intact
 
 JOURNALS: Final = "journals/"
-_FILES: Final = "files"
+FILES: Final = "files"
 """The key under which a line has the SHA-256 of each file that belongs to the record."""
 
 Record = Mapping[str, Any]
@@ -39,7 +39,7 @@ class Journals:
         ``names`` are the names of these files.
         """
         files = {name: file_sha256(self._workspace.folder / name) for name in names}
-        journal.append({**record, _FILES: files} if files else record)
+        journal.append({**record, FILES: files} if files else record)
 
     def load(self, shard: Shard) -> Iterator[Record]:
         """Yield the valid records of a shard from the journals of all workers.
@@ -63,7 +63,7 @@ class Journals:
         damaged: list[int] = []
         for record in read_journal(self._path(name), on_damaged=damaged.append):
             del record[CHECKSUM]
-            lost = [file for file, digest in record.pop(_FILES, {}).items() if not self._has(file, digest)]
+            lost = [file for file, digest in record.pop(FILES, {}).items() if not self._has(file, digest)]
             if lost:
                 self._report(name, lost[0])
             else:

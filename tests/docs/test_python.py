@@ -80,6 +80,8 @@ def test_a_run_gives_its_config_its_tables_and_its_networks(folder: Path) -> Non
     assert {"intervals", "bars", "surface", "matrix"} <= {figure.kind for figure in run.figures}
     assert all(figure.title and figure.data for figure in run.figures)
     assert run.table("pairs", form="polars").shape == run.table("pairs").shape
+    so_far = run.partial_table()
+    assert (len(so_far), so_far.is_partial.any()) == (len(run.table("trials")), False)
     exported = run.export(0, folder / "student.safetensors")
     assert (exported["check"]["largest_difference"], Path(exported["file"]).is_file()) == (0, True)
     before, after = run.network(1, stage="pretrain_peers"), run.network(1)
@@ -95,6 +97,20 @@ def test_a_run_gives_its_config_its_tables_and_its_networks(folder: Path) -> Non
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             call()
+
+
+def test_a_function_follows_a_run_and_interrupts_it(folder: Path) -> None:
+    config, store = peerkd.load(overrides=SMALL), folder / "runs"
+
+    def stop(progress: peerkd.RunProgress) -> None:
+        raise RuntimeError(progress.stage)
+
+    with pytest.raises(RuntimeError, match=r"^partition_data$"):
+        peerkd.run(config, store=store, on_progress=stop)
+    seen: list[peerkd.RunProgress] = []
+    again = peerkd.run(config, store=store, on_progress=seen.append)
+    assert again.name == peerkd.open_run(store=store).name
+    assert tuple(dict.fromkeys(progress.stage for progress in seen)) == seen[0].stages
 
 
 def test_the_arrays_of_the_page_about_own_data_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,21 @@ def test_a_process_ends_with_the_watched_process() -> None:
     assert hanging.wait(timeout=20) == EXIT_ABANDONED
 
 
+def test_a_process_ends_when_the_file_of_the_other_one_is_deleted(tmp_path: Path) -> None:
+    (tmp_path / "error.json").touch()
+    script = (
+        "import os, sys, time; from pathlib import Path; from peerkd.lifeline import end_with; "
+        "end_with(os.getppid(), file=Path(sys.argv[1])); print(flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "error.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as hanging:
+        assert hanging.stdout is not None
+        hanging.stdout.readline()
+        assert hanging.poll() is None
+        (tmp_path / "error.json").unlink()
+        assert hanging.wait(timeout=30) == EXIT_ABANDONED
+
+
 def test_a_zombie_counts_as_ended() -> None:
     other = subprocess.Popen([sys.executable, "-c", "pass"])
     try:

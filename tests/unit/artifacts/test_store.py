@@ -97,6 +97,19 @@ def test_files_saved_by_an_aborted_attempt_are_loaded_again(backend, store: Arti
         assert contents(workspace.folder) == saved
 
 
+def test_saved_files_are_read_while_another_process_works(backend, store: ArtifactStore) -> None:
+    def names(place: ArtifactStore) -> dict[str, bytes]:
+        with place.read_workspace("peers/a", is_chosen=lambda name: name.endswith(".jsonl")) as paths:
+            return {name: path.read_bytes() for name, path in paths.items()}
+
+    assert names(backend.open()) == {}
+    with store.open_workspace("peers/a") as workspace:
+        for name in ("scratch/a.jsonl", "scratch/b.txt", "c.jsonl"):
+            (workspace.folder / name).write_text(name)
+            workspace.save(name)
+        assert names(backend.open()) == {"scratch/a.jsonl": b"scratch/a.jsonl"}
+
+
 def test_a_discarded_file_disappears_here_and_for_others(backend, store: ArtifactStore) -> None:
     with store.open_workspace(KEY) as workspace:
         write(workspace, {f"{SCRATCH_NAME}/{name}": b"1" for name in "ab"}, save=True)
