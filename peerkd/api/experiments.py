@@ -10,6 +10,8 @@ from peerkd.api.runs import Run, open_run
 from peerkd.artifacts.filesystem import check_writable
 from peerkd.artifacts.open import S3_SCHEME, check_address, open_store
 from peerkd.config.launch import LaunchConfig
+from peerkd.config.pcl import PclConfig
+from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import find_pipeline, pipeline_of
 from peerkd.config.resolve import load as load_config
 from peerkd.config.resolve import load_mapping
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from peerkd.api.progress import ProgressFunction
     from peerkd.config.collaborate import CollaborateConfig
     from peerkd.config.experiment import ExperimentConfig
-    from peerkd.config.pcl import PclConfig
     from peerkd.config.strict import StrictConfig
     from peerkd.training.forecast import Forecast
     from peerkd.training.forecast_rounds import RoundsForecast
@@ -128,7 +129,6 @@ def plan(
     # Imported here, because the functions above need neither data nor networks.
     from peerkd.config.collaborate import CollaborateConfig
     from peerkd.config.experiment import ExperimentConfig
-    from peerkd.config.pcl import PclConfig
     from peerkd.stages.planning import prepare, prepare_study
     from peerkd.training.forecast import forecast, tuned
     from peerkd.training.forecast_rounds import forecast_rounds
@@ -190,6 +190,7 @@ def run(
     # This sends no request, and raises an error if the environment lacks a setting of a remote store.
     open_store(address)
     pipeline = pipeline_of(config).name
+    assert isinstance(config, PeerExperimentConfig | PclConfig)
     chosen = strategy if pipeline == "jointkd" else None
     launch = LaunchConfig(backend="local", num_workers=num_workers)
     route = find_route(pipeline, chosen)

@@ -253,14 +253,7 @@ class Run:
         from peerkd.stages.export_student import ExportRequest, export_network
 
         self._check_one_seed()
-        request = ExportRequest(
-            student=student,
-            format_name=format_name,
-            file=Path(to),
-            teacher=teacher,
-            setting=setting,
-            study=self.stored.key,
-        )
+        request = ExportRequest(student, Path(to), format_name, teacher, setting, study=self.stored.key)
         return export_network(self.address, request).to_json()
 
     def network(

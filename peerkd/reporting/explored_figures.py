@@ -90,16 +90,17 @@ def _values(measure: str, rows: Mapping[str, Any], study: Mapping[str, Any]) -> 
         gains_N = (rows["right"].astype(np.int64) - rows["wrong"]) / study["num_test_samples"]
         return np.where(np.isnan(rows["own"]), np.nan, gains_N)
     name = {"teacher": "from_teacher"}.get(measure, measure)
-    return np.round(rows[name].astype(np.float64), _DECIMALS)
+    values_N: FloatArray = np.round(rows[name].astype(np.float64), _DECIMALS)
+    return values_N
 
 
 def _square(study: Mapping[str, Any], rows_Q: Any, values_N: FloatArray) -> FloatArray:
     """Return the values of the trials of all pairs, NaN for a pair without a trial."""
     num = len(study["peers"])
     values_Q = np.where(rows_Q >= 0, values_N[rows_Q], np.nan)
+    values_PP: FloatArray = np.full((num, num), np.nan)
     if study["tried"] is None:
         return values_Q.reshape(num, num)
-    values_PP = np.full((num, num), np.nan)
     values_PP[unpacked(study["tried"]["student"]), unpacked(study["tried"]["teacher"])] = values_Q
     return values_PP
 

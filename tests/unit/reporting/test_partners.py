@@ -9,6 +9,8 @@ import pytest
 
 from peerkd.reporting import explorer, html
 from peerkd.reporting.findings import compute_findings
+from peerkd.reporting.packed import packed
+from peerkd.reporting.page_figures import read_page
 from peerkd.results.pair_rows import NO_ROW
 from tests.tables import Study
 
@@ -49,10 +51,10 @@ def test_the_page_has_a_number_for_each_pair_that_was_tried(sampled):
     findings, facts = sampled
     data = explorer.study_data(findings, facts)
     students, teachers = facts.pairs.as_arrays()
-    assert data["tried"]["student"] == explorer.packed(students, "<u2")
+    assert data["tried"]["student"] == packed(students, "<u2")
     chosen = findings.choice.chosen[students, teachers]
-    assert data["roles"]["chosen"][""] == explorer.packed(chosen, "<i4")
-    assert data["decisions"] == explorer.packed(
+    assert data["roles"]["chosen"][""] == packed(chosen, "<i4")
+    assert data["decisions"] == packed(
         [1 + ["distil", "fine_tune", "leave"].index(each) for each in findings.advice.decision[students, teachers]],
         "<u1",
     )
@@ -60,4 +62,7 @@ def test_the_page_has_a_number_for_each_pair_that_was_tried(sampled):
     assert "12 ordered pairs of 6 peers, each with 2 partners drawn at random" in page
     assert "Each peer has only 2 partners" in page
     (text,) = re.findall(r'id="study"[^>]*>(.*?)</script>', page, flags=re.DOTALL)
-    assert json.loads(text)["tried"]["teacher"] == explorer.packed(teachers, "<u2")
+    assert json.loads(text)["tried"]["teacher"] == packed(teachers, "<u2")
+    matrix = next(each.data for each in read_page(page) if each.title.startswith("Points on test: gain of global"))
+    body = [[np.nan if value is None else value for value in row[:-1]] for row in matrix["values"][:-1]]
+    np.testing.assert_allclose(body, 100 * findings.gains["chosen"], atol=1e-5)
