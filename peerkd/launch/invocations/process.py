@@ -33,7 +33,7 @@ class ProcessIdentity(NamedTuple):
 
     pid: int
     started: str
-    """When the process started, in the notation of its system. Two processes with one id differ in it."""
+    """The time at which the process started, in the notation of its system. Two processes with one id differ in it."""
 
     @classmethod
     def of_this_process(cls) -> Self:
