@@ -25,7 +25,7 @@ _LONGEST_PAUSE_SECONDS = 0.02
 def studies_with_faulty_requests(
     server: S3Server, num_cases: int, *, share: float, seed: int, tried: Counter[str]
 ) -> Iterator[Case]:
-    """Run both stages with one or two workers while a fraction of all requests fail, and check the stored results.
+    """Run both stages with two workers or one while a fraction of all requests fail, and check the stored results.
 
     Args:
         server: The server behind the proxy.
@@ -39,7 +39,7 @@ def studies_with_faulty_requests(
         prefix = f"faults-{seed}-{number}"
         with tempfile.TemporaryDirectory() as folder:
             with faulty_proxy_to(server.endpoint, share=share, seed=seed * 1_000_003 + number, tried=tried) as proxy:
-                outcomes = _study(server, proxy.endpoint, prefix, Path(folder), num_workers=1 + number % 2)
+                outcomes = _study(server, proxy.endpoint, prefix, Path(folder), num_workers=2 - number % 2)
             sound = _open(server, server.endpoint, prefix, Path(folder, "sound"))
             if expected is None:
                 expected = small_stage.run(

@@ -41,7 +41,7 @@ def test_a_study_is_correct_although_a_third_of_all_requests_to_its_store_fail(
     s3_server: S3Server,
 ) -> None:
     report, tried = Report(), Counter[str]()
-    report.add(store_faults.studies_with_faulty_requests(s3_server, 2, share=0.3, seed=1, tried=tried))
+    report.add(store_faults.studies_with_faulty_requests(s3_server, 1, share=0.3, seed=1, tried=tried))
     assert report.wrong == []
     assert tried.total() > 20
 

@@ -106,7 +106,9 @@ def sweep(request, finished, tmp_path, monkeypatch):
 
 # A takeover waits until a claim is stale, so only one kind of store is tested with it.
 @pytest.mark.parametrize(
-    ("sweep", "lost"), [("folder", 0), pytest.param("s3", 0, marks=pytest.mark.slow), ("s3", 1)], indirect=["sweep"]
+    ("sweep", "lost"),
+    [("folder", 0), pytest.param("s3", 0, marks=pytest.mark.slow), pytest.param("s3", 1, marks=pytest.mark.slow)],
+    indirect=["sweep"],
 )
 def test_a_worker_killed_during_a_sweep_loses_no_trial_and_changes_no_number(sweep, by_one, lost):
     """The first worker is restarted and continues. The second is not restarted: the first takes over its work."""

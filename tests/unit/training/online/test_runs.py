@@ -227,6 +227,7 @@ def processes_with(word: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow  # test_loop.py and the next test show the parts.
 def test_a_process_that_fails_reports_the_reason(folders: Path, tmp_path: Path) -> None:
     inputs = inputs_in(folders, tmp_path, overrides="training.num_processes=2")
     (tmp_path / "empty").mkdir()
