@@ -216,14 +216,18 @@ def _ids(
             else "needs a data set with columns; set data.columns_path to a CSV file"
         )
         raise ValueError(f"{field} {known}, got {column!r}.")
-    ids: npt.NDArray[Any] = np.asarray(dataset.columns[column])[pool]
-    is_missing = find_missing(ids)
+    values = np.asarray(dataset.columns[column])
+    # The seed decides which samples of the training split are held out for evaluation, and must not decide whether the
+    # data are accepted.
+    is_missing = find_missing(values[: dataset.num_train])
     if is_missing.any():
         first = int(is_missing.argmax())
         raise ValueError(
-            f"{field} must have a value for every training sample, got {np.count_nonzero(is_missing):,} of "
-            f"{len(ids):,} without one in {column}, the first {ids[first].item()!r} for sample {pool[first]}."
+            f"{field} must have a value for every sample of the training split, those held out for evaluation "
+            f"included, got {np.count_nonzero(is_missing):,} of {dataset.num_train:,} without one in {column}, the "
+            f"first {values[first].item()!r} for sample {first}."
         )
+    ids: npt.NDArray[Any] = values[pool]
     num_ids = len(np.unique(ids))
     if num_ids < partition.num_peers:
         raise ValueError(

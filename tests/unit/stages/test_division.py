@@ -1,5 +1,7 @@
 """A data set is divided as the config specifies, with all kinds of skew."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -154,6 +156,21 @@ def test_natural_peers_never_share_an_id():
 def test_a_partition_that_cannot_exist_is_refused(overrides, message):
     with pytest.raises(ValueError, match=message):
         divided(overrides, dataset())
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_natural_partition_needs_a_value_for_held_out_samples_too(seed: int) -> None:
+    source = dataset(num_test=200)
+    writers = np.array([f"writer {number:02}" for number in source.columns["writer"]])
+    skew = f"{SKEWS[4]} seed={seed}"
+    # No sample of a test split of its own can become a training sample.
+    writers[1_100] = ""
+    accepted = divided(skew, replace(source, columns={"writer": writers}))
+    held_out = int(accepted.validation[0])
+    writers[held_out] = " "
+    message = r"those held out for evaluation included, got 1 of 1,000 without one in writer, the first ' ' for sample "
+    with pytest.raises(ValueError, match=rf"{message}{held_out}\.$"):
+        divided(skew, replace(source, columns={"writer": writers}))
 
 
 def of_labels(labels, columns=None, **splits) -> RawDataset:
