@@ -216,12 +216,12 @@ class ClusterConfig(StrictConfig):
     """The time for which a finished job is kept for inspection."""
 
     price_per_gpu_hour: float | None = Field(default=None, ge=0)
-    """The price of one GPU for an hour, in any currency. Reports use it to compute the cost of a run. Null: GPU-seconds
-    are reported, but not included in the cost."""
+    """The price of one GPU for an hour, in any currency. Reports use it to compute the cost of a run. Null: the time of
+    GPUs is reported, but not included in the cost."""
 
     price_per_worker_hour: float | None = Field(default=None, ge=0)
-    """The price of one worker's CPUs and memory for an hour. Null: worker-seconds are reported, but not included in the
-    cost."""
+    """The price of one worker's CPUs and memory for an hour. Null: the time of workers is reported, but not included in
+    the cost."""
 
     allowed: AllowedConfig = Field(default=AllowedConfig())
     """The names that a run may choose. Only the operator's settings can set this field."""

@@ -156,15 +156,16 @@ def _who_does_not(facts: ExperimentFacts) -> str:
 
 def _cost(facts: ExperimentFacts) -> str:
     trials = plural(facts.num_trials, "trial")
-    spent = _resources(facts.cost) if facts.cost else f"{facts.worker_seconds:,.0f} worker-seconds"
-    return f"It took {trials} and {spent} to know."
+    if facts.cost is None:
+        return f"It took {trials} of {facts.worker_seconds:,.0f} seconds in total to know."
+    return f"It took {trials} and {_resources(facts.cost)} to know."
 
 
 def _resources(cost: RunCost) -> str:
     total = cost.total
-    parts = [f"{total.worker_seconds:,.0f} worker-seconds"]
+    parts = [f"{total.worker_seconds:,.0f} seconds of all workers"]
     if total.gpu_seconds:
-        parts.append(f"{total.gpu_seconds:,.0f} GPU-seconds")
+        parts.append(f"{total.gpu_seconds:,.0f} seconds of all GPUs")
     if total.money is not None:
         parts.append(f"a cost of {total.money:,.2f}")
     return " and ".join(parts)

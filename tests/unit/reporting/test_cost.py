@@ -38,7 +38,7 @@ def test_without_prices_only_seconds_are_shown(study, findings):
 
 
 def test_without_accounts_no_costs_are_shown(study, findings):
-    assert "GPU-seconds" not in render(findings, study.facts)
+    assert "seconds of all GPUs" not in render(findings, study.facts)
 
 
 @pytest.mark.parametrize("prices", [Prices(), Prices(worker_hour=1.0)])
