@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from peerkd.config.losses import LossConfig
 from peerkd.config.peer_experiment import ComputeConfig, PeerExperimentConfig
+from peerkd.config.round_partners import CompleteTopology, Topology, check_topology, max_num_partners
 from peerkd.config.round_tuning import RoundSetting, RoundsTuneConfig
-from peerkd.config.strict import StrictConfig, refuse_repeats
+from peerkd.config.strict import refuse_repeats
 from peerkd.config.targets import TargetConfig
 from peerkd.config.training import DistillConfig
 from peerkd.config.unreliable import UnreliableConfig
@@ -17,7 +18,6 @@ from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.targets import PAIR_TARGETS, class_counts
 from peerkd.rounds import ROUND_METHODS
 from peerkd.rounds.method import RoundMethod
-from peerkd.study import topology
 
 if TYPE_CHECKING:
     RoundMethodName: TypeAlias = str
@@ -25,59 +25,6 @@ else:
     RoundMethodName = Literal[tuple(ROUND_METHODS)]
 
 _METHODS_IN_WORDS: Final = " ".join(f"{name}: {method.title}." for name, method in ROUND_METHODS.items())
-
-
-class CompleteTopology(StrictConfig):
-    """All peers are partners."""
-
-    kind: Literal["complete"] = "complete"
-
-
-class RingTopology(StrictConfig):
-    """Each peer has two partners, the peers before and after it."""
-
-    kind: Literal["ring"] = "ring"
-
-
-class RandomTopology(StrictConfig):
-    """Each peer has the same number of partners. The partners are drawn again in every round."""
-
-    kind: Literal["random"] = "random"
-
-    num_partners: int = Field(default=2, ge=1)
-    """The number of partners of each peer."""
-
-
-class SmallWorldTopology(StrictConfig):
-    """A ring in which each peer has its nearest peers as partners, apart from some partners that are drawn at random.
-
-    The graph is drawn once and stays the same in all rounds (Watts and Strogatz 1998).
-    """
-
-    kind: Literal["small_world"] = "small_world"
-
-    num_partners: int = Field(default=2, ge=2)
-    """The mean number of partners of a peer, an even number."""
-
-    rewired_fraction: float = Field(default=0.1, ge=0, le=1)
-    """The probability with which a random peer takes the place of a near peer as a partner."""
-
-
-class EdgesTopology(StrictConfig):
-    """The partners are listed pair by pair, and stay the same in all rounds."""
-
-    kind: Literal["edges"] = "edges"
-
-    edges: tuple[Annotated[tuple[int, ...], Field(min_length=2, max_length=2)], ...] = Field(
-        default=((0, 1),), min_length=1
-    )
-    """The pairs of partners, as numbers of peers counted from 0. No pair may be repeated, and every peer must be in a
-    pair."""
-
-
-Topology: TypeAlias = Annotated[
-    CompleteTopology | RingTopology | RandomTopology | SmallWorldTopology | EdgesTopology, Field(discriminator="kind")
-]
 
 
 class RoundsConfig(DistillConfig):
@@ -302,7 +249,8 @@ class CollaborateConfig(PeerExperimentConfig):
                 )
             if method.needs_one_network:
                 self._check_same_networks(method)
-        self._check_topology()
+        check_topology(self.rounds.topology, num_peers=self.partition.num_peers)
+        self._check_left_out()
         self._check_unreliable()
         return self
 
@@ -348,15 +296,12 @@ class CollaborateConfig(PeerExperimentConfig):
                     f"{self.describe_peer(peer)}."
                 )
 
-    def _check_topology(self) -> None:
-        num_peers, graph = self.partition.num_peers, self.rounds.topology
-        try:
-            match graph:
-                case RandomTopology():
-                    topology.check_regular(num_peers, num_partners=graph.num_partners)
-                case SmallWorldTopology():
-                    topology.check_small_world(num_peers, num_partners=graph.num_partners)
-                case EdgesTopology():
-                    topology.check_edges(graph.edges, num_peers=num_peers)
-        except ValueError as error:
-            raise ValueError(f"rounds.topology.{error}") from error
+    def _check_left_out(self) -> None:
+        num_partners = max_num_partners(self.rounds.topology, num_peers=self.partition.num_peers)
+        tune = self.rounds.tune
+        for place, setting in enumerate(tune.portfolio if tune.enabled else ()):
+            if setting.num_left_out >= num_partners:
+                raise ValueError(
+                    f"rounds.tune.portfolio[{place}].num_left_out must be below the number of partners of a peer, "
+                    f"{num_partners}, because one partner is always kept, got {setting.num_left_out}."
+                )

@@ -28,7 +28,7 @@ class RoundSetting(StrictConfig):
 
     num_left_out: int = Field(default=0, ge=0)
     """The number of partners from which the peer does not learn: those whose predictions agree least with the joined
-    ones. One partner is always kept."""
+    ones. One partner is always kept, so the number must be below the number of partners."""
 
 
 PORTFOLIO: Final = (

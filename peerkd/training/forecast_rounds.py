@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from peerkd.config.collaborate import CollaborateConfig, EdgesTopology, RandomTopology, RingTopology, SmallWorldTopology
+from peerkd.config.collaborate import CollaborateConfig, RoundsConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.given_peers import PeerNetwork
+from peerkd.config.round_partners import EdgesTopology, RandomTopology, RingTopology, SmallWorldTopology
 from peerkd.config.sweep import SweepConfig
 from peerkd.config.training import DistillConfig
 from peerkd.rounds.method import RoundMethod
+from peerkd.rounds.predictions import METHOD as PREDICTIONS
 from peerkd.study.moved_bytes import logits_bytes
 from peerkd.training.forecast import PartitionSizes, Rates, dataset_bytes, peer_bytes
 
@@ -30,7 +32,8 @@ class RoundsForecast:
     """The approximate number of samples on which the peers train in all rounds, by method."""
 
     num_predicted_samples: Mapping[str, int]
-    """The number of samples that the peers predict for one another in all rounds, by method."""
+    """The approximate number of samples that the peers predict in all rounds for one another, and to judge the settings
+    that they try, by method."""
 
     num_evaluation_samples: int
     """The number of samples on which all peers are evaluated, before the first round and after each, by all methods."""
@@ -79,8 +82,7 @@ def forecast_rounds(
             for method in rounds.round_methods
         },
         num_predicted_samples={
-            method.name: rounds.num_rounds
-            * _num_predicted(method, samples, num_public=num_public, epochs=rounds.epochs)
+            method.name: rounds.num_rounds * _num_predicted(method, samples, num_public=num_public, rounds=rounds)
             for method in rounds.round_methods
         },
         num_evaluation_samples=num_evaluated * num_peers * (1 + rounds.num_rounds * len(rounds.methods)),
@@ -178,11 +180,15 @@ def _num_messages(method: RoundMethod, num_peers: int, num_partners: float) -> t
     return num_peers if num_partners else 0, num_peers * num_partners
 
 
-def _num_predicted(method: RoundMethod, samples: PartitionSizes, *, num_public: int, epochs: int) -> int:
-    """Return the number of samples that the peers predict for one another in a round."""
+def _num_predicted(method: RoundMethod, samples: PartitionSizes, *, num_public: int, rounds: RoundsConfig) -> int:
+    """Return the number of samples that the peers predict in a round for one another, and to judge settings.
+
+    A peer that tries a setting judges its network before and after the training. It has far fewer own validation
+    samples than public ones, so they are not counted.
+    """
     if method.needs_public_set:
-        return num_public
-    return samples.training * epochs if method.sends_along == "teachers" else 0
+        return num_public * (3 if rounds.tune.enabled and method.name == PREDICTIONS.name else 1)
+    return samples.training * rounds.epochs if method.sends_along == "teachers" else 0
 
 
 def _message_bytes(method: RoundMethod, samples: PartitionSizes, *, mean_weights_bytes: float) -> float:

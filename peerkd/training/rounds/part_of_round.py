@@ -12,6 +12,8 @@ What a process repeats are predictions and averages, which cost little. It keeps
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
+from torch import Tensor
+
 from peerkd.losses.targets.target import Prediction
 from peerkd.rounds.method import PeerWeights, RoundChoice, RoundRules, Samples, Teaching, Weights
 from peerkd.training.rounds.round import TrainingRound
@@ -129,9 +131,11 @@ class PartOfRound:
             lambda mine: self._round.train(mine, samples=samples, teachings=teachings, proximal_weight=proximal_weight),
         )
 
-    def train_if_better(self, starts: PeerWeights, teachings: Mapping[int, Teaching]) -> PeerWeights:
+    def train_if_better(
+        self, starts: PeerWeights, teachings: Mapping[int, Teaching], *, judges: Mapping[int, Tensor]
+    ) -> PeerWeights:
         """Train the networks of the peers of this part, and keep those that gain."""
-        return self._each(starts, lambda mine: self._round.train_if_better(mine, teachings))
+        return self._each(starts, lambda mine: self._round.train_if_better(mine, teachings, judges=judges))
 
     def train_with_teachers(self, starts: PeerWeights, teachers: Mapping[int, tuple[int, Weights]]) -> PeerWeights:
         """Train the networks of the peers of this part on own samples with teachers."""

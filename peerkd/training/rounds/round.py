@@ -1,41 +1,40 @@
 """One round of one method, as ``peerkd.rounds.method.Round`` specifies it.
 
-Shape suffixes: S = public samples, K = classes, G = networks, B = batch.
+Shape suffixes: S = public samples, K = classes, G = networks.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 
 import torch
 from torch import Tensor
 
-from peerkd.config.collaborate import (
-    CollaborateConfig,
-    CompleteTopology,
-    EdgesTopology,
-    RandomTopology,
-    RingTopology,
-    RoundsConfig,
-    SmallWorldTopology,
-)
+from peerkd.config.collaborate import CollaborateConfig, RoundsConfig
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.losses.targets.target import Prediction
 from peerkd.rounds.method import Imitation, PeerWeights, RoundChoice, RoundRules, Samples, Teaching, Weights
 from peerkd.seeds import derive_seed, generator
 from peerkd.study import topology
 from peerkd.training.checkpoints import copy_state
-from peerkd.training.devices import autocast, seeded
+from peerkd.training.devices import seeded
 from peerkd.training.distill import TeacherLogits, teacher_logits
 from peerkd.training.finite import are_finite
 from peerkd.training.joined_samples import JoinedSamples
 from peerkd.training.rounds.data import RoundsData
 from peerkd.training.rounds.estimate import estimated_accuracies
 from peerkd.training.rounds.lies import told
-from peerkd.training.rounds.samples import LaterEpochs, OwnPart, RepeatedPasses, RoundSamples
-from peerkd.training.rounds.students import MUTUAL_WEIGHT, predictions_of, train_mutually, train_students
-from peerkd.training.rounds.suggestions import Gain, Suggestion, choice, suggest
+from peerkd.training.rounds.partners import edges_of_round
+from peerkd.training.rounds.samples import LaterEpochs, OwnPart, RoundSamples
+from peerkd.training.rounds.students import (
+    MUTUAL_WEIGHT,
+    on_public_set,
+    predictions_of,
+    train_mutually,
+    train_students,
+)
+from peerkd.training.rounds.suggestions import Gain, Suggestion, choice, first_epoch, suggest
 from peerkd.training.samples import SampleSet
 
 
@@ -94,6 +93,7 @@ class TrainingRound:
         if rounds.tune.enabled:
             self._tried = suggest(config, gains, peers=peers, number=number)
             self.choices = {peer: choice(config, each, number) for peer, each in self._tried.items()}
+        self._first_epochs = {peer: first_epoch(config, gains, peer=peer, number=number) for peer in peers}
         self._gains: dict[int, float] = {}
         """The gain in estimated accuracy of each peer that has tried a setting."""
 
@@ -111,15 +111,18 @@ class TrainingRound:
 
         A peer that lies sends other predictions than those of its network.
         """
-        predictions: dict[int, Prediction] = {}
-        for network, peers in self._by_network(weights).items():
-            parts_GBK: list[list[Tensor]] = []
-            for predict in predictions_of(self._data, network, [weights[peer] for peer in peers]):
-                with autocast(self._data.device, self._config.rounds.precision):
-                    parts_GBK.append([predict(images).float() for images in self._data.public_images()])
-            logits_GSK = torch.cat([torch.cat(parts, dim=1) for parts in parts_GBK])
-            for peer, logits_SK in zip(peers, logits_GSK, strict=True):
-                predictions[peer] = self._sent(peer, Prediction(logits_SK, self._data.counts_PK[peer]))
+        by_network = self._by_network(weights)
+        functions = [
+            function
+            for network, peers in by_network.items()
+            for function in predictions_of(self._data, network, [weights[peer] for peer in peers])
+        ]
+        parts_GSK = on_public_set(self._data, functions, precision=self._config.rounds.precision)
+        order = [peer for peers in by_network.values() for peer in peers]
+        predictions = {
+            peer: self._sent(peer, Prediction(logits_SK, self._data.counts_PK[peer]))
+            for peer, logits_SK in zip(order, chain.from_iterable(each.float() for each in parts_GSK), strict=True)
+        }
         return {peer: predictions[peer] for peer in weights}
 
     def train(
@@ -139,10 +142,10 @@ class TrainingRound:
                 of_group = self._data.samples(samples, group[0])
                 taught = [teachings[peer] if teachings else None for peer in group]
                 recipe = self._recipe(taught[0])
-                targets = [
-                    each and self._in_batches(each.target_logits_SK, of_group, epochs=recipe.epochs) for each in taught
-                ]
-                batches = self._batches(of_group)
+                first = self._first_epochs[group[0]]
+                epochs = range(first, first + recipe.epochs)
+                targets = [each and self._in_batches(each.target_logits_SK, of_group, epochs) for each in taught]
+                batches = LaterEpochs(of_group, first)
                 weights = train_students(
                     self._data,
                     network,
@@ -158,21 +161,21 @@ class TrainingRound:
                 self._count(group, samples, batches)
         return {peer: trained[peer] for peer in starts}
 
-    def train_if_better(self, starts: PeerWeights, teachings: Mapping[int, Teaching]) -> dict[int, Weights]:
+    def train_if_better(
+        self, starts: PeerWeights, teachings: Mapping[int, Teaching], *, judges: Mapping[int, Tensor]
+    ) -> dict[int, Weights]:
         """Train some peers, and return the better network of each, as ``Round.train_if_better`` specifies."""
-        trained, better = self.train(starts, samples="own_and_public", teachings=teachings), dict[int, Weights]()
-        for peer, state in trained.items():
-            before, *after = estimated_accuracies(
-                self._data,
-                self._config.networks[peer],
-                [starts[peer], state] if are_finite(state.values()) else [starts[peer]],
-                peer=peer,
-                target_SK=teachings[peer].target_logits_SK,
-                precision=self._config.rounds.precision,
-            )
+        trained = self.train(starts, samples="own_and_public", teachings=teachings)
+        estimates = estimated_accuracies(
+            self._data,
+            self._config.networks,
+            {peer: [starts[peer], *([state] if are_finite(state.values()) else [])] for peer, state in trained.items()},
+            judges=judges,
+            precision=self._config.rounds.precision,
+        )
+        for peer, (before, *after) in estimates.items():
             self._gains[peer] = after[0] - before if after else -before
-            better[peer] = starts[peer] if self.is_declined(peer) else state
-        return better
+        return {peer: starts[peer] if self.is_declined(peer) else state for peer, state in trained.items()}
 
     def is_declined(self, peer: int) -> bool:
         """Return whether a peer has tried a setting and keeps its network, because its estimated accuracy fell."""
@@ -222,12 +225,12 @@ class TrainingRound:
             copy_state(weights, network)
             targets = teacher_logits(
                 network,
-                self._batches(samples),
+                LaterEpochs(samples, self._first_epochs[peer]),
                 epochs=range(recipe.epochs),
                 mode=recipe.conventions.teacher_mode,
                 precision=recipe.precision,
             )
-            batches = self._batches(samples)
+            batches = LaterEpochs(samples, self._first_epochs[peer])
             (trained[peer],) = train_students(
                 self._data,
                 self._config.networks[peer],
@@ -244,7 +247,7 @@ class TrainingRound:
     def train_pooled(self, start: Weights) -> Weights:
         """Train one network on the own samples of all peers together, as ``Round.train_pooled`` specifies."""
         peers = sorted(self.num_samples)
-        batches = self._batches(self._data.pooled_samples(peers))
+        batches = LaterEpochs(self._data.pooled_samples(peers), self._first_epochs[peers[0]])
         (trained,) = train_students(
             self._data,
             self._config.networks[peers[0]],
@@ -262,13 +265,6 @@ class TrainingRound:
             self.num_own_samples[peer] += seen[1] - seen[0]
         return trained
 
-    @property
-    def _first_epoch(self) -> int:
-        return (self.number - 1) * self._config.rounds.epochs
-
-    def _batches(self, samples: RoundSamples | RepeatedPasses) -> LaterEpochs:
-        return LaterEpochs(samples, self._first_epoch)
-
     def _recipe(self, teaching: Teaching | None) -> RoundsConfig:
         """Return the recipe of a training, whose epochs and learning rate a setting may change."""
         rounds = self._config.rounds
@@ -276,25 +272,24 @@ class TrainingRound:
             return rounds
         return rounds.model_copy(update={"epochs": teaching.epochs, "learning_rate": teaching.learning_rate})
 
-    def _in_batches(self, target_SK: Tensor, samples: RoundSamples, *, epochs: int) -> TeacherLogits:
+    def _in_batches(self, target_SK: Tensor, samples: RoundSamples, epochs: range) -> TeacherLogits:
         """Return the logits that a peer imitates, by epoch and batch of this round.
 
         Args:
             target_SK: The same logits, in the order of the public set.
             samples: The samples on which the peer trains, which must include the public set.
-            epochs: The number of epochs.
+            epochs: The epochs of the samples.
         """
-        range_ = range(self._first_epoch, self._first_epoch + epochs)
         match samples:
             case SampleSet():
-                values = {epoch: samples.in_batches(target_SK, epoch) for epoch in range_}
+                values = {epoch: samples.in_batches(target_SK, epoch) for epoch in epochs}
             case JoinedSamples():
                 public = self._data.public()
-                of_passes = {each: public.in_batches(target_SK, each) for each in samples.unlabelled_epochs(range_)}
-                values = {epoch: samples.in_batches(of_passes, epoch) for epoch in range_}
+                of_passes = {each: public.in_batches(target_SK, each) for each in samples.unlabelled_epochs(epochs)}
+                values = {epoch: samples.in_batches(of_passes, epoch) for epoch in epochs}
             case OwnPart():
                 raise ValueError("samples must include public samples if a peer imitates something, got own ones.")
-        return {epoch - self._first_epoch: batches for epoch, batches in values.items()}
+        return {epoch - epochs.start: batches for epoch, batches in values.items()}
 
     def _sent(self, peer: int, prediction: Prediction) -> Prediction:
         """Return what a peer sends as its prediction, which may be a lie."""
@@ -313,7 +308,7 @@ class TrainingRound:
         log_prior_K: Tensor | None = None,
     ) -> list[Weights]:
         """Train networks of some peers together on the own samples of one peer, the host."""
-        batches = self._batches(self._data.samples("own", host))
+        batches = LaterEpochs(self._data.samples("own", host), self._first_epochs[host])
         with self._noise(host, peers):
             trained = train_mutually(
                 self._data,
@@ -352,30 +347,3 @@ class TrainingRound:
             else:
                 self.num_own_samples[peer] += batches.num_labelled
                 self.num_public_samples[peer] += batches.num_unlabelled
-
-
-def edges_of_round(config: CollaborateConfig, number: int) -> list[topology.Edge]:
-    """Return the edges between partners in a round.
-
-    Args:
-        config: The experiment, which determines the graph of the peers.
-        number: The number of the round, counted from 1.
-    """
-    num_peers, graph = config.partition.num_peers, config.rounds.topology
-    match graph:
-        case CompleteTopology():
-            return topology.complete(num_peers)
-        case RingTopology():
-            return topology.ring(num_peers)
-        case RandomTopology():
-            rng = generator(config.seed, "partners", number)
-            return topology.random_regular(num_peers, num_partners=graph.num_partners, rng=rng)
-        case SmallWorldTopology():
-            return topology.small_world(
-                num_peers,
-                num_partners=graph.num_partners,
-                rewired_fraction=graph.rewired_fraction,
-                rng=generator(config.seed, "small world"),
-            )
-        case EdgesTopology():
-            return [(one, other) for one, other in graph.edges]

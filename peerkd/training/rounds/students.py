@@ -1,6 +1,6 @@
 """The training of peers that have the same network in a round. Small networks train side by side on the same batches.
 
-Shape suffixes: B = batch, K = classes.
+Shape suffixes: S = public samples, B = batch, K = classes, G = networks, C = image channels, H W = image size.
 """
 
 from collections.abc import Callable, Sequence
@@ -174,8 +174,7 @@ def predictions_of(
     """Return functions that compute the logits of several peers that have the same network, in evaluation mode.
 
     Each function computes the logits of G of these peers: it maps images of shape BCHW to logits of shape GBK. All
-    functions together cover all peers, in the order of ``weights``. Once a function has been called, earlier functions
-    must not be called any more.
+    functions together cover all peers, in the order of ``weights``, and can be called in any order.
     """
     if data.is_stacked(network):
         return [
@@ -192,6 +191,27 @@ def predictions_of(
         return logits_BK.unsqueeze(0)
 
     return [partial(predict, state) for state in weights]
+
+
+@torch.no_grad()
+def on_public_set(data: RoundsData, functions: Sequence[Callable[[Tensor], Tensor]], *, precision: str) -> list[Tensor]:
+    """Return what functions compute for all public samples. The public set is read once, however many there are.
+
+    Args:
+        data: The data of the rounds.
+        functions: Functions of images of shape BCHW, such as those of ``predictions_of``. Each returns a tensor whose
+            second dimension is B.
+        precision: The precision of the forward passes.
+
+    Returns:
+        For each function, its results side by side along the second dimension, which is S.
+    """
+    parts: list[list[Tensor]] = [[] for _ in functions]
+    with autocast(data.device, precision):
+        for images_BCHW in data.public_images():
+            for of_function, function in zip(parts, functions, strict=True):
+                of_function.append(function(images_BCHW))
+    return [torch.cat(each, dim=1) for each in parts]
 
 
 def copied_state(module: nn.Module) -> Weights:

@@ -56,10 +56,42 @@ class Gain(NamedTuple):
 
 
 def gains_of(history: Sequence[Mapping[str, Any]]) -> list[Gain]:
-    """Return the gains in the rows of earlier rounds, in the order of rounds and peers."""
+    """Return the gains in the rows of earlier rounds, in the order of rounds and peers.
+
+    A network that the peer rejected, for example because of ``rounds.max_own_drop``, has gained nothing, whatever the
+    peer estimated.
+    """
     rows = [row for row in history if row.get("setting") is not None]
     rows.sort(key=lambda row: (row["round"], row["peer"]))
-    return [Gain(row["round"], row["peer"], row["setting"], row["epochs"], row["estimated_gain"]) for row in rows]
+    return [
+        Gain(
+            row["round"],
+            row["peer"],
+            row["setting"],
+            row["epochs"],
+            row["estimated_gain"] if row["is_accepted"] else min(row["estimated_gain"], 0.0),
+        )
+        for row in rows
+    ]
+
+
+def first_epoch(config: CollaborateConfig, gains: Sequence[Gain], *, peer: int, number: int) -> int:
+    """Return the number of the first epoch of a peer in a round. It determines the order and the views of its samples.
+
+    It is the same as without tuning, ``rounds.epochs`` times the number of earlier rounds, unless the peer has already
+    reached this epoch in an earlier round, because it tried a setting with more epochs. No epoch is used twice.
+
+    Args:
+        config: The experiment.
+        gains: The gains of all peers in earlier rounds, in the order of rounds.
+        peer: The peer.
+        number: The number of the round, counted from 1.
+    """
+    end = 0
+    for each in gains:
+        if each.peer == peer:
+            end = max(end, (each.round - 1) * config.rounds.epochs) + each.epochs
+    return max(end, (number - 1) * config.rounds.epochs)
 
 
 def suggest(

@@ -188,6 +188,9 @@ def test_rounds_are_measured_with_their_own_recipe() -> None:
     rounds = override(config, ["rounds.methods=[predictions]", "rounds.num_rounds=2", "pretrain.epochs=3"])
     # Pre-training 3 x 100 samples; 2 rounds of 7 epochs on 100 own and 10 x 20 public samples; 2 x 10 x 20 predicted.
     assert rounds_seconds(forecast_rounds(rounds, sizes), rates, rounds) == 300 + 14 * 300 * 10 + 400 * 100
+    # Peers that choose settings also predict the public samples before and after each training, to judge it.
+    chosen = override(rounds, ["rounds.tune.enabled=true"])
+    assert forecast_rounds(chosen, sizes).num_predicted_samples == {"predictions": 1200}
 
 
 def test_a_study_of_methods_is_planned(peerkd) -> None:

@@ -85,6 +85,14 @@ def config(**rounds: Any) -> CollaborateConfig:
             "rounds.tune.portfolio[1].epochs must be at most num_rounds times epochs, 6, which is the budget of a "
             "peer, got 7.",
         ),
+        (
+            {
+                "topology": {"kind": "edges", "edges": [[0, 1], [1, 2]]},
+                "tune": {"enabled": True, "portfolio": [{"num_left_out": 1}, {"num_left_out": 2}]},
+            },
+            "rounds.tune.portfolio[1].num_left_out must be below the number of partners of a peer, 2, because one "
+            "partner is always kept, got 2.",
+        ),
         ({"methods": ["alone", "alone"]}, 'rounds.methods must not repeat a value, got ["alone", "alone"].'),
     ],
 )
@@ -162,3 +170,25 @@ def test_the_highest_temperature_may_be_that_of_a_setting_that_peers_try() -> No
     assert config(tune={"portfolio": portfolio}).highest_temperature == ("rounds.temperature", 1.0)
     tuned = config(tune={"enabled": True, "portfolio": portfolio})
     assert tuned.highest_temperature == ("rounds.tune.portfolio", 8.0)
+
+
+@pytest.mark.parametrize(
+    ("topology", "num"),
+    [
+        ({"kind": "complete"}, 9),
+        ({"kind": "ring"}, 2),
+        ({"kind": "random", "num_partners": 3}, 3),
+        ({"kind": "small_world", "num_partners": 4}, 9),
+        ({"kind": "small_world", "num_partners": 4, "rewired_fraction": 0}, 4),
+    ],
+)
+def test_a_setting_leaves_a_partner_in_every_topology(topology: dict[str, Any], num: int) -> None:
+    sections = {"partition": {"num_peers": 10, "public_fraction": 0.1}}
+
+    def leaving_out(number: int) -> CollaborateConfig:
+        tune = {"enabled": True, "portfolio": [{"num_left_out": number}]}
+        return CollaborateConfig.from_mapping({**sections, "rounds": {"topology": topology, "tune": tune}})
+
+    assert leaving_out(num - 1)
+    with pytest.raises(ValueError, match=rf"must be below the number of partners of a peer, {num}, .* got {num}\.$"):
+        leaving_out(num)

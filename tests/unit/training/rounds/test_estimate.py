@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from peerkd.config.given_peers import PeerNetwork
-from peerkd.losses.targets.target import Prediction
+from peerkd.losses.targets.target import Prediction, joined_logits
 from peerkd.rounds import ROUND_METHODS
 from peerkd.rounds.tuned_predictions import kept
 from peerkd.training.rounds.estimate import estimated_accuracies
 from peerkd.training.rounds.round import TrainingRound
 from peerkd.training.rounds.run import before_rounds, do_round
+from peerkd.training.rounds.suggestions import Suggestion, choice
 from tests.unit.training.rounds.conftest import PEERS, Line, line_config, open_data
 
 MLP = PeerNetwork("mlp")
@@ -27,7 +28,7 @@ def predicted(line: Line, state, images_NCHW) -> np.ndarray:
         return network.eval()(images_NCHW).argmax(-1).numpy()
 
 
-def test_the_estimate_is_the_mean_over_classes_of_own_or_public_accuracy(line: Line) -> None:
+def test_the_estimate_is_the_mean_over_classes_of_own_or_public_accuracy(line: Line, monkeypatch) -> None:
     data, peer = line.data, 1
     public_NCHW = torch.cat([*data.public_images()])
     target_SK = torch.randn(len(public_NCHW), 10, generator=torch.Generator().manual_seed(0))
@@ -36,9 +37,12 @@ def test_the_estimate_is_the_mean_over_classes_of_own_or_public_accuracy(line: L
         torch.tensor(each).reshape(1, -1, 1, 1) for each in (data.dataset.channel_mean, data.dataset.channel_std)
     )
     own_NCHW = (torch.from_numpy(data.dataset.read_images(own_N)).float() / 255 - mean) / std
-    values = estimated_accuracies(
-        data, MLP, [line.weights[0], line.weights[2]], peer=peer, target_SK=target_SK, precision="float32"
-    )
+    states = {0: [line.weights[1]], peer: [line.weights[0], line.weights[2]]}
+    judges = {0: -target_SK, peer: target_SK}
+    reads, read = [], data.public_images
+    monkeypatch.setattr(data, "public_images", lambda: reads.append(1) or read())
+    values = estimated_accuracies(data, [MLP] * 3, states, judges=judges, precision="float32")[peer]
+    assert len(reads) == 1, "the public set is read once for all peers"
     sources = set()
     for state, value in zip((line.weights[0], line.weights[2]), values, strict=True):
         of_own, of_public = predicted(line, state, own_NCHW), predicted(line, state, public_NCHW)
@@ -97,6 +101,36 @@ def test_a_peer_keeps_its_network_if_training_destroys_it(line: Line, tiny) -> N
             assert not row["is_accepted"]
             assert all(torch.equal(after[row["peer"]][name], each) for name, each in line.weights[row["peer"]].items())
     assert any(row["estimated_gain"] < 0 for row in rows)
+
+
+class JudgedRound(TrainingRound):
+    """A round that keeps what it is asked to do, and trains nothing."""
+
+    def train_if_better(self, starts, teachings, *, judges):
+        self.teachings, self.judges = teachings, judges
+        return {}
+
+
+def test_all_settings_are_judged_by_one_prediction(line: Line, tiny) -> None:
+    config = tuned([{}, {"temperature": 9.0}, {"num_left_out": 1}], topology={"kind": "complete"})
+    round = JudgedRound(config, open_data(config, tiny), number=1, peers=PEERS)
+    round.choices = {peer: choice(config, Suggestion(peer, 1), 1) for peer in PEERS}
+    assert ROUND_METHODS["predictions"].propose(round, line.weights) == {}
+    predicted = [*round.predict(line.weights).values()]
+    expected = joined_logits(
+        config.rounds.target.pair_target,
+        predicted,
+        temperature=config.rounds.temperature,
+        prior_adjusted=config.rounds.target.prior_adjusted,
+        is_aligned=False,
+        trimmed_fraction=0.0,
+    )
+    for peer in PEERS:
+        assert torch.equal(round.judges[peer], expected)
+    learned = [round.teachings[peer].target_logits_SK for peer in PEERS]
+    assert torch.equal(learned[0], expected / config.rounds.sharpening_temperature)
+    assert not torch.equal(learned[1], learned[0])
+    assert not torch.equal(learned[2], learned[0])
 
 
 def test_the_partners_that_agree_least_are_left_out() -> None:

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from peerkd.config.round_tuning import RoundSetting
-from peerkd.training.rounds.suggestions import Gain, Suggestion, choice, gains_of, strengths, suggest
+from peerkd.training.rounds.suggestions import (
+    Gain,
+    Suggestion,
+    choice,
+    first_epoch,
+    gains_of,
+    strengths,
+    suggest,
+)
 from tests.unit.training.rounds.conftest import PEERS, line_config
 
 PORTFOLIO = [{}, {"alpha": 0.6, "learning_rate": 0.5}, {"temperature": 3.0, "epochs": 4}]
@@ -92,8 +100,26 @@ def test_a_choice_has_the_values_of_its_setting_and_of_the_rounds() -> None:
 
 
 def test_gains_are_read_from_the_rows_that_have_a_setting() -> None:
-    row = {"round": 2, "peer": 1, "setting": 0, "epochs": 3, "estimated_gain": -0.5}
-    assert gains_of([{"round": 1, "peer": 1}, row | {"setting": None}, row]) == [Gain(2, 1, 0, 3, -0.5)]
+    row = {"round": 2, "peer": 1, "setting": 0, "epochs": 3, "estimated_gain": 0.5, "is_accepted": True}
+    assert gains_of([{"round": 1, "peer": 1}, row | {"setting": None}, row]) == [Gain(2, 1, 0, 3, 0.5)]
+
+
+def test_a_network_that_was_rejected_has_gained_nothing() -> None:
+    row = {"round": 2, "peer": 1, "setting": 0, "epochs": 3, "is_accepted": False}
+    gains = gains_of([row | {"estimated_gain": 0.5}, row | {"round": 3, "estimated_gain": -0.1}])
+    assert [each.gain for each in gains] == [0, -0.1]
+
+
+def test_no_epoch_is_used_twice_and_later_ones_are_those_without_tuning() -> None:
+    config, spent = config_of(), {1: 1, 2: 5, 3: 1, 5: 4, 6: 2}
+    gains: list[Gain] = []
+    used: list[range] = []
+    for number, epochs in spent.items():
+        first = first_epoch(config, gains, peer=1, number=number)
+        used.append(range(first, first + epochs))
+        gains += [Gain(number, 0, 0, 9, 0.1), Gain(number, 1, 0, epochs, 0.1)]
+    # Without tuning, round r begins with the epoch 2 (r - 1).
+    assert used == [range(1), range(2, 7), range(7, 8), range(8, 12), range(12, 14)]
 
 
 def test_settings_change_only_the_fields_that_they_name() -> None:
