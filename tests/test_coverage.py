@@ -62,7 +62,7 @@ COVERED_BY = {
     "peerkd.metrics.tracking.wandb": "unit/metrics/tracking/test_sinks.py",
     "peerkd.stages.work.collaborating.histories": "pipelines/test_rounds_together.py",
     "peerkd.stages.work.collaborating.whole": "unit/stages/test_collaborate_peers.py",
-    "peerkd.training.rounds.part_of_round": "unit/training/rounds/test_parts.py",
+    "peerkd.training.rounds.round_of_part": "unit/training/rounds/test_parts.py",
     "peerkd.training.rounds.partners": "unit/training/rounds/test_methods.py",
     "peerkd.config.round_partners": "unit/config/test_collaborate.py",
     "peerkd.stages.claimed_shard": "unit/stages/test_shard_queue.py",

@@ -12,7 +12,7 @@ ROUNDS_FOLDER: Final = "rounds"
 """The folder of the files of all parts, in the folder of the checkpoints."""
 
 
-class RoundPart(NamedTuple):
+class PartTask(NamedTuple):
     """A task: to do one phase of a round of a method for the peers of one part."""
 
     method: str
@@ -44,7 +44,7 @@ class RoundPart(NamedTuple):
         return f"{self.method}-{self.number:05d}-{self._part_name}.safetensors"
 
     @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> "RoundPart":
+    def of_record(cls, record: Mapping[str, Any]) -> "PartTask":
         """Return the task of a record."""
         return cls(record["method"], record["round"], record["phase"], record["part"], record["num_parts"])
 
@@ -59,7 +59,7 @@ class InputsMissing(NamedTuple):
     This happens if other workers have finished later rounds meanwhile.
     """
 
-    task: RoundPart
+    task: PartTask
 
 
 class PartDone(NamedTuple):

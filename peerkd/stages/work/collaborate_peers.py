@@ -19,7 +19,7 @@ from peerkd.stages.collaborate_peers import NAME, TABLE_NAME, key, summary
 from peerkd.stages.journals import Record
 from peerkd.stages.shard_queue import open_shard_queue
 from peerkd.stages.work.collaborating.histories import mean_accuracy
-from peerkd.stages.work.collaborating.in_parts import SharedRounds
+from peerkd.stages.work.collaborating.in_parts import RoundsInParts
 from peerkd.stages.work.collaborating.whole import WholeRounds
 from peerkd.stages.work.improving.cards import write_card
 from peerkd.stages.work.round_cards import round_cards
@@ -44,7 +44,7 @@ def perform(config: CollaborateConfig, peers: Manifest, store: ArtifactStore, wo
             checkpoints_folder=live_checkpoint(workspace, "").parent,
             device=device,
         )
-        work = SharedRounds(inputs, workspace, worker) if config.compute.num_round_parts > 1 else WholeRounds(inputs)
+        work = RoundsInParts(inputs, workspace, worker) if config.compute.num_round_parts > 1 else WholeRounds(inputs)
         with open_shard_queue(
             workspace, work.stage_work, worker, is_published=lambda: store.find(artifact) is not None
         ) as queue:

@@ -19,10 +19,10 @@ from peerkd.training.checkpoints import load_tensors, save_tensors
 from peerkd.training.devices import gpu_bytes, process_device
 from peerkd.training.inputs import RoundsInputs
 from peerkd.training.process_pool import TaskFunction
-from peerkd.training.round_parts import InputsMissing, PartDone, RoundPart
+from peerkd.training.round_parts import InputsMissing, PartDone, PartTask
 from peerkd.training.rounds.data import RoundsData
-from peerkd.training.rounds.part_of_round import IncompleteWeights, OtherPartsNeededError, PartOfRound
 from peerkd.training.rounds.round import TrainingRound
+from peerkd.training.rounds.round_of_part import IncompleteWeights, OtherPartsNeededError, RoundOfPart
 from peerkd.training.rounds.run import History, before_rounds, finish_round, load_rounds, present_peers, save_rounds
 from peerkd.training.rounds.suggestions import gains_of
 
@@ -38,14 +38,14 @@ class _Phase(NamedTuple):
 
 
 def start(inputs: RoundsInputs, *, process_index: int) -> TaskFunction:
-    """Open the data in a process and return a function that does tasks of the class ``RoundPart`` there."""
+    """Open the data in a process and return a function that does tasks of the class ``PartTask`` there."""
     device = process_device(inputs.device, process_index=process_index)
     data = RoundsData(
         inputs.config, dataset_folder=inputs.dataset_folder, partition_folder=inputs.partition_folder, device=device
     )
     kept: list[_SharedRound] = []
 
-    def perform(task: RoundPart) -> Iterator[PartDone | InputsMissing]:
+    def perform(task: PartTask) -> Iterator[PartDone | InputsMissing]:
         if not kept or kept[0].identity != (task.method, task.number):
             kept[:] = [_SharedRound(inputs, data, method=task.method, number=task.number)]
         try:
@@ -71,7 +71,7 @@ class _SharedRound:
         self._phases: list[_Phase] = []
         self._histories: dict[int, History] = {}
 
-    def load(self, task: RoundPart) -> None:
+    def load(self, task: PartTask) -> None:
         """Load the files that a task needs.
 
         Raises:
@@ -79,7 +79,7 @@ class _SharedRound:
         """
         _ = self._weights, self._phases_before(task.phase)
 
-    def do(self, task: RoundPart) -> PartDone:
+    def do(self, task: PartTask) -> PartDone:
         """Do a task, and write its file."""
         config, weights, part = self._config, self._weights, self._inputs.parts[task.part]
         history = self._history(task.part)
@@ -87,7 +87,7 @@ class _SharedRound:
         before = chain.from_iterable(self._histories.values())
         round = TrainingRound(config, self._data, number=self._number, peers=sorted(present), gains=gains_of([*before]))
         phases = self._phases_before(task.phase)
-        mine = PartOfRound(
+        mine = RoundOfPart(
             round,
             part=part,
             done={number: trained for each in phases for number, trained in each.trained.items()},
@@ -145,7 +145,7 @@ class _SharedRound:
         if self._number == 1:
             return self._data.load_weights(inputs.peers_folder, inputs.finite_peers)
         for number, part in enumerate(inputs.parts):
-            before = RoundPart(self._method.name, self._number - 1, 0, number, len(inputs.parts))
+            before = PartTask(self._method.name, self._number - 1, 0, number, len(inputs.parts))
             like = {peer: self._data.network(self._config.networks[peer]).state_dict() for peer in part}
             states, self._histories[number] = load_rounds(inputs.rounds_folder / before.state_name, like=like)
             weights |= states
@@ -162,7 +162,7 @@ class _SharedRound:
         num_parts = len(self._inputs.parts)
         while len(self._phases) < phase:
             tasks = (
-                RoundPart(self._method.name, self._number, len(self._phases), part, num_parts)
+                PartTask(self._method.name, self._number, len(self._phases), part, num_parts)
                 for part in range(num_parts)
             )
             self._phases.append(

@@ -30,7 +30,7 @@ from peerkd.stages.shards import SCRATCH, Shard, load_if_intact
 from peerkd.stages.work.collaborating.histories import check_complete, mean_accuracy
 from peerkd.training.inputs import RoundsInputs
 from peerkd.training.process_pool import run_in_processes
-from peerkd.training.round_parts import ROUNDS_FOLDER, InputsMissing, PartDone, RoundPart
+from peerkd.training.round_parts import ROUNDS_FOLDER, InputsMissing, PartDone, PartTask
 from peerkd.training.seals import is_intact
 
 _START: Final = "peerkd.training.rounds.parts:start"
@@ -53,7 +53,7 @@ class _Method:
     is_over: bool = False
 
 
-class SharedRounds:
+class RoundsInParts:
     """The rounds of all methods, as one worker knows them."""
 
     def __init__(self, inputs: RoundsInputs, workspace: Workspace, worker: Worker) -> None:
@@ -65,7 +65,7 @@ class SharedRounds:
         self.stage_work = StageWork(
             stage=NAME,
             shards=(),
-            identity=RoundPart.of_record,
+            identity=PartTask.of_record,
             on_recovered=self._progress.recover,
             on_done_elsewhere=self._progress.follow,
             add_shards=self._add_shards,
@@ -97,7 +97,7 @@ class SharedRounds:
         try:
             queue.add_record(claimed, done.record, *names, *(self._inputs.network(peer).name for peer in done.networks))
         except FileNotFoundError:
-            self._give_up(queue, claimed, RoundPart.of_record(done.record))
+            self._give_up(queue, claimed, PartTask.of_record(done.record))
             return
         self._progress.advance()
         recorder.samples(done.num_samples)
@@ -168,7 +168,7 @@ class SharedRounds:
         self._begin(method, finished + 1, 0, queue)
         return True
 
-    def _give_up(self, queue: ShardQueue, claimed: ClaimedShard, task: RoundPart) -> None:
+    def _give_up(self, queue: ShardQueue, claimed: ClaimedShard, task: PartTask) -> None:
         """End a task whose files are gone because others have finished later rounds."""
         method = next(each for each in self._methods if each.name == task.method)
         queue.refresh()
@@ -187,9 +187,9 @@ class SharedRounds:
         if not phase:
             self._delete_before(method, number - _NUM_KEPT_ROUNDS, queue)
 
-    def _tasks(self, method: _Method, number: int, phase: int) -> list[RoundPart]:
+    def _tasks(self, method: _Method, number: int, phase: int) -> list[PartTask]:
         """Return the tasks of all parts in one phase of a round."""
-        return [RoundPart(method.name, number, phase, part, self._num_parts) for part in range(self._num_parts)]
+        return [PartTask(method.name, number, phase, part, self._num_parts) for part in range(self._num_parts)]
 
     def _reopen_damaged(self, method: _Method, records: Iterable[Record], queue: ShardQueue) -> None:
         """Let the parts be done again whose records or files are damaged or missing."""
@@ -245,5 +245,5 @@ class SharedRounds:
 
 
 def _file_of(record: Record) -> str:
-    task = RoundPart.of_record(record)
+    task = PartTask.of_record(record)
     return _FOLDER + (task.state_name if record["is_last"] else task.file_name)

@@ -9,10 +9,10 @@ from peerkd.rounds import ROUND_METHODS
 from peerkd.training.checkpoints import save_tensors
 from peerkd.training.inputs import RoundsInputs
 from peerkd.training.peers import weights_name
-from peerkd.training.round_parts import RoundPart
+from peerkd.training.round_parts import PartTask
 from peerkd.training.rounds import parts
-from peerkd.training.rounds.part_of_round import IncompleteWeights, OtherPartsNeededError, PartOfRound
 from peerkd.training.rounds.round import TrainingRound
+from peerkd.training.rounds.round_of_part import IncompleteWeights, OtherPartsNeededError, RoundOfPart
 from peerkd.training.rounds.run import start
 from tests.unit.training.rounds.conftest import PEERS, Line, line_config
 
@@ -53,7 +53,7 @@ def do_in_two_processes(inputs: RoundsInputs, method: str) -> tuple[list[dict], 
         done = []
         # The second process begins with the last part, so that no process does the parts in their order.
         for part in reversed(range(len(inputs.parts))):
-            (news,) = processes[(part + number) % 2](RoundPart(method, number, phase, part, len(inputs.parts)))
+            (news,) = processes[(part + number) % 2](PartTask(method, number, phase, part, len(inputs.parts)))
             assert all((inputs.rounds_folder / name).exists() for name in news.file_names)
             done.append(news.record)
         assert len({record["is_last"] for record in done}) == 1
@@ -121,7 +121,7 @@ def test_a_training_that_needs_incomplete_results_stops_even_a_part_that_trains_
         lambda mine: mine.train_mutually(incomplete, {0: line.weights[0]}),
         lambda mine: mine.train_in_groups({0: incomplete}, distillation_weight=0.5),
     ):
-        mine = PartOfRound(round, part=(1,), done={}, predictions=[])
+        mine = RoundOfPart(round, part=(1,), done={}, predictions=[])
         with pytest.raises(OtherPartsNeededError):
             train(mine)
         assert not mine.trained, "the part must not seem to have ended a phase"

@@ -6,7 +6,7 @@ from peerkd.config.collaborate import CollaborateConfig
 from peerkd.launch.worker import Worker
 from peerkd.stages.checkpoints import live_checkpoint
 from peerkd.stages.shard_queue import open_shard_queue
-from peerkd.stages.work.collaborating.in_parts import SharedRounds
+from peerkd.stages.work.collaborating.in_parts import RoundsInParts
 from peerkd.training.inputs import RoundsInputs
 from peerkd.training.round_parts import PartDone
 from tests.unit.stages.counting import write_checkpoint
@@ -75,6 +75,6 @@ def sharing(workspace, index=0, num_workers=1, *, num_parts=2, num_rounds=8, met
         device="cpu",
     )
     me = Worker(index=index, num_workers=num_workers)
-    rounds = SharedRounds(inputs, workspace, me)
+    rounds = RoundsInParts(inputs, workspace, me)
     with open_shard_queue(workspace, rounds.stage_work, me, is_published=lambda: False) as queue:
         yield Sharing(inputs, rounds, queue)

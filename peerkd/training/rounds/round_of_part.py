@@ -43,7 +43,7 @@ class IncompleteWeights(Mapping[int, Weights]):
         raise OtherPartsNeededError
 
 
-class PartOfRound:
+class RoundOfPart:
     """One call of a method for one part, as ``peerkd.rounds.method.Round`` specifies it."""
 
     def __init__(
