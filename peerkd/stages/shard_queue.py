@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from peerkd.artifacts.store import Workspace
-from peerkd.errors import ArtifactCorruptError, PeerKDError
+from peerkd.errors import PeerKDError
 from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import print_line
 from peerkd.results.journal import open_journal
 from peerkd.stages.checkpoints import ShardCheckpoint, live_checkpoint
 from peerkd.stages.claimed_shard import ClaimedShard
+from peerkd.stages.finished_shards import FinishedShards
 from peerkd.stages.journals import Journals, Record
 from peerkd.stages.shard_claims import HEARTBEAT_SECONDS, ShardClaims
 from peerkd.stages.shards import SAVE_SECONDS, Shard, unfinished
@@ -77,20 +78,23 @@ class ShardQueue:
     ) -> None:
         self._workspace, self._claims, self._worker, self._work = workspace, claims, worker, work
         self._journals = Journals(workspace, claims, stage=work.stage)
+        self.finished = FinishedShards(
+            claims,
+            self._journals,
+            stage=work.stage,
+            identity=work.identity,
+            on_recovered=work.on_recovered,
+            on_done_elsewhere=work.on_done_elsewhere,
+        )
+        """The shards that are done."""
+
         self._shards = {shard.name: shard for shard in work.shards}
         self._is_published = is_published
         self._claimed: dict[str, ClaimedShard] = {}
-        self._finished: list[ClaimedShard] = []
+        self._to_mark: list[ClaimedShard] = []
         """The shards whose last record this worker has written. They are marked as done once the record is durable."""
 
         self._marking = threading.Lock()
-        self._complete: set[str] = set()
-        """The names of the complete shards: this worker has counted all their records in journals, or has written the
-        last one."""
-
-        self._counted: set[str] = set()
-        """The names of the shards whose records have been reported to ``on_recovered`` or ``on_done_elsewhere``."""
-
         self._is_waiting = False
         self._failure: Exception | None = None
 
@@ -126,48 +130,27 @@ class ShardQueue:
 
     def add(self, shards: Sequence[Shard]) -> None:
         """Add shards to the queue. Their names must differ from those of all earlier shards."""
+        named = {shard.name: shard for shard in shards}
         self._claims.add(shards)
-        self._shards |= {shard.name: shard for shard in shards}
-        self._count_recovered(shard.name for shard in shards)
+        self._shards |= named
+        self.finished.report_recovered(named)
 
     def is_done(self, shards: Iterable[Shard]) -> bool:
         """Return whether all given shards are done and have all their records.
 
         A shard that is marked as done although records are missing is reopened, so that it can be claimed again.
         """
-        return not [shard for shard in shards if not self._has_all_records(shard)]
-
-    def recheck(self, shards: Iterable[Shard]) -> None:
-        """Read the records of shards that are done again, because a file of a record has turned out to be damaged."""
-        self._complete.difference_update(shard.name for shard in shards)
+        return not [shard for shard in shards if not self.finished.has(shard)]
 
     def refresh(self) -> None:
         """Read what other workers have claimed, finished and deleted. A worker that is alone has nothing to read."""
         if not self._worker.is_alone:
             self._claims.refresh()
 
-    def are_marked(self, shards: Iterable[Shard]) -> bool:
-        """Return whether all given shards are marked as done. Their records are not read."""
-        return {shard.name for shard in shards} <= self._complete | self._claims.done
-
-    def done_records(self, shards: Sequence[Shard]) -> list[Record] | None:
-        """Return the records of shards that are marked as done; None if a record is missing. No shard is reopened."""
-        records = {self._work.identity(record): record for shard in shards for record in self._journals.load(shard)}
-        if len(records) < sum(shard.num_records for shard in shards):
-            return None
-        self._complete.update(shard.name for shard in shards)
-        return list(records.values())
-
     def give_up(self, claimed: ClaimedShard) -> None:
         """End the work on a shard that this worker has claimed, and that has been superseded meanwhile."""
         claimed.close()
         self._claimed.pop(claimed.shard.name, None)
-
-    def supersede(self, shards: Iterable[Shard]) -> None:
-        """Regard shards as done, because later shards have been done from their results."""
-        names = {shard.name for shard in shards}
-        self._complete |= names
-        self._claims.done |= names
 
     def add_record(self, claimed: ClaimedShard, record: Record, *names: str, replaceable: Iterable[str] = ()) -> None:
         """Save the files of a record, then the record. The last record of a shard finishes the shard.
@@ -197,18 +180,7 @@ class ShardQueue:
             ArtifactCorruptError: If records of a shard are missing. The records that exist are yielded first.
         """
         self.refresh()
-        for shard in list(self._shards.values()) if shards is None else shards:
-            seen: set[Hashable] = set()
-            for record in self._journals.load(shard):
-                identity = self._work.identity(record)
-                if identity not in seen:
-                    seen.add(identity)
-                    yield record
-            if len(seen) != shard.num_records:
-                raise ArtifactCorruptError(
-                    f"The journals of part {shard.name} of {self._work.stage} must have {shard.num_records} records, "
-                    f"got {len(seen)}: run the same command again to compute the missing ones."
-                )
+        yield from self.finished.records([*self._shards.values()] if shards is None else shards)
 
     def checkpoint(self, shard: str) -> Path:
         """Return the path of the checkpoint that the training of a shard writes and resumes from.
@@ -220,7 +192,7 @@ class ShardQueue:
     def begin(self) -> None:
         """Read the state of all shards, and report the number of records of earlier attempts."""
         self._claims.begin()
-        self._count_recovered(self._shards)
+        self.finished.report_recovered(self._shards)
 
     def save(self, *, everything: bool = False) -> None:
         """Save the journals that have new records, and the checkpoints of trainings in progress.
@@ -266,7 +238,7 @@ class ShardQueue:
 
     def _claim(self) -> ClaimedShard | None:
         while shard := self._claims.claim():
-            self._count_done_elsewhere()
+            self.finished.report_done_elsewhere(self._shards)
             claimed = self._open(shard)
             if claimed.num_records < shard.num_records:
                 self._claimed[shard.name] = claimed
@@ -274,7 +246,7 @@ class ShardQueue:
                 return claimed
             # An earlier attempt saved all records, but did not mark the shard as done.
             self._finish(claimed)
-        self._count_done_elsewhere()
+        self.finished.report_done_elsewhere(self._shards)
         return None
 
     def _open(self, shard: Shard) -> ClaimedShard:
@@ -287,49 +259,20 @@ class ShardQueue:
         claimed = ClaimedShard(shard, journal, stack.close, journal_name=name, checkpoint=checkpoint)
         claimed.num_records = len(known)
         claimed.tasks = self._work.remaining(shard.tasks, known)
-        self._counted.add(shard.name)
-        self._work.on_recovered(len(known))
+        self.finished.report_claimed(shard, len(known))
         checkpoint.restore(self._claims, stage=self._work.stage)
         return claimed
 
-    def _has_all_records(self, shard: Shard) -> bool:
-        """Return whether a shard is done and has all its records.
-
-        Reopen a shard that is marked as done although records are missing.
-        """
-        if shard.name in self._complete:
-            return True
-        if shard.name not in self._claims.done:
-            return False
-        num_records = self._count_records(shard)
-        if num_records < shard.num_records:
-            # The listing may be older than the last journal.
-            self._claims.refresh()
-            num_records = self._count_records(shard)
-        if num_records >= shard.num_records:
-            self._complete.add(shard.name)
-            return True
-        missing = f"{shard.num_records - num_records:,} records: they are computed again"
-        print_line(self._work.stage, f"part {shard.name} was marked as done but lacks {missing}")
-        self._claims.reopen(shard)
-        if shard.name in self._counted:
-            self._counted.remove(shard.name)
-            self._work.on_recovered(-shard.num_records)
-        return False
-
-    def _count_records(self, shard: Shard) -> int:
-        return len({self._work.identity(record) for record in self._journals.load(shard)})
-
     def _finish(self, claimed: ClaimedShard) -> None:
         claimed.close()
-        self._complete.add(claimed.shard.name)
-        self._finished.append(claimed)
+        self.finished.complete(claimed.shard)
+        self._to_mark.append(claimed)
         self._claimed.pop(claimed.shard.name, None)
 
     def _mark_finished(self) -> None:
         """Make the journals of finished shards durable, then mark these shards as done."""
         with self._marking:
-            finished = list(self._finished)
+            finished = list(self._to_mark)
             for claimed in finished:
                 if claimed.journal.num_records:
                     # The journals of old rounds are deleted when a worker has finished later rounds.
@@ -338,18 +281,7 @@ class ShardQueue:
             for claimed in finished:
                 self._claims.mark_done(claimed.shard)
                 claimed.checkpoint.delete()
-            del self._finished[: len(finished)]
-
-    def _count_recovered(self, names: Iterable[str]) -> None:
-        for name in self._claims.done.intersection(names):
-            self._counted.add(name)
-            self._work.on_recovered(self._shards[name].num_records)
-
-    def _count_done_elsewhere(self) -> None:
-        # Other workers may have finished shards that have not been added here yet.
-        for name in self._claims.done & self._shards.keys() - self._counted - self._claimed.keys():
-            self._counted.add(name)
-            self._work.on_done_elsewhere(self._shards[name].num_records)
+            del self._to_mark[: len(finished)]
 
     def _set_waiting(self, is_waiting: bool) -> None:
         if is_waiting != self._is_waiting:

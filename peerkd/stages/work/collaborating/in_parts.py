@@ -79,8 +79,6 @@ class RoundsInParts:
             queue.tasks(),
             num_processes=min(num_processes, len(self._methods) * self._num_parts),
             preload=network_modules(self._inputs.config.architectures),
-            # Each look at the queue requests two lists from the store.
-            poll_seconds=2.0,
         ):
             self.record(queue, claimed, done)
 
@@ -133,9 +131,9 @@ class RoundsInParts:
         # This comes first: if others have finished later rounds, the files of this round may have been deleted.
         if self._catch_up(method, queue, least=method.number + 1):
             return True
-        if not queue.are_marked(method.shards):
+        if not queue.finished.are_marked(method.shards):
             return False
-        records = queue.done_records(method.shards)
+        records = queue.finished.load(method.shards)
         if records is None or not all(map(self._load, map(_file_of, records))):
             queue.refresh()
             if self._catch_up(method, queue, least=method.number + 1):
@@ -163,7 +161,7 @@ class RoundsInParts:
         finished = 0 if self._worker.is_alone else self._last_finished_round(method, queue, least=least)
         if not finished:
             return False
-        queue.supersede(method.shards)
+        queue.finished.supersede(method.shards)
         self._progress.follow((finished - method.number) * self._num_parts)
         self._begin(method, finished + 1, 0, queue)
         return True
@@ -197,8 +195,7 @@ class RoundsInParts:
         if damaged:
             print_line(NAME, f"{damaged[0]} is damaged or missing: it is computed again")
             self._workspace.discard(*damaged)
-        queue.recheck(method.shards)
-        queue.is_done(method.shards)
+        queue.finished.recheck(method.shards)
 
     def _last_finished_round(self, method: _Method, queue: ShardQueue, *, least: int = 1) -> int:
         """Return the number of the last round that all parts have finished, from ``least`` on; 0 if there is none.
