@@ -26,6 +26,10 @@ from peerkd.training.cpu import keep_freed_memory, pin_to_core
 _EXIT_UNKNOWN: Final = 255
 """The exit code that Python reports for a process whose fork server was killed too, so that the real code is lost."""
 
+_MAX_POLL_SECONDS: Final = 10.0
+_POLL_GROWTH: Final = 1.25
+"""The factor by which the time between two requests grows while no task is ready."""
+
 _FORK_SERVER: Final = "peerkd.training.fork_server"
 
 TaskFunction = Callable[[Any], Iterator[Any]]
@@ -65,11 +69,12 @@ def run_in_processes(
         arguments: The arguments of ``start``, which are pickled.
         tasks: Pairs of a tag and a task. The tag is not sent to the process. The next pair is requested when a process
             is idle. A None in place of a pair means that no task is ready; the next pair is then requested after
-            ``poll_seconds``.
+            ``poll_seconds``, or as soon as a process has ended a task.
         num_processes: The number of processes. If it is 0, the calling process does one task after another.
         preload: Modules that every process needs. If processes are forked, the fork server imports these modules once,
             at the first call of this function. It does not import the modules of later calls.
-        poll_seconds: The time between two requests while no task is ready.
+        poll_seconds: The time from the first None to the next request. It grows with each further None, because each
+            request may read a store: to at most 10 s, and by at most a quarter of the time waited so far.
 
     Raises:
         WorkerDiedError: If a process ends without an exception of its own, for example killed for its memory.
@@ -84,9 +89,10 @@ def run_in_processes(
     tags: dict[connection.Connection, Tag] = {}
     free: list[connection.Connection] = []
     is_over = False
+    polls = _Polls(poll_seconds)
     try:
         while True:
-            is_waiting = False
+            is_waiting = polls.seconds_left > 0
             while not (is_over or is_waiting) and (free or len(processes) < num_processes):
                 try:
                     task = next(upcoming)
@@ -95,7 +101,9 @@ def run_in_processes(
                     break
                 if task is None:
                     is_waiting = True
+                    polls.wait()
                     break
+                polls.restart()
                 pipe = free.pop() if free else _start(context, processes, (start, arguments), num_processes)
                 tags[pipe], work = task
                 pipe.send(work)
@@ -106,7 +114,7 @@ def run_in_processes(
                 free.clear()
                 if not processes:
                     return
-            for ready in connection.wait(list(processes), timeout=poll_seconds if is_waiting else None):
+            for ready in connection.wait(list(processes), timeout=polls.seconds_left if is_waiting else None):
                 assert isinstance(ready, connection.Connection)
                 kind, value = _receive(ready, processes[ready])
                 if kind == "result":
@@ -116,6 +124,7 @@ def run_in_processes(
                 else:
                     del tags[ready]
                     free.append(ready)
+                    polls.restart()
     finally:
         for process in processes.values():
             process.kill()
@@ -132,11 +141,14 @@ def _in_this_process(
     # One thread, as in the processes of the pool, because the results must be equal.
     torch.set_num_threads(1)
     perform: TaskFunction | None = None
+    polls = _Polls(poll_seconds)
     try:
         for task in tasks:
             if task is None:
-                time.sleep(poll_seconds)
+                polls.wait()
+                time.sleep(polls.seconds_left)
                 continue
+            polls.restart()
             perform = perform or _load(start)(*arguments, process_index=0)
             tag, work = task
             for result in perform(work):
@@ -144,6 +156,28 @@ def _in_this_process(
     finally:
         torch.set_num_threads(num_threads)
         _close(perform)
+
+
+class _Polls:
+    """The times at which the next task is requested, while none is ready."""
+
+    def __init__(self, first_seconds: float) -> None:
+        self._first_seconds = first_seconds
+        self.restart()
+
+    @property
+    def seconds_left(self) -> float:
+        """The time until the next request; 0 if it may be made now."""
+        return max(0.0, self._next_at - time.monotonic())
+
+    def restart(self) -> None:
+        """Allow a request now, because something has changed."""
+        self._seconds, self._next_at = self._first_seconds, 0.0
+
+    def wait(self) -> None:
+        """Postpone the next request, for longer than the last time unless something has changed since."""
+        self._next_at = time.monotonic() + self._seconds
+        self._seconds = min(self._seconds * _POLL_GROWTH, max(self._first_seconds, _MAX_POLL_SECONDS))
 
 
 def _close(perform: TaskFunction | None) -> None:

@@ -109,6 +109,16 @@ class TestInTheCallingProcess:
         results = run_in_processes(f"{HERE}:squares", (0,), tasks, num_processes=0, poll_seconds=0.001)
         assert list(results) == [("late", 1), ("late", 1)]
 
+    def test_requests_become_rare_while_nothing_changes(self, monkeypatch):
+        slept = []
+        monkeypatch.setattr("time.sleep", slept.append)
+        tasks = iter([*[None] * 40, ("late", 1), None])
+        list(run_in_processes(f"{HERE}:squares", (0,), tasks, num_processes=0))
+        waits = [round(each, 2) for each in slept]
+        assert waits[:4] == [1.0, 1.25, 1.56, 1.95]
+        # The tenth request of 10 s comes after less than a minute, and a task makes requests frequent again.
+        assert (waits[11:40], waits[40:]) == ([10.0] * 29, [1.0])
+
     def test_an_error_propagates_unchanged(self):
         for task, kind in (("refuse", DataSourceError), ("break", ZeroDivisionError)):
             with pytest.raises(kind) as caught:
@@ -229,6 +239,23 @@ def test_results_arrive_while_no_task_is_ready_for_an_idle_process():
     for tag, result in run_in_processes(f"{HERE}:squares", (1,), tasks(), num_processes=2, poll_seconds=0.01):
         got.append((tag, result))
     assert got == [("first", 10), ("first", 8)]
+
+
+def test_only_the_end_of_a_task_brings_the_next_request_forward():
+    requests = []
+
+    def tasks():
+        yield "first", 3
+        while True:
+            requests.append(len(got))
+            if len(requests) == 2:
+                return
+            yield None
+
+    got = []
+    for _, result in run_in_processes(f"{HERE}:squares", (1,), tasks(), num_processes=2, poll_seconds=60):
+        got.append(result)
+    assert requests == [0, 2], "a request for each result would read a store each time"
 
 
 def test_processes_have_one_thread_and_indices_from_0():
