@@ -1,21 +1,25 @@
 """The check of peers whose networks or weights a user provides. It takes place before anything is trained."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 
 from peerkd.arrays import IntArray
+from peerkd.artifacts.store import file_sha256
 from peerkd.config.architectures import network_modules
-from peerkd.config.given_peers import class_indices
+from peerkd.config.given_peers import PeerNetwork, class_indices
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.sources.joined import doubtful_names
 from peerkd.data.wording import listed
 from peerkd.losses.pairs import PAIR_LOSSES
 from peerkd.losses.pairs.loss import MAX_TEMPERATURE
 from peerkd.metrics.progress import print_line
-from peerkd.stages.given_weights import Weights
+from peerkd.stages.given_weights import Weights, file_sizes
 from peerkd.training.inputs import CheckInputs
 from peerkd.training.process_pool import run_in_processes
 
@@ -63,15 +67,32 @@ def check_given_peers(
         class_names=tuple(class_names),
         doubtful_names=doubtful_names(remarks),
     )
-    peers = [(peer, peer) for peer in range(len(config.networks))]
-    for peer, line in run_in_processes(
+    # Peers that are alike have the same result, so only the first of them is checked.
+    groups = [(peers, peers[0]) for peers in _alike(config.networks, weights)]
+    for peers, line in run_in_processes(
         "peerkd.training.check_peers:start",
         (inputs,),
-        peers,
+        groups,
         num_processes=num_processes,
         preload=network_modules(config.architectures),
     ):
-        print_line(stage, f"{config.describe_peer(peer)}: {line}")
+        for peer in peers:
+            print_line(stage, f"{config.describe_peer(peer)}: {line}")
+
+
+def _alike(networks: Sequence[PeerNetwork], weights: Weights) -> list[list[int]]:
+    """Return the groups of peers that have the same network and files of weights with the same content."""
+    paths: defaultdict[tuple[PeerNetwork, int | None], set[Path | None]] = defaultdict(set)
+    sizes = file_sizes(weights)
+    for key, path in zip(zip(networks, sizes, strict=True), weights, strict=True):
+        paths[key].add(path)
+    sha256 = cache(file_sha256)
+    groups: defaultdict[tuple[PeerNetwork, int | None, str], list[int]] = defaultdict(list)
+    for peer, (network, size, path) in enumerate(zip(networks, sizes, weights, strict=True)):
+        # Only files of one size can have the same content.
+        digest = sha256(path) if path is not None and len(paths[network, size]) > 1 else ""
+        groups[network, size, digest].append(peer)
+    return list(groups.values())
 
 
 def check_classes(

@@ -1,9 +1,12 @@
 """Refusals of peers that do not know every class, before any training."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
+from torch import nn
 
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.stages import given_check
@@ -78,3 +81,46 @@ def test_a_step_without_torch_leaves_the_check_of_networks_to_the_workers(
         "peerkd | partition_data: torch is not installed here, so networks and weights are checked when pretrain_peers "
         "begins\n"
     )
+
+
+BUILT: list[int] = []
+
+
+def probabilities(num_classes: int) -> nn.Module:
+    """Build a network that returns probabilities, of which the check warns."""
+    BUILT.append(num_classes)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes), nn.Softmax(dim=1))
+
+
+def test_peers_with_one_network_and_the_same_weights_are_checked_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = probabilities(3).state_dict()
+    paths = [tmp_path / f"{name}.safetensors" for name in "abcd"]
+    for path, state in zip(paths, (first, probabilities(3).state_dict(), first, first), strict=True):
+        save_file(state, path)
+    network = f"{__name__}:probabilities"
+
+    def num_built(*weights: Path) -> int:
+        given = [
+            {"name": f"p{number}", "network": network, "weights": str(path)} for number, path in enumerate(weights)
+        ]
+        BUILT.clear()
+        check_given_peers(
+            ExperimentConfig.from_mapping({"peers": {"given": given}}),
+            weights,
+            image_shape_CHW=(1, 8, 8),
+            class_names=NAMES,
+            stage="plan",
+            num_processes=0,
+        )
+        return len(BUILT)
+
+    # The first check of a network in a process also builds it once to describe it.
+    num_built(*paths[:2])
+    of_two_kinds = num_built(*paths[:2])
+    capsys.readouterr()
+    # A file that several peers name, and copies of it, have the same content.
+    assert num_built(*paths, paths[0]) == of_two_kinds
+    warned = [line.split(": ")[1] for line in capsys.readouterr().out.splitlines()]
+    assert warned == [f"peer {peer} (p{peer})" for peer in (0, 2, 3, 4, 1)]
