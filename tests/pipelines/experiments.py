@@ -1,6 +1,7 @@
 """Whole experiments that take seconds, with the command that a person would type."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from peerkd.artifacts.open import open_store
+from peerkd.artifacts.store import ArtifactStore, Manifest
 from peerkd.metrics.progress import LINE_PREFIX
 from peerkd.results.table import read_table
 from tests.forked import ForkedCommand
@@ -46,6 +49,20 @@ TINY_STUDY = (
     "compute.checkpoint_steps=2",
 )
 """A study of the pipeline pcl: 4 runs of 3 epochs of 4 steps."""
+
+
+def publish_inputs(finished: Path, store: ArtifactStore) -> Manifest:
+    """Copy the artifacts before the trainings from the store of a finished run, and return the one with the peers."""
+    done = open_store(str(finished))
+    for noun in ("dataset", "partition_data", "pretrain_peers"):
+        (folder,) = (path.parent for path in finished.glob(f"{noun}/*/manifest.json"))
+        manifest = done.find(f"{noun}/{folder.name}")
+        with store.open_workspace(manifest.key) as workspace:
+            for name in manifest.files:
+                (workspace.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(folder / name, workspace.folder / name)
+            published = store.publish(manifest.key, metadata=manifest.metadata)
+    return published
 
 
 def command(output: Path, overrides: Sequence[str] = TINY, *, pipeline: str = "jointkd") -> list[str]:

@@ -1,7 +1,6 @@
 """Rounds whose peers several workers share give the numbers of one worker, even if one is lost."""
 
 import os
-import shutil
 import signal
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from peerkd.launch.order import StageOrder
 from peerkd.stages import collaborate_peers
 from peerkd.stages.in_process import run_in_process
 from tests.forked import ForkedCommand
-from tests.pipelines.experiments import IMPATIENT, wait_for
+from tests.pipelines.experiments import IMPATIENT, publish_inputs, wait_for
 from tests.s3_server import S3Server
 
 TINY = (
@@ -40,16 +39,9 @@ class Rounds:
 
     def __init__(self, address: str, by_one: Path) -> None:
         self.store, self.root = open_store(address), None if "://" in address else Path(address)
-        done = open_store(str(by_one))
-        for noun in ("dataset", "partition_data", "pretrain_peers"):
-            (folder,) = (path.parent for path in by_one.glob(f"{noun}/*/manifest.json"))
-            manifest = done.find(f"{noun}/{folder.name}")
-            with self.store.open_workspace(manifest.key) as workspace:
-                for name in manifest.files:
-                    (workspace.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(folder / name, workspace.folder / name)
-                self.peers = self.store.publish(manifest.key, metadata=manifest.metadata)
+        self.peers = publish_inputs(by_one, self.store)
         self.key = collaborate_peers.key(SHARED, self.peers)
+        done = open_store(str(by_one))
         (self.expected,) = (done.find(key) for key in done.keys() if key == self.key)  # noqa: SIM118
         order = StageOrder(
             stage=collaborate_peers.NAME,

@@ -6,7 +6,6 @@ In the others they are forked, because they would do the same and spend most of 
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from peerkd.launch.order import StageOrder
 from peerkd.results.table import read_table
 from peerkd.stages import distill_pairs
 from tests.forked import ForkedCommand
-from tests.pipelines.experiments import IMPATIENT, SLOWLY, TINY, wait_for
+from tests.pipelines.experiments import IMPATIENT, SLOWLY, TINY, publish_inputs, wait_for
 from tests.s3_server import S3Server
 
 ROOT = Path(__file__).parents[2]
@@ -38,15 +37,7 @@ class Sweep:
         self.root = None if "://" in address else Path(address)
         # Each look at a bucket is several requests, for which the server of the tests takes more time than for a sweep.
         self.interval_seconds = 0.05 if self.root else 0.3
-        done = open_store(str(finished))
-        for noun in ("dataset", "partition_data", "pretrain_peers"):
-            (folder,) = (path.parent for path in finished.glob(f"{noun}/*/manifest.json"))
-            manifest = done.find(f"{noun}/{folder.name}")
-            with self.store.open_workspace(manifest.key) as workspace:
-                for name in manifest.files:
-                    (workspace.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(folder / name, workspace.folder / name)
-                self.peers = self.store.publish(manifest.key, metadata=manifest.metadata)
+        self.peers = publish_inputs(finished, self.store)
         self.key = distill_pairs.key(CONFIG, self.peers)
         order = StageOrder(
             stage="distill_pairs",
