@@ -111,8 +111,8 @@ class Arrow(NamedTuple):
     """The gain of the student as a fraction. A larger gain makes the arrow wider."""
 
     is_decided: bool
-    """Whether the student should learn from the teacher. If not, learning from it pays only if the pair is judged
-    alone."""
+    """Whether the student should learn from the teacher. If not, learning from it pays off only if the pair is
+    judged alone."""
 
 
 class NetworkChart(NamedTuple):
@@ -190,8 +190,8 @@ def network_chart(
         peers: What each peer is called.
         gain_PP: (num_peers, num_peers) gains as fractions, student by teacher.
         decided: Student and teacher of each peer that should learn from a teacher. A missing gain counts as 0.
-        alone: Student and teacher of each pair whose teacher pays if the pair is judged alone. A pair without a gain
-            has no arrow.
+        alone: Student and teacher of each pair in which learning from the teacher pays off if the pair is judged
+            alone. A pair without a gain has no arrow.
         gain_noun: Words that follow a gain in points, such as ``on test`` or ``expected``.
     """
     chosen = set(decided)
@@ -219,8 +219,9 @@ def network_note(chart: NetworkChart) -> str:
         ]
     if num_alone:
         parts.append(
-            f"A dashed arrow is no advice ({plural(num_alone, 'pair')}): the teacher pays if the pair is judged by its "
-            "own trainings alone, but the decision for the student, among the trainings of all its pairs, is another."
+            f"A dashed arrow is not advice ({plural(num_alone, 'pair')}): if the pair is judged by its own trainings "
+            "alone, learning from the teacher pays off, but the decision for the student, among the trainings of all "
+            "its pairs, is another one."
         )
     if len(chart.arrows) > chart.num_drawn:
         parts.append(f"The {chart.num_drawn:,} first are drawn: solid before dashed, and wide before thin.")

@@ -108,10 +108,10 @@ def _advice(findings: SweepFindings, facts: ExperimentFacts) -> str:
         else (UNCHANGED, "the unchanged student")
     )
     text = (
-        f"{count_who_learns(facts)}. Of {plural(findings.num_pairs, 'ordered pair')}, each judged alone, the teacher "
-        f"pays in {advice.count('distil'):,}: on validation, learning from it beats {beaten} by more than its noise. "
-        f"In {advice.count('fine_tune'):,}, training on without a teacher pays, and in {advice.count('leave'):,} "
-        "neither does."
+        f"{count_who_learns(facts)}. Of {plural(findings.num_pairs, 'ordered pair')}, each judged alone, learning "
+        f"from the teacher pays off in {advice.count('distil'):,}: on validation, it beats {beaten} by more than its "
+        f"noise. In {advice.count('fine_tune'):,}, training on without a teacher pays off, and in "
+        f"{advice.count('leave'):,} neither does."
     )
     if differing := pairs_that_differ(advice.student_decisions(), facts):
         text += f" {differing}"
@@ -123,7 +123,7 @@ def _advice(findings: SweepFindings, facts: ExperimentFacts) -> str:
     return (
         f"{text} The largest predicted gain of a pair: {called(facts.names[student])} from "
         f"{called(facts.names[teacher])}, "
-        f"{prediction(advice.gain, pairs[0])}. On test, the students of the pairs in which the teacher pays gain "
+        f"{prediction(advice.gain, pairs[0])}. On test, the students of the pairs in which learning pays off gain "
         f"{points_with_interval(over_both)} over {compared}{_verdict_after(', ', over_both)}; "
         f"{came.num_worse:,} of {len(pairs):,} are worse."
     )

@@ -50,9 +50,9 @@ def judged_alone(
     *,
     num_pairs: int,
 ) -> str:
-    """Return sentences on pairs that were judged alone: how many pay, and which peers' decisions differ.
+    """Return sentences on pairs that were judged alone: where learning pays off, and which decisions of peers differ.
 
-    A teacher of a pair pays if it beats both controls by more than noise.
+    Learning from the teacher of a pair pays off if it beats both controls by more than noise.
 
     Args:
         decisions: The student and the decision of each ordered pair.

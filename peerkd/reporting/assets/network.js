@@ -1,4 +1,4 @@
-/** The peers on a circle, with an arrow for each teaching that was decided, or that pays for a pair alone. */
+/** The peers on a circle, with an arrow for each teaching that was decided, or that pays off for a pair alone. */
 {
   const { points, nameOf } = peerkd.format;
   const MAX_NAMES = 40;

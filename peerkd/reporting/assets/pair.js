@@ -1,4 +1,4 @@
-/** One pair: what pays if it is judged alone, its surface, its controls, its curves, and what its student learns and forgets. */
+/** One pair: what pays off if it is judged alone, its surface, its controls, its curves, and what its student learns and forgets. */
 {
   const { element, choice } = peerkd;
   const { points, magnitude, bytes, number } = peerkd.format;

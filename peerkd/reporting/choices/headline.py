@@ -108,7 +108,7 @@ def _plan(findings: TuningFindings, facts: ExperimentFacts) -> str:
 def _others(findings: TuningFindings, facts: ExperimentFacts) -> str:
     text = (
         f"In {findings.count('fine_tune'):,} of {plural(findings.num_pairs, 'ordered pair')}, each judged alone, "
-        f"training on without a teacher pays, and in {findings.count('leave'):,} nothing does."
+        f"training on without a teacher pays off, and in {findings.count('leave'):,} nothing does."
     )
     differing = pairs_that_differ(((choice.student, choice.decision) for choice in findings.choices), facts)
     return f"{text} {differing}" if differing else text
@@ -117,8 +117,8 @@ def _others(findings: TuningFindings, facts: ExperimentFacts) -> str:
 def _gain(findings: TuningFindings) -> str:
     tested, seen = findings.mean_test, findings.mean_validation_of_tested
     text = (
-        f"The teacher pays in {findings.num_distilled:,} of {plural(findings.num_pairs, 'ordered pair')}, each judged "
-        "alone"
+        f"Learning from the teacher pays off in {findings.num_distilled:,} of "
+        f"{plural(findings.num_pairs, 'ordered pair')}, each judged alone"
     )
     if findings.num_distilled:
         text += (

@@ -83,7 +83,7 @@ def terminal_summary(findings: TuningFindings, facts: ExperimentFacts) -> str:
     if findings.plan:
         shown = f", {_NUM_SHOWN} of {len(findings.plan):,}" if len(findings.plan) > _NUM_SHOWN else ""
         lines += [
-            f"pairs in which a teacher pays, each judged alone, the largest expected gain first{shown}",
+            f"pairs in which learning pays off, each judged alone, largest expected gain first{shown}",
             "(of every two peers, only the better position):",
         ]
     for place, advice in enumerate(findings.plan[:_NUM_SHOWN]):

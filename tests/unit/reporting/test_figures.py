@@ -84,7 +84,7 @@ def test_the_note_of_a_network_tells_advice_from_pairs_alone():
     assert "dashed" not in note([(0, 1)], [(0, 1)])
     assert note([(0, 1)], []).startswith("A solid arrow leads to the peer that should learn, from its teacher.")
     assert note([], [(0, 1)]).startswith("There is no solid arrow, because no peer should learn from a teacher. A dash")
-    assert "A dashed arrow is no advice (2 pairs): the teacher pays if the pair is" in note([(0, 1)], pairs[:3])
+    assert "A dashed arrow is not advice (2 pairs): if the pair is judged by its own" in note([(0, 1)], pairs[:3])
     assert "are drawn" not in note([], pairs[:100])
     assert note([], pairs[:101]).endswith("The 100 first are drawn: solid before dashed, and wide before thin.")
 

@@ -133,7 +133,7 @@ def test_no_place_of_a_sweep_advises_a_teacher_that_the_answer_of_the_peer_overr
         assert not any(f"peer {peer} should learn from" in words for peer in range(1, 10))
         assert "from those for their pairs (" in words
     assert "A solid arrow leads to the peer that should learn, from its teacher." in page
-    assert "A dashed arrow is no advice (" in page
+    assert "A dashed arrow is not advice (" in page
 
 
 def test_lists_of_runs_count_peers(study, findings):

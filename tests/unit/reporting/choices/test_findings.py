@@ -43,9 +43,9 @@ def test_the_headline_says_plan_gain_cost_and_what_was_not_tried(concluded):
     assert list(texts) == ["Intervals", "Plan", "Gain", "Cost", "Experience", "Not tried"]
     setting = "transfer set both, T=4, alpha=0.9"
     assert f"north from peer 2 with {setting} (overruled: north should stay unchanged), +6.0 points" in texts["Plan"]
-    assert "The teacher pays in 3 of 6 ordered pairs, each judged alone" in texts["Gain"]
+    assert "Learning from the teacher pays off in 3 of 6 ordered pairs, each judged alone" in texts["Gain"]
     assert (
-        "In 0 of 6 ordered pairs, each judged alone, training on without a teacher pays, and in 3 nothing"
+        "In 0 of 6 ordered pairs, each judged alone, training on without a teacher pays off, and in 3 nothing"
         in texts["Plan"]
     )
     assert "no interval" not in texts["Gain"]

@@ -57,18 +57,20 @@ def test_the_verdict_names_who_learns_from_whom_and_the_cost(page, concluded):
         "1 peer should learn from a teacher (peer 0 from peer 1). 2 peers should be left unchanged (peer 1, peer 2). "
         "With the published networks, the mean accuracy on test goes from "
     ) in text
-    assert "In 0 of 6 ordered pairs, each judged alone, training on without a teacher pays, and in 3 nothing" in text
+    assert (
+        "In 0 of 6 ordered pairs, each judged alone, training on without a teacher pays off, and in 3 nothing" in text
+    )
     assert "It took 9 trials, 4.87 % of the cost of the full sweep, to know." in text
     assert text.count("no interval can be given") == 1
     assert "A solid arrow leads to the peer that should learn, from its teacher." in text
-    assert f"A dashed arrow is no advice ({concluded.num_distilled - 1} pairs)" in text
+    assert f"A dashed arrow is not advice ({concluded.num_distilled - 1} pairs)" in text
 
 
 def test_a_study_without_trials_has_a_page_too(conclude, facts):
     rows = [row(student, teacher) for student in range(3) for teacher in range(3) if student != teacher]
     page = render(conclude(rows, curve=()), facts)
     assert Page(page).open == []
-    assert "In no pair does a teacher pay" in page
+    assert "In no pair does learning from the teacher pay off" in page
     assert "more pairs of peers" not in page
     assert "The study had no iteration." in page
 
@@ -99,8 +101,8 @@ def test_no_place_advises_a_teacher_that_the_answer_of_the_peer_overrules(page, 
         assert "peer 1 should learn from" not in words
         assert "overruled: peer 1 should stay unchanged" in words
         assert "The decision for one student differs from those for its pairs (peer 1): a pair is judged" in words
-    assert "pairs in which a teacher pays, each judged alone, the largest expected gain first" in terminal
-    assert terminal.index("peer 0: learn from peer 1") < terminal.index("pairs in which a teacher pays")
+    assert "pairs in which learning pays off, each judged alone, largest expected gain first" in terminal
+    assert terminal.index("peer 0: learn from peer 1") < terminal.index("pairs in which learning pays off")
     assert "The interval of the expected gain of one pair is a 90 % interval" in page
 
 
