@@ -66,6 +66,7 @@ COVERED_BY = {
     "peerkd.training.rounds.partners": "unit/training/rounds/test_methods.py",
     "peerkd.config.round_partners": "unit/config/test_collaborate.py",
     "peerkd.stages.claimed_shard": "unit/stages/test_shard_queue.py",
+    "peerkd.stages.finished_shards": "unit/stages/test_shard_queue.py",
     "peerkd.stages.tracking": "pipelines/test_in_process.py",
     "peerkd.models.pooling": "unit/models/test_blocks.py",
     "peerkd.reporting.environment": "unit/reporting/test_html.py",

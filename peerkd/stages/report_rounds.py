@@ -8,6 +8,8 @@ from peerkd.stages.report_stage import ReportStage
 NAME: Final = "report_rounds"
 CLASSES_NAME: Final = "classes.csv"
 TEACHERS_NAME: Final = "teachers.csv"
+SETTINGS_NAME: Final = "settings.csv"
+"""The table of the settings that peers tried, if peers choose settings."""
 
 STAGE: Final = ReportStage(
     name=NAME,

@@ -6,7 +6,7 @@ Shape suffixes: R = rounds, where index 0 stands for the time before the first r
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,17 @@ from peerkd.results.rounds import LATER_COLUMNS, MAX_TEACHERS, has_proposal
 
 _ROUNDING: Final = 1e-4
 """The largest difference of a sum of shares from 1 that counts as an error of rounding."""
+
+
+class Tried(NamedTuple):
+    """The setting that a peer tried in a round."""
+
+    setting: int
+    """The place of the setting in ``rounds.tune.portfolio``, counted from 0."""
+
+    epochs: int
+    estimated_gain: float
+    """The gain in the accuracy that the peer estimates, as a fraction."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +66,14 @@ class MethodRounds:
     """The share of each peer in what a round proposed to a peer, by round and peer, the largest first. It is empty
     where a peer learned from itself alone. Peers are counted from 0, those that diverged included. Of more than
     ``MAX_TEACHERS`` peers, those with the smallest shares are missing."""
+
+    tried_RP: Sequence[Sequence[Tried | None]] = ()
+    """What each peer tried in each round; None for a peer that chose no setting."""
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether a peer has chosen a setting."""
+        return any(any(tried_P) for tried_P in self.tried_RP)
 
     @property
     def mean_by_round(self) -> FloatArray:
@@ -185,6 +204,7 @@ def compute_findings(table: pa.Table) -> Mapping[str, MethodRounds]:
             is_accepted_RP=columns["is_accepted"],
             class_RPK=_classes(rows, num_peers),
             shares_RP=_shares(rows, num_peers),
+            tried_RP=_tried(rows, num_peers),
         )
     return found
 
@@ -204,3 +224,10 @@ def _shares(rows: pa.Table, num_peers: int) -> list[list[dict[int, float]]]:
         for teachers, of_teachers in zip(rows["teachers"].to_pylist(), rows["teacher_shares"].to_pylist(), strict=True)
     ]
     return [shares[first : first + num_peers] for first in range(0, len(shares), num_peers)]
+
+
+def _tried(rows: pa.Table, num_peers: int) -> list[list[Tried | None]]:
+    """Return what each peer tried in each round."""
+    columns = (rows[name].to_pylist() for name in ("setting", "epochs", "estimated_gain"))
+    tried = [None if setting is None else Tried(setting, *values) for setting, *values in zip(*columns, strict=True)]
+    return [tried[first : first + num_peers] for first in range(0, len(tried), num_peers)]

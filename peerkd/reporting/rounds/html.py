@@ -8,7 +8,7 @@ from peerkd.config.collaborate import RoundsConfig
 from peerkd.reporting import charts, page, wording
 from peerkd.reporting.charts import Axis, Line, Series, XYChart
 from peerkd.reporting.facts import RoundsFacts
-from peerkd.reporting.rounds import details
+from peerkd.reporting.rounds import details, settings
 from peerkd.reporting.rounds.findings import MethodRounds
 from peerkd.reporting.rounds.verdict import leaders, sentences
 from peerkd.reporting.rounds.wording import defences, joining_in_words, unless_tuned
@@ -26,6 +26,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "rounds": "Accuracy by round",
     "costs": "Accuracy by samples and bytes",
     "peers": "Peers",
+    "settings": "Settings that peers tried",
     "teachers": "Who taught whom",
     "classes": "Classes",
     "run": "What was run",
@@ -41,7 +42,8 @@ def render(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> str:
     filters: dict[str, Callable[..., str]] = {"pct": lambda fraction: f"{100 * fraction:.1f}"}
     view = _view(found, facts)
     # A method may teach nothing, and tables of earlier versions say nothing about teachers and classes.
-    absent = {name for name, rows in (("teachers", view["taught"]), ("classes", view["class_changes"])) if not rows}
+    rows_of = {"settings": view["attempts"], "teachers": view["taught"], "classes": view["class_changes"]}
+    absent = {name for name, rows in rows_of.items() if not rows}
     sections = {name: title for name, title in SECTIONS.items() if name not in absent}
     return page.render("rounds.html", view, facts=facts, sections=sections, section_folder="rounds", filters=filters)
 
@@ -74,9 +76,23 @@ def _view(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> dict[str, An
         "max_teachers": MAX_TEACHERS,
         "taught": details.taught(main, facts) if main.has_teachers else [],
         "class_changes": details.class_changes(main, facts),
+        **_settings_view(found, facts),
         "main": main,
         "main_title": ROUND_METHODS[facts.config.rounds.methods[0]].title,
         "loss_formula": wording.loss_formula(facts.config.rounds),
+    }
+
+
+def _settings_view(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> dict[str, Any]:
+    """Return the variables of the section on the settings that peers tried."""
+    tuned = next((name for name, each in found.items() if each.has_settings), None)
+    made = settings.attempts(found[tuned], facts) if tuned else []
+    return {
+        "tuned_title": ROUND_METHODS[tuned].title if tuned else "",
+        "setting_uses": settings.uses(made, facts.config.rounds),
+        "attempts": made[-settings.MAX_LISTED :],
+        "num_attempts": len(made),
+        "num_omitted": sum(each.outcome == "omitted" for each in made),
     }
 
 
@@ -179,10 +195,10 @@ def conventions(facts: RoundsFacts) -> list[str]:
         f"{100 * rounds.max_own_drop:g} points below its accuracy before the first round."
         + (f" This limit does not apply to {bounds}." if bounds else "")
     )
-    mixed = f", except with {bounds}, whose batches mix the samples of all peers" if bounds else ""
+    mixed = f" except {bounds}, whose batches mix the samples of all peers" if bounds else ""
     return [
-        "All methods start from the same peers. Whenever a peer trains on its own samples, their batches and order in "
-        f"a round do not depend on the method{mixed}.",
+        "All methods start from the same peers. In a round, a peer that trains on its own samples takes the same "
+        f"batches in the same order with every method{mixed}.",
         f"A round has {plural(rounds.epochs, 'epoch')}{unless_tuned(rounds)}.",
         "If own and public samples are in one batch, an epoch is one pass over the set with more batches; methods "
         "without public samples train on as many batches of own samples.",

@@ -10,12 +10,13 @@ from peerkd.config.collaborate import CollaborateConfig
 from peerkd.reporting.facts import RoundsFacts
 from peerkd.reporting.rounds import html, tables
 from peerkd.reporting.rounds.findings import compute_findings
+from peerkd.reporting.rounds.settings import settings_csv
 from peerkd.results.rounds import read_rounds
 from peerkd.stages import collaborate_peers, pretrain_peers
 from peerkd.stages.cost import Accounts
 from peerkd.stages.division import batch_warnings
 from peerkd.stages.peer_names import peer_names
-from peerkd.stages.report_rounds import CLASSES_NAME, TEACHERS_NAME
+from peerkd.stages.report_rounds import CLASSES_NAME, SETTINGS_NAME, TEACHERS_NAME
 from peerkd.stages.report_stage import ReportContents
 from peerkd.stages.sample_images import find_samples
 from peerkd.stages.work.facts_of_runs import common_facts
@@ -34,6 +35,7 @@ def compute_contents(
         more_tables={
             CLASSES_NAME: tables.classes_csv(findings, facts.class_names),
             TEACHERS_NAME: tables.teachers_csv(findings, facts.peer_numbers),
+            **({SETTINGS_NAME: settings_csv(findings, facts)} if config.rounds.tune.enabled else {}),
         },
         metrics=tables.metrics(findings),
         cost=facts.cost,

@@ -231,5 +231,5 @@ def test_the_conventions_name_the_method_that_they_do_not_hold_for(
     rounds = {"methods": methods, "max_own_drop": 0.02}
     config = CollaborateConfig.from_mapping({"partition": {"num_peers": 3, "public_fraction": 0.1}, "rounds": rounds})
     first, *_, last = html.conventions(replace(facts, config=config))
-    assert ("except with pooled training" in first) == has_exception
+    assert ("except pooled training" in first) == has_exception
     assert last.endswith("This limit does not apply to pooled training.") == has_exception
