@@ -27,6 +27,7 @@ COVERED_BY = {
     "peerkd.cli.compare": "pipelines/test_several_seeds.py",
     "peerkd.cli.exit_codes": "unit/cli/test_main.py",
     "peerkd.cli.export": "unit/stages/test_export_student.py",
+    "peerkd.cli.note": "unit/cli/test_runs.py",
     "peerkd.cli.resuming": "unit/cli/test_runs.py",
     "peerkd.cli.places": "unit/stages/test_stored_runs.py",
     "peerkd.cli.cluster_checks": "unit/cli/test_doctor.py",
