@@ -107,6 +107,11 @@ class Study:
         return f"s3://peerkd/{self.prefix}"
 
     @property
+    def results(self) -> str:
+        """The address of the store that the run uses: the folder of its output, if it has no jobs."""
+        return self.store if self.backend == "kubernetes" else str(self.output)
+
+    @property
     def command(self) -> list[str]:
         """The command that a person would type."""
         command = [sys.executable, "-m", "peerkd", "run", self.pipeline, "--output", str(self.output)]
@@ -143,6 +148,13 @@ class Study:
 def trials_fingerprint(printed: str) -> str:
     """Return the fingerprint of the table of trials from the output of a run."""
     return _fingerprint(printed, told=r"distill_pairs: (?:\[worker \d+\] )?[\d,]+ trials")
+
+
+def key_of_better_peers(printed: str) -> str:
+    """Return the key of the better peers of a study from the output of its run."""
+    found = re.search(r"improve_peers/[0-9a-f]{16}", printed)
+    assert found, printed
+    return found[0]
 
 
 def choices_fingerprint(printed: str) -> str:

@@ -17,16 +17,23 @@ from tests.e2e.studies import (
     Study,
     choices_fingerprint,
     curves_fingerprint,
+    key_of_better_peers,
     rounds_fingerprint,
     trials_fingerprint,
 )
 
 
 @pytest.fixture(scope="module")
-def fingerprint_here(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
+def sweep_here(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Return the fingerprint of the trials on this machine, and the key of the better peers."""
     ended = Study(site, tmp_path_factory.mktemp("here"), backend="local").run()
     assert ended.returncode == 0, ended.stdout
-    return trials_fingerprint(ended.stdout)
+    return trials_fingerprint(ended.stdout), key_of_better_peers(ended.stdout)
+
+
+@pytest.fixture
+def fingerprint_here(sweep_here: tuple[str, str]) -> str:
+    return sweep_here[0]
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +60,12 @@ def rounds_here(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_jobs_with_two_workers_under_restricted_give_the_results_of_a_laptop(
-    site: Site, tmp_path: Path, fingerprint_here: str
+    site: Site, tmp_path: Path, sweep_here: tuple[str, str]
 ) -> None:
     study = Study(site, tmp_path)
     ended = study.run()
     assert ended.returncode == 0, ended.stdout
-    assert trials_fingerprint(ended.stdout) == fingerprint_here
+    assert (trials_fingerprint(ended.stdout), key_of_better_peers(ended.stdout)) == sweep_here
     assert "[worker 0]" in ended.stdout
     assert "[worker 1]" in ended.stdout
     (report,) = (tmp_path / "build_report").glob("*/report.html")
