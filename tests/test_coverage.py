@@ -106,6 +106,7 @@ COVERED_BY = {
     "peerkd.stages.compared_runs": "pipelines/test_several_seeds.py",
     "peerkd.stages.open_runs": "unit/cli/test_runs.py",
     "peerkd.stages.run_wording": "unit/cli/test_runs.py",
+    "peerkd.stages.store_index": "unit/cli/test_runs.py",
     "peerkd.stages.several_seeds": "pipelines/test_several_seeds.py",
     "peerkd.stages.hold_out": "unit/stages/test_division.py",
     "peerkd.stages.planning": "unit/cli/test_plan_as_run.py",

@@ -9,7 +9,7 @@ from peerkd.stages.run_wording import cost_in_words, minute, result_of, title_of
 from peerkd.stages.stored_runs import StoredRun
 from peerkd.wording import format_bytes
 
-_COLUMNS: Final = ("run", "result", "pipeline", "started (UTC)", "state", "cost", "size")
+_COLUMNS: Final = ("run", "result", "note", "pipeline", "started (UTC)", "state", "cost", "size")
 
 
 def html_of_run(run: StoredRun, *, tables: Iterable[str]) -> str:
@@ -36,6 +36,7 @@ def _cells(run: StoredRun) -> tuple[str, ...]:
     return (
         run.name,
         result_of(run),
+        run.note,
         title_of(run),
         minute(run.started_at),
         run.state,

@@ -27,7 +27,14 @@ _WARNINGS: Final = ("warning", "error")
 
 
 @contextmanager
-def showing(invocation: InvocationWriter, *, verbose: bool, quiet: bool, can_draw: bool = True) -> Iterator[None]:
+def showing(
+    invocation: InvocationWriter,
+    *,
+    verbose: bool,
+    quiet: bool,
+    can_draw: bool = True,
+    on_line: Callable[[str], None] | None = None,
+) -> Iterator[None]:
     """Show the lines of the stages on stderr during the ``with`` block, and write them to the files of an invocation.
 
     Args:
@@ -35,12 +42,19 @@ def showing(invocation: InvocationWriter, *, verbose: bool, quiet: bool, can_dra
         verbose: Show every progress line on a line of its own.
         quiet: Show only warnings.
         can_draw: Whether a bar may be drawn. False if stages run in this process, where a bar would disturb a debugger.
+        on_line: A function that is called with the name of the stage after each line has been written to the files.
     """
+
+    def record(stage: str, text: str) -> None:
+        invocation.take(stage, text)
+        if on_line:
+            on_line(stage)
+
     if quiet or verbose or not can_draw or not can_move_cursor(sys.stderr):
         show = _show_warnings if quiet else _show_line
 
         def take(stage: str, text: str) -> None:
-            invocation.take(stage, text)
+            record(stage, text)
             show(stage, text)
 
         with taking_lines(take):
@@ -55,7 +69,7 @@ def showing(invocation: InvocationWriter, *, verbose: bool, quiet: bool, can_dra
     with live_view(console, summary) as live:
 
         def take_and_draw(stage: str, text: str) -> None:
-            invocation.take(stage, text)
+            record(stage, text)
             if Counts.read(split_worker(text)[1]) is None:
                 live.console.print(Text(f"{stage}: {text}"), soft_wrap=True)
 

@@ -16,9 +16,9 @@ from peerkd.artifacts.filesystem import check_writable
 from peerkd.artifacts.open import S3_SCHEME, check_address, check_folder, open_store
 from peerkd.cli.exit_codes import ending_on_sigterm
 from peerkd.cli.live import showing
+from peerkd.cli.live_index import LiveIndex
 from peerkd.cli.options import Experiment, Jobs, Verbosity
 from peerkd.cli.resuming import resuming_command
-from peerkd.cli.runs import write_index
 from peerkd.cli.wrapping import say
 from peerkd.config.cluster import resolve_cluster
 from peerkd.config.launch import LaunchConfig
@@ -105,12 +105,20 @@ def run(
     # This sends no request, and raises an error if the environment lacks a setting of a remote store.
     opened = open_store(store)
     check_tracking(config, opened)
+    index = LiveIndex(store) if is_folder else None
     with (
         ending_on_sigterm(),
+        index.completing() if index else nullcontext(),
         _telling_how_to_continue(output, store, pipeline=pipeline.name, strategy=strategy),
         invoking(output, pipeline=route.title, experiment=config.name, stages=route.stages) as invocation,
         in_use(Path(store)) if is_folder else nullcontext(),
-        showing(invocation, verbose=verbosity.verbose, quiet=verbosity.quiet, can_draw=not launch.is_in_process),
+        showing(
+            invocation,
+            verbose=verbosity.verbose,
+            quiet=verbosity.quiet,
+            can_draw=not launch.is_in_process,
+            on_line=index.follow if index else None,
+        ),
     ):
         if launch.is_in_process:
             from peerkd.stages.in_process import run_in_process
@@ -126,8 +134,6 @@ def run(
         # The report is copied to the folder where it would be after a run with a local store.
         shutil.copytree(folder, output / key, dirs_exist_ok=True)
         folder = output.absolute() / key
-    if is_folder:
-        write_index(store)
     if as_json:
         typer.echo(json.dumps(_facts(key, folder), indent=2))
         return

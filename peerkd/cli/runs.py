@@ -1,16 +1,13 @@
 """``peerkd runs``, ``peerkd show`` and ``peerkd open``: the runs of a store, and the results of one run."""
 
 import json
-import os
 import textwrap
 import webbrowser
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import typer
 
-from peerkd.artifacts.open import S3_SCHEME
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.cli.options import StorePlace
 from peerkd.cli.resuming import how_to_continue
@@ -18,13 +15,11 @@ from peerkd.cli.wrapping import say, terminal_width
 from peerkd.config.pipelines import PIPELINES
 from peerkd.launch.invocations.status import RUNNING
 from peerkd.stages.open_runs import open_runs
-from peerkd.stages.run_wording import cost_in_words, minute, result_of, title_of
+from peerkd.stages.run_wording import cost_in_words, minute, title_of
+from peerkd.stages.store_index import write_index
 from peerkd.stages.stored_runs import STATES, StoredRun, find_run
 from peerkd.suggestions import check_choice
 from peerkd.wording import format_bytes
-
-INDEX_NAME: Final = "index.html"
-"""The file in the folder of a store that lists the runs and links their reports."""
 
 _INDENT: Final = "    "
 
@@ -111,10 +106,10 @@ def open_report(place: StorePlace, text: str | None) -> None:
     """
     from peerkd.stages.report_stage import REPORT_NAME
 
-    store, runs = runs_of(place)
     if text is None:
-        path = write_index(place.address, runs)
+        path = write_index(place.address)
     else:
+        store, runs = runs_of(place)
         run = find_run(runs, text)
         if run.report is None:
             raise ValueError(f"RUN must be a finished run, got {run.name}, which lacks {', '.join(run.stages_left)}.")
@@ -122,47 +117,6 @@ def open_report(place: StorePlace, text: str | None) -> None:
     typer.echo(str(path))
     if not webbrowser.open(path.absolute().as_uri()):
         typer.echo("peerkd: no browser was found; open the file above in one.", err=True)
-
-
-def write_index(address: str, runs: Sequence[StoredRun] | None = None) -> Path:
-    """Write the page that lists the runs of a store and links their reports; return its path.
-
-    Args:
-        address: The address of the store.
-        runs: The runs of the store. None: they are read from the store.
-
-    Raises:
-        ValueError: If the store is not a folder.
-    """
-    # Imported here because jinja2 belongs to an extra, which lists of runs do not need.
-    from peerkd.reporting.index import IndexEntry, render_index
-    from peerkd.stages.report_stage import REPORT_NAME
-    from peerkd.stages.run_record import now
-
-    if address.startswith(S3_SCHEME):
-        raise ValueError(f"RUN must be given with a store in S3, which has no index, got {address} alone.")
-    root = Path(address)
-    if runs is None:
-        _, runs = open_runs(address, notify=lambda _: None)
-    entries = [
-        IndexEntry(
-            name=run.name,
-            pipeline=title_of(run),
-            started=minute(run.started_at),
-            state=run.state,
-            headline=result_of(run),
-            cost=cost_in_words(run.cost),
-            size=format_bytes(run.num_bytes),
-            report=f"{run.report.key}/{REPORT_NAME}" if run.report else None,
-            note=run.note,
-        )
-        for run in runs
-    ]
-    path = root / INDEX_NAME
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(render_index(entries, title=root.name, written_at=minute(now())), encoding="utf-8")
-    partial.replace(path)
-    return path
 
 
 def runs_of(place: StorePlace) -> tuple[ArtifactStore, list[StoredRun]]:

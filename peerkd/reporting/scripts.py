@@ -17,6 +17,9 @@ _LIBRARIES: Final = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
 
 _EVERY_PAGE: Final = ("format", "save", "figures", "network", "charts", "tables", "matrices", "contents")
 
+_LIST: Final = ("format", "save", "figures", "tables", "runs")
+"""The scripts of the page that lists runs."""
+
 EXPLORER: Final = ("study", "surfaces", "pairs", "pair")
 """The names of the scripts that show any pair and setting of a sweep. They follow the scripts that every page has."""
 
@@ -37,6 +40,12 @@ def page_scripts(more: Sequence[str] = ()) -> tuple[Script, ...]:
     """
     own = "\n".join(_read(f"{name}.js") for name in (*_EVERY_PAGE, *more, "start"))
     return tuple(_script(text) for text in (*map(_read, _LIBRARIES), own))
+
+
+@cache
+def list_script() -> Script:
+    """Return the script of the page that lists runs. It draws no charts, so it needs no libraries."""
+    return _script("\n".join(_read(f"{name}.js") for name in _LIST))
 
 
 def _script(text: str) -> Script:

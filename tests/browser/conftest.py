@@ -18,6 +18,7 @@ from peerkd.reporting.compare import html as compare_html
 from peerkd.reporting.facts import ComparedFacts, PeerSamples, RoundsFacts, SampleStrip
 from peerkd.reporting.figure_page import render_figure
 from peerkd.reporting.findings import SweepFindings, compute_findings
+from peerkd.reporting.index import IndexEntry, render_index
 from peerkd.reporting.methods import html as methods_html
 from peerkd.reporting.methods.findings import compute_findings as compute_methods
 from peerkd.reporting.rounds import html as rounds_html
@@ -80,11 +81,31 @@ def pages(sweep, sweep_findings, concluded, tmp_path_factory) -> dict[str, Path]
     # The charts that a notebook shows alone.
     shown = [each for each in read_figures(texts["sweep"]) if each.title.startswith(("Mean over pairs", "Points on"))]
     texts |= {figure.kind: render_figure(*figure) for figure in shown}
+    texts["index"] = render_index(
+        [listed(number) for number in range(9)], title="runs", written_at="2026-01-31 12:30", is_running=True
+    )
     folder = tmp_path_factory.mktemp("pages")
     paths = {name: folder / f"{name}.html" for name in texts}
     for name, text in texts.items():
         paths[name].write_text(text, encoding="utf-8")
     return paths
+
+
+def listed(number: int) -> IndexEntry:
+    """A run in the list of a store. Runs with an even number are finished."""
+    return IndexEntry(
+        name=f"<b>run</b>-{number}",
+        settings={"skew": "iid", "seed": str(number)},
+        pipeline="jointkd sweep",
+        started="2026-01-31 12:30",
+        state="running" if number % 2 else "finished",
+        headline="50% done" if number % 2 else "3 of 4 peers should learn from a teacher",
+        cost=f"{10 - number} {'s' if number % 2 else 'min'}",
+        worker_seconds=(10 - number) * (1 if number % 2 else 60),
+        size=f"{number} MB",
+        num_bytes=number * 1_000_000,
+        report=None,
+    )
 
 
 def compared() -> tuple[StudyComparison, ComparedFacts]:

@@ -90,6 +90,23 @@ def test_a_chart_alone_is_drawn_with_its_buttons(open_page, kind, text):
     assert page.locator(".data tbody tr").count() == (5 + 1) ** 2 if kind == "matrix" else 10
 
 
+def test_the_list_of_runs_is_sorted_and_filtered_and_stays_so_when_it_is_loaded_again(open_page):
+    page = open_page("index")
+    assert serious(page) == []
+
+    def shown():
+        return page.locator("tbody tr:visible th").all_inner_texts()
+
+    page.locator("thead button", has_text="Cost").click()
+    assert shown()[:6] == [f"<b>run</b>-{number}" for number in (7, 5, 3, 1, 8, 6)]
+    page.locator("input[type=search]").fill("finished")
+    assert shown() == [f"<b>run</b>-{number}" for number in (8, 6, 4, 2, 0)]
+    page.goto(f"{page.url}#column=3&order=descending&words=running")
+    page.reload()
+    page.wait_for_selector("html[data-is-ready]", state="attached")
+    assert shown() == [f"<b>run</b>-{number}" for number in (7, 5, 3, 1)]
+
+
 def test_a_saved_file_is_a_download_with_its_name_and_text(open_page):
     page = open_page("sweep")
     with page.expect_download(timeout=120_000) as waiting:

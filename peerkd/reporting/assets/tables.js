@@ -26,7 +26,8 @@
         for (const each of headers) each.removeAttribute("aria-sort");
         header.setAttribute("aria-sort", isDescending ? "descending" : "ascending");
         const body = table.tBodies[0];
-        const text = (row) => row.cells[column].textContent;
+        // A cell in words, such as "2 min", may have its number beside them.
+        const text = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
         const rows = [...body.rows];
         const free = rows.filter((row) => !row.hasAttribute("data-last"));
         free.sort((one, other) => (isDescending ? -1 : 1) * compare(text(one), text(other)));

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from peerkd.artifacts.filesystem import FilesystemStore
-from peerkd.cli.runs import INDEX_NAME, lines_of_runs, write_index
+from peerkd.cli.runs import lines_of_runs
 from peerkd.launch.invocations.files import invoking, name_run
+from peerkd.stages.store_index import INDEX_NAME, write_index
+from tests.pages import Page
 from tests.unit.stages.published_runs import SWEEP, begin, experiment, finish, runs_of
 
 
@@ -31,6 +33,9 @@ def test_the_state_of_a_run_is_that_of_its_last_invocation(peerkd, store: Filesy
     with suppress(KeyboardInterrupt), invoking(tmp_path / "runs", **begun):
         name_run(run.key, experiment="digits", skew="dirichlet0.3")
         assert state() == "running"
+        page = write_index(str(tmp_path / "runs")).read_text(encoding="utf-8")
+        assert '<html lang="en" data-is-running>' in page
+        assert "<td>0% done</td>" in page
         assert "build_report. 'peerkd watch' shows the progress.\n" in peerkd("show", "latest").out
         raise KeyboardInterrupt
     assert state() == "interrupted"
@@ -105,7 +110,10 @@ def test_the_index_links_the_reports(
     assert (page.parent / link).read_text() == "the content of report.html"
     assert "left: pretrain_peers" in text
     assert "second-dirichlet0.3-" in text
-    assert "<script" not in text
+    # The runs differ in their seeds, and in nothing else for which the page has a column.
+    assert re.findall(r"<th[^>]*>(Skew|Peers|Seed)<", text) == ["Seed"]
+    assert "data-is-running" not in text
+    Page(text)
     # The page is no artifact, and writing it again replaces it.
     assert write_index(str(page.parent)) == page
     assert [path.name for path in page.parent.iterdir() if path.is_file()] == [INDEX_NAME]
@@ -113,4 +121,4 @@ def test_the_index_links_the_reports(
 
 def test_a_store_in_s3_has_no_index(peerkd, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="RUN must be given with a store in S3"):
-        write_index("s3://bucket/runs", [])
+        write_index("s3://bucket/runs")
