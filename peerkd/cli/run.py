@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import typer
 from peerkd.artifacts.cleaning import in_use
 from peerkd.artifacts.filesystem import check_writable
 from peerkd.artifacts.open import S3_SCHEME, check_address, check_folder, open_store
+from peerkd.artifacts.store import ArtifactStore
 from peerkd.cli.exit_codes import ending_on_sigterm
 from peerkd.cli.live import showing
 from peerkd.cli.live_index import LiveIndex
@@ -30,6 +32,8 @@ from peerkd.config.tuning import check_strategy
 from peerkd.launch.invocations.files import LATEST, invoking, list_invocations
 from peerkd.launch.local_pipeline import compiled_pipeline, run_pipeline
 from peerkd.launch.shared_folder import check_workers_folder
+from peerkd.stages.artifact_graph import find_input
+from peerkd.stages.peer_names import peer_names
 from peerkd.stages.run_record import find_route
 from peerkd.stages.tracking import check_tracking
 from peerkd.suggestions import check_choice
@@ -141,7 +145,10 @@ def run(
     say(f"\nReport: {folder / 'report.html'}")
     if set(route.stages).intersection(_PUBLISHING):
         place = ["--store", store] if not is_folder else [] if output == Path("runs") else ["--output", str(output)]
-        command = ["peerkd", "export", LATEST, *place, "--student", "0", "--to", "student-0.pt2"]
+        assert isinstance(config, PeerExperimentConfig)
+        name = _first_peer(config, key, opened)
+        file = f"{name if re.fullmatch(r'[A-Za-z][A-Za-z0-9_-]*', name) else 'student-0'}.pt2"
+        command = ["peerkd", "export", LATEST, *place, "--student", name, "--to", file]
         say(f"A network for other programs: {shlex.join(command)}")
 
 
@@ -158,6 +165,13 @@ def _telling_how_to_continue(output: Path, store: str, *, pipeline: str, strateg
         if command:
             typer.echo(f"peerkd: this command continues the run:\n    {command}", err=True)
         raise
+
+
+def _first_peer(config: PeerExperimentConfig, key: str, store: ArtifactStore) -> str:
+    """Return the name of the first peer of the run with the report ``key``, or its number if it has no name."""
+    report = store.find(key)
+    partition = find_input(report, "partition_data", store) if report else None
+    return peer_names(config, partition)[0] if partition else "0"
 
 
 def _facts(key: str, folder: Path) -> dict[str, Any]:

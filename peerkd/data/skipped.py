@@ -10,6 +10,10 @@ NUM_PRINTED: Final = 10
 """The largest number of names of one kind that a message prints."""
 
 
+class MissingSamplesError(ValueError):
+    """A data set lacks samples, so entries that were skipped when it was read may be the cause."""
+
+
 class SkippedEntries(NamedTuple):
     """The skipped entries of one kind."""
 

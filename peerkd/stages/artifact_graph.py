@@ -56,3 +56,17 @@ def chain_of(last: Iterable[Manifest], manifests: Mapping[str, Manifest]) -> dic
     for manifest in last:
         add(manifest)
     return chain
+
+
+def find_input(manifest: Manifest, kind: str, store: ArtifactStore) -> Manifest | None:
+    """Return the first artifact of a kind from which an artifact was computed, itself included; None if none is found.
+
+    Args:
+        manifest: The artifact.
+        kind: The kind, such as ``partition_data``.
+        store: The artifact store.
+    """
+    if manifest.key.partition("/")[0] == kind:
+        return manifest
+    inputs = filter(None, map(store.find, inputs_of(manifest)))
+    return next(filter(None, (find_input(each, kind, store) for each in inputs)), None)

@@ -35,6 +35,7 @@ from peerkd.data.partition.quantity import dirichlet_sizes, equal_sizes
 from peerkd.data.partition.scarcity import find_scarcities, small_training_sets
 from peerkd.data.partition.shards import partition_shards
 from peerkd.data.partition.split import matched_subset, split_stratified
+from peerkd.data.skipped import MissingSamplesError
 from peerkd.data.wording import listed
 from peerkd.seeds import generator
 from peerkd.stages.given_check import check_classes
@@ -141,7 +142,7 @@ def _parts(
     num_peers = partition.num_peers
     labels = np.asarray(dataset.labels_N)[pool]
     if num_peers * partition.min_samples_per_peer > len(pool):
-        raise ValueError(_too_many_peers(partition, len(pool)))
+        raise MissingSamplesError(_too_many_peers(partition, len(pool)))
     rng = generator(config.seed, "partition")
     if isinstance(skew, NaturalIds):
         parts = partition_natural(_ids(partition, skew.column, dataset, pool), num_peers=num_peers, rng=rng)
@@ -230,7 +231,7 @@ def _ids(
     ids: npt.NDArray[Any] = values[pool]
     num_ids = len(np.unique(ids))
     if num_ids < partition.num_peers:
-        raise ValueError(
+        raise MissingSamplesError(
             f"{field} must have a value for each of the {partition.num_peers:,} peers (partition.num_peers), "
             f"got {num_ids:,} distinct values in {column}; set partition.num_peers={num_ids}."
         )
@@ -283,7 +284,7 @@ def _own_sets(
                 share[part] for part in split_stratified(labels[share], fractions=[half, half], rng=rng)
             )
             if not len(own_validation) or not len(own_test):
-                raise ValueError(
+                raise MissingSamplesError(
                     "partition.held_out_fraction must give every peer at least one validation and one test sample of "
                     f"its own, got {partition.held_out_fraction} of the {len(share):,} samples of peer {peer}."
                 )
@@ -293,7 +294,7 @@ def _own_sets(
             for everyone, what in ((validation, "validation"), (test, "test")):
                 if not counts[labels[everyone]].any():
                     names = listed([dataset.class_names[k] for k in np.flatnonzero(counts)])
-                    raise ValueError(
+                    raise MissingSamplesError(
                         f"partition.own_evaluation must be held_out if the {what} set has no sample of a peer's "
                         f"classes, got matched, and peer {peer} has only {names}."
                     )
@@ -325,7 +326,7 @@ def _check_min_samples(config: PeerExperimentConfig, trains: Sequence[Indices]) 
             fixes.append("lower partition.held_out_fraction")
         if partition.label_skew.kind in ("dirichlet", "classes"):
             fixes.append("choose a milder partition.label_skew")
-    raise ValueError(
+    raise MissingSamplesError(
         f"partition.min_samples_per_peer must be met by every peer, got {plural(num_small, 'peer')} with fewer than "
         f"{partition.min_samples_per_peer} training samples; peer {sizes.argmin()} has the fewest, {sizes.min()}. "
         f"Possible fixes: {', '.join(fixes)}."

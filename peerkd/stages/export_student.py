@@ -83,10 +83,9 @@ class Exported(NamedTuple):
         """Yield lines for the terminal."""
         card = self.card
         noun = "Student" if card.rounds is None else "Peer"
-        name = card.student_name or ""
-        also = "" if name in ("", str(card.student)) else f" ({name})"
+        name = card.student_name or str(card.student)
         study = exported_study.describe(self.published)
-        yield f"{noun} {card.student}{also} of {study}. {what_was_done(card)} {how_it_was_chosen(card)}"
+        yield f"{noun} {name} of {study}. {what_was_done(card)} {how_it_was_chosen(card)}"
         before, after = (each["test_global_accuracy"] for each in (card.accuracy_before, card.accuracy_after))
         if before is not None and after is not None:
             yield f"Accuracy on the global test set: {percent(before)} before, {percent(after)} after."
@@ -337,7 +336,8 @@ def _train(
     # The bits depend on the kind of device.
     on_cpu = study.trials.metadata["device"] == "cpu"
     device = "cpu" if on_cpu else machine.choose_device(ComputeConfig(), is_in_process=True)[0]
-    print_line(NAME, f"training student {task.student} again, for {task.num_epochs:,} epochs on {device}")
+    name = peer_names(study.config, study.partition)[task.student]
+    print_line(NAME, f"training student {name} again, for {task.num_epochs:,} epochs on {device}")
     inputs = ImproveInputs(
         sweep=study.sweep_inputs(store, device=device, states_folder=scratch / "states"),
         objective=study.objective,
@@ -352,11 +352,11 @@ def _train(
     )
     if record["trial"] is None:
         raise ValueError(
-            f"student {task.student} must end in finite numbers, got NaN or infinite numbers on this machine, which is "
+            f"student {name} must end in finite numbers, got NaN or infinite numbers on this machine, which is "
             "not the one of the study."
         )
     with study.open_table(store) as table:
-        reproduced = is_reproduced(record, table, stage=NAME)
+        reproduced = is_reproduced(record, table, name=name, stage=NAME)
     return build_card(
         study,
         record,

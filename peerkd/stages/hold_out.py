@@ -9,6 +9,7 @@ import numpy.typing as npt
 from peerkd.config.data import DataConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.split import split_stratified
+from peerkd.data.skipped import MissingSamplesError
 from peerkd.seeds import generator
 from peerkd.wording import plural
 
@@ -72,14 +73,14 @@ def hold_out(
     parts_of_fields = {"data.validation_fraction": validation, "partition.public_fraction": public}
     for field, fraction in fractions.items():
         if not len(parts_of_fields[field]) or not len(pool):
-            raise ValueError(
+            raise MissingSamplesError(
                 f"{field} must hold out at least one of the training samples and leave one to train on, "
                 f"got {fraction} of {len(rest):,}; add images."
             )
     _check_classes(labels[pool], dataset.class_names)
     for part, what in ((validation, "validation"), (test, "test")):
         if not np.isin(labels[part], labels[pool]).any():
-            raise ValueError(
+            raise MissingSamplesError(
                 f"data.path: some class must have training and {what} samples, got no {what} sample of a class that "
                 f"is trained on. The largest class has {np.bincount(labels).max():,} of the {len(labels):,} samples."
             )
@@ -101,7 +102,7 @@ def split_off_test(data: DataConfig, dataset: ImageDataset | RawDataset, *, seed
     rng = generator(seed, "test")
     rest, test = split_stratified(labels[: dataset.num_train], fractions=[data.test_fraction], rng=rng)
     if not len(test) or not len(rest):
-        raise ValueError(
+        raise MissingSamplesError(
             f"data.test_fraction must leave at least one sample to train on and one to test on, "
             f"got {data.test_fraction} of {dataset.num_train:,}; add images."
         )
@@ -116,7 +117,7 @@ def _check_classes(labels: Indices, class_names: Sequence[str]) -> None:
     """
     classes = np.unique(labels)
     if len(classes) < 2:
-        raise ValueError(
+        raise MissingSamplesError(
             "data.path: the training samples must be of at least 2 classes, "
             f"got {plural(len(labels), 'sample')} of class {class_names[classes[0]]}; add images of another class."
         )

@@ -13,6 +13,7 @@ from peerkd.config.given_peers import STORE_SCHEME
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.split import split_stratified
+from peerkd.data.skipped import MissingSamplesError
 from peerkd.data.sources import read_source
 from peerkd.data.sources.folders import is_hidden
 from peerkd.data.sources.joined import COMMON, OWNER_COLUMN, OwnedDataset, join_datasets
@@ -180,7 +181,7 @@ def divide_by_owner(
         validation, test = np.sort(np.concatenate(validations)), np.sort(np.concatenate(tests))
     trained = np.unique(np.asarray(dataset.labels_N)[np.concatenate(trains)])
     if len(trained) < 2:
-        raise ValueError(
+        raise MissingSamplesError(
             "peers.given must have training samples of at least 2 classes together, got only samples of class "
             f"{dataset.class_names[trained[0]]}."
         )
@@ -210,7 +211,7 @@ def _splits(
     ):
         if not len(part):
             field = "data.path" if owner == COMMON else f"peers.given[{owner}].data"
-            raise ValueError(
+            raise MissingSamplesError(
                 f"{field} must have at least one {split} sample, got none of {len(indices):,} samples with the "
                 f"{fraction}; add samples, or a {split} split."
             )

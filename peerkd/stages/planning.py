@@ -12,7 +12,7 @@ from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
 from peerkd.data.partition.skew import class_counts
-from peerkd.data.skipped import describe
+from peerkd.data.skipped import MissingSamplesError, describe
 from peerkd.stages import split_data
 from peerkd.stages.dataset import read_dataset, remark_lines
 from peerkd.stages.division import batch_warnings, divide, division_warnings
@@ -118,13 +118,13 @@ def _planned_peers(
 
 @contextmanager
 def _naming_skipped(dataset: ImageDataset | RawDataset) -> Iterator[None]:
-    """Add the skipped entries of a data source to the end of each ``ValueError`` message raised in the ``with`` block.
+    """Add the skipped entries of a data source to the message of an error about missing samples in the ``with`` block.
 
-    Skipped entries may be the reason why samples are missing. A run prints them before it divides the data set.
+    A run prints the skipped entries before it divides the data set.
     """
     try:
         yield
-    except ValueError as error:
+    except MissingSamplesError as error:
         if not dataset.skipped:
             raise
         raise ValueError(f"{error} Skipped entries of {dataset.name}: {describe(dataset.skipped)}.") from error

@@ -1,5 +1,6 @@
 """The work of one worker in a sweep. A shard is a group of units."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from peerkd.artifacts import references
@@ -14,6 +15,7 @@ from peerkd.results.spill import write_trials
 from peerkd.stages import machine, pretrain_peers
 from peerkd.stages.distill_pairs import FEATURES_NAME, NAME, TABLE_NAME, key, summary
 from peerkd.stages.journals import Record
+from peerkd.stages.peer_names import peer_names
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import SCRATCH
 from peerkd.stages.work.extending import SweepExtension
@@ -52,7 +54,8 @@ def perform(config: ExperimentConfig, peers: Manifest, store: ArtifactStore, wor
             add_shards=extension.add_shards if config.sweep.extend else None,
         )
         with open_shard_queue(workspace, work, worker, is_published=lambda: store.find(artifact) is not None) as queue:
-            _distill(sweep_inputs, queue, progress, num_processes=num_processes)
+            names = peer_names(config, partition)
+            _distill(sweep_inputs, queue, progress, names, num_processes=num_processes)
             if not worker.is_first or store.find(artifact):
                 return
             trials = write_trials(
@@ -107,7 +110,9 @@ def _gain(record: Record) -> float | None:
     return gain
 
 
-def _distill(inputs: SweepInputs, queue: ShardQueue, progress: Progress, *, num_processes: int) -> None:
+def _distill(
+    inputs: SweepInputs, queue: ShardQueue, progress: Progress, names: Sequence[str], *, num_processes: int
+) -> None:
     reported: set[str] = set()
     largest = 0.0
     for claimed, record in run_in_processes(
@@ -129,6 +134,6 @@ def _distill(inputs: SweepInputs, queue: ShardQueue, progress: Progress, *, num_
         gain = _gain(record)
         if gain is not None and gain > largest:
             largest = gain
-            progress.note(gain_note(gain, student=record["student"], teacher=record["teacher"]))
+            progress.note(gain_note(gain, student=names[record["student"]], teacher=names[record["teacher"]]))
         progress.advance()
         recorder.samples(record["num_transfer_samples"] * record["epochs"])

@@ -17,6 +17,7 @@ from peerkd.stages import machine, tune_pairs
 from peerkd.stages.division import evaluation_sets
 from peerkd.stages.improve_peers import NAME, key, summary
 from peerkd.stages.journals import Record
+from peerkd.stages.peer_names import peer_names
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import SCRATCH, Shard
 from peerkd.stages.work.improving.candidates import swept_tasks, tuned_tasks
@@ -118,12 +119,13 @@ def _cards(
     study: JudgedStudy, store: ArtifactStore, records: Sequence[Record], *, machine: dict[str, Any]
 ) -> Iterator[ModelCard]:
     dataset = open_dataset(store.fetch(study.dataset.key))
+    names = peer_names(study.config, study.partition)
     with study.open_table(store) as table:
         for record in records:
             yield build_card(
                 study,
                 record,
-                is_reproduced=is_reproduced(record, table, stage=NAME),
+                is_reproduced=is_reproduced(record, table, name=names[record["student"]], stage=NAME),
                 dataset=dataset,
                 machine=machine,
                 chosen_by=study.objective.accuracy_in_words,

@@ -1,6 +1,7 @@
 """The work of one worker that pre-trains peers. A shard is a peer."""
 
 import json
+from collections.abc import Sequence
 
 from peerkd.artifacts import references
 from peerkd.artifacts.store import ArtifactStore, Manifest
@@ -11,12 +12,14 @@ from peerkd.launch.worker import Worker
 from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, print_line
 from peerkd.stages import given_check, given_peers, machine
+from peerkd.stages.peer_names import peer_names
 from peerkd.stages.pretrain_peers import NAME, check_enough_finite, key, summary
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import Shard
 from peerkd.stages.training_progress import TrainingProgress
 from peerkd.training.inputs import EpochDone, PretrainInputs, peer_name
 from peerkd.training.process_pool import run_in_processes
+from peerkd.wording import called
 
 
 def perform(config: PeerExperimentConfig, partition: Manifest, store: ArtifactStore, worker: Worker) -> None:
@@ -63,7 +66,8 @@ def perform(config: PeerExperimentConfig, partition: Manifest, store: ArtifactSt
                 device=device,
                 given_weights=weights,
             )
-            _train(pretrain_inputs, queue, progress, num_processes=num_processes)
+            names = peer_names(config, partition)
+            _train(pretrain_inputs, queue, progress, names, num_processes=num_processes)
             if not worker.is_first or store.find(artifact):
                 return
             records = sorted(queue.records(), key=lambda record: int(record["peer"]))
@@ -78,7 +82,14 @@ def perform(config: PeerExperimentConfig, partition: Manifest, store: ArtifactSt
     print_line(NAME, summary(manifest.metadata))
 
 
-def _train(inputs: PretrainInputs, queue: ShardQueue, progress: TrainingProgress, *, num_processes: int) -> None:
+def _train(
+    inputs: PretrainInputs,
+    queue: ShardQueue,
+    progress: TrainingProgress,
+    names: Sequence[str],
+    *,
+    num_processes: int,
+) -> None:
     for claimed, news in run_in_processes(
         "peerkd.training.peers:start",
         (inputs,),
@@ -97,7 +108,6 @@ def _train(inputs: PretrainInputs, queue: ShardQueue, progress: TrainingProgress
             progress.advance(peer, num_done=1)
         num_epochs = progress.end(peer)
         if not news["is_finite"]:
-            print_line(
-                NAME, f"peer {peer} diverged; detected after epoch {num_epochs} of {inputs.config.pretrain.epochs}"
-            )
+            num_planned = inputs.config.pretrain.epochs
+            print_line(NAME, f"{called(names[peer])} diverged; detected after epoch {num_epochs} of {num_planned}")
             recorder.diverged()

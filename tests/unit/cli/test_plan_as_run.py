@@ -167,6 +167,9 @@ def test_a_refused_plan_tells_what_was_skipped(peerkd, tmp_path: Path) -> None:
     assert (planned.exit_code, planned.out) == (2, "")
     skipped = "Skipped entries of images: files of other formats: 1 (cat/photo.heic).\n"
     assert planned.err.endswith(f"got 0.2 of 2; add images. {skipped}")
+    words = ("plan", "jointkd", "--set", "data.source=image_folder", "--set", f"data.path={images}")
+    other = peerkd(*words, "--set", "peers.architectures=[vgg16]")
+    assert (other.exit_code, "Skipped entries" in other.err) == (2, False)
 
 
 BAD_CONFIGS = {

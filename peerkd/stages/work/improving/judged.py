@@ -87,7 +87,7 @@ def judged_study(config: ExperimentConfig, trials: Manifest, store: ArtifactStor
     return JudgedStudy(config=config, trials=trials, peers=peers, partition=partition, dataset=dataset)
 
 
-def is_reproduced(record: Record, trials: pa.Table, *, stage: str) -> bool | None:
+def is_reproduced(record: Record, trials: pa.Table, *, name: str, stage: str) -> bool | None:
     """Return whether a repeated training has ended with the same values as in the study.
 
     The result is None if there is nothing to compare.
@@ -95,7 +95,8 @@ def is_reproduced(record: Record, trials: pa.Table, *, stage: str) -> bool | Non
     Args:
         record: The record that ``peerkd.training.improve.improve`` returned.
         trials: The table of trials of the study.
-        stage: The name of the stage, for a warning if values differ.
+        name: The name of the student, for a warning if values differ.
+        stage: The name of the stage, for the same warning.
     """
     trial = record["trial"]
     row = None if trial is None else find_row(trials, record_identity(trial))
@@ -105,7 +106,6 @@ def is_reproduced(record: Record, trials: pa.Table, *, stage: str) -> bool | Non
         # that it has, and its card says so.
         print_line(
             stage,
-            f"warning: student {record['student']} does not end in the bits that were judged: "
-            f"{', '.join(differing[:3])} differ",
+            f"warning: student {name} does not end in the bits that were judged: {', '.join(differing[:3])} differ",
         )
     return None if differing is None else not differing
