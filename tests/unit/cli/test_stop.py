@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from peerkd.artifacts.filesystem import FilesystemStore
+from peerkd.cli import stop
 from peerkd.launch.invocations.files import invoking, list_invocations, name_run
 from peerkd.launch.kubernetes import names
 from tests.fake_kubernetes.server import FakeKubernetes
@@ -50,6 +51,24 @@ def test_a_run_of_this_machine_ends_as_by_a_signal_and_can_be_continued(
     again = peerkd("stop", run.name)
     assert again.exit_code == 2
     assert again.err.startswith(f"peerkd: RUN must be a run in progress, got {run.name}, which is interrupted: ")
+
+
+def test_a_run_that_does_not_end_is_reported_with_what_to_do(
+    peerkd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop, "_PATIENCE_SECONDS", 0.0)
+    ignoring = IN_PROGRESS.replace("with ending", "import signal\nwith ending").replace(
+        "    print", "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    print"
+    )
+    command = [sys.executable, "-c", ignoring, str(tmp_path / "runs"), "run/0123456789abcdef"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        outcome = peerkd("stop", "digits")
+        assert process.poll() is None
+        process.kill()
+    assert (outcome.exit_code, outcome.out) == (1, "")
+    assert outcome.err.endswith(f"a second 'peerkd stop' kills its process {process.pid}.\n")
 
 
 def test_what_is_not_in_progress_here_is_refused(peerkd, store: FilesystemStore, tmp_path: Path) -> None:
