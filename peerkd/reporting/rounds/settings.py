@@ -101,7 +101,10 @@ def in_words(setting: RoundSetting) -> str:
 
 
 def settings_csv(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> str:
-    """Return one line for each round of each present peer with a method in which peers choose settings."""
+    """Return one line for each round of each present peer with a method in which peers choose settings.
+
+    The values of a setting include those that it has from ``rounds``. The gain is a fraction.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)

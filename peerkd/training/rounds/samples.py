@@ -1,6 +1,6 @@
 """The batches of rounds.
 
-Whenever a peer trains on its own samples, the batches and their order in a round do not depend on the method. The only
+In a round, a peer that trains on its own samples takes the same batches in the same order with every method. The only
 exception is a method that trains on the samples of all peers together.
 """
 

@@ -96,7 +96,7 @@ def test_the_table_has_all_values_of_each_training(facts: RoundsFacts) -> None:
 def test_the_page_has_the_settings_only_if_peers_choose_them(facts: RoundsFacts) -> None:
     text = " ".join(Page(html.render(found(ROWS), tuned(facts))).text)
     assert "Settings that peers tried" in text
-    assert "In 1 round of a peer, the peer omitted the round." in text
+    assert "A peer omits a round after repeated losses or at the end of its budget, which happened once." in text
     assert "1 peer 2 T 2, partners left out 1 3 \u22122.0 worse" in text
     untuned = [{name: value for name, value in each.items() if name in row(0, 0, 0.5)} for each in ROWS]
     assert "Settings that peers tried" not in html.render(found(untuned), facts)
