@@ -1,9 +1,10 @@
 """The progress of a run, for a function of the calling program."""
 
+import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from peerkd.launch.invocations.status import InvocationStatus, StageStatus
@@ -44,7 +45,7 @@ class RunProgress(NamedTuple):
 ProgressFunction = Callable[[RunProgress], object]
 
 
-@contextmanager
+@contextlib.contextmanager
 def reporting_progress(
     call: ProgressFunction | None, *, pipeline: str, experiment: str, stages: Sequence[str]
 ) -> Iterator[None]:
@@ -61,7 +62,7 @@ def reporting_progress(
     if call is None:
         yield
         return
-    began_at, caller = time.time(), threading.current_thread()
+    began_at, caller, stdout = time.time(), threading.current_thread(), sys.stdout
     status = InvocationStatus(
         pipeline=pipeline,
         experiment=experiment,
@@ -90,7 +91,9 @@ def reporting_progress(
             seconds=now - began_at,
         )
         try:
-            call(progress)
+            # A compiled pipeline takes what this process prints for the output of its tasks.
+            with contextlib.redirect_stdout(stdout):
+                call(progress)
         except BaseException as error:
             raised.append(error)
             # Nothing between here and the end of the block handles this exception, or waits for a process because

@@ -1,6 +1,8 @@
 """A function of the caller follows a run through its lines, and interrupts it by an exception."""
 
+import io
 import threading
+from contextlib import redirect_stdout
 
 import pytest
 
@@ -22,6 +24,12 @@ def test_a_function_receives_each_line_with_the_counts(capsys: pytest.CaptureFix
     assert 0 == first.fraction < second.fraction < 1
     assert second.text.startswith("30 of 40 trials")
     assert capsys.readouterr().out == ""
+
+
+def test_what_the_function_prints_is_printed_while_the_run_takes_the_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with reporting_progress(lambda progress: print(progress.stage), **RUN), redirect_stdout(io.StringIO()):  # noqa: T201
+        print_line("partition_data", "done")
+    assert capsys.readouterr().out == "partition_data\n"
 
 
 def test_without_a_function_lines_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
