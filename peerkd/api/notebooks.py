@@ -20,7 +20,7 @@ def html_of_run(run: StoredRun, *, tables: Iterable[str]) -> str:
         tables: The names of its tables.
     """
     facts = dict(zip(_COLUMNS[1:], _cells(run)[1:], strict=True)) | {"tables": ", ".join(tables)}
-    rows = (Markup("<tr><th>{}</th><td>{}</td></tr>").format(*fact) for fact in facts.items())
+    rows = (Markup("<tr><th>{}</th><td>{}</td></tr>").format(*fact) for fact in facts.items() if fact[1])
     return f"<b>{escape(run.name)}</b><table>{''.join(rows)}</table>"
 
 

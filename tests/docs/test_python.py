@@ -109,6 +109,7 @@ def test_a_function_follows_a_run_and_interrupts_it(folder: Path) -> None:
         peerkd.run(config, store=store, on_progress=stop)
     seen: list[peerkd.RunProgress] = []
     again = peerkd.run(config, store=store, on_progress=seen.append)
+    assert again.name in (store / "index.html").read_text(encoding="utf-8")
     assert again.name == peerkd.open_run(store=store).name
     assert tuple(dict.fromkeys(progress.stage for progress in seen)) == seen[0].stages
 
