@@ -22,7 +22,7 @@ _NUMBER: Final = re.compile(r"[+-]?[\d,]+(\.\d+)?")
 
 
 def read_page(page: str) -> Iterator[PageFigure]:
-    """Yield the charts of a page, in the order of the page. A page without charts has none.
+    """Yield the charts of a page, in the order of the page.
 
     Args:
         page: The HTML of the page.

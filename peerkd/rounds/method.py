@@ -175,7 +175,7 @@ class Round(Protocol):
         """
 
     def train_if_better(
-        self, starts: PeerWeights, teachings: Mapping[int, Teaching], *, judges: "Mapping[int, Tensor]"
+        self, starts: PeerWeights, teachings: Mapping[int, Teaching], *, reference_logits: "Mapping[int, Tensor]"
     ) -> PeerWeights:
         """Train as ``train`` on own and public samples, and return the network that each peer prefers.
 
@@ -184,8 +184,9 @@ class Round(Protocol):
         Args:
             starts: The weights from which each peer starts.
             teachings: What each of these peers imitates.
-            judges: For each of these peers, the logits of a prediction of the public samples, of shape (S, K). On
-                classes of which the peer has few own validation samples, it estimates accuracies by this prediction.
+            reference_logits: For each of these peers, the logits of a reference prediction of the public samples, of
+                shape (S, K). On classes of which the peer has few own validation samples, it estimates accuracies by
+                this prediction.
         """
 
     def train_with_teachers(self, starts: PeerWeights, teachers: Mapping[int, tuple[int, Weights]]) -> PeerWeights:

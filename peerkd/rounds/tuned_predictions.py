@@ -42,14 +42,14 @@ def propose(round: Round, weights: PeerWeights, choices: Mapping[int, RoundChoic
         return dict(zip(peers, found, strict=True))
 
     teachings: dict[int, Teaching] = {}
-    judges: dict[int, Tensor] = {}
+    reference_logits: dict[int, Tensor] = {}
     learned: dict[int, Mapping[int, float]] = {}
     for peer, choice in choices.items():
         peers = neighbourhood(round, peer)
-        # The gains of settings are compared with each other, so the prediction that judges depends on no setting.
-        judges[peer] = joined(peers, rules.temperature)
+        # The gains of settings are compared with each other, so one prediction judges all of them.
+        reference_logits[peer] = joined(peers, rules.temperature)
         if choice.num_left_out:
-            peers = kept(predicted, judges[peer], peer=peer, peers=peers, num_left_out=choice.num_left_out)
+            peers = kept(predicted, reference_logits[peer], peer=peer, peers=peers, num_left_out=choice.num_left_out)
         learned[peer] = shares(peers, choice.temperature)
         teachings[peer] = Teaching(
             joined(peers, choice.temperature) / choice.sharpening_temperature,
@@ -60,7 +60,9 @@ def propose(round: Round, weights: PeerWeights, choices: Mapping[int, RoundChoic
             learning_rate=choice.learning_rate,
         )
     round.record_shares(learned)
-    return round.train_if_better({peer: weights[peer] for peer in teachings}, teachings, judges=judges)
+    return round.train_if_better(
+        {peer: weights[peer] for peer in teachings}, teachings, reference_logits=reference_logits
+    )
 
 
 def kept(

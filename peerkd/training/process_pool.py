@@ -73,8 +73,8 @@ def run_in_processes(
         num_processes: The number of processes. If it is 0, the calling process does one task after another.
         preload: Modules that every process needs. If processes are forked, the fork server imports these modules once,
             at the first call of this function. It does not import the modules of later calls.
-        poll_seconds: The time from the first None to the next request. It grows with each further None, because each
-            request may read a store: to at most 10 s, and by at most a quarter of the time waited so far.
+        poll_seconds: The time from the first None to the next request. Each request may read a store, so the time grows
+            with each further None: by at most a quarter of the time waited so far, up to 10 s.
 
     Raises:
         WorkerDiedError: If a process ends without an exception of its own, for example killed for its memory.

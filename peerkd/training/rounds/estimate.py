@@ -28,22 +28,21 @@ def estimated_accuracies(
     networks: Sequence[PeerNetwork],
     states: Mapping[int, Sequence[Weights]],
     *,
-    judges: Mapping[int, Tensor],
+    reference_logits: Mapping[int, Tensor],
     precision: str,
 ) -> dict[int, list[float]]:
     """Return the accuracy of several networks of some peers, as each peer estimates it: a mean over all classes.
 
     The accuracy on a class is measured on the peer's own validation samples. A peer may have hardly any samples of some
     classes. If it judged networks by the other classes alone, it would prefer those that have forgotten the rest.
-    Therefore, the accuracy on such a class is the share of the public samples of this class, according to a prediction
-    that judges, on which the network agrees with this prediction. Classes of which there are no samples at all do not
-    count.
+    Therefore, the accuracy on such a class is measured on public samples, with the classes of a reference prediction as
+    their labels. Classes of which there are no samples at all do not count.
 
     Args:
         data: The data of the rounds.
         networks: The network of every peer.
         states: For each of some peers, the weights of each network. All numbers are finite.
-        judges: For each of these peers, the logits of the prediction that judges, of shape (S, K).
+        reference_logits: For each of these peers, the logits of the reference prediction, of shape (S, K).
         precision: The precision of the forward passes.
     """
     functions = {peer: predictions_of(data, networks[peer], of_peer) for peer, of_peer in states.items()}
@@ -53,7 +52,7 @@ def estimated_accuracies(
         peer: [
             accuracy
             for function in of_peer
-            for accuracy in _accuracies(data, peer, function, next(of_public), judge_SK=judges[peer])
+            for accuracy in _accuracies(data, peer, function, next(of_public), reference_SK=reference_logits[peer])
         ]
         for peer, of_peer in functions.items()
     }
@@ -64,10 +63,10 @@ def _classes_of(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tens
 
 
 def _accuracies(
-    data: RoundsData, peer: int, function: Callable[[Tensor], Tensor], agreed_GS: Tensor, *, judge_SK: Tensor
+    data: RoundsData, peer: int, function: Callable[[Tensor], Tensor], agreed_GS: Tensor, *, reference_SK: Tensor
 ) -> list[float]:
     """Return the estimates for G networks of a peer, given the classes that they predict for the public samples."""
-    labels_S, num_classes = judge_SK.argmax(-1).cpu().numpy(), data.dataset.num_classes
+    labels_S, num_classes = reference_SK.argmax(-1).cpu().numpy(), data.dataset.num_classes
     of_own = data.evaluator.predict_many(function, peers=[peer] * len(agreed_GS), splits=("validation",))
     found: list[float] = []
     for agreed_S, predicted in zip(agreed_GS.cpu().numpy(), of_own, strict=True):

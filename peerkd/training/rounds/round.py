@@ -162,7 +162,7 @@ class TrainingRound:
         return {peer: trained[peer] for peer in starts}
 
     def train_if_better(
-        self, starts: PeerWeights, teachings: Mapping[int, Teaching], *, judges: Mapping[int, Tensor]
+        self, starts: PeerWeights, teachings: Mapping[int, Teaching], *, reference_logits: Mapping[int, Tensor]
     ) -> dict[int, Weights]:
         """Train some peers, and return the better network of each, as ``Round.train_if_better`` specifies."""
         trained = self.train(starts, samples="own_and_public", teachings=teachings)
@@ -170,7 +170,7 @@ class TrainingRound:
             self._data,
             self._config.networks,
             {peer: [starts[peer], *([state] if are_finite(state.values()) else [])] for peer, state in trained.items()},
-            judges=judges,
+            reference_logits=reference_logits,
             precision=self._config.rounds.precision,
         )
         for peer, (before, *after) in estimates.items():

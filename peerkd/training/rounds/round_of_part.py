@@ -132,10 +132,12 @@ class RoundOfPart:
         )
 
     def train_if_better(
-        self, starts: PeerWeights, teachings: Mapping[int, Teaching], *, judges: Mapping[int, Tensor]
+        self, starts: PeerWeights, teachings: Mapping[int, Teaching], *, reference_logits: Mapping[int, Tensor]
     ) -> PeerWeights:
         """Train the networks of the peers of this part, and keep those that gain."""
-        return self._each(starts, lambda mine: self._round.train_if_better(mine, teachings, judges=judges))
+        return self._each(
+            starts, lambda mine: self._round.train_if_better(mine, teachings, reference_logits=reference_logits)
+        )
 
     def train_with_teachers(self, starts: PeerWeights, teachers: Mapping[int, tuple[int, Weights]]) -> PeerWeights:
         """Train the networks of the peers of this part on own samples with teachers."""

@@ -38,10 +38,10 @@ def test_the_estimate_is_the_mean_over_classes_of_own_or_public_accuracy(line: L
     )
     own_NCHW = (torch.from_numpy(data.dataset.read_images(own_N)).float() / 255 - mean) / std
     states = {0: [line.weights[1]], peer: [line.weights[0], line.weights[2]]}
-    judges = {0: -target_SK, peer: target_SK}
+    reference_logits = {0: -target_SK, peer: target_SK}
     reads, read = [], data.public_images
     monkeypatch.setattr(data, "public_images", lambda: reads.append(1) or read())
-    values = estimated_accuracies(data, [MLP] * 3, states, judges=judges, precision="float32")[peer]
+    values = estimated_accuracies(data, [MLP] * 3, states, reference_logits=reference_logits, precision="float32")[peer]
     assert len(reads) == 1, "the public set is read once for all peers"
     sources = set()
     for state, value in zip((line.weights[0], line.weights[2]), values, strict=True):
@@ -106,8 +106,8 @@ def test_a_peer_keeps_its_network_if_training_destroys_it(line: Line, tiny) -> N
 class JudgedRound(TrainingRound):
     """A round that keeps what it is asked to do, and trains nothing."""
 
-    def train_if_better(self, starts, teachings, *, judges):
-        self.teachings, self.judges = teachings, judges
+    def train_if_better(self, starts, teachings, *, reference_logits):
+        self.teachings, self.reference_logits = teachings, reference_logits
         return {}
 
 
@@ -126,7 +126,7 @@ def test_all_settings_are_judged_by_one_prediction(line: Line, tiny) -> None:
         trimmed_fraction=0.0,
     )
     for peer in PEERS:
-        assert torch.equal(round.judges[peer], expected)
+        assert torch.equal(round.reference_logits[peer], expected)
     learned = [round.teachings[peer].target_logits_SK for peer in PEERS]
     assert torch.equal(learned[0], expected / config.rounds.sharpening_temperature)
     assert not torch.equal(learned[1], learned[0])
