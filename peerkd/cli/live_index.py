@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
-from peerkd.errors import PeerKDError
 from peerkd.stages.store_index import write_index
 
 _SECONDS: Final = 10.0
@@ -16,7 +15,7 @@ _MAX_FRACTION: Final = 0.02
 
 
 class LiveIndex:
-    """Writes the index of a store whenever a stage begins, every few seconds, and at the end of a run."""
+    """Writes the index of a store whenever a stage begins, every ten seconds or less often within a stage, and at the end of a run."""
 
     def __init__(self, address: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._address, self._clock = address, clock

@@ -110,6 +110,15 @@ def has_proposal(row: Mapping[str, Any]) -> bool:
     return bool(row["num_own_samples"] + row["num_public_samples"])
 
 
+def credited_gain(estimated_gain: float, *, is_accepted: bool) -> float:
+    """Return the gain with which a training counts when settings are compared.
+
+    A network that the peer rejected, for example because of ``rounds.max_own_drop``, has gained nothing, whatever the
+    peer estimated.
+    """
+    return estimated_gain if is_accepted else min(estimated_gain, 0.0)
+
+
 def assemble(rows: Iterable[Mapping[str, Any]], *, methods: Iterable[str]) -> pa.Table:
     """Return the table of rounds, sorted by method, round and peer.
 

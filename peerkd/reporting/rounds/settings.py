@@ -12,6 +12,7 @@ from peerkd.config.round_tuning import RoundSetting
 from peerkd.reporting.facts import RoundsFacts
 from peerkd.reporting.rounds.findings import MethodRounds, Tried
 from peerkd.reporting.wording import number
+from peerkd.results.rounds import credited_gain
 
 MAX_LISTED: Final = 1_000
 """The largest number of trainings that a page lists."""
@@ -33,8 +34,8 @@ _COLUMNS: Final = (
 
 Outcome: TypeAlias = Literal["taken", "worse", "rejected", "omitted"]
 """What a peer did in a round. ``taken``: it took the network that it had trained. ``worse``: it kept its network,
-because its estimate fell. ``rejected``: it kept its network, because of the limit ``rounds.max_own_drop`` or of numbers
-that are not finite. ``omitted``: it trained nothing."""
+because its estimate fell. The estimate of weights that are not finite is 0. ``rejected``: it kept its network, because
+of the limit ``rounds.max_own_drop`` or of predictions that are not finite. ``omitted``: it trained nothing."""
 
 
 class Attempt(NamedTuple):
@@ -57,7 +58,8 @@ class SettingUse(NamedTuple):
     num_tried: int
     num_taken: int
     mean_gain: float
-    """The mean gain in estimated accuracy, as a fraction; NaN if no peer tried the setting."""
+    """The mean gain in estimated accuracy, as a fraction, where a training that is ``rejected`` has gained nothing. NaN if
+    no peer tried the setting."""
 
     num_in_last_round: int
 
@@ -79,7 +81,9 @@ def uses(made: list[Attempt], rounds: RoundsConfig) -> list[SettingUse]:
     found = []
     for place, setting in enumerate(rounds.tune.portfolio):
         mine = [each for each in made if each.tried and each.tried.setting == place]
-        gains = [each.tried.estimated_gain for each in mine if each.tried]
+        gains = [
+            credited_gain(each.tried.estimated_gain, is_accepted=each.outcome == "taken") for each in mine if each.tried
+        ]
         found.append(
             SettingUse(
                 in_words(setting),

@@ -21,6 +21,7 @@ import numpy as np
 
 from peerkd.arrays import FloatArray
 from peerkd.config.collaborate import CollaborateConfig
+from peerkd.results.rounds import credited_gain
 from peerkd.rounds.method import RoundChoice
 from peerkd.seeds import generator
 
@@ -56,11 +57,7 @@ class Gain(NamedTuple):
 
 
 def gains_of(history: Sequence[Mapping[str, Any]]) -> list[Gain]:
-    """Return the gains in the rows of earlier rounds, in the order of rounds and peers.
-
-    A network that the peer rejected, for example because of ``rounds.max_own_drop``, has gained nothing, whatever the
-    peer estimated.
-    """
+    """Return the gains in the rows of earlier rounds, in the order of rounds and peers."""
     rows = [row for row in history if row.get("setting") is not None]
     rows.sort(key=lambda row: (row["round"], row["peer"]))
     return [
@@ -69,7 +66,7 @@ def gains_of(history: Sequence[Mapping[str, Any]]) -> list[Gain]:
             row["peer"],
             row["setting"],
             row["epochs"],
-            row["estimated_gain"] if row["is_accepted"] else min(row["estimated_gain"], 0.0),
+            credited_gain(row["estimated_gain"], is_accepted=row["is_accepted"]),
         )
         for row in rows
     ]

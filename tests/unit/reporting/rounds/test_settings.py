@@ -65,12 +65,13 @@ def test_each_round_of_a_present_peer_has_an_outcome(facts: RoundsFacts) -> None
     ]
 
 
-def test_a_setting_counts_the_trainings_with_it(facts: RoundsFacts) -> None:
+def test_a_setting_counts_the_trainings_with_it_and_no_gain_of_a_rejected_network(facts: RoundsFacts) -> None:
     rounds = tuned(facts).config.rounds
     one, two, three = settings.uses(settings.attempts(found(ROWS)["predictions"], tuned(facts)), rounds)
-    assert (one.words, one.num_tried, one.num_taken, one.mean_gain) == ("learning rate 0.05", 2, 1, pytest.approx(0.2))
+    assert (one.words, one.num_tried, one.num_taken, one.mean_gain) == ("learning rate 0.05", 2, 1, pytest.approx(0.05))
     assert (two.words, two.num_in_last_round) == ("as in rounds", 1)
     assert (three.words, three.num_taken) == ("T 2, partners left out 1", 0)
+    assert three.mean_gain == pytest.approx(-0.02)
 
 
 def test_the_table_has_all_values_of_each_training(facts: RoundsFacts) -> None:
