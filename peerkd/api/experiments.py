@@ -17,7 +17,7 @@ from peerkd.config.resolve import load as load_config
 from peerkd.config.resolve import load_mapping
 from peerkd.config.tuning import check_grid, check_strategy
 from peerkd.stages.run_record import find_route
-from peerkd.stages.store_index import write_index
+from peerkd.stages.store_index import try_write_index
 
 if TYPE_CHECKING:
     from peerkd.api.progress import ProgressFunction
@@ -206,7 +206,7 @@ def run(
             arguments = {"config_json": config.to_json(), "store": address, **launch.to_parameters()}
             key = run_pipeline(compiled_pipeline(pipeline), arguments | ({"strategy": chosen} if chosen else {}))
     if not address.startswith(S3_SCHEME):
-        write_index(address)
+        try_write_index(address)
     return open_run(key, store=address)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from peerkd.stages.store_index import write_index
+from peerkd.stages.store_index import try_write_index
 
 _SECONDS: Final = 10.0
 """The minimum time between two versions of the page within a stage."""
@@ -15,7 +15,7 @@ _MAX_FRACTION: Final = 0.02
 
 
 class LiveIndex:
-    """Writes the index of a store whenever a stage begins, every ten seconds or less often within a stage, and at the end of a run."""
+    """Writes the index of a store whenever a stage begins, at most every ten seconds within a stage, and at the end."""
 
     def __init__(self, address: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._address, self._clock = address, clock
@@ -48,7 +48,4 @@ class LiveIndex:
         self._write()
 
     def _write(self) -> None:
-        # A run must not fail because of a page that only lists it.
-        with suppress(OSError, PeerKDError, ValueError, ModuleNotFoundError):
-            write_index(self._address)
-            self._is_written = True
+        self._is_written = try_write_index(self._address) or self._is_written

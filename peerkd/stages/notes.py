@@ -15,6 +15,7 @@ from peerkd.excerpt import plain
 KIND: Final = "note"
 
 _MAX_CHARACTERS: Final = 500
+_PROPERTIES: Final = frozenset({"run", "text", "written_at"})
 
 
 def write_note(run_key: str, text: str, store: ArtifactStore) -> None:
@@ -41,8 +42,15 @@ def write_note(run_key: str, text: str, store: ArtifactStore) -> None:
 
 
 def latest_notes(manifests: Mapping[str, Manifest]) -> dict[str, Manifest]:
-    """Return the note that was written last on each run, by the key of the run."""
-    notes = (manifest for key, manifest in manifests.items() if key.startswith(f"{KIND}/"))
+    """Return the note that was written last on each run, by the key of the run.
+
+    A note of another program that lacks a property is ignored.
+    """
+    notes = (
+        manifest
+        for key, manifest in manifests.items()
+        if key.startswith(f"{KIND}/") and manifest.metadata.keys() >= _PROPERTIES
+    )
     by_time = sorted(notes, key=lambda manifest: str(manifest.metadata["written_at"]))
     return {str(manifest.metadata["run"]): manifest for manifest in by_time}
 

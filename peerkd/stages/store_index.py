@@ -1,6 +1,7 @@
 """The page ``index.html`` in the folder of a store, which lists the runs and links their reports."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -65,6 +66,20 @@ def write_index(address: str) -> Path:
     return path
 
 
+def try_write_index(address: str) -> bool:
+    """Write the page as ``write_index`` does, and return whether this was possible. The reason is logged if it was not.
+
+    A run must not fail because of a page that only lists it, not even if another program has put something unexpected
+    into the store.
+    """
+    try:
+        write_index(address)
+    except Exception:
+        logging.getLogger("peerkd").debug("The index of the store cannot be written.", exc_info=True)
+        return False
+    return True
+
+
 def _progress(run: StoredRun) -> str:
     """Return how far a run in progress is; empty for any other run."""
     if run.state != RUNNING or run.invocation is None:
@@ -79,9 +94,10 @@ def _settings(run: StoredRun, store: ArtifactStore) -> dict[str, str]:
     record = run.artifacts.get(run.key)
     if record is None or not run.key.startswith(f"{KIND}/"):
         return {}
-    settings = {"skew": str(record.metadata["skew"])}
+    settings = {}
     # A damaged record must not hide the other runs.
     with suppress(PeerKDError, OSError, ValueError, KeyError):
+        settings["skew"] = str(record.metadata["skew"])
         config = json.loads((store.fetch(record.key) / EXPERIMENT_NAME).read_text(encoding="utf-8"))
         settings["peers"] = str(config.get("partition", {}).get("num_peers", ""))
         settings["seed"] = str(config["seed"])

@@ -58,8 +58,9 @@ class SettingUse(NamedTuple):
     num_tried: int
     num_taken: int
     mean_gain: float
-    """The mean gain in estimated accuracy, as a fraction, where a training that is ``rejected`` has gained nothing. NaN if
-    no peer tried the setting."""
+    """The mean gain in estimated accuracy, as a fraction, where a training that is ``rejected`` has gained nothing.
+
+    NaN if no peer tried the setting."""
 
     num_in_last_round: int
 

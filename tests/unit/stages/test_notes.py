@@ -32,6 +32,12 @@ def test_a_note_of_another_program_does_not_control_the_terminal(tmp_path: Path)
     assert text_of(note) == "\N{REPLACEMENT CHARACTER}[31mred"
 
 
+def test_a_note_of_another_program_that_names_no_time_is_ignored(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path)
+    publish(store, f"{KIND}/0123456789abcdef", run="run/a", text="odd")
+    assert latest_notes(read_manifests(store)) == {}
+
+
 def test_a_note_stays_as_long_as_its_run(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path)
     gone, needed = finish_two(store)
