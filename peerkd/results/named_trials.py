@@ -96,7 +96,7 @@ def find_named(
     fits_N = np.ones(rows.num_rows, dtype=np.bool_)
     is_control_N = rows["distillation_weight"].to_numpy() == 0
     for name, value in setting.items():
-        has_default_N = _equals(columns[name], None) & (value == defaults.get(name, value))
+        has_default_N = _equals(columns[name], None) & (name in defaults and value == defaults[name])
         if name in (LOSS, TARGET):
             has_default_N &= ~is_control_N
         fits_N &= _equals(columns[name], value) | has_default_N

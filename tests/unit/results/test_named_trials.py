@@ -49,6 +49,13 @@ def test_a_part_of_a_setting_suffices_if_one_trial_is_left() -> None:
     assert find("alpha=0")["distillation_weight"] == 0
 
 
+@pytest.mark.parametrize("text", ["transfer_set=student,temperature=3", "transfer_set=student,teacher=3"])
+def test_a_training_without_a_teacher_has_neither_the_teacher_nor_the_temperature_that_is_named(text: str) -> None:
+    with pytest.raises(ValueError, match=f"^setting must be one that student 0 was trained with, got {text}; the near"):
+        find(text)
+    assert find("transfer_set=student,temperature=4,teacher=1,alpha=0.5")["teacher"] == 1
+
+
 def test_a_missing_learning_rate_is_that_of_the_recipe() -> None:
     setting = "teacher=2,transfer_set=both,temperature=4,alpha=0.3"
     assert find(f"{setting},learning_rate=0.02") == find(setting) == find(f"{setting},learning_rate=none")
