@@ -5,7 +5,7 @@ The file contains the network without the adapter of the peer. Its input is norm
 Shape suffixes: N = images, B = batch, C = image channels, H W = image size, K = classes of the network.
 """
 
-import tempfile
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -75,8 +75,7 @@ def write_network(inputs: ExportInputs, card: str) -> Comparison:
     network.load_state_dict(load_state_of(network, inputs.weights))
     network.eval()
     images_NCHW = _validation_images(inputs, dataset)
-    with tempfile.TemporaryDirectory(dir=inputs.file.parent, prefix=".peerkd-") as folder:
-        path = Path(folder) / inputs.file.name
+    with _unfinished(inputs.file) as path:
         with warnings.catch_warnings():
             # The exporters warn of their own deprecations.
             warnings.simplefilter("ignore")
@@ -93,6 +92,22 @@ def write_network(inputs: ExportInputs, card: str) -> Comparison:
             )
         path.replace(inputs.file)
     return comparison
+
+
+@contextmanager
+def _unfinished(file: Path) -> Iterator[Path]:
+    """Yield a path of the same name in a hidden folder beside ``file``, which is deleted after the ``with`` block.
+
+    The name of the folder depends only on that of the file. So what a killed process has left is replaced by the next
+    attempt, and does not accumulate.
+    """
+    folder = file.with_name(f".{file.name}.peerkd")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder / file.name
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _build(inputs: ExportInputs, dataset: ImageDataset) -> nn.Module:
