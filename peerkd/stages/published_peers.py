@@ -16,6 +16,7 @@ from peerkd.excerpt import plain
 from peerkd.stages import collaborate_peers, improve_peers, pretrain_peers
 from peerkd.stages.given_peers import NETWORKS_NAME, described_networks
 from peerkd.training.inputs import peer_name, student_name
+from peerkd.wording import plural
 
 _KINDS: Final = (pretrain_peers.NAME, improve_peers.NAME, collaborate_peers.NAME)
 
@@ -64,8 +65,8 @@ def find_published(config: PeerExperimentConfig, store: ArtifactStore) -> Publis
     for peer, (published, ours) in enumerate(zip(networks, described_networks(config), strict=True)):
         if published != ours:
             raise ValueError(
-                f"peers.from must have the networks of the config, which has {_in_words(ours)} for "
-                f"{config.describe_peer(peer)}, got {_in_words(published)} in {key}."
+                f"peers.from must have the networks of the config, which has {_in_words(ours, published)} for "
+                f"{config.describe_peer(peer)}, got {_in_words(published, ours)} in {key}."
             )
     stem = student_name if is_improved else peer_name
     files = tuple(f"{stem(peer)}.safetensors" for peer in range(len(records)))
@@ -118,6 +119,20 @@ def _networks(peers: Manifest, store: ArtifactStore) -> list[dict[str, Any]]:
     return [{"network": record["architecture"]} for record in peers.metadata["peers"]]
 
 
-def _in_words(network: Mapping[str, Any]) -> str:
-    others = [name for name in network if name != "network"]
-    return plain(f"{network['network']}{f' with {listed(others)} of its own' if others else ''}")
+def _in_words(network: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Return the name of a network and, for each field in which it differs from another one, its value."""
+    names = sorted({*network, *other} - {"network"})
+    differing = [name for name in names if network.get(name) != other.get(name)]
+    values = [_value_in_words(name, network.get(name), other.get(name)) for name in differing]
+    return plain(f"{network['network']}{' with ' * bool(values)}{listed(values)}")
+
+
+def _value_in_words(name: str, value: Any, other: Any) -> str:
+    if value is None:
+        return f"no {name}"
+    if not isinstance(value, list):
+        return f"{name}={value}"
+    if not isinstance(other, list) or len(other) != len(value):
+        return f"{name} of {plural(len(value), 'entry', 'entries')}"
+    place = next(place for place, entry in enumerate(value) if entry != other[place])
+    return f"{name}[{place}]={value[place]}"

@@ -5,6 +5,7 @@ The file contains the network without the adapter of the peer. Its input is norm
 Shape suffixes: N = images, B = batch, C = image channels, H W = image size, K = classes of the network.
 """
 
+import io
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ from peerkd.errors import ExportDiffersError
 from peerkd.excerpt import plain_path
 from peerkd.models.adapter import Normalization, convert_images
 from peerkd.own_code import describe_error
-from peerkd.system_errors import plain_error
+from peerkd.system_errors import add_path_to_errors, plain_error
 from peerkd.training.checkpoints import load_state_of
 from peerkd.training.export_formats import CARD_FILE_NAME, CARD_NAME, FORMATS
 from peerkd.training.inputs import ExportInputs
@@ -75,7 +76,7 @@ def write_network(inputs: ExportInputs, card: str) -> Comparison:
     network.load_state_dict(load_state_of(network, inputs.weights))
     network.eval()
     images_NCHW = _validation_images(inputs, dataset)
-    with _unfinished(inputs.file) as path:
+    with _unfinished(inputs.file) as path, add_path_to_errors(inputs.file.parent):
         with warnings.catch_warnings():
             # The exporters warn of their own deprecations.
             warnings.simplefilter("ignore")
@@ -157,7 +158,10 @@ def _write_safetensors(network: nn.Module, path: Path, card: str, _: Tensor, bui
 def _write_torch(network: nn.Module, path: Path, card: str, images_NCHW: Tensor, _: Callable[[], nn.Module]) -> _Logits:
     with _refusing("torch.export"):
         program = torch.export.export(network, (_example(images_NCHW),), dynamic_shapes=_any_batch())
-        torch.export.save(program, path, extra_files={CARD_FILE_NAME: card})
+        # On a full disk, torch would raise an error that does not say so.
+        content = io.BytesIO()
+        torch.export.save(program, content, extra_files={CARD_FILE_NAME: card})
+        path.write_bytes(content.getvalue())
         read: _Logits = torch.export.load(path).module()
     return read
 
@@ -183,7 +187,7 @@ def _write_onnx(network: nn.Module, path: Path, card: str, images_NCHW: Tensor, 
 
 def _example(images_NCHW: Tensor) -> Tensor:
     """Return a batch for tracing. It has several images, because an exporter would treat a size of 1 as a constant."""
-    return images_NCHW[:1].expand(2, -1, -1, -1).contiguous()
+    return images_NCHW[:1].expand(2, *images_NCHW.shape[1:]).contiguous()
 
 
 def _any_batch() -> tuple[dict[int, Any]]:

@@ -18,7 +18,7 @@ from peerkd.reporting.model_card import from_json
 from peerkd.stages import distill_pairs, improve_peers, partition_data, pretrain_peers
 from peerkd.stages.given_peers import NETWORKS_NAME
 from peerkd.stages.in_process import run_in_process
-from peerkd.stages.published_peers import find_published
+from peerkd.stages.published_peers import _in_words, find_published
 
 ROUND = (
     "partition.num_peers=2 data.max_train_samples=300 distill.epochs=1 peers.architectures=[mlp] "
@@ -167,3 +167,22 @@ def test_other_classes_are_refused(first: Rounds, store: FilesystemStore, monkey
         ValueError, match=r"^peers\.from must have the classes of the data set, 0, 1, .* got cat, dog in"
     ):
         partition_data.partition(config(ROUND), store, num_processes=0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "described"),
+    [
+        ({}, {}, ("mlp", "mlp")),
+        ({"classes": ["a", "b"]}, {"classes": ["a", "c"]}, ("mlp with classes[1]=b", "mlp with classes[1]=c")),
+        ({"mean": [0.5]}, {"mean": [0.5, 0.5]}, ("mlp with mean of 1 entry", "mlp with mean of 2 entries")),
+        (
+            {"image_size_pixels": 8, "std": [1]},
+            {"std": [1]},
+            ("mlp with image_size_pixels=8", "mlp with no image_size_p"),
+        ),
+    ],
+)
+def test_what_differs_between_two_networks_of_one_name_is_said(ours: Any, theirs: Any, described: Any) -> None:
+    one, two = {"network": "mlp", **ours}, {"network": "mlp", **theirs}
+    assert _in_words(one, two) == described[0]
+    assert _in_words(two, one).startswith(described[1])
