@@ -63,6 +63,17 @@ def open_cleaner(address: str, *, notify: Callable[[str], None]) -> StoreCleaner
     return FolderCleaner(Path(address))
 
 
+def canonical_address(address: str) -> str:
+    """Return the same text for all spellings of the address of a store, such as with and without a slash at the end.
+
+    A relative path becomes absolute.
+    """
+    if not address.startswith(S3_SCHEME):
+        return str(Path(address).absolute())
+    bucket, _, prefix = address.removeprefix(S3_SCHEME).partition("/")
+    return f"{S3_SCHEME}{bucket}/{prefix.strip('/')}".rstrip("/")
+
+
 def check_address(address: str) -> None:
     """Check that an address is a valid address of a store, without opening the store.
 

@@ -3,18 +3,17 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import typer
 
 from peerkd.artifacts.cleaning import StoreCleaner
-from peerkd.artifacts.open import S3_SCHEME, open_cleaner, open_store
+from peerkd.artifacts.open import open_cleaner, open_store
 from peerkd.cli.options import StorePlace
 from peerkd.cli.wrapping import say
 from peerkd.errors import WorkspaceBusyError
-from peerkd.launch.invocations.files import list_invocations
 from peerkd.stages import clean_store
 from peerkd.stages.clean_store import Cleaning, plan_cleaning
+from peerkd.stages.open_runs import invocations_of
 from peerkd.stages.stored_runs import find_run, list_runs
 from peerkd.wording import format_bytes, format_duration, plural
 
@@ -86,7 +85,7 @@ def lines(cleaning: Cleaning) -> Iterator[str]:
 
 def _plan(address: str, texts: Sequence[str], *, has_unfinished: bool) -> Cleaning:
     store = open_store(address, notify=_notify)
-    invocations = [] if address.startswith(S3_SCHEME) else list_invocations(Path(address))
+    invocations = invocations_of(address)
     runs = list_runs(store, notify=_notify, invocations=invocations)
     return plan_cleaning(
         _open_cleaner(address),

@@ -1,5 +1,6 @@
 """``peerkd init``: it writes an experiment to start from, with comments and the commands that plan and run it."""
 
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +76,7 @@ def init(folder: Path, kind: str) -> None:
         shutil.copyfile(examples / name, folder / name)
     (folder / README_NAME).write_text(_readme(template), encoding="utf-8")
     typer.echo(f"Wrote {', '.join(path.name for path in sorted(folder.iterdir()))} into {folder}.")
-    typer.echo(f"Read {folder / README_NAME}, or begin with:\n    cd {folder}")
+    typer.echo(f"Read {folder / README_NAME}, or begin with:\n    cd {shlex.quote(str(folder))}")
     for command in commands_of(template)[:2]:
         typer.echo(f"    {command}")
 
@@ -108,7 +109,8 @@ def _readme(template: Template) -> str:
 
 
 def _examples() -> Path:
-    """Return the folder with the files of templates, which is next to the package in a clone, and else inside it."""
+    """Return the folder with the files of templates, which is inside an installed package, and beside it in a clone."""
     package = Path(__file__).parents[1]
-    in_clone = package.parent / "docs" / "examples"
-    return in_clone if in_clone.is_dir() else package / "examples"
+    # The folder beside an installed package belongs to all packages, so another one may have put a "docs" there.
+    installed = package / "examples"
+    return installed if installed.is_dir() else package.parent / "docs" / "examples"

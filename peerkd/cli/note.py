@@ -27,4 +27,5 @@ def note(place: StorePlace, run_text: str, text: str | None, *, is_deleted: bool
     store, runs = runs_of(place)
     run = find_run(runs, run_text)
     write_note(run.key, text or "", store)
-    typer.echo(f"{run.name}: {'the note is deleted' if is_deleted else 'noted'}")
+    done = "the note is deleted; its text stays in the store until 'peerkd clean'"
+    typer.echo(f"{run.name}: {done if is_deleted else 'noted'}")

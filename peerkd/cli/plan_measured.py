@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from peerkd.cli.plan_lines import line
-from peerkd.cli.plan_price import ForecastPrice, forecast_price
+from peerkd.cli.plan_price import ForecastPrice, forecast_price, why_unknown
 from peerkd.config.architectures import network_modules
 from peerkd.config.cluster import resolve_cluster
 from peerkd.config.collaborate import CollaborateConfig
 from peerkd.config.experiment import ExperimentConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import ComputeConfig
-from peerkd.config.prices import Prices
 from peerkd.device_kinds import DEVICE_KINDS
 from peerkd.training.forecast import Forecast, PartitionSizes, process_seconds
 from peerkd.training.forecast_rounds import RoundsForecast, recipe_to_measure, rounds_seconds
@@ -133,8 +132,8 @@ class Measured:
         yield line("time on this machine", format_duration(seconds), f"{self._num_parallel:,} in parallel")
         if self._price:
             yield line("price on the cluster", f"{self._price.money:,.2f}", f"if each {noun} is as fast as here")
-        elif self._settings.prices != Prices():
-            yield line("price on the cluster", "unknown", "its workers have GPUs, and this machine has none to measure")
+        elif reason := why_unknown(device=self._device, settings=self._settings):
+            yield line("price on the cluster", "unknown", reason)
 
     def to_json(self) -> dict[str, Any]:
         """Measure, and return the speed and the duration of the run as JSON values."""

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from peerkd.config.cluster import ClusterConfig, amount
-from peerkd.config.prices import SECONDS_PER_HOUR
+from peerkd.config.prices import SECONDS_PER_HOUR, Prices
 from peerkd.device_kinds import DEVICE_KINDS
 
 
@@ -14,6 +14,25 @@ class ForecastPrice(NamedTuple):
     gpu_hours: float
     money: float
     """The price, in the operator's currency."""
+
+
+def why_unknown(*, device: str, settings: ClusterConfig) -> str:
+    """Return why this machine cannot forecast a price although the operator has set prices. Empty if it can.
+
+    Args:
+        device: The kind of device on which the time is measured, a key of ``DEVICE_KINDS``.
+        settings: The settings of the jobs on the cluster.
+    """
+    is_on_core = DEVICE_KINDS[device].noun == "core"
+    if settings.prices == Prices():
+        return ""
+    if settings.gpus_per_worker and is_on_core:
+        return "its workers have GPUs, and this machine has none to measure"
+    if not settings.gpus_per_worker and not is_on_core:
+        return "its workers have no GPUs: measure with --set compute.device=cpu"
+    if not settings.gpus_per_worker and settings.prices.worker_hour is None:
+        return "its workers have no GPUs, and only the price of GPUs is set"
+    return ""
 
 
 def forecast_price(seconds: float, *, device: str, settings: ClusterConfig) -> ForecastPrice | None:
@@ -28,14 +47,13 @@ def forecast_price(seconds: float, *, device: str, settings: ClusterConfig) -> F
         settings: The settings of the jobs on the cluster.
 
     Returns:
-        The price. None if the operator has set none, or if the workers have GPUs and the time was measured on a core.
+        The price. None if the operator has set none, or for a reason that ``why_unknown`` returns.
     """
-    if DEVICE_KINDS[device].noun != "core":
-        gpu_seconds, worker_seconds = seconds, seconds / max(1, settings.gpus_per_worker)
-    elif settings.gpus_per_worker:
+    if why_unknown(device=device, settings=settings):
         return None
-    else:
-        gpu_seconds, worker_seconds = 0.0, seconds / amount(settings.cpu_per_worker)
+    num_gpus = settings.gpus_per_worker
+    gpu_seconds = seconds if num_gpus else 0.0
+    worker_seconds = seconds / (num_gpus or amount(settings.cpu_per_worker))
     money = settings.prices.cost(worker_seconds=worker_seconds, gpu_seconds=gpu_seconds)
     if money is None:
         return None

@@ -114,7 +114,7 @@ def run(
         ending_on_sigterm(),
         index.completing() if index else nullcontext(),
         _telling_how_to_continue(output, store, pipeline=pipeline.name, strategy=strategy),
-        invoking(output, pipeline=route.title, experiment=config.name, stages=route.stages) as invocation,
+        invoking(output, pipeline=route.title, experiment=config.name, stages=route.stages, store=store) as invocation,
         in_use(Path(store)) if is_folder else nullcontext(),
         showing(
             invocation,

@@ -1,19 +1,20 @@
 """``peerkd stop``: it ends a run on this machine, on a cluster or on Kubeflow Pipelines. The run can be continued."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from peerkd.artifacts.open import S3_SCHEME
 from peerkd.cli.idle_options import is_cluster_configured
 from peerkd.cli.options import StorePlace
 from peerkd.cli.resuming import how_to_continue
 from peerkd.cli.runs import runs_of
 from peerkd.cli.wrapping import say
 from peerkd.errors import PeerKDError
+from peerkd.excerpt import plain_path
 from peerkd.launch.invocations.files import Invocation, find_invocations, list_invocations
 from peerkd.launch.invocations.status import FINISHED, RUNNING
+from peerkd.stages.open_runs import DEFAULT_OUTPUT, invocations_of
 from peerkd.stages.stored_runs import StoredRun, find_run
 
 _PATIENCE_SECONDS: Final = 60.0
@@ -27,7 +28,7 @@ def stop(
 ) -> None:
     """End a run, and print how it is continued.
 
-    A run of this machine ends as by Ctrl-C. Of another run, the job that is in progress on the cluster is deleted.
+    A run of this machine ends as by Ctrl-C. If another machine launched the run on a cluster, its job is deleted.
 
     Args:
         place: The options that name the store.
@@ -40,23 +41,27 @@ def stop(
             from here.
         PeerKDError: If the run does not end, or the cluster refuses.
     """
-    is_folder = not place.address.startswith(S3_SCHEME)
-    invocation = _find_invocation(Path(place.address), text) if is_folder else None
+    address = place.address
+    # A folder of --output records its invocations even if their store is elsewhere.
+    invocations = list_invocations(Path(address)) if place.store is None else invocations_of(address)
+    invocation = _find_invocation(invocations, text)
     if invocation is not None:
-        _end_process(invocation, address=place.address, wait=wait)
+        _end_process(invocation, address=invocation.status.store or address, wait=wait)
         return
     _, runs = runs_of(place)
-    _delete_job(find_run(runs, text), address=place.address, namespace=namespace)
+    run = find_run(runs, text)
+    _check_stoppable(run, output=str(place.output or DEFAULT_OUTPUT))
+    _delete_job(run, address=address, namespace=namespace)
 
 
-def _find_invocation(output: Path, text: str) -> Invocation | None:
+def _find_invocation(invocations: Sequence[Invocation], text: str) -> Invocation | None:
     """Return the last invocation of the named run, which is in progress on this machine. Return None if it has ended.
 
     Raises:
         ValueError: If it is in progress on another machine.
     """
     try:
-        invocation = find_invocations(list_invocations(output), text)[0]
+        invocation = find_invocations(invocations, text)[0]
     except ValueError:
         # The store may have the run nevertheless.
         return None
@@ -99,14 +104,18 @@ def _end_process(invocation: Invocation, *, address: str, wait: Callable[[float]
     say(how_to_continue(ended.run_key or "", pipeline=pipeline, strategy=strategy or None, address=address))
 
 
-def _delete_job(run: StoredRun, *, address: str, namespace: str | None) -> None:
+def _check_stoppable(run: StoredRun, *, output: str) -> None:
     if run.is_finished:
         raise ValueError(f"RUN must be a run in progress, got {run.name}, which is finished.")
     if run.next_key is None or not is_cluster_configured():
         raise ValueError(
-            f"RUN must be a run in progress, got {run.name}, which is {run.state}: no 'peerkd run' of this machine "
-            "executes it, and no cluster is configured here."
+            f"RUN must be a run in progress, got {run.name}, which is {run.state}: no 'peerkd run' with --output "
+            f"{plain_path(output)} executes it on this machine, and no cluster is configured here."
         )
+
+
+def _delete_job(run: StoredRun, *, address: str, namespace: str | None) -> None:
+    assert run.next_key is not None
     # Imported here because a machine without a cluster may lack the packages.
     from peerkd.config.cluster import resolve_cluster
     from peerkd.launch.kubernetes.client import connect

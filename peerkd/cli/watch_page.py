@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from http.client import HTTP_PORT
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any, Final, NamedTuple
@@ -73,6 +74,13 @@ def serving(facts: Callable[[], RunFacts], *, port: int = 0) -> Iterator[str]:
         thread.join()
 
 
+def allowed_hosts(port: int) -> set[str]:
+    """Return the values of the header ``Host`` in requests to the address of a server that listens on a port."""
+    names = (HOST, "localhost")
+    # Browsers leave out the default port of HTTP.
+    return {f"{name}:{port}" for name in names}.union(names if port == HTTP_PORT else ())
+
+
 def _handler(facts: Callable[[], RunFacts]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """Answers GET for the page, its files and the facts. Other methods are refused by the class above."""
@@ -81,7 +89,7 @@ def _handler(facts: Callable[[], RunFacts]) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             port = self.connection.getsockname()[1]
-            if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
+            if self.headers.get("Host") not in allowed_hosts(port):
                 self._answer(403, "text/plain", b"The host name must be that of the address which peerkd has printed.")
             elif self.path == FACTS_PATH:
                 self._answer(200, "application/json", json.dumps(asdict(facts())).encode())

@@ -63,8 +63,9 @@ def run_pipeline(pipeline_file: Path, arguments: Mapping[str, str]) -> str:
 def compiled_pipeline(name: str) -> Path:
     """Return the path of a compiled pipeline. It is next to the package in a clone, and inside an installed package."""
     package = Path(__file__).parents[1]
-    in_clone = package.parent / "pipelines" / f"{name}.yaml"
-    return in_clone if in_clone.is_file() else package / "pipelines" / f"{name}.yaml"
+    # The folder beside an installed package belongs to all packages, so another one may have put "pipelines" there.
+    installed = package / "pipelines" / f"{name}.yaml"
+    return installed if installed.is_file() else package.parent / "pipelines" / f"{name}.yaml"
 
 
 def _without_run(text: str) -> str:

@@ -157,7 +157,7 @@ def _who_does_not(facts: ExperimentFacts) -> str:
 def _cost(facts: ExperimentFacts) -> str:
     trials = plural(facts.num_trials, "trial")
     if facts.cost is None:
-        return f"It took {trials} of {facts.worker_seconds:,.0f} seconds in total to know."
+        return f"It took {trials}, which lasted {facts.worker_seconds:,.0f} seconds in total."
     return f"It took {trials} and {_resources(facts.cost)} to know."
 
 

@@ -110,7 +110,7 @@ def plan_cleaning(
         chosen: The runs to delete.
         has_unfinished: Whether to delete all unfinished runs as well, except runs that may be in progress, and all
             workspaces that belong to no known run.
-        invocations: The invocations in the folder of the store.
+        invocations: The invocations of the runs of the store.
 
     Raises:
         ArtifactCorruptError: If a manifest is damaged, because it is then unknown what its artifact was computed from.

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-from peerkd.artifacts.open import S3_SCHEME, open_store
+from peerkd.artifacts.open import S3_SCHEME, canonical_address, open_store
 from peerkd.artifacts.store import ArtifactStore
-from peerkd.launch.invocations.files import list_invocations
+from peerkd.launch.invocations.files import Invocation, list_invocations
 from peerkd.stages.stored_runs import StoredRun, list_runs
+
+DEFAULT_OUTPUT: Final = "runs"
+"""The folder of ``--output`` if the option is not given."""
 
 
 def open_runs(address: str, *, notify: Callable[[str], None]) -> tuple[ArtifactStore, list[StoredRun]]:
@@ -21,5 +25,22 @@ def open_runs(address: str, *, notify: Callable[[str], None]) -> tuple[ArtifactS
         StoreUnavailableError: If the store does not answer.
     """
     store = open_store(address, notify=notify)
-    invocations = () if address.startswith(S3_SCHEME) else list_invocations(Path(address))
-    return store, list_runs(store, notify=notify, invocations=invocations)
+    return store, list_runs(store, notify=notify, invocations=invocations_of(address))
+
+
+def invocations_of(address: str) -> list[Invocation]:
+    """Return the invocations of the runs of a store, the latest first.
+
+    They are in the folder of the store and in the folder ``runs`` of the working directory, where ``peerkd run`` with
+    ``--store`` and without ``--output`` records them. An invocation that does not name its store, because an earlier
+    version recorded it, belongs to the folder that contains it.
+    """
+    wanted, default = canonical_address(address), canonical_address(DEFAULT_OUTPUT)
+    folders = {default} if wanted.startswith(S3_SCHEME) else {default, wanted}
+    found = [
+        invocation
+        for folder in folders
+        for invocation in list_invocations(Path(folder))
+        if (invocation.status.store or folder) == wanted
+    ]
+    return sorted(found, key=lambda invocation: invocation.status.started_at, reverse=True)

@@ -82,7 +82,7 @@ class StoredRun:
     """The last note on the run; empty if there is none."""
 
     invocation: Invocation | None = None
-    """The last invocation of the run from this machine, if the store is in the folder from which it was started."""
+    """The last invocation of the run, if its folder of ``--output`` is the store or the default."""
 
     @property
     def state(self) -> str:

@@ -64,8 +64,8 @@ def watch(
 def stop(run: AnyRunName, server: Server, place: StorePlace, namespace: Namespace = None) -> None:
     """End a run in progress.
 
-    A run on this machine ends as by Ctrl-C. A run on Kubeflow Pipelines is terminated. Of a run that another machine
-    launched on a cluster, the job is deleted. Results are kept, and the command says how to continue the run.
+    A run on this machine ends as by Ctrl-C. A run on Kubeflow Pipelines is terminated. If another machine launched the
+    run on a cluster, the command deletes its job. Results are kept, and the command says how to continue the run.
 
     Example: peerkd stop latest
     """
@@ -152,7 +152,9 @@ def note(
     text: Annotated[
         str | None, typer.Argument(metavar="TEXT", help="Note in one line. It replaces an earlier note.")
     ] = None,
-    delete: Annotated[bool, typer.Option("--delete", help="Delete the note.")] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete the note. Its text stays in the store until 'peerkd clean'.")
+    ] = False,
 ) -> None:
     """Write a note on a run.
 

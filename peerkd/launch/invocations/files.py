@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+from peerkd.artifacts.open import canonical_address
 from peerkd.errors import DataSourceError
 from peerkd.excerpt import plain
 from peerkd.launch.invocations.process import ProcessIdentity
@@ -221,7 +222,9 @@ class InvocationWriter:
 
 
 @contextmanager
-def invoking(output: Path, *, pipeline: str, experiment: str, stages: Sequence[str]) -> Iterator[InvocationWriter]:
+def invoking(
+    output: Path, *, pipeline: str, experiment: str, stages: Sequence[str], store: str | None = None
+) -> Iterator[InvocationWriter]:
     """Record the run in the ``with`` block as an invocation.
 
     A run that is refused before its record exists leaves no files.
@@ -231,6 +234,7 @@ def invoking(output: Path, *, pipeline: str, experiment: str, stages: Sequence[s
         pipeline: The pipeline and its strategy, in words.
         experiment: The name of the experiment or study.
         stages: The names of the stages of the run, in order.
+        store: The address of the store of the run; None if the folder of ``--output`` is the store.
     """
     now = time.time()
     microseconds = round(now % 1 * 1e6)
@@ -238,7 +242,11 @@ def invoking(output: Path, *, pipeline: str, experiment: str, stages: Sequence[s
     new = [each for each in (folder.parent, output) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     status = InvocationStatus(
-        pipeline=pipeline, experiment=experiment, started_at=now, stages=[StageStatus(name=name) for name in stages]
+        pipeline=pipeline,
+        experiment=experiment,
+        started_at=now,
+        stages=[StageStatus(name=name) for name in stages],
+        store=canonical_address(str(output) if store is None else store),
     )
     before = os.environ.get(FOLDER_VARIABLE)
     with (folder / _LOCK_NAME).open("a") as lock:

@@ -93,6 +93,8 @@ class InvocationStatus:
     """Why the invocation failed; empty if it did not."""
 
     ended_at: float | None = None
+    store: str = ""
+    """The address of the store, as ``canonical_address`` returns it. Empty if an earlier version did not record it."""
 
     @property
     def present(self) -> StageStatus | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from peerkd.artifacts.open import canonical_address
 from peerkd.launch.order import StageOrder
 
 LABEL_NAME: Final = "app.kubernetes.io/name"
@@ -60,8 +61,11 @@ def run_of(order: StageOrder, run_id: str) -> str:
 
 
 def local_run(store: str, key: str) -> str:
-    """Return the ID of a run outside of pipelines, which is a hash of the store and of the key of an artifact."""
-    return "local-" + _digest(store, key)
+    """Return the ID of a run outside of pipelines, which is a hash of the store and of the key of an artifact.
+
+    The spelling of the address makes no difference, because a user may stop a run with another one.
+    """
+    return "local-" + _digest(canonical_address(store), key)
 
 
 def job_name(order: StageOrder, *, run_id: str, max_length: int) -> str:

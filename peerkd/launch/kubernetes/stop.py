@@ -21,7 +21,7 @@ def stop_jobs(
     Args:
         cluster: The cluster, with the namespace of the job.
         key: The key of the artifact.
-        store: The address of the store, as the launcher knows it.
+        store: The address of the store, as the workers know it, in any spelling.
         run_name: The name of the run, for messages.
         kinds: The kinds of jobs.
 

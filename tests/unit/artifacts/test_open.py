@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from peerkd.artifacts.filesystem import FilesystemStore
-from peerkd.artifacts.open import open_store
+from peerkd.artifacts.open import canonical_address, open_store
 from tests.s3_server import S3Server
 
 KEY = "peers/0123456789abcdef"
@@ -26,6 +26,18 @@ def test_a_folder_is_opened_as_a_store(tmp_path: Path) -> None:
 def test_an_address_of_another_kind_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match=rf"^store must be a folder or s3://bucket/prefix, got {address}\.$"):
         open_store(address)
+
+
+@pytest.mark.parametrize(
+    ("spellings", "canonical"),
+    [
+        (("s3://bucket/a/b", "s3://bucket/a/b/", "s3://bucket//a/b//"), "s3://bucket/a/b"),
+        (("s3://bucket", "s3://bucket/"), "s3://bucket"),
+        (("runs", "./runs/", f"{Path.cwd()}//runs"), str(Path.cwd() / "runs")),
+    ],
+)
+def test_an_address_has_one_canonical_spelling(spellings: tuple[str, ...], canonical: str) -> None:
+    assert {canonical_address(each) for each in spellings} == {canonical}
 
 
 def test_an_empty_address_is_refused_and_does_not_mean_the_current_folder() -> None:

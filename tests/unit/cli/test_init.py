@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from peerkd.cli import init
 from peerkd.cli.init import CONFIG_NAME, README_NAME, TEMPLATES, commands_of
 from peerkd.config.pipelines import JOINTKD
 from peerkd.config.resolve import load_file
@@ -50,6 +51,19 @@ def test_a_folder_with_files_is_left_alone(peerkd, tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in (tmp_path / "mine").iterdir()} == before
     assert "for must be one of digits, hospitals" in peerkd("init", "other", "--for", "hospital").err
     assert not (tmp_path / "other").exists()
+
+
+def test_an_installed_package_writes_its_own_files(peerkd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tmp_path / "site-packages"
+    # The second folder is that of another package.
+    for folder, text in ((site / "peerkd" / "examples", "ours"), (site / "docs" / "examples", "theirs")):
+        folder.mkdir(parents=True)
+        (folder / "digits.yaml").write_text(text)
+    monkeypatch.setattr(init, "__file__", str(site / "peerkd" / "cli" / "init.py"))
+    outcome = peerkd("init", "my study")
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    assert "    cd 'my study'\n" in outcome.out
+    assert (tmp_path / "my study" / CONFIG_NAME).read_text() == "ours"
 
 
 def test_the_config_for_hospitals_is_that_of_the_page_about_own_data(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import peerkd as public
 from peerkd.cli import plan as plan_module
 from peerkd.cli.plan_lines import peer_lines
-from peerkd.cli.plan_price import forecast_price
+from peerkd.cli.plan_price import forecast_price, why_unknown
 from peerkd.config.cluster import ClusterConfig
 from peerkd.config.given_peers import PeerNetwork
 from peerkd.config.pipelines import COLLABORATE
@@ -270,16 +270,19 @@ def test_the_price_is_that_of_the_operators_settings(peerkd, monkeypatch: pytest
     ("device", "settings", "price"),
     [
         ("cuda", {"gpus_per_worker": 4, "price_per_gpu_hour": 3, "price_per_worker_hour": 1}, (2.0, 8.0, 26.0)),
-        # A user asks for GPUs where the operator's settings have none.
-        ("cuda", {"price_per_gpu_hour": 3}, (8.0, 8.0, 24.0)),
+        ("cuda", {"price_per_gpu_hour": 3, "price_per_worker_hour": 1}, None),
         ("cpu", {"cpu_per_worker": "500m", "price_per_worker_hour": 1}, (16.0, 0.0, 16.0)),
         ("cpu", {"gpus_per_worker": 1, "price_per_gpu_hour": 3}, None),
         ("cpu", {"cpu_per_worker": "4"}, None),
+        ("cpu", {"cpu_per_worker": "4", "price_per_gpu_hour": 3}, None),
     ],
 )
 def test_a_price_covers_what_the_workers_have(device: str, settings: dict, price: tuple[float, ...] | None) -> None:
     found = forecast_price(8 * 3600.0, device=device, settings=ClusterConfig.from_mapping(settings))
     assert found == (price if price is None else pytest.approx(price))
+    has_prices = any(name.startswith("price_") for name in settings)
+    why = why_unknown(device=device, settings=ClusterConfig.from_mapping(settings))
+    assert bool(why) == (has_prices and price is None)
 
 
 def test_a_tuned_study_is_planned_with_its_budget(peerkd) -> None:

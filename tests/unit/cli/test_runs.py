@@ -74,9 +74,11 @@ def test_a_note_is_shown_wherever_the_run_is(peerkd, store: FilesystemStore, tmp
     assert json.loads(peerkd("show", "latest", "--json").out)["note"] == "the <b>new</b> scanner"
     assert "Note: the &lt;b&gt;new&lt;/b&gt; scanner" in write_index(str(tmp_path / "runs")).read_text()
     assert " note: the <b>new</b> scanner" in " ".join(line.strip() for line in lines_of_runs(runs_of(store), width=60))
-    assert peerkd("note", "latest", "--delete").out == f"{before[0].name}: the note is deleted\n"
+    deleted = "the note is deleted; its text stays in the store until 'peerkd clean'"
+    assert peerkd("note", "latest", "--delete").out == f"{before[0].name}: {deleted}\n"
     assert "note" not in peerkd("runs").out
     assert peerkd("note", "latest").err == "peerkd: TEXT must be given, or else --delete, which deletes the note.\n"
+    assert peerkd("note", "latest", " ").err == "peerkd: text must not be empty.\n"
     assert peerkd("note", "latest", "two\nlines").err.startswith("peerkd: TEXT must be one line of at most 500 ")
     # Neither the run nor its artifacts have changed.
     (after,) = runs_of(store)

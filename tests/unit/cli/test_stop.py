@@ -19,7 +19,8 @@ import sys, time
 from pathlib import Path
 from peerkd.cli.exit_codes import ending_on_sigterm
 from peerkd.launch.invocations.files import invoking, name_run
-with ending_on_sigterm(), invoking(Path(sys.argv[1]), pipeline="jointkd sweep", experiment="digits", stages=["s"]):
+begun = {"pipeline": "jointkd sweep", "experiment": "digits", "stages": ["s"], "store": (sys.argv[3:] or [None])[0]}
+with ending_on_sigterm(), invoking(Path(sys.argv[1]), **begun):
     name_run(sys.argv[2], experiment="digits", skew="dirichlet0.3")
     print("ready", flush=True)
     time.sleep(60)
@@ -50,7 +51,8 @@ def test_a_run_of_this_machine_ends_as_by_a_signal_and_can_be_continued(
     )
     again = peerkd("stop", run.name)
     assert again.exit_code == 2
-    assert again.err.startswith(f"peerkd: RUN must be a run in progress, got {run.name}, which is interrupted: ")
+    refused = f"peerkd: RUN must be a run in progress, got {run.name}, which is interrupted: "
+    assert again.err.startswith(f"{refused}no 'peerkd run' with --output runs executes it ")
 
 
 def test_a_run_that_does_not_end_is_reported_with_what_to_do(
@@ -60,11 +62,13 @@ def test_a_run_that_does_not_end_is_reported_with_what_to_do(
     ignoring = IN_PROGRESS.replace("with ending", "import signal\nwith ending").replace(
         "    print", "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    print"
     )
-    command = [sys.executable, "-c", ignoring, str(tmp_path / "runs"), "run/0123456789abcdef"]
+    # The process is found by its store, in the folder in which 'peerkd run --store' records it.
+    store = "s3://bucket/runs"
+    command = [sys.executable, "-c", ignoring, str(tmp_path / "runs"), "run/0123456789abcdef", store]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
-        outcome = peerkd("stop", "digits")
+        outcome = peerkd("stop", "digits", "--store", f"{store}/")
         assert process.poll() is None
         process.kill()
     assert (outcome.exit_code, outcome.out) == (1, "")

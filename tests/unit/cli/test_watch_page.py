@@ -11,7 +11,7 @@ import pytest
 
 from peerkd.cli import watch
 from peerkd.cli.run_facts import facts_of
-from peerkd.cli.watch_page import serving
+from peerkd.cli.watch_page import allowed_hosts, serving
 from peerkd.launch.invocations.files import invoking
 from peerkd.launch.invocations.status import InvocationStatus, StageStatus
 from peerkd.metrics.progress import gain_note
@@ -91,6 +91,11 @@ def test_nothing_else_is_served(address: str, path: str, method: str, host: str 
     status, _, body = ask(address, path, method=method, host=host)
     assert status == code
     assert b"digits" not in body
+
+
+def test_a_browser_leaves_out_the_default_port() -> None:
+    assert allowed_hosts(8080) == {"127.0.0.1:8080", "localhost:8080"}
+    assert allowed_hosts(80) >= {"127.0.0.1", "localhost", "127.0.0.1:80"}
 
 
 def test_the_page_is_there_until_ctrl_c(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ def test_the_verdict_is_about_peers_and_not_about_pairs(study):
     assert others.startswith(
         "9 peers should be left unchanged (peer 1, peer 2, peer 3, peer 4, peer 5, peer 6 and 3 more)"
     )
-    assert "It took 5,590 trials of 131 seconds in total" in cost
+    assert "It took 5,590 trials, which lasted 131 seconds in total." in cost
 
 
 def test_a_verdict_without_teachers_says_so(study):

@@ -19,9 +19,24 @@ def test_the_last_note_on_a_run_counts(tmp_path: Path) -> None:
     assert text_of(notes.get("run/c")) == ""
 
 
-@pytest.mark.parametrize("text", ["x" * 501, "two\nlines", "\x1b[31mred"])
-def test_a_note_is_one_short_line(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ValueError, match=r"^TEXT must be one line of at most 500 printable characters, got "):
+def test_a_note_may_have_spaces_of_any_width_and_joined_emoji(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path)
+    text = "10\N{NO-BREAK SPACE}ms \N{WOMAN}\N{ZERO WIDTH JOINER}\N{MICROSCOPE}"
+    write_note("run/a", text, store)
+    assert text_of(latest_notes(read_manifests(store))["run/a"]) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        ("x" * 501, "501 characters: xxx"),
+        ("two\nlines", r"9 characters, one of which is U\+000A: two"),
+        ("\x1b[31mred", r"8 characters, one of which is U\+001B: "),
+        ("\N{RIGHT-TO-LEFT OVERRIDE}der", r"4 characters, one of which is U\+202E: "),
+    ],
+)
+def test_a_note_is_one_short_line(tmp_path: Path, text: str, got: str) -> None:
+    with pytest.raises(ValueError, match=rf"^TEXT must be one line of at most 500 printable characters, got {got}"):
         write_note("run/a", text, FilesystemStore(tmp_path))
     assert list(tmp_path.iterdir()) == []
 

@@ -30,6 +30,7 @@ def test_without_a_run_the_store_and_the_key_tell_runs_apart(order: StageOrder) 
     name = name_of(order, run_id="")
     assert name == name_of(dataclasses.replace(order, config_json="other"), run_id="")
     assert name != name_of(dataclasses.replace(order, store="s3://other"), run_id="")
+    assert name == name_of(dataclasses.replace(order, store=f"{order.store}/"), run_id="")
 
 
 @pytest.mark.parametrize("stage", ["a", "Distill_Pairs", "_x_", "long_" * 30, "a" * 32 + "_b"])
