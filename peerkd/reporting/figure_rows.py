@@ -1,4 +1,8 @@
-"""The marks of a chart as rows of a table, as the script of the page saves them as CSV."""
+"""The marks of a chart as rows of a table.
+
+The script of the page saves the same numbers as CSV. There, a surface has its loss, target and learning rate in one
+column, and a matrix has its texts in place of its values.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final

@@ -73,8 +73,7 @@ def test_the_mean_surface_has_the_means_of_the_table(open_page, sweep):
                 and each[column] is not None
             ]
             if values:
-                sign = -1 if measure == "forgetting" else 1
-                assert sign * float(row["points"]) == pytest.approx(100 * np.mean(values), abs=1e-4)
+                assert float(row["points"]) == pytest.approx(100 * np.mean(values), abs=1e-4)
                 assert int(row["num_pairs"]) == len(values)
                 assert float(row["low_points"]) <= float(row["points"]) <= float(row["high_points"])
 

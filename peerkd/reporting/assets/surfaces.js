@@ -65,8 +65,8 @@
     const [below, above] = hasInterval && isLoss ? [-high, -low] : [low, high];
     const interval = hasInterval ? `\n95 % interval over pairs: ${write(low)} to ${write(high)}` : "";
     return {
-      ...cellOf(setting), value: isLoss ? -value : value, lines: [write(value), num_chosen ? `${num_chosen}\u00d7` : ""].filter(Boolean), num, chosen: num_chosen,
-      low: below, high: above, isCertain: hasInterval && (below > 0 || above < 0), isMarked: is_default, isEdge: is_at_edge,
+      ...cellOf(setting), value: isLoss ? -value : value, measured: { value, low, high }, lines: [write(value), num_chosen ? `${num_chosen}\u00d7` : ""].filter(Boolean), num, chosen: num_chosen,
+      isCertain: hasInterval && (below > 0 || above < 0), isMarked: is_default, isEdge: is_at_edge,
       title: `${peerkd.settingText(setting)}\n${write(value)} points, mean of ${num} pairs${interval}\nbest for ${num_chosen} pairs`,
     };
   }
@@ -89,13 +89,13 @@
   };
   peerkd.rowsOfSurface = (spec) => peerkd.rowsOfCells(cellsOfSpec(spec));
 
-  const inPoints = (fraction) => (fraction === null || Number.isNaN(fraction) ? null : Number((100 * fraction).toPrecision(6)));
+  const inPoints = (fraction) => (fraction === null || Number.isNaN(fraction) ? null : Number((100 * fraction).toPrecision(8)));
 
-  /** Return the data of cells, for a file. */
-  peerkd.rowsOfCells = (cells) => cells.map(({ set, temperature, alpha, others, value, num, chosen, low, high, standardError }) => ({
-    transfer_set: set, temperature, alpha, others, points: Number((100 * value).toPrecision(8)),
+  /** Return the data of cells, for a file. A cell is coloured by the change for the better, but a file has what was measured. */
+  peerkd.rowsOfCells = (cells) => cells.map(({ set, temperature, alpha, others, measured, num, chosen, standardError }) => ({
+    transfer_set: set, temperature, alpha, others, points: inPoints(measured.value),
     ...(num === undefined ? { standard_error_points: standardError }
-      : { low_points: inPoints(low), high_points: inPoints(high), num_pairs: num, num_pairs_that_choose_it: chosen }),
+      : { low_points: inPoints(measured.low), high_points: inPoints(measured.high), num_pairs: num, num_pairs_that_choose_it: chosen }),
   }));
 
   /** Draw the mean over pairs, with a choice of the measure. */
@@ -121,7 +121,7 @@
       const written = measure === "forgetting" ? magnitude(value) : points(value);
       const noise = Number.isNaN(error) ? "" : `\u00b1${magnitude(error)}`;
       return {
-        ...cellOf(setting), value: measure === "forgetting" ? -value : value, lines: [written, noise].filter(Boolean), isMarked: row === best,
+        ...cellOf(setting), value: measure === "forgetting" ? -value : value, measured: { value }, lines: [written, noise].filter(Boolean), isMarked: row === best,
         standardError: Number.isNaN(error) ? null : Number((100 * error).toPrecision(6)),
         title: `${peerkd.settingText(setting)}\n${written} ${noise} points\n${study.rows.right[row]} samples became right, ${study.rows.wrong[row]} wrong`,
       };
