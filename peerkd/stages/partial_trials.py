@@ -1,6 +1,7 @@
 """The trials that a run on pairs has finished so far, while other processes may be computing the others."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import pyarrow as pa
@@ -45,7 +46,11 @@ def trials_so_far(run: StoredRun, store: ArtifactStore) -> pa.Table:
         if published is not None:
             return _marked(table.read_table(store.fetch(published.key) / file), is_partial=False)
     key = run.next_key or ""
-    records = _records(key, store) if key.partition("/")[0] in _TABLES else ()
+    stage = key.partition("/")[0]
+    records = list(_records(key, store)) if stage in _TABLES else []
+    # The stage may have been published while its journals were read, which disappear at that moment.
+    if stage in _TABLES and store.find(key):
+        return _marked(table.read_table(store.fetch(key) / _TABLES[stage]), is_partial=False)
     last: dict[tuple[object, ...], Record] = {}
     for record in sorted(records, key=lambda each: each["epochs"]):
         # A tuner trains a trial in several parts, each of which has a record with the epochs so far.
@@ -56,11 +61,15 @@ def trials_so_far(run: StoredRun, store: ArtifactStore) -> pa.Table:
 
 
 def _records(key: str, store: ArtifactStore) -> Iterator[Record]:
-    """Yield the intact records of all journals in the workspace of an artifact."""
+    """Yield the intact records of all journals in the workspace of an artifact.
+
+    A journal that disappears is left out.
+    """
     with store.read_workspace(key, is_chosen=lambda name: f"/{JOURNALS}" in name) as paths:
         for path in paths.values():
-            for record in read_journal(path, on_damaged=lambda _: None):
-                yield {name: value for name, value in record.items() if name not in (CHECKSUM, FILES)}
+            with suppress(FileNotFoundError):
+                for record in read_journal(path, on_damaged=lambda _: None):
+                    yield {name: value for name, value in record.items() if name not in (CHECKSUM, FILES)}
 
 
 def _marked(trials: pa.Table, *, is_partial: bool) -> pa.Table:

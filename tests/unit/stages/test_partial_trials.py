@@ -1,5 +1,7 @@
 """The trials of a run in progress are read from its journals."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ import peerkd
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.results.journal import open_journal
+from peerkd.results.table import assemble, write_table
+from peerkd.stages.distill_pairs import TABLE_NAME
+from peerkd.stages.partial_trials import trials_so_far
 from tests.tables import control, record
 from tests.unit.stages.published_runs import COLLABORATE, SWEEP, TUNE, begin, experiment, go_on, runs_of
 
@@ -61,3 +66,23 @@ def test_a_run_without_trials_of_pairs_has_no_such_table(tmp_path: Path) -> None
     begin(FilesystemStore(tmp_path), peerkd.load("collaborate"), COLLABORATE)
     with pytest.raises(ValueError, match=r"^run must be a run of jointkd, got .* of collaborate\.$"):
         peerkd.open_run(store=tmp_path).partial_table()
+
+
+def test_a_table_that_is_published_while_its_journals_are_read_is_whole(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path)
+    go_on(store, experiment(), SWEEP, begin(store, experiment(), SWEEP), num_stages=1)
+    (run,) = runs_of(store)
+    write(store, journal_0=[record()])
+
+    class Publishing(FilesystemStore):
+        """A store whose workspace is published after its files have been listed."""
+
+        @contextmanager
+        def read_workspace(self, key: str, **given: Any) -> Iterator[Mapping[str, Path]]:
+            with super().read_workspace(key, **given) as paths, store.open_workspace(key) as workspace:
+                write_table(assemble([record(), record(alpha=0.9)]), workspace.folder / TABLE_NAME)
+                store.publish(key, metadata={})
+                yield paths
+
+    table = trials_so_far(run, Publishing(tmp_path))
+    assert table["is_partial"].to_pylist() == [False, False]
