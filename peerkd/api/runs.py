@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from peerkd.api.tables import Form, in_form, read, stacked
+from peerkd.artifacts.open import whole_address
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
@@ -14,7 +15,7 @@ from peerkd.config.pipelines import find_pipeline
 from peerkd.stages.open_runs import open_runs
 from peerkd.stages.report_stage import METRICS_NAME
 from peerkd.stages.run_record import EXPERIMENT_NAME, KIND
-from peerkd.stages.several_seeds import find_several_seeds, is_of_several_seeds
+from peerkd.stages.several_seeds import find_several_seeds
 from peerkd.stages.stored_runs import StoredRun, find_run
 from peerkd.training.inputs import peer_name, student_name
 
@@ -47,7 +48,7 @@ class Run:
 
     store: ArtifactStore
     address: str
-    """The address of the store."""
+    """The address of the store; the whole path of a folder."""
 
     single: "tuple[Run, ...]" = ()
     """The run of each seed, if the run has several seeds."""
@@ -368,7 +369,7 @@ def list_stored_runs(store: str | Path = "runs") -> Runs:
         StoreUnavailableError: If the store does not answer.
     """
     opened, found = open_runs(str(store), notify=_ignore)
-    return Runs(Run(each, opened, str(store)) for each in found)
+    return Runs(Run(each, opened, whole_address(str(store))) for each in found)
 
 
 def open_run(run: str = "latest", *, store: str | Path = "runs") -> Run:
@@ -376,19 +377,21 @@ def open_run(run: str = "latest", *, store: str | Path = "runs") -> Run:
 
     Args:
         run: ``latest``, or the name, a key or a fingerprint of a run. The first characters of a name, key or
-            fingerprint are enough if only one run matches. The key of a report on several seeds names the run with
-            these seeds.
+            fingerprint are enough if only one run matches. A run with several seeds is found by its name, and by the
+            key or the fingerprint of the report on all seeds.
         store: The folder of the artifact store, or its address such as ``s3://bucket/prefix``.
 
     Raises:
         ValueError: If no run or several runs match, or the address is not the address of a store.
+        ArtifactNotFoundError: If the store no longer has the run of one of several seeds.
         StoreUnavailableError: If the store does not answer.
     """
     opened, found = open_runs(str(store), notify=_ignore)
-    if not is_of_several_seeds(run):
-        return Run(find_run(found, run), opened, str(store))
-    whole, single = find_several_seeds(run, found, opened)
-    return Run(whole, opened, str(store), tuple(Run(each, opened, str(store)) for each in single))
+    address = whole_address(str(store))
+    seeds = find_several_seeds(run, found, opened)
+    if seeds is None:
+        return Run(find_run(found, run), opened, address)
+    return Run(seeds.whole, opened, address, tuple(Run(each, opened, address) for each in seeds.single))
 
 
 def _ignore(message: str) -> None:

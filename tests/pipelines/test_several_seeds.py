@@ -68,6 +68,8 @@ def check_from_python(store, report, file, *, metrics):
     both = open_run(report.relative_to(store).as_posix(), store=store)
     assert (both.metrics, both.report.parent, both.config.model_dump()["num_seeds"]) == (metrics, report, 2)
     assert [run.seed for run in both.runs] == [0, 1]
+    for text in (both.name, both.name[:-1], both.stored.key[:-1], report.name):
+        assert open_run(text, store=store).stored.key == both.stored.key
     assert "comparison" in both.tables
     trials = [run.table("trials", form="arrow") for run in both.runs]
     assert both.table("trials", form="arrow").num_rows == sum(table.num_rows for table in trials)
