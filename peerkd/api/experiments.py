@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from peerkd.api.progress import reporting_progress
 from peerkd.api.runs import Run, open_run
 from peerkd.artifacts.filesystem import check_writable
-from peerkd.artifacts.open import S3_SCHEME, check_address, open_store, whole_address
+from peerkd.artifacts.open import S3_SCHEME, canonical_address, check_address, open_store
 from peerkd.config.launch import LaunchConfig
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
@@ -185,7 +185,7 @@ def run(
     check_strategy(strategy)
     address = str(store)
     check_address(address)
-    address = whole_address(address)
+    address = canonical_address(address)
     if not address.startswith(S3_SCHEME):
         check_writable(Path(address), field="store")
     # This sends no request, and raises an error if the environment lacks a setting of a remote store.

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from peerkd.api.tables import Form, in_form, read, stacked
-from peerkd.artifacts.open import whole_address
+from peerkd.artifacts.open import canonical_address
 from peerkd.artifacts.store import ArtifactStore
 from peerkd.config.pcl import PclConfig
 from peerkd.config.peer_experiment import PeerExperimentConfig
@@ -369,7 +369,7 @@ def list_stored_runs(store: str | Path = "runs") -> Runs:
         StoreUnavailableError: If the store does not answer.
     """
     opened, found = open_runs(str(store), notify=_ignore)
-    return Runs(Run(each, opened, whole_address(str(store))) for each in found)
+    return Runs(Run(each, opened, canonical_address(str(store))) for each in found)
 
 
 def open_run(run: str = "latest", *, store: str | Path = "runs") -> Run:
@@ -387,7 +387,7 @@ def open_run(run: str = "latest", *, store: str | Path = "runs") -> Run:
         StoreUnavailableError: If the store does not answer.
     """
     opened, found = open_runs(str(store), notify=_ignore)
-    address = whole_address(str(store))
+    address = canonical_address(str(store))
     seeds = find_several_seeds(run, found, opened)
     if seeds is None:
         return Run(find_run(found, run), opened, address)

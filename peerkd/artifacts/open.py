@@ -93,14 +93,6 @@ def check_address(address: str) -> None:
         check_folder("store", Path(address), rule="a folder or s3://bucket/prefix")
 
 
-def whole_address(address: str) -> str:
-    """Return the valid address of a store in the form that is the same for all spellings, with the path from the root.
-
-    It stays true if the process changes its working directory.
-    """
-    return address.rstrip("/") if address.startswith(S3_SCHEME) else str(Path(address).absolute())
-
-
 def check_folder(field: str, folder: Path, *, rule: str = "a folder") -> None:
     """Check that a path can be the path of a folder, which need not exist.
 
