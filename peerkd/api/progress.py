@@ -27,10 +27,12 @@ class RunProgress(NamedTuple):
     """The number of the worker that wrote the line."""
 
     num_done: int | None
-    """The number of finished units of the stage. None if the stage counts none, or has not counted yet."""
+    """The number of finished units of the stage, for the present seed.
+
+    None if the stage counts none, or has not counted yet."""
 
     total: int | None
-    """The number of all units of the stage."""
+    """The number of all units of the stage, for the present seed."""
 
     unit: str | None
     """The noun of what is counted, such as ``trials``."""

@@ -23,6 +23,7 @@ _DISK_IS_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _WORKER: Final = re.compile(r"worker (\d+): |\[worker (\d+)\] ")
 _COUNTS: Final = re.compile(r"([\d,]+) of ([\d,]+) (\w+) \(\d+%\)")
 
+_STUDY: Final = re.compile(r"study (\d+) of (\d+)")
 _GAIN: Final = re.compile(r"largest gain on validation so far ([+-][\d.]+) points")
 
 _NOTE: Final = "; "
@@ -91,6 +92,17 @@ def read_gain(text: str) -> float | None:
     """Return the gain, in points, in a line with the note of ``gain_note``, or None for another line."""
     found = _GAIN.search(text)
     return float(found[1]) if found else None
+
+
+def study_line(number: int, num_studies: int) -> str:
+    """Return the line with which a stage begins one of several studies, counted from 1."""
+    return f"study {number} of {num_studies}"
+
+
+def read_study(text: str) -> tuple[int, int] | None:
+    """Return the number of a study and the number of all studies in a line of ``study_line``; None for another line."""
+    found = _STUDY.fullmatch(text)
+    return found and (int(found[1]), int(found[2]))
 
 
 @contextmanager

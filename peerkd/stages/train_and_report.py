@@ -15,6 +15,7 @@ from peerkd.config.launch import LaunchConfig
 from peerkd.config.pipelines import find_pipeline
 from peerkd.config.strict import StrictConfig
 from peerkd.launch.exit_codes import exiting_on_errors
+from peerkd.metrics.progress import print_line, study_line
 from peerkd.stages.command import find_stage
 from peerkd.stages.opened_store import open_stage_store
 from peerkd.stages.report_stage import ReportStage
@@ -111,9 +112,12 @@ def make(
     for name in trainings:
         begin(name)
         stage, store = find_stage(name), open_store(name)
-        sources = [
-            stage.make(study, source, store, **launched) for study, source in zip(config.studies, sources, strict=True)
-        ]
+        made = []
+        for number, (study, source) in enumerate(zip(config.studies, sources, strict=True), start=1):
+            if len(sources) > 1:
+                print_line(name, study_line(number, len(sources)))
+            made.append(stage.make(study, source, store, **launched))
+        sources = made
     begin(reporting)
     return _report_stage(route).make_all(config, sources, open_store(reporting))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, NamedTuple, Self
 
-from peerkd.metrics.progress import Counts, read_gain, split_worker
+from peerkd.metrics.progress import Counts, read_gain, read_study, split_worker
 
 RUNNING: Final = "running"
 FINISHED: Final = "finished"
@@ -55,12 +55,18 @@ class StageStatus:
     gains: list[Gain] = field(default_factory=list)
     """How the largest gain so far grew. Empty for a stage that reports no gains."""
 
+    num_studies: int = 1
+    """The number of studies that the stage works on in turn: one for each seed of the run."""
+
+    num_studies_done: int = 0
+    """The number of studies before the present one, to which ``counts`` and ``gains`` belong."""
+
     @property
     def fraction(self) -> float:
         """The finished share of the stage, from 0 to 1."""
         if self.ended_at is not None:
             return 1.0
-        return self.counts.fraction if self.counts else 0.0
+        return (self.num_studies_done + (self.counts.fraction if self.counts else 0.0)) / self.num_studies
 
 
 @dataclass(kw_only=True, slots=True)
@@ -118,6 +124,10 @@ class InvocationStatus:
             for before in self.stages[: self.stages.index(stage)]:
                 before.ended_at = now if before.ended_at is None else before.ended_at
         worker, text = split_worker(text)
+        study = read_study(text)
+        if study is not None:
+            number, stage.num_studies = study
+            stage.num_studies_done, stage.counts, stage.gains = number - 1, None, []
         counts = Counts.read(text)
         # Each worker counts the units of all, and the one that looked last knows most.
         if counts and (stage.counts is None or counts.num_done >= stage.counts.num_done):

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from peerkd.launch.invocations.status import FAILED, FINISHED, Gain, InvocationStatus, StageStatus
-from peerkd.metrics.progress import Counts, gain_note
+from peerkd.metrics.progress import Counts, gain_note, study_line
 
 STAGES = ("partition_data", "pretrain_peers", "distill_pairs", "improve_peers", "build_report")
 
@@ -77,4 +77,14 @@ def test_a_line_of_a_stage_that_the_route_does_not_list_is_taken(status: Invocat
 def test_a_status_survives_json(status: InvocationStatus) -> None:
     status.take("distill_pairs", "worker 1: 3 of 10 trials (30%)", now=2)
     status.end(FAILED, now=3, message="no.")
+    assert InvocationStatus.from_json(json.loads(json.dumps(status.to_json()))) == status
+
+
+def test_a_stage_advances_over_the_studies_of_all_seeds(status: InvocationStatus) -> None:
+    fractions = []
+    for number, num_done in itertools.product((1, 2), (0, 10, 20)):
+        text = f"{num_done} of 20 trials ({5 * num_done}%)" if num_done else study_line(number, 2)
+        status.take("distill_pairs", text, now=10.0)
+        fractions.append(next(stage.fraction for stage in status.stages if stage.name == "distill_pairs"))
+    assert fractions == [0, 0.25, 0.5, 0.5, 0.75, 1]
     assert InvocationStatus.from_json(json.loads(json.dumps(status.to_json()))) == status
