@@ -41,7 +41,8 @@ def start(inputs: CheckInputs, *, process_index: int) -> TaskFunction:
                 # The weights come first: a checkpoint of another network is the likeliest mistake.
                 weights, mismatch = fit_to_network(read_weights(path), build(0))
                 yield from mismatch.lines()
-                mismatch.check(network.name, remedy=_remedy_of_classes(peer, network, mismatch, inputs))
+                remedy = _remedy_of_classes(peer, network, mismatch, inputs)
+                mismatch.check(network.name, file=path.name, remedy=remedy)
             if network not in checked:
                 check_network(network, build, inputs.image_shape_CHW, num_classes=len(inputs.class_names))
                 checked.add(network)

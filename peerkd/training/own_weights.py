@@ -18,8 +18,11 @@ from peerkd.excerpt import plain, plain_path
 from peerkd.system_errors import plain_error
 from peerkd.training.finite import are_finite
 
-_NUM_NAMED: Final = 3
+_NUM_NAMED: Final = 5
 """The maximum number of tensors that an error message names for each kind of difference. The log names all of them."""
+
+_MAX_SHARED_FRACTION: Final = 0.25
+"""The fraction of names in common below which a file seems to be the checkpoint of another network."""
 
 _MAX_COMPARISONS: Final = 40_000
 """The maximum number of pairs of names that are compared letter by letter, at about 50 microseconds for each pair."""
@@ -49,7 +52,7 @@ class Mismatch(NamedTuple):
     """The names of running variances of normalisations that contain negative numbers."""
 
     remedy: str = ""
-    """What a user can do, in words, if all names differ by the same prefix."""
+    """What a user can do, in words, if all names differ by the same prefix or nearly all names differ."""
 
     num_outputs: tuple[int, int] | None = None
     """The number of outputs in the file and that of the network, if the tensors differ in nothing else."""
@@ -58,22 +61,35 @@ class Mismatch(NamedTuple):
         """Return a line for each kind of difference, with the names of all tensors."""
         return [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in self._by_kind()]
 
-    def check(self, network: str, *, remedy: str = "") -> None:
+    def check(self, network: str, *, file: str, remedy: str = "") -> None:
         """Raise an error if the tensors of the file differ from those of the network.
 
         Args:
             network: The name of the network, for the message.
+            file: The name of the file, for the message.
             remedy: What a user can do, in words, if ``self.remedy`` is empty.
 
         Raises:
             ValueError: If a difference exists. The message has the first names of each kind of difference.
         """
-        parts = [f"{len(names)} {kind} ({_first(names)})" for kind, names in self._by_kind()]
-        if parts:
+        by_kind = self._by_kind()
+        if not by_kind:
+            return
+        shown = plain_path(file)
+        if self.missing or self.left_over or self.misshapen:
+            parts = [f"{len(names)} {kind} ({_first(names)})" for kind, names in by_kind]
             advised = [*parts, *filter(None, [self.remedy or remedy])]
-            raise ValueError(f"weights must fit the network {network}, got {'; '.join(advised)}.")
+            raise ValueError(f"weights must fit the network {network}, got {shown} with {'; '.join(advised)}.")
+        if self.not_finite:
+            raise ValueError(
+                f"weights must contain finite numbers, got NaN or infinite ones in {_first(self.not_finite)} of "
+                f"{shown}; give the weights of a training that did not diverge."
+            )
+        raise ValueError(
+            f"weights must contain no negative variances, got negative ones in {_first(self.negative)} of {shown}."
+        )
 
-    def _by_kind(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+    def _by_kind(self) -> list[tuple[str, tuple[str, ...]]]:
         kinds = (
             "missing",
             "left over",
@@ -94,7 +110,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         try:
-            return load_file(path)
+            return _tensors_of(load_file(path), path.name)
         except (SafetensorError, OSError) as error:
             failed = plain_error(error)
             if failed:
@@ -117,6 +133,10 @@ def _tensors_of(content: Any, name: str) -> dict[str, Tensor]:
     if isinstance(content, Mapping) and content and all(isinstance(each, Tensor) for each in content.values()):
         return {str(key): tensor for key, tensor in content.items()}
     nested = next((key for key in _NESTED_NAMES if isinstance(content, Mapping) and key in content), None)
+    if isinstance(content, Mapping) and not content:
+        raise ValueError(
+            f"weights must map names to tensors, and {plain_path(name)} is empty; save network.state_dict()."
+        )
     remedy = f"save checkpoint[{nested!r}] alone" if nested else "save network.state_dict() alone"
     wrong = next(((key, each) for key, each in _entries(content) if not isinstance(each, Tensor)), None)
     if wrong and not nested and any(isinstance(each, Tensor) for _, each in _entries(content)):
@@ -150,6 +170,7 @@ def fit_to_network(tensors: Mapping[str, Tensor], network: nn.Module) -> tuple[d
     """
     expected = network.state_dict()
     missing, left_over = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    num_shared = len(expected.keys() & tensors.keys())
     fitted: dict[str, Tensor] = {}
     variances = _variances(network)
     misshapen, misshapen_names, not_finite, negative = [], [], [], []
@@ -172,7 +193,7 @@ def fit_to_network(tensors: Mapping[str, Tensor], network: nn.Module) -> tuple[d
         misshapen=tuple(misshapen),
         not_finite=tuple(not_finite),
         negative=tuple(negative),
-        remedy=_remedy(missing, left_over),
+        remedy=_remedy(missing, left_over) or _remark_on_origin(missing, left_over, num_shared=num_shared),
         num_outputs=_num_outputs(tensors, expected, misshapen_names),
     )
 
@@ -189,7 +210,7 @@ def load_own_weights(path: Path, network: nn.Module, *, name: str) -> dict[str, 
         ValueError: If the file cannot be read or differs from the network.
     """
     tensors, mismatch = fit_to_network(read_weights(path), network)
-    mismatch.check(name)
+    mismatch.check(name, file=path.name)
     return tensors
 
 
@@ -198,7 +219,7 @@ def _with_nearest(names: list[str], others: list[str]) -> Iterable[str]:
     is_short = len(names) * len(others) <= _MAX_COMPARISONS
     for name in names:
         # A name that another one ends with is nearest: wrappers of networks put a prefix before all names.
-        near = [other for other in others if other.endswith(f".{name}") or name.endswith(f".{other}")]
+        near = [other for other in others if _differ_by_prefix(name, other)]
         if not near and is_short:
             near = difflib.get_close_matches(name, others, n=1, cutoff=0.75)
         yield f"{name} (near {near[0]})" if near else name
@@ -215,6 +236,23 @@ def _remedy(missing: list[str], left_over: list[str]) -> str:
             if prefix and {f"{prefix}{name}" for name in shorter} <= {*longer}:
                 return words.format(prefix)
     return ""
+
+
+def _remark_on_origin(missing: list[str], left_over: list[str], *, num_shared: int) -> str:
+    """Return a remark if nearly all tensors of a file have other names than those of the network, else an empty text.
+
+    Names with another prefix come from a wrapper of the same network, perhaps with one layer more.
+    """
+    fewest = min(len(missing), len(left_over))
+    if not fewest or num_shared > _MAX_SHARED_FRACTION * (fewest + num_shared):
+        return ""
+    if any(_differ_by_prefix(name, other) for name in missing for other in left_over):
+        return ""
+    return "it looks like the checkpoint of another network"
+
+
+def _differ_by_prefix(name: str, other: str) -> bool:
+    return other.endswith(f".{name}") or name.endswith(f".{other}")
 
 
 def _variances(network: nn.Module) -> set[str]:

@@ -164,7 +164,7 @@ def test_weights_that_do_not_fit_stop_a_run_before_anything_is_written(
 ) -> None:
     bad = tmp_path / "nan.safetensors"
     save_file({**WEIGHTS, "hidden2.0.bias": WEIGHTS["hidden2.0.bias"] * float("nan")}, bad)
-    with pytest.raises(ValueError, match=r"^peers\.given\[1\]\.weights must fit .* NaN .*hidden2\.0\.bias"):
+    with pytest.raises(ValueError, match=r"^peers\.given\[1\]\.weights must contain finite .* NaN .*hidden2\.0\.bias"):
         partition_data.partition(config(file, bad), store, num_processes=0)
     assert "peer 1 (peer 1): 1 with NaN or infinite numbers: hidden2.0.bias" in capsys.readouterr().out
     assert store.keys() == []
@@ -174,7 +174,7 @@ def test_weights_that_do_not_fit_stop_a_run_before_anything_is_written(
     ("changes", "field"),
     [
         ({"weights": "other.safetensors"}, "peers.given[1].weights must fit the network "),
-        ({"weights": "nan.safetensors"}, "peers.given[1].weights must fit the network "),
+        ({"weights": "nan.safetensors"}, "peers.given[1].weights must contain finite numbers, got "),
         ({"network": "tests.own_networks:raises"}, "peers.given[1].network must be built by a call "),
         (
             {"classes": ["zero", *map(str, range(1, 10))]},

@@ -71,15 +71,17 @@ def test_the_checkpoint_of_another_network_is_refused_after_its_tensors_were_lis
     inputs = inputs_of(PeerNetwork("small_cnn"), saved(tmp_path, "resnet20"))
     checked = start(inputs, process_index=0)(0)
     assert next(checked).startswith("12 missing: stage1.0.weight")
-    with pytest.raises(ValueError, match=r"^peers.given\[0\].weights must fit the network small_cnn, got 12 missing"):
+    with pytest.raises(
+        ValueError, match=r"^peers.given\[0\].weights must fit the network small_cnn, got w.pt with 12 missing"
+    ):
         list(checked)
 
 
 def test_weights_for_another_number_of_classes_are_refused(tmp_path: Path) -> None:
     assert refusal("mlp", saved(tmp_path, "mlp", num_classes=10)) == (
-        "peers.given[1].weights must fit the network mlp, got 2 of another shape or type (classifier.bias is float32 "
-        "(10,) and must be float32 (4,), classifier.weight is float32 (10, 64) and must be float32 (4, 64)); if the "
-        "network has 10 outputs in place of 4, name their classes, in their order, in peers.given[1].classes."
+        "peers.given[1].weights must fit the network mlp, got w.pt with 2 of another shape or type (classifier.bias is "
+        "float32 (10,) and must be float32 (4,), classifier.weight is float32 (10, 64) and must be float32 (4, 64)); "
+        "if the network has 10 outputs in place of 4, name their classes, in their order, in peers.given[1].classes."
     )
 
 

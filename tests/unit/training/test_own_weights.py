@@ -48,6 +48,7 @@ class Bomb:
             {**network().state_dict(), "fc.bias": "text"},
             "must map names to tensors, and in w.pt fc.bias is a str; save network.state_dict() alone.",
         ),
+        ({}, "must map names to tensors, and w.pt is empty; save network.state_dict()."),
         ([1, 2], "contains a value of type list; save network.state_dict() alone."),
         (network(), "is not: it is damaged or contains Python objects. Save network.state_dict() alone."),
         ({"a": Bomb()}, "is not: it is damaged or contains Python objects."),
@@ -84,9 +85,19 @@ def test_all_differences_are_named_with_the_nearest_names() -> None:
         "1 with NaN or infinite numbers: hidden2.0.bias",
     ]
     with pytest.raises(
-        ValueError, match=r"^weights must fit the network mlp, got 1 missing \(hidden1.1.weight \(near "
+        ValueError, match=r"^weights must fit the network mlp, got w\.pt with 1 missing \(hidden1.1.weight \(near "
     ):
-        mismatch.check("mlp")
+        mismatch.check("mlp", file="w.pt")
+
+
+def test_weights_that_fit_but_are_not_finite_are_called_so() -> None:
+    state = network().state_dict()
+    state["hidden2.0.bias"][1] = float("nan")
+    with pytest.raises(
+        ValueError,
+        match=r"^weights must contain finite numbers, got NaN or infinite ones in hidden2\.0\.bias of w\.pt;",
+    ):
+        fit_to_network(state, network())[1].check("mlp", file="w.pt")
 
 
 def test_a_negative_variance_is_named() -> None:
@@ -94,8 +105,8 @@ def test_a_negative_variance_is_named() -> None:
     # A buffer of the user's own module may have the same name and another meaning.
     normalised[0].register_buffer("running_var", -torch.ones(2))
     state = {**normalised.state_dict(), "1.running_var": torch.tensor([1.0, -1e-3])}
-    with pytest.raises(ValueError, match=r"got 1 with negative variances \(1\.running_var\)\.$"):
-        fit_to_network(state, normalised)[1].check("own")
+    with pytest.raises(ValueError, match=r"got negative ones in 1\.running_var of w\.pt\.$"):
+        fit_to_network(state, normalised)[1].check("own", file="w.pt")
 
 
 def test_every_tensor_of_another_networks_checkpoint_is_named() -> None:
@@ -104,8 +115,9 @@ def test_every_tensor_of_another_networks_checkpoint_is_named() -> None:
     listed = " ".join(mismatch.lines())
     assert all(name in listed for name in {*tensors, *network("small_cnn").state_dict()} - {"classifier.bias"})
     with pytest.raises(ValueError, match=r"and \d+ more") as caught:
-        mismatch.check("small_cnn")
-    assert len(str(caught.value)) < 800
+        mismatch.check("small_cnn", file="w.pt")
+    assert str(caught.value).endswith("; it looks like the checkpoint of another network.")
+    assert len(str(caught.value)) < 1_000
 
 
 def test_the_prefix_of_a_wrapper_is_recognised() -> None:
@@ -114,8 +126,8 @@ def test_the_prefix_of_a_wrapper_is_recognised() -> None:
     missing = mismatch.missing
     assert "classifier.bias (near module.classifier.bias)" in missing
     assert all(f"(near module.{name.split()[0]})" in name for name in missing)
-    with pytest.raises(ValueError, match=r"and 3 more\); remove module\. from the beginning of its names\.$"):
-        mismatch.check("mlp")
+    with pytest.raises(ValueError, match=r"and 1 more\); remove module\. from the beginning of its names\.$"):
+        mismatch.check("mlp", file="w.pt")
 
 
 def test_a_prefix_that_the_network_has_too_many_is_recognised() -> None:
