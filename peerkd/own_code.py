@@ -17,6 +17,8 @@ from peerkd.excerpt import plain, sentence
 _PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(@[0-9a-f]{8})?", re.ASCII)
 """The form of the path of an object: ``module:name``, perhaps with ``@`` and the digest of the module's file."""
 
+_REMEDY: Final = "install the package, or start the command with PYTHONPATH set to the folder that contains the module"
+
 _NUM_DIGITS: Final = 8
 _MAX_REASON_CHARACTERS: Final = 300
 
@@ -73,8 +75,12 @@ def import_attribute(module: str, name: str, *, field: str, noun: str) -> Any:
     try:
         found = import_module(module)
     except (Exception, SystemExit) as error:  # A script may parse its command line, or end, when it is imported.
+        # A missing module that the user's module imports is no question of the path.
+        is_missing = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
+        remedy = f" ({_REMEDY})" if is_missing else ""
         raise ValueError(
-            f"{field} must name a module that this environment can import, and {module} raised {describe_error(error)}."
+            f"{field} must name a module that this environment can import, and {module} raised "
+            f"{describe_error(error)}{remedy}."
         ) from error
     if not hasattr(found, name):
         near = nearest(name, [each for each in dir(found) if not each.startswith("_")])

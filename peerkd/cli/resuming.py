@@ -1,5 +1,6 @@
 """What continues a run, whatever options it was started with."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -22,7 +23,9 @@ def resuming_command(key: str, *, pipeline: str, strategy: str | None, address: 
     words = ["peerkd", "run", pipeline, "--config", str(config), "--output", address]
     if strategy == "tune":
         words += ["--strategy", strategy]
-    return shlex.join(words)
+    # The config may name code that only this variable makes importable.
+    python_path = os.environ.get("PYTHONPATH")
+    return (f"PYTHONPATH={shlex.quote(python_path)} " if python_path else "") + shlex.join(words)
 
 
 def how_to_continue(key: str, *, pipeline: str, strategy: str | None, address: str) -> str:

@@ -62,7 +62,8 @@ def test_the_path_stays_that_of_the_code_that_was_imported(folder: Path) -> None
         (
             "no_such_module:f",
             "must name a module that this environment can import, and no_such_module raised ModuleNotFoundError: "
-            "No module named 'no_such_module'.",
+            "No module named 'no_such_module' (install the package, or start the command with PYTHONPATH set to the "
+            "folder that contains the module).",
         ),
         (
             "tests.own_functions:by_party",

@@ -9,6 +9,7 @@ import pytest
 
 from peerkd.artifacts.filesystem import FilesystemStore
 from peerkd.cli import stop
+from peerkd.cli.resuming import resuming_command
 from peerkd.launch.invocations.files import invoking, list_invocations, name_run
 from peerkd.launch.kubernetes import names
 from tests.fake_kubernetes.server import FakeKubernetes
@@ -30,6 +31,19 @@ with ending_on_sigterm(), invoking(Path(sys.argv[1]), **begun):
 @pytest.fixture
 def store(tmp_path: Path) -> FilesystemStore:
     return FilesystemStore(tmp_path / "runs")
+
+
+def test_the_command_that_continues_a_run_finds_the_users_modules(
+    store: FilesystemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(store, experiment(), SWEEP)
+    (run,) = runs_of(store)
+    place = {"pipeline": "jointkd", "strategy": "sweep", "address": str(tmp_path / "runs")}
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    plain = resuming_command(run.key, **place)
+    assert plain.startswith("peerkd run jointkd ")
+    monkeypatch.setenv("PYTHONPATH", "my code")
+    assert resuming_command(run.key, **place) == f"PYTHONPATH='my code' {plain}"
 
 
 def test_a_run_of_this_machine_ends_as_by_a_signal_and_can_be_continued(

@@ -47,7 +47,7 @@ def test_weights_depend_on_the_seed_alone() -> None:
         (
             "tests.no_such_module:build",
             "network must name a module that this environment can import, and tests.no_such_module raised "
-            "ModuleNotFoundError: No module named 'tests.no_such_module'.",
+            "ModuleNotFoundError: No module named 'tests.no_such_module' (install ",
         ),
         ("torchvision:resnet81", "network must be a network of torchvision (did you mean resnet18?), got "),
     ],

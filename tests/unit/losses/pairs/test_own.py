@@ -61,7 +61,8 @@ def test_keys_contain_the_path_and_the_digest_of_the_code() -> None:
         (
             {"sweep": {"losses": ["no_such:LOSS"]}},
             "sweep.losses[0] must name a module that this environment can import, and no_such raised "
-            "ModuleNotFoundError: No module named 'no_such', got \"no_such:LOSS\".",
+            "ModuleNotFoundError: No module named 'no_such' (install the package, or start the command with PYTHONPATH "
+            'set to the folder that contains the module), got "no_such:LOSS".',
         ),
     ],
 )
