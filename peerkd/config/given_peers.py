@@ -20,6 +20,9 @@ STORE_SCHEME: Final = "store:"
 
 S3_SCHEME: Final = "s3://"
 
+_NUM_NAMED_CLASSES: Final = 10
+"""The maximum number of classes that a message about an unknown class lists."""
+
 _LIBRARIES: Final = ("torchvision", "timm")
 _LIBRARY_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-/]*")
 _FACTORY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
@@ -202,11 +205,18 @@ def class_indices(classes: Sequence[str], class_names: Sequence[str]) -> list[in
     indices = {name: index for index, name in enumerate(class_names)}
     unknown = [name for name in classes if name not in indices]
     if unknown:
+        meant = did_you_mean(near(unknown[0], class_names))
+        existing = "" if meant else f"; its classes are {_first(class_names)}"
         raise ValueError(
-            f"classes must be classes that the data set has{did_you_mean(near(unknown[0], class_names))}, got "
-            f"{plain(', '.join(unknown))}, of which nobody has a sample."
+            f"classes must be classes that the data set has{meant}, got {plain(', '.join(unknown))}, of which nobody "
+            f"has a sample{existing}."
         )
     return [indices[name] for name in classes]
+
+
+def _first(class_names: Sequence[str]) -> str:
+    num_more = len(class_names) - _NUM_NAMED_CLASSES
+    return ", ".join(map(plain, class_names[:_NUM_NAMED_CLASSES])) + (f" and {num_more:,} more" if num_more > 0 else "")
 
 
 def _check_network(name: str) -> None:

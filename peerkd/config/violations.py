@@ -1,13 +1,13 @@
 """The error of a config that breaks rules, with a sentence for each rule: the field, the rule, the value and advice."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from pydantic import ValidationError
 
 from peerkd.config.rule_texts import rule_text
 from peerkd.config.unknown_keys import Remark, Schema, innermost, suggested_fields, unknown_key_text
-from peerkd.excerpt import sentence
+from peerkd.excerpt import plain, sentence
 
 _MAX_SHOWN: Final = 20
 """The largest number of sentences in one message."""
@@ -90,7 +90,17 @@ def broken_rules(error: ValidationError, values: Any, schema: Schema, *, remark:
             continue
         if each["type"] == "missing":
             missing.add(field)
-        text = rule_text(each, field, schema)
+        numbers = _found(values, path[:-1])
+        if each["type"] == "string_type" and _are_numbers(numbers):
+            # One mistake, and not one for each entry.
+            path = path[:-1]
+            field = dotted(path)
+            example = plain(", ".join(f'"{number}"' for number in numbers[:2]))
+            text = (
+                f"{field} must be a list of text: put its numbers in quotes, as in [{example}], got {plain(numbers)}."
+            )
+        else:
+            text = rule_text(each, field, schema)
         rules.setdefault(field, BrokenRule(sentence(text), path))
     return [rule for field, rule in rules.items() if not (field in missing and field in misspelled)]
 
@@ -101,6 +111,11 @@ def dotted(path: Iterable[str | int]) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def _are_numbers(values: object) -> TypeGuard[list[int | float]]:
+    """Return whether a value is a list of at least two numbers. True and false are no numbers."""
+    return isinstance(values, list) and len(values) > 1 and all(type(each) in (int, float) for each in values)
 
 
 def _parts(location: tuple[int | str, ...], values: object) -> Iterator[str | int]:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from peerkd.arrays import BoolArray
 from peerkd.config.architectures import check_image_size
 from peerkd.config.data import (
     ClassesPerPeer,
@@ -22,6 +23,7 @@ from peerkd.config.data import (
     PartitionConfig,
     ShardsPerPeer,
 )
+from peerkd.config.given_peers import class_indices
 from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.data.dataset import ImageDataset, RawDataset
 from peerkd.data.partition.assignment import Assignment
@@ -100,8 +102,19 @@ def division_warnings(
         class_names=dataset.class_names,
         peer_names=[peer.name for peer in config.peers.given] or names_of_origins(config, dataset, assignment),
         fields=_fields_of_own_sets(config, dataset, assignment),
+        is_known_PK=_known_classes(config, dataset.class_names),
     )
     return [*list_warnings(config, dataset, assignment), *seen_warnings(config, dataset, assignment), *scarcities]
+
+
+def _known_classes(config: PeerExperimentConfig, class_names: Sequence[str]) -> BoolArray:
+    """Return whether the network of each of the P peers knows each of the K classes, shape (P, K)."""
+    is_known_PK = np.ones((len(config.networks), len(class_names)), dtype=np.bool_)
+    for peer, network in enumerate(config.networks):
+        if network.classes is not None:
+            is_known_PK[peer] = False
+            is_known_PK[peer, class_indices(network.classes, class_names)] = True
+    return is_known_PK
 
 
 def _fields_of_own_sets(

@@ -108,7 +108,8 @@ def check_classes(
 
     Raises:
         ValueError: If the config or a network names a class that the data set does not have, if two peers have no class
-            in common, if a peer has training samples of a class that its network does not know, or if the loss or a
+            in common, if a peer has no training sample of a class that its network knows, if a peer without weights has
+            one of a class that its network does not know, or if the loss or a
             temperature does not allow networks that lack classes.
     """
     config.check_num_classes(len(class_names))
@@ -145,6 +146,12 @@ def check_classes(
             )
     for peer in lacking:
         own = set(np.unique(labels_N[train[peer]]).tolist())
+        if not own & known[peer]:
+            declared, found = (listed([class_names[k] for k in sorted(some)]) for some in (known[peer], own))
+            raise ValueError(
+                f"peers.given[{peer}].classes must contain a class of the peer's own training samples, got {declared}, "
+                f"and its samples are of {found}."
+            )
         if config.is_trained(peer) and not own <= known[peer]:
             names = listed([class_names[k] for k in sorted(own - known[peer])])
             raise ValueError(

@@ -1,6 +1,7 @@
 """Stage: train each peer on its own data."""
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any, Final
 
 from peerkd.artifacts import keys, references
@@ -9,8 +10,11 @@ from peerkd.config.peer_experiment import PeerExperimentConfig
 from peerkd.config.pipelines import read_peer_experiment
 from peerkd.stages import given_peers
 from peerkd.stages.launched_stage import LaunchedStage
+from peerkd.wording import called
 
 NAME: Final = "pretrain_peers"
+
+_MAX_LINES: Final = 10
 
 
 def key(config: PeerExperimentConfig, partition: Manifest) -> str:
@@ -64,12 +68,31 @@ def summary(metadata: Mapping[str, Any]) -> str:
     """Describe the artifact of this stage in a few words, given its metadata."""
     finite = _finite(metadata["peers"])
     accuracies = [record["test_global_accuracy"] for record in finite]
-    reached = f", test accuracy {min(accuracies):.1%} to {max(accuracies):.1%}" if accuracies else ""
+    reached = f", global test accuracy {min(accuracies):.1%} to {max(accuracies):.1%}" if accuracies else ""
     num_diverged = len(metadata["peers"]) - len(finite)
     diverged = (
         f"; {num_diverged} diverged and {'takes' if num_diverged == 1 else 'take'} no part" if num_diverged else ""
     )
     return f"{len(metadata['peers'])} peers{reached}{diverged}"
+
+
+def accuracy_lines(records: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+    """Return a line with the name and the test accuracies of each of the first ten peers that did not diverge.
+
+    Args:
+        records: The records of the pre-training of all peers.
+        names: What each peer is called, by its number.
+    """
+    return [
+        f"{called(names[record['peer']])}: own test accuracy {_percent(record['test_own_accuracy'])}, global "
+        f"{_percent(record['test_global_accuracy'])}"
+        for record in _finite(records)[:_MAX_LINES]
+    ]
+
+
+def _percent(accuracy: float | None) -> str:
+    # A peer without test samples of its own has no own accuracy.
+    return "unknown" if accuracy is None or isnan(accuracy) else f"{accuracy:.1%}"
 
 
 def _finite(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -28,6 +28,7 @@ def find_scarcities(
     class_names: Sequence[str],
     peer_names: Sequence[str] = (),
     fields: Mapping[str, str] | None = None,
+    is_known_PK: BoolArray | None = None,
 ) -> list[str]:
     """Return a sentence for each kind of set or class that has too few samples.
 
@@ -38,6 +39,8 @@ def find_scarcities(
         peer_names: Names of the P peers; their numbers if it is empty.
         fields: The config field that sets the sizes of the peers' own sets, for ``validation`` and ``test``. A split is
             omitted if no field does, because the data set has the split.
+        is_known_PK: (P, K) whether the network of each peer knows each class. A peer that has no training sample of a
+            class that its network does not know causes no warning. None: each network knows all classes.
     """
     names = peer_names or [str(peer) for peer in range(assignment.num_peers)]
     train_PK = class_counts(labels, assignment.train, num_classes=len(class_names))
@@ -49,7 +52,7 @@ def find_scarcities(
         *_small_evaluation_sets(assignment, names, fields or {}),
     ]
     if assignment.num_peers > 1:
-        sentences += _missing_classes(train_PK, test_K, own_test_PK, class_names, names)
+        sentences += _missing_classes(train_PK, test_K, own_test_PK, class_names, names, is_known_PK)
     return sentences
 
 
@@ -138,10 +141,13 @@ def _missing_classes(
     own_test_PK: IntArray,
     class_names: Sequence[str],
     peer_names: Sequence[str],
+    is_known_PK: BoolArray | None,
 ) -> list[str]:
     """Return sentences about peers that are tested on classes of which they have no training sample."""
     sentences = []
     is_lacking_PK: BoolArray = (train_PK == 0) & (test_K > 0)
+    if is_known_PK is not None:
+        is_lacking_PK &= is_known_PK
     num_lacking_P = is_lacking_PK.sum(axis=1)
     if num_lacking_P.any():
         most = int(num_lacking_P.argmax())

@@ -13,7 +13,7 @@ from peerkd.metrics import recorder
 from peerkd.metrics.progress import Progress, print_line
 from peerkd.stages import given_check, given_peers, machine
 from peerkd.stages.peer_names import peer_names
-from peerkd.stages.pretrain_peers import NAME, check_enough_finite, key, summary
+from peerkd.stages.pretrain_peers import NAME, accuracy_lines, check_enough_finite, key, summary
 from peerkd.stages.shard_queue import ShardQueue, StageWork, open_shard_queue
 from peerkd.stages.shards import Shard
 from peerkd.stages.training_progress import TrainingProgress
@@ -80,6 +80,9 @@ def perform(config: PeerExperimentConfig, partition: Manifest, store: ArtifactSt
             artifact, metadata={"inputs": {"partition": references.reference(partition)}, "peers": records}
         )
     print_line(NAME, summary(manifest.metadata))
+    if config.peers.given:
+        for line in accuracy_lines(records, names):
+            print_line(NAME, line)
 
 
 def _train(

@@ -170,3 +170,12 @@ def test_an_override_of_a_recipe_by_which_no_peer_is_trained_is_refused() -> Non
     with pytest.raises(ValueError, match=r"^pretrain\.epochs must not be set unless a peer has no weights yet"):
         resolve(JOINTKD, overrides=f"peers.from={KEY} pretrain.epochs=3")
     assert resolve(JOINTKD, overrides="pretrain.epochs=3").pretrain.epochs == 3
+
+
+def test_numbers_as_classes_cause_one_error_that_says_to_quote_them() -> None:
+    given = [{"name": "a", "network": "mlp", "classes": [0, 1, 2]}, {"name": "b", "network": "mlp"}]
+    with pytest.raises(ValueError, match=r"^peers") as caught:
+        ExperimentConfig.from_mapping({"peers": {"given": given}})
+    assert str(caught.value) == (
+        'peers.given[0].classes must be a list of text: put its numbers in quotes, as in ["0", "1"], got [0, 1, 2].'
+    )

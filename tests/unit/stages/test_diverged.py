@@ -18,8 +18,22 @@ def peers(*ended_finite: bool) -> dict[str, list[dict[str, object]]]:
 def test_only_finite_peers_take_part() -> None:
     assert pretrain_peers.finite_peers(peers(True, False, True, True)["peers"]) == (0, 2, 3)
     said = pretrain_peers.summary(peers(True, False, True))
-    assert said == "3 peers, test accuracy 50.0% to 70.0%; 1 diverged and takes no part"
-    assert pretrain_peers.summary(peers(True, True)) == "2 peers, test accuracy 50.0% to 60.0%"
+    assert said == "3 peers, global test accuracy 50.0% to 70.0%; 1 diverged and takes no part"
+    assert pretrain_peers.summary(peers(True, True)) == "2 peers, global test accuracy 50.0% to 60.0%"
+
+
+def test_the_accuracies_of_each_finite_peer_are_told_with_its_name() -> None:
+    records = [
+        {"peer": peer, "test_own_accuracy": own, "test_global_accuracy": 0.5, "is_finite": peer != 1}
+        for peer, own in enumerate([0.625, None, None, *[0.75] * 20])
+    ]
+    lines = pretrain_peers.accuracy_lines(records, ["north", "south", "east", *map(str, range(3, 23))])
+    assert lines[:3] == [
+        "north: own test accuracy 62.5%, global 50.0%",
+        "east: own test accuracy unknown, global 50.0%",
+        "peer 3: own test accuracy 75.0%, global 50.0%",
+    ]
+    assert len(lines) == 10
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,12 @@ def test_peers_with_overlapping_classes_take_part() -> None:
             r"which nobody has a sample\.",
         ),
         (
+            (["zebra", "dog"], None),
+            {},
+            r"peers\.given\[0\]\.classes must be classes that the data set has, got zebra, of which nobody has a "
+            r"sample; its classes are cat, dog, owl\.",
+        ),
+        (
             (["cat", "dog"], ["owl", "dog"]),
             {"distill": {"loss": {"kind": "reverse_kl"}}},
             r"distill\.loss\.kind must be kl or ctkd if a peer does not know every class, got reverse_kl, and peer 0 "
@@ -58,6 +64,17 @@ def test_peers_with_overlapping_classes_take_part() -> None:
 def test_a_peer_that_cannot_take_part_is_refused(classes: Any, changes: dict[str, Any], expected: str) -> None:
     with pytest.raises(ValueError, match=f"^{expected}"):
         check(*classes, **changes)
+
+
+def test_a_peer_with_weights_and_samples_of_none_of_its_classes_is_refused() -> None:
+    given = [{"name": n, "network": "mlp", "weights": "a.pt", "classes": c} for n, c in (("a", None), ("b", NAMES[:2]))]
+    config = ExperimentConfig.from_mapping({"peers": {"given": given}})
+    with pytest.raises(
+        ValueError,
+        match=r"^peers\.given\[1\]\.classes must contain a class of the peer's own training samples, got cat, dog, and "
+        r"its samples are of owl\.$",
+    ):
+        check_classes(config, LABELS, [np.arange(6), np.arange(2, 12, 3)], class_names=NAMES)
 
 
 def test_two_peers_without_a_common_class_are_refused() -> None:

@@ -74,7 +74,7 @@ def test_an_existing_artifact_is_not_ordered_again(store, partition, tmp_path, m
     pretrain(partition, store, tmp_path)
     pretrain(partition, store, tmp_path)
     assert len(backend.orders) == 1
-    assert "pretrain_peers: already done: 1 peers, test accuracy 50.0% to 50.0%" in capsys.readouterr().out
+    assert "pretrain_peers: already done: 1 peers, global test accuracy 50.0% to 50.0%" in capsys.readouterr().out
 
 
 def test_an_order_that_ends_without_its_artifact_has_failed(store, partition, tmp_path, monkeypatch):

@@ -124,3 +124,14 @@ def test_a_study_without_peers_is_warned_about_its_training_set() -> None:
     assert small_training_sets(np.array([3]), {"training.batch_size": 8}) == [
         "The training set has fewer samples than a batch of 8 (training.batch_size), so an epoch is a single step: 3."
     ]
+
+
+def test_classes_that_a_network_does_not_know_cause_no_warning() -> None:
+    parts = assignment(train=(CATS[20:] + DOGS[20:], FOXES[20:] + CATS[20:] + DOGS[20:]))
+    known = np.array([[True, True, False], [True, True, True]])
+    told, told_of_known = (
+        find_scarcities(LABELS, parts, class_names=NAMES, is_known_PK=each) for each in (None, known)
+    )
+    assert [each for each in told if each not in told_of_known] == [
+        "1 of 2 peers have no training sample of some class in the test set. Peer 0 lacks the most, 1 of 3: fox."
+    ]
