@@ -19,9 +19,12 @@ from peerkd.system_errors import plain_error
 from peerkd.training.finite import are_finite
 
 _NUM_NAMED: Final = 5
-"""The maximum number of tensors that an error message names for each kind of difference. The log names all of them."""
+"""The maximum number of tensors that an error message names if there is one kind of difference. The log names all."""
 
-_MAX_SHARED_FRACTION: Final = 0.25
+_NUM_NAMED_OF_SEVERAL: Final = 3
+"""The maximum number of tensors for each of several kinds: a long message is cut, and its end is the advice."""
+
+_MAX_SHARED_FRACTION: Final = 0.35
 """The fraction of names in common below which a file seems to be the checkpoint of another network."""
 
 _MAX_COMPARISONS: Final = 40_000
@@ -52,7 +55,10 @@ class Mismatch(NamedTuple):
     """The names of running variances of normalisations that contain negative numbers."""
 
     remedy: str = ""
-    """What a user can do, in words, if all names differ by the same prefix or nearly all names differ."""
+    """What a user can do, in words, if all names differ by the same prefix."""
+
+    is_of_another_network: bool = False
+    """Whether nearly all names differ, and not by a prefix."""
 
     num_outputs: tuple[int, int] | None = None
     """The number of outputs in the file and that of the network, if the tensors differ in nothing else."""
@@ -77,9 +83,11 @@ class Mismatch(NamedTuple):
             return
         shown = plain_path(file)
         if self.missing or self.left_over or self.misshapen:
-            parts = [f"{len(names)} {kind} ({_first(names)})" for kind, names in by_kind]
+            num_named = _NUM_NAMED if len(by_kind) == 1 else _NUM_NAMED_OF_SEVERAL
+            parts = [f"{len(names)} {kind} ({_first(names, num_named)})" for kind, names in by_kind]
+            origin = ", which looks like the checkpoint of another network," if self.is_of_another_network else ""
             advised = [*parts, *filter(None, [self.remedy or remedy])]
-            raise ValueError(f"weights must fit the network {network}, got {shown} with {'; '.join(advised)}.")
+            raise ValueError(f"weights must fit the network {network}, got {shown}{origin} with {'; '.join(advised)}.")
         if self.not_finite:
             raise ValueError(
                 f"weights must contain finite numbers, got NaN or infinite ones in {_first(self.not_finite)} of "
@@ -193,7 +201,8 @@ def fit_to_network(tensors: Mapping[str, Tensor], network: nn.Module) -> tuple[d
         misshapen=tuple(misshapen),
         not_finite=tuple(not_finite),
         negative=tuple(negative),
-        remedy=_remedy(missing, left_over) or _remark_on_origin(missing, left_over, num_shared=num_shared),
+        remedy=_remedy(missing, left_over),
+        is_of_another_network=_is_of_another_network(missing, left_over, num_shared=num_shared),
         num_outputs=_num_outputs(tensors, expected, misshapen_names),
     )
 
@@ -238,17 +247,15 @@ def _remedy(missing: list[str], left_over: list[str]) -> str:
     return ""
 
 
-def _remark_on_origin(missing: list[str], left_over: list[str], *, num_shared: int) -> str:
-    """Return a remark if nearly all tensors of a file have other names than those of the network, else an empty text.
+def _is_of_another_network(missing: list[str], left_over: list[str], *, num_shared: int) -> bool:
+    """Return whether nearly all tensors of a file have other names than those of the network.
 
     Names with another prefix come from a wrapper of the same network, perhaps with one layer more.
     """
     fewest = min(len(missing), len(left_over))
     if not fewest or num_shared > _MAX_SHARED_FRACTION * (fewest + num_shared):
-        return ""
-    if any(_differ_by_prefix(name, other) for name in missing for other in left_over):
-        return ""
-    return "it looks like the checkpoint of another network"
+        return False
+    return not any(_differ_by_prefix(name, other) for name in missing for other in left_over)
 
 
 def _differ_by_prefix(name: str, other: str) -> bool:
@@ -290,6 +297,6 @@ def _kind(tensor: Tensor) -> str:
     return f"{layout}{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
-def _first(names: tuple[str, ...]) -> str:
-    more = len(names) - _NUM_NAMED
-    return ", ".join(names[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")
+def _first(names: tuple[str, ...], num_named: int = _NUM_NAMED) -> str:
+    more = len(names) - num_named
+    return ", ".join(names[:num_named]) + (f" and {more} more" if more > 0 else "")

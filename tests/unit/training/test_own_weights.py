@@ -116,8 +116,8 @@ def test_every_tensor_of_another_networks_checkpoint_is_named() -> None:
     assert all(name in listed for name in {*tensors, *network("small_cnn").state_dict()} - {"classifier.bias"})
     with pytest.raises(ValueError, match=r"and \d+ more") as caught:
         mismatch.check("small_cnn", file="w.pt")
-    assert str(caught.value).endswith("; it looks like the checkpoint of another network.")
-    assert len(str(caught.value)) < 1_000
+    assert ", got w.pt, which looks like the checkpoint of another network, with 12 missing (" in str(caught.value)
+    assert len(str(caught.value)) < 800
 
 
 def test_the_prefix_of_a_wrapper_is_recognised() -> None:
@@ -126,7 +126,7 @@ def test_the_prefix_of_a_wrapper_is_recognised() -> None:
     missing = mismatch.missing
     assert "classifier.bias (near module.classifier.bias)" in missing
     assert all(f"(near module.{name.split()[0]})" in name for name in missing)
-    with pytest.raises(ValueError, match=r"and 1 more\); remove module\. from the beginning of its names\.$"):
+    with pytest.raises(ValueError, match=r"and 3 more\); remove module\. from the beginning of its names\.$"):
         mismatch.check("mlp", file="w.pt")
 
 
