@@ -19,6 +19,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # If this variable were set, each process that a test starts would compile the modules of torch for some seconds.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# A command that continues a run repeats this variable.
+os.environ.pop("PYTHONPATH", None)
+
 
 IS_SLOW = bool(os.environ.get("PEERKD_SLOW"))
 """Whether the slow tests run as well."""

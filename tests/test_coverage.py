@@ -104,7 +104,6 @@ COVERED_BY = {
     "peerkd.stages.clean_store": "unit/cli/test_clean.py",
     "peerkd.stages.exported_study": "unit/stages/test_export_student.py",
     "peerkd.stages.compared_runs": "pipelines/test_several_seeds.py",
-    "peerkd.stages.open_runs": "unit/cli/test_runs.py",
     "peerkd.stages.run_wording": "unit/cli/test_runs.py",
     "peerkd.stages.store_index": "unit/cli/test_runs.py",
     "peerkd.stages.several_seeds": "pipelines/test_several_seeds.py",

@@ -75,7 +75,11 @@ def completing_for_bash(environment: MutableMapping[str, str]) -> Iterator[None]
 
 
 def _join_words(environment: MutableMapping[str, str]) -> str:
-    """Join the words that bash has split at ``=``. Return the word under the cursor up to its last ``=``, included."""
+    """Join the words in ``environment`` that bash has split at ``=``.
+
+    Return the beginning of the word under the cursor, up to and including its last ``=``. Bash expects completions
+    without this beginning.
+    """
     words, cursor = environment["COMP_WORDS"].split(), int(environment["COMP_CWORD"])
     joined: list[str] = []
     num_joined = 0

@@ -79,8 +79,8 @@ Workers = Annotated[
     int | None,
     typer.Option(
         help="Number of pods of each job on a cluster, or of processes on this machine. 0: run everything in this "
-        "process, so that breakpoints work. Default: the operator's setting on a cluster, and one process for "
-        "each GPU or core on this machine.",
+        "process, so that breakpoints work. Default: the operator's setting on a cluster; on this machine, one process "
+        "for each GPU, or without GPUs for each core.",
         show_default=False,
     ),
 ]

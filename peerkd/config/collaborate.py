@@ -207,7 +207,7 @@ class CollaborateConfig(PeerExperimentConfig):
 
     @property
     def rules_for_losses(self) -> Mapping[str, str]:
-        """The words with which an error message about the loss begins, keyed by the name of the loss."""
+        """How an error message about the loss begins, by the name of the loss."""
         return {self.rounds.loss.kind: "rounds.loss.kind must"}
 
     def check_num_classes(self, num_classes: int) -> None:

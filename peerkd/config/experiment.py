@@ -38,10 +38,7 @@ class ExperimentConfig(PeerExperimentConfig):
 
     @property
     def rules_for_losses(self) -> Mapping[str, str]:
-        """The words with which an error message about a loss begins, keyed by the name of the loss.
-
-        There is an entry for each loss that a trial may have.
-        """
+        """How an error message about a loss begins, by the name of each loss that a trial may have."""
         own = self.distill.loss.kind
         others = dict.fromkeys(self.tried_losses, "Each of sweep.losses must")
         return others | {own: "distill.loss.kind must"}

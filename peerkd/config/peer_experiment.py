@@ -130,7 +130,7 @@ class PeerExperimentConfig(StrictConfig):
 
     @property
     def rules_for_losses(self) -> Mapping[str, str]:
-        """The words with which an error message about a loss begins, keyed by the name of the loss."""
+        """How an error message about a loss begins, such as ``distill.loss.kind must``, by the name of the loss."""
         return {}
 
     def check_num_classes(self, num_classes: int) -> None:

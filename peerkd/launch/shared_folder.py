@@ -1,7 +1,7 @@
-"""Checks of a store in a folder that pods share, which is an alternative to a store in S3.
+"""Checks of a store in a folder that pods share. Such a store is an alternative to a store in S3.
 
-Every pod has a file system of its own. If the folder were not mounted from a volume, each pod would silently have
-another store, and what one pod writes would be lost when it ends.
+Every pod has a file system of its own. If the folder were not mounted from a volume, each pod would silently have a
+store of its own, and what one pod writes would be lost when it ends.
 """
 
 import os

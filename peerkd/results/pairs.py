@@ -45,7 +45,8 @@ class PairedDifference:
     """Test accuracy of the first trial minus that of the second."""
 
     standard_error: FloatArray
-    """Standard error of the difference, from the samples on which the two trials disagree."""
+    """Standard error of the difference, computed from the samples that only one of the two trials classifies
+    correctly."""
 
     p_value: FloatArray
     """P-value of the exact two-sided test of McNemar (1947) that neither trial is better."""

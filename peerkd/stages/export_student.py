@@ -73,7 +73,7 @@ class Exported(NamedTuple):
     file: Path
     format_name: str
     published: Manifest
-    """The artifact that contains the network: the better peers of a study, or the peers after their rounds."""
+    """The artifact from which the network comes: the better peers of a study, or the peers after their rounds."""
 
     card: ModelCard
     compared: Any

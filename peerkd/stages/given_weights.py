@@ -20,8 +20,8 @@ from peerkd.stages.published_peers import find_published
 from peerkd.stages.remote_data import download_file
 
 Weights: TypeAlias = Sequence[Path | None]
-"""The file with the weights that a user or an earlier run provides for each peer; None for a peer without such a file.
-Empty if nobody provides peers."""
+"""The file of each peer with its weights from a user or an earlier run; None for a peer without such a file. The
+sequence is empty if neither provides weights."""
 
 
 _REMOTE: Final = (S3_SCHEME, STORE_SCHEME)

@@ -118,8 +118,8 @@ def split_into_shards(
         max_shards: The maximum number of shards, at least 1.
         prefix: The beginning of the names of the shards. A stage that splits tasks several times needs a different
             prefix each time.
-        in_sections: Whether to divide the shards into sections. Either all shards of a stage are in sections, or none
-            is.
+        in_sections: Whether the shards get folders of their own in groups, the sections, so that a worker lists few
+            files at a time. Either all shards of a stage are in sections, or none is.
     """
     num_shards = min(max_shards, len(tasks))
     bounds = [len(tasks) * number // num_shards for number in range(num_shards + 1)]

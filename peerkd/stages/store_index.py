@@ -90,7 +90,10 @@ def _progress(run: StoredRun) -> str:
 
 
 def _settings(run: StoredRun, store: ArtifactStore) -> dict[str, str]:
-    """Return the settings by which runs of a store often differ. A run of an earlier version has none."""
+    """Return the config fields in which the runs of a store often differ, with their values.
+
+    Empty for a run of an earlier version of peerkd.
+    """
     record = run.artifacts.get(run.key)
     if record is None or not run.key.startswith(f"{KIND}/"):
         return {}

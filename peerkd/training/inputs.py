@@ -331,7 +331,7 @@ class RunEpochDone(NamedTuple):
     """The number of samples in an epoch."""
 
     measured: dict[str, Any]
-    """The measurements of this epoch, in the form of the run's record. JSON can represent all values."""
+    """The measurements of this epoch, as they stand in the journal. All values can be written as JSON."""
 
     gpu_bytes: tuple[int, int] = (0, 0)
     """The GPU memory in bytes that the training takes now in the leading process, and its peak so far."""

@@ -250,7 +250,8 @@ def _remedy(missing: list[str], left_over: list[str]) -> str:
 def _is_of_another_network(missing: list[str], left_over: list[str], *, num_shared: int) -> bool:
     """Return whether nearly all tensors of a file have other names than those of the network.
 
-    Names with another prefix come from a wrapper of the same network, perhaps with one layer more.
+    The answer is no if a name in the file differs from a name of the network only by a prefix, because the file then
+    comes from a wrapper around the same network. ``num_shared`` is the number of names that both have.
     """
     fewest = min(len(missing), len(left_over))
     if not fewest or num_shared > _MAX_SHARED_FRACTION * (fewest + num_shared):

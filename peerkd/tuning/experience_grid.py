@@ -1,11 +1,11 @@
 """The grid of trials whose gains an experience contains, and the interpolation of gains to the settings of a study.
 
-A combination consists of a transfer set, a loss and a target. The grid has a point for each combination, distillation
-weight, temperature and epoch. Gains are interpolated linearly between weights, temperatures and epochs, but never
-between combinations.
+A combination consists of a transfer set, a loss and a target. The grid has a point for each combination, alpha,
+temperature and epoch. Gains are interpolated linearly between alphas, temperatures and epochs, but never between
+combinations.
 
-Some combinations lack some of the weights or temperatures. For example, a transfer set without labels has only the
-weight 1.
+Some combinations lack some of the alphas or temperatures. For example, a transfer set without labels has only alpha =
+1.
 
 Shape suffixes: S = settings, R = rungs, C = targets: rungs x settings, K = trials of the grid: combinations x weights x
 temperatures, E = epochs of the grid, G = grid: K x E, N = combinations, W = weights, T = temperatures.

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,15 @@ def smaller(code: str) -> str:
     return small
 
 
+def examples() -> list[str]:
+    return [block.body for block in blocks() if block.page == "docs/python.md" and block.language == "python"]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the example of the page has run."""
     folder = tmp_path_factory.mktemp("python")
-    (example,) = (block.body for block in blocks() if block.page == "docs/python.md" and block.language == "python")
+    example = examples()[0]
     debugger = Debugger.at("peerkd.training.distill", "distill")
     said = io.StringIO()
     with contextlib.chdir(folder), contextlib.redirect_stdout(said), no_processes():
@@ -69,6 +74,20 @@ def test_the_notebook_of_a_first_study_runs_from_its_first_cell_to_its_last(
     assert "Mean over pairs by temperature" in names["surface"]._repr_html_()
     assert "report.html" in said.getvalue()
     assert len(peerkd.list_runs(folder / "runs")) == 1
+
+
+def test_the_other_examples_run_one_after_another(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = shutil.copytree(folder, folder.with_name("examples"))
+    monkeypatch.chdir(store)
+    in_progress, partial, charts, compared = examples()[1:]
+    said, names = io.StringIO(), {"peerkd": peerkd, "config": peerkd.load(overrides={**SMALL, "sweep.alphas": [0.9]})}
+    with contextlib.redirect_stdout(said), no_processes():
+        for code in (in_progress, partial, charts):
+            exec(code, names)
+        one, other = (run.name for run in peerkd.list_runs("runs"))
+        exec(re.sub(r"compare\(\[.*?\]", f"compare({[one, other]}", compared), names)
+    assert "100%" in said.getvalue()
+    assert {path.name for path in store.iterdir()} >= {"surface.csv", "surface.html", "compared.html"}
 
 
 def test_a_run_gives_its_config_its_tables_and_its_networks(folder: Path) -> None:

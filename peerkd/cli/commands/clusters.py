@@ -62,8 +62,8 @@ def submit(
         int | None,
         typer.Option(
             min=0,
-            help="With --watch: how often a new run may replace a run in which a program of Kubeflow Pipelines itself "
-            "failed. The new run finds the finished stages in the store.",
+            help="With --watch: how many times to start the run again if a program of Kubeflow Pipelines itself fails. "
+            "The new run finds the finished stages in the store.",
             show_default="0",
         ),
     ] = None,
@@ -107,7 +107,7 @@ def doctor(
         str,
         typer.Option(
             help="Service account that runs the tasks of pipelines. Its permissions are checked. Name it here if "
-            "your runs do not use the default account."
+            "your runs use another account than peerkd-launcher."
         ),
     ] = "peerkd-launcher",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,

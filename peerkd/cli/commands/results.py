@@ -269,7 +269,7 @@ def export(
 
     The file can be used without peerkd. The command loads the file, and keeps it only if it predicts the same logits as
     the student. If the network is not in the store, the student is trained once more, and the model card says
-    whether this training equals the recorded trial in every value.
+    whether this training has reproduced the recorded trial exactly.
 
     Example: peerkd export latest --student 3 --to student.safetensors
     """
@@ -305,7 +305,7 @@ def clean(
     """Delete given runs and all that no run needs.
 
     The command first prints what it would delete, with the size, and asks. It deletes nothing that a remaining run
-    needs, and nothing at all while a run is in progress in the folder.
+    needs, and nothing at all while a run of this machine is in progress in the store.
 
     Example: peerkd clean digits-dirichlet0.3-a1b2 --unfinished
     """

@@ -15,7 +15,7 @@ _MAX_LINE_BYTES: Final = 100
 
 
 def read_indices(path: Path, *, field: str) -> IntArray:
-    """Read the indices in a file, in ascending order.
+    """Read the indices in a file, and return them in ascending order.
 
     Args:
         path: An npy file with a vector of whole numbers, or a text file with one whole number per line. Blank lines

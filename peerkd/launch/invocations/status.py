@@ -76,7 +76,7 @@ class WorkerStatus:
     stage: str
     text: str
     at: float
-    """The time of the last line of the worker, in seconds since 1970."""
+    """The time at which the worker last printed a line, in seconds since 1970."""
 
 
 @dataclass(kw_only=True, slots=True)

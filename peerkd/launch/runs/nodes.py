@@ -9,8 +9,8 @@ does not list the identifier or the parent of the node itself, and the node of e
 - The full name of an attempt is the full name of the retried node, followed by ``(0)``, ``(1)`` and so on.
 - The full name of an item of a loop ends with ``(INDEX:ITEM)``.
 
-The module forms all full names that these rules allow for the display names of a run. The hashes in the listed
-identifiers show which of these full names exist.
+The module forms all full names that these rules allow for the display names of a run. The hashes in the identifiers of
+the nodes that follow a node show which of these full names exist.
 
 Source: argo-workflows, ``Workflow.NodeID`` and ``util.GeneratePodName``.
 """

@@ -1,4 +1,4 @@
-"""The watch of a run until its end, which survives losses of the connection to the server."""
+"""Watching a run on Kubeflow Pipelines until it ends, even if the connection to the server is lost meanwhile."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -63,9 +63,10 @@ class MethodRounds:
     table does not have these accuracies."""
 
     shares_RP: Sequence[Sequence[Mapping[int, float]]] = ()
-    """The share of each peer in what a round proposed to a peer, by round and peer, the largest first. It is empty
-    where a peer learned from itself alone. Peers are counted from 0, those that diverged included. Of more than
-    ``MAX_TEACHERS`` peers, those with the smallest shares are missing."""
+    """The share of each teacher in what a student learned, the largest first, by round and student.
+
+    The shares are empty if the student learned from itself alone. Peers are numbered from 0, including those that
+    diverged. Only the ``MAX_TEACHERS`` largest shares are kept."""
 
     tried_RP: Sequence[Sequence[Tried | None]] = ()
     """What each peer tried in each round; None for a peer that chose no setting."""

@@ -106,9 +106,10 @@ def in_words(setting: RoundSetting) -> str:
 
 
 def settings_csv(found: Mapping[str, MethodRounds], facts: RoundsFacts) -> str:
-    """Return one line for each round of each present peer with a method in which peers choose settings.
+    """Return a CSV table with a line for each method in which peers choose settings, each round and each present peer.
 
-    The values of a setting include those that it has from ``rounds``. The gain is a fraction.
+    A peer is present in a round unless ``rounds.unreliable`` says that it is absent. Values that a setting leaves open
+    are taken from the config section ``rounds``. Gains are fractions, not points.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -60,5 +60,5 @@ class WholeRounds:
             print_line(NAME, f"{ROUND_METHODS[method].title}: mean test accuracy {reached:.1%}")
 
     def records(self, queue: ShardQueue) -> dict[str, Record]:
-        """Return the record of each method, when all shards are done."""
+        """Return the record of each method. All shards must be done."""
         return {record["method"]: record for record in queue.records()}
